@@ -1,0 +1,413 @@
+//! The node: drives the plans it owns, takes over those of nodes that are gone, and answers for all of them.
+
+mod actor;
+mod bodies;
+mod desk;
+mod drill;
+mod duties;
+mod queries;
+
+pub use desk::{Desk, Offer, Placed};
+pub use drill::{Drill, Effect};
+pub use queries::{HistoryRow, Tasks};
+
+use crate::clock::Clock;
+use crate::decide::Happening;
+use crate::journal::{Action, Entry, Message, NodeId, PlanId};
+use crate::plan::Plan;
+use crate::state::Refused;
+use crate::step::Services;
+use crate::store::{Store, StoreError};
+use crate::workflow::{DeclarationError, InputError, Registered, Workflow};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What a node is called and how patient it is.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// The same after a restart: its own open plans are its own again at once.
+    pub id: NodeId,
+    /// For people.
+    pub name: String,
+    /// A node that was silent so long has lost its plans.
+    pub lease_ttl: Duration,
+    /// What hints may have lost is found after at most this.
+    pub poll: Duration,
+    /// How long the body of a cancelled step may take to end by itself.
+    pub cancel_grace: Duration,
+}
+
+impl NodeOptions {
+    /// A lease of 10 s, a poll each second, a grace of 10 s.
+    #[must_use]
+    pub fn new(id: NodeId, name: impl Into<String>) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            lease_ttl: Duration::from_secs(10),
+            poll: Duration::from_secs(1),
+            cancel_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why the node did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The store did not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The plan is in a state that does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// There is no such plan.
+    #[error("there is no task {0}")]
+    NotFound(PlanId),
+    /// No such workflow was registered.
+    #[error("this node does not know workflow `{0}`")]
+    UnknownWorkflow(String),
+    /// The input does not become a plan.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The message lies in the mailbox and will be read; nobody has read it in time.
+    #[error(
+        "task {0} has not answered yet; the request is kept and will be handled by the node that owns it"
+    )]
+    Unanswered(PlanId),
+    /// The node is stopping.
+    #[error("this node is shutting down and takes no new work")]
+    Draining,
+}
+
+/// Workflows that a node knows.
+pub struct Workflows<S: Services>(HashMap<&'static str, Arc<Registered<S>>>);
+
+impl<S: Services> Default for Workflows<S> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<S: Services> Workflows<S> {
+    /// Checks and adds a workflow.
+    pub fn register<W: Workflow<Services = S>>(mut self) -> Result<Self, DeclarationError> {
+        let registered = Arc::new(Registered::new::<W>()?);
+        if self.0.insert(W::NAME, registered).is_some() {
+            return Err(DeclarationError::RegisteredTwice { workflow: W::NAME });
+        }
+        Ok(self)
+    }
+}
+
+/// A handle to the node; clones are the same node.
+pub struct Node<S: Services, St: Store<Tx = S::Tx>>(Arc<Inner<S, St>>);
+
+impl<S: Services, St: Store<Tx = S::Tx>> Clone for Node<S, St> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct Inner<S: Services, St> {
+    options: NodeOptions,
+    store: St,
+    services: Arc<S>,
+    workflows: Workflows<S>,
+    clock: Clock,
+    drill: Option<Arc<dyn Drill>>,
+    actors: Mutex<HashMap<PlanId, Handle>>,
+    /// Plans whose submit is being committed: theirs will be an actor of their own.
+    submitting: Mutex<HashSet<PlanId>>,
+    nonce: AtomicI64,
+    tasks: TaskTracker,
+    draining: CancellationToken,
+    /// The lease is lost or the node is stopped: nobody may append any more.
+    lost: CancellationToken,
+}
+
+/// What the node holds of an actor.
+struct Handle {
+    nudges: mpsc::UnboundedSender<Nudge>,
+    plan: watch::Receiver<Arc<Plan>>,
+}
+
+/// A hint to an actor: look. What it finds is in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nudge {
+    Mail,
+    Granted,
+    /// The lease is lost: drop the plan, whoever owns it now.
+    Lost,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
+    /// Starts the node: it beats, takes over its own open plans at once and those of silent nodes in time.
+    pub async fn start(
+        options: NodeOptions,
+        store: St,
+        services: Arc<S>,
+        workflows: Workflows<S>,
+        clock: Clock,
+        drill: Option<Arc<dyn Drill>>,
+    ) -> Result<Self, NodeError> {
+        let node = Self(Arc::new(Inner {
+            options,
+            store,
+            services,
+            workflows,
+            clock,
+            drill,
+            actors: Mutex::default(),
+            submitting: Mutex::default(),
+            nonce: AtomicI64::new(rand::random::<i64>() >> 1),
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            lost: CancellationToken::new(),
+        }));
+        node.0
+            .store
+            .beat(node.0.options.id, node.0.options.name.clone(), clock.now())
+            .await?;
+        duties::take_over(&node.0).await?;
+        duties::spawn(&node.0);
+        Ok(node)
+    }
+
+    /// This node's id.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.0.options.id
+    }
+
+    /// What its steps may use.
+    #[must_use]
+    pub fn services(&self) -> &Arc<S> {
+        &self.0.services
+    }
+
+    /// Its store.
+    #[must_use]
+    pub fn store(&self) -> &St {
+        &self.0.store
+    }
+
+    /// Its clock.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.0.clock
+    }
+
+    /// The plan as it is, once it is paused or stopped; past the time as it is then.
+    pub async fn wait(&self, plan: PlanId, at_most: Duration) -> Result<Arc<Plan>, NodeError> {
+        let settled = async {
+            loop {
+                if let Some(mut seen) = self.0.watch(plan) {
+                    let settled = seen
+                        .wait_for(|plan| plan.has_settled())
+                        .await
+                        .map(|plan| plan.clone());
+                    if let Ok(settled) = settled {
+                        return Ok(settled);
+                    }
+                    continue; // its actor has ended: what it left is in the store
+                }
+                let now = self.0.plan(plan).await?;
+                if now.has_settled() {
+                    return Ok(now);
+                }
+                tokio::time::sleep(self.0.options.poll / 4).await; // another node owns it
+            }
+        };
+        match tokio::time::timeout(at_most, settled).await {
+            Ok(settled) => settled,
+            Err(_) => self.0.plan(plan).await,
+        }
+    }
+
+    /// The plan as it is.
+    pub async fn plan(&self, plan: PlanId) -> Result<Arc<Plan>, NodeError> {
+        self.0.plan(plan).await
+    }
+
+    /// Does what an operator wants and answers with the plan as it is then. Once this has put the message into the mailbox it is
+    /// durable, whatever becomes of the node.
+    pub async fn act(&self, plan: PlanId, message: Message) -> Result<Arc<Plan>, NodeError> {
+        let now = self.0.plan(plan).await?;
+        crate::decide::fits(&now, &message.action)?;
+        let at = self.0.clock.now();
+        let n = self
+            .0
+            .store
+            .transact::<i64, StoreError>(Box::new(move |tx| {
+                Box::pin(St::deliver_in(tx, plan, message, at))
+            }))
+            .await??;
+        self.0.wake(plan);
+        self.answer(plan, n).await
+    }
+
+    /// What consuming message `n` came to.
+    async fn answer(&self, plan: PlanId, n: i64) -> Result<Arc<Plan>, NodeError> {
+        let patience = self.0.options.lease_ttl + self.0.options.poll;
+        let answer = async {
+            loop {
+                let rows = self.0.store.load(plan).await?;
+                let consumed = rows
+                    .iter()
+                    .flat_map(|row| &row.entries)
+                    .find(|entry| entry.consumes() == Some(n));
+                if let Some(Entry::Operator {
+                    message, refused, ..
+                }) = consumed
+                {
+                    let now = Plan::fold(plan, &rows);
+                    if refused.is_some() {
+                        let can = crate::decide::possible(&now)
+                            .into_iter()
+                            .map(|(name, _)| name);
+                        return Err(NodeError::Refused(Refused {
+                            what: "task",
+                            state: now.state.to_string(),
+                            event: name_of(&message.action),
+                            can: can.collect::<Vec<_>>().join(", "),
+                        }));
+                    }
+                    return Ok(Arc::new(now));
+                }
+                let pause = tokio::time::sleep(Duration::from_millis(20));
+                match self.0.watch(plan) {
+                    Some(mut seen) => tokio::select! { _ = seen.changed() => {}, () = pause => {} },
+                    None => pause.await,
+                }
+            }
+        };
+        tokio::time::timeout(patience, answer)
+            .await
+            .unwrap_or(Err(NodeError::Unanswered(plan)))
+    }
+
+    /// Takes no new work, lets what is under way end within `grace`, and hands the rest over.
+    pub async fn drain(&self, grace: Duration) {
+        self.0.draining.cancel();
+        self.0.tasks.close();
+        if tokio::time::timeout(grace, self.0.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                grace_seconds = grace.as_secs(),
+                "steps still run after the grace; they run again after the next start"
+            );
+        }
+        self.0.lost.cancel();
+        self.0.tasks.wait().await;
+        if let Err(error) = self
+            .0
+            .store
+            .leave(self.0.options.id, self.0.clock.now())
+            .await
+        {
+            tracing::warn!(%error, "the node could not sign off; its plans are taken over after the lease");
+        }
+    }
+
+    /// Stops at once, as a killed process would: for tests of what comes after.
+    pub async fn kill(&self) {
+        self.0.lost.cancel();
+        self.0.draining.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+fn name_of(action: &Action) -> String {
+    match action {
+        Action::Resume => "resume".into(),
+        Action::Cancel => "cancel".into(),
+        Action::RetryNow { step } => format!("retry step `{step}` now"),
+        Action::Supersede { .. } => "be superseded".into(),
+    }
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
+    async fn plan(&self, id: PlanId) -> Result<Arc<Plan>, NodeError> {
+        if let Some(seen) = self.watch(id) {
+            return Ok(seen.borrow().clone());
+        }
+        let rows = self.store.load(id).await?;
+        if rows.is_empty() {
+            return Err(NodeError::NotFound(id));
+        }
+        Ok(Arc::new(Plan::fold(id, &rows)))
+    }
+
+    fn watch(&self, plan: PlanId) -> Option<watch::Receiver<Arc<Plan>>> {
+        locked(&self.actors)
+            .get(&plan)
+            .map(|handle| handle.plan.clone())
+    }
+
+    fn nonce(&self) -> i64 {
+        self.nonce.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells the plan's actor; where there is none and nobody else owns the plan, makes one.
+    fn wake(self: &Arc<Self>, plan: PlanId) {
+        if let Some(handle) = locked(&self.actors).get(&plan) {
+            let _ended_meanwhile = handle.nudges.send(Nudge::Mail);
+            return;
+        }
+        if self.draining.is_cancelled() {
+            return; // the next start reads the mailbox
+        }
+        let node = self.clone();
+        self.tasks.spawn(async move {
+            match node.plan(plan).await {
+                Ok(now) if !now.state.is_driven() => node.drive(now, None, Some(Nudge::Mail)),
+                Ok(_) => {} // its owner polls the mailbox
+                Err(error) => tracing::warn!(task.id = %plan, %error, "a message for task {plan} waits for the next poll"),
+            }
+        });
+    }
+
+    /// Tells these plans that their locks may be theirs.
+    fn tell_granted(&self, plans: &[PlanId]) {
+        let actors = locked(&self.actors);
+        for plan in plans {
+            if let Some(handle) = actors.get(plan) {
+                let _ended_meanwhile = handle.nudges.send(Nudge::Granted);
+            }
+        }
+    }
+
+    /// Gives the plan an actor, unless it has one.
+    fn drive(self: &Arc<Self>, plan: Arc<Plan>, first: Option<Happening>, nudge: Option<Nudge>) {
+        let (nudges, inbox) = mpsc::unbounded_channel();
+        let (published, seen) = watch::channel(plan.clone());
+        {
+            let mut actors = locked(&self.actors);
+            if actors.contains_key(&plan.id) {
+                return;
+            }
+            if let Some(nudge) = nudge {
+                let _fresh = nudges.send(nudge);
+            }
+            actors.insert(plan.id, Handle { nudges, plan: seen });
+        }
+        let node = self.clone();
+        self.tasks.spawn(async move {
+            actor::Actor::new(node, plan, published, inbox)
+                .run(first)
+                .await
+        });
+    }
+}

@@ -1,0 +1,455 @@
+//! The actor of one plan: something happened, decide, append, start what follows. One append under way at a time.
+
+use super::bodies::{Bodies, Ended, InTransaction};
+use super::{Inner, Nudge, locked};
+use crate::clock::Timestamp;
+use crate::decide::{Decision, Happening, decide};
+use crate::journal::{Failure, PlanId, StepIndex};
+use crate::plan::Plan;
+use crate::state::StepState;
+use crate::step::{Outcome, Policy, Services, StepError};
+use crate::store::{Append, Appended, Store, StoreError};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// A transactional step holds the store's only writer: past this it is rolled back.
+const TRANSACTION_LIMIT: Duration = Duration::from_secs(5);
+
+/// The first and the longest wait before an append is tried again that the store could not take.
+const APPEND_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+pub(super) struct Actor<S: Services, St: Store<Tx = S::Tx>> {
+    node: Arc<Inner<S, St>>,
+    plan: Arc<Plan>,
+    published: watch::Sender<Arc<Plan>>,
+    inbox: mpsc::UnboundedReceiver<Nudge>,
+    /// When the bodies of a cancelled plan are dropped.
+    drop_at: Option<Timestamp>,
+}
+
+/// The plan is not ours any more.
+struct Lost;
+
+/// Why a transactional step left no write.
+enum NotCommitted {
+    Step(StepError),
+    Store(StoreError),
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
+    pub(super) fn new(
+        node: Arc<Inner<S, St>>,
+        plan: Arc<Plan>,
+        published: watch::Sender<Arc<Plan>>,
+        inbox: mpsc::UnboundedReceiver<Nudge>,
+    ) -> Self {
+        Self {
+            node,
+            plan,
+            published,
+            inbox,
+            drop_at: None,
+        }
+    }
+
+    pub(super) async fn run(mut self, first: Option<Happening>) {
+        let id = self.plan.id;
+        let lost = self.node.lost.clone();
+        let ended = tokio::select! {
+            ended = self.drive(first) => ended,
+            () = lost.cancelled() => Err(Lost),
+        };
+        if ended.is_err() {
+            tracing::debug!(task.id = %id, "task {id} is not driven here any more");
+            locked(&self.node.actors).remove(&id);
+        }
+    }
+
+    /// Until the plan is paused or stopped and its mail is read, or the node drains and nothing of it is under way.
+    async fn drive(&mut self, first: Option<Happening>) -> Result<(), Lost> {
+        if let Some(first) = first {
+            self.happen(first).await?;
+        }
+        let Some(mut bodies) = Bodies::of(&self.node, &self.plan) else {
+            return self.without_code().await;
+        };
+        loop {
+            bodies.match_plan(&self.plan);
+            if let Some(work) = bodies.next_in_transaction() {
+                let policy = bodies.policy(work.step);
+                self.transact(work, policy).await?;
+                continue;
+            }
+            if self.plan.has_settled() && self.leave() {
+                return Ok(());
+            }
+            if self.node.draining.is_cancelled() && !bodies.work() {
+                locked(&self.node.actors).remove(&self.plan.id);
+                return Ok(());
+            }
+            let clock = self.node.clock;
+            let drop_at = self.drop_at;
+            let grace = async move {
+                match drop_at {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let draining = self.node.draining.clone();
+            let was_draining = draining.is_cancelled();
+            tokio::select! {
+                Some((step, ended)) = bodies.next() => self.ended(step, ended, &mut bodies).await?,
+                Some(nudge) = self.inbox.recv() => self.nudged(nudge).await?,
+                () = grace => self.drop_bodies(&mut bodies).await?,
+                () = draining.cancelled(), if !was_draining => {}
+            }
+        }
+    }
+
+    /// A plan of a workflow that this node does not know: its mail is read, nothing of it runs.
+    async fn without_code(&mut self) -> Result<(), Lost> {
+        let (id, workflow) = (self.plan.id, self.plan.workflow().to_owned());
+        tracing::error!(task.id = %id, "task {id} waits: no node here knows workflow `{workflow}` in a readable form");
+        self.nudged(Nudge::Mail).await?;
+        locked(&self.node.actors).remove(&id);
+        Ok(())
+    }
+
+    /// Leaves the list of actors unless a nudge came meanwhile.
+    fn leave(&mut self) -> bool {
+        let mut actors = locked(&self.node.actors);
+        if !self.inbox.is_empty() {
+            return false;
+        }
+        actors.remove(&self.plan.id);
+        true
+    }
+
+    async fn nudged(&mut self, nudge: Nudge) -> Result<(), Lost> {
+        if nudge == Nudge::Lost {
+            return Err(Lost);
+        }
+        // The mail first: who was superseded while he waited must not begin.
+        let mail = match self.node.store.mail(self.plan.id).await {
+            Ok(mail) => mail,
+            Err(error) => {
+                tracing::warn!(task.id = %self.plan.id, %error, "the mailbox could not be read; the next poll reads it");
+                return Ok(());
+            }
+        };
+        for mail in mail {
+            self.happen(Happening::Mail {
+                n: mail.n,
+                message: mail.message,
+            })
+            .await?;
+        }
+        if nudge == Nudge::Granted && self.plan.waits_for_locks() {
+            // A hint may be old: only the rows say who holds.
+            let asked = vec![self.plan.id];
+            if let Ok(due) = self.node.store.due(self.node.options.id, asked).await
+                && due.granted.contains(&self.plan.id)
+            {
+                self.happen(Happening::LocksGranted).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ended(
+        &mut self,
+        step: StepIndex,
+        ended: Ended,
+        bodies: &mut Bodies<S, St>,
+    ) -> Result<(), Lost> {
+        match ended {
+            Ended::Woken => self.happen(Happening::Woken { step }).await,
+            Ended::Asked(effect) => {
+                bodies.asked(&self.plan, step, effect);
+                Ok(())
+            }
+            Ended::Body {
+                outcome,
+                crashes_after,
+            } => {
+                let happening = self.happened(step, outcome, bodies.policy(step));
+                self.happen(happening).await?;
+                if crashes_after {
+                    crash(&self.plan, step);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn happened(
+        &self,
+        step: StepIndex,
+        outcome: Result<Outcome, StepError>,
+        policy: Policy,
+    ) -> Happening {
+        match outcome {
+            Ok(Outcome::Done { output, warning }) => Happening::Succeeded {
+                step,
+                output,
+                warning,
+            },
+            Ok(Outcome::Wait { ticket, after }) => Happening::Suspended {
+                step,
+                ticket,
+                wake_at: self.node.clock.now() + after,
+            },
+            Err(StepError(error)) => Happening::Failed {
+                step,
+                error,
+                retry_at: self.retry_at(step, policy),
+            },
+        }
+    }
+
+    fn retry_at(&self, step: StepIndex, policy: Policy) -> Timestamp {
+        let failures = self
+            .plan
+            .steps
+            .get(step)
+            .map_or(0, |status| status.failures)
+            + 1;
+        let longest = policy.longest_wait(failures);
+        // Full jitter, but never at once: at least a tenth of it.
+        let part = rand::random_range(0.1..=1.0);
+        self.node.clock.now() + longest.mul_f64(part)
+    }
+
+    /// The grace of a cancelled plan is over.
+    async fn drop_bodies(&mut self, bodies: &mut Bodies<S, St>) -> Result<(), Lost> {
+        self.drop_at = None;
+        for step in 0..self.plan.steps.len() {
+            if self.plan.steps[step].state == StepState::Running {
+                bodies.drop_body(step);
+                self.happen(Happening::Dropped { step }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn happen(&mut self, happening: Happening) -> Result<(), Lost> {
+        match decide(
+            &self.plan,
+            happening,
+            self.node.clock.now(),
+            self.node.options.id,
+        ) {
+            Ok(decision) => self.commit(decision).await,
+            Err(refused) => {
+                tracing::error!(task.id = %self.plan.id, "task {} cannot go on: {refused}", self.plan.id);
+                Err(Lost)
+            }
+        }
+    }
+
+    /// Makes the decision durable, however often that must be tried.
+    async fn commit(&mut self, decision: Decision) -> Result<(), Lost> {
+        if decision.entries.is_empty() {
+            return Ok(());
+        }
+        let id = self.plan.id;
+        let append = match Append::new(
+            &self.plan,
+            &decision,
+            self.node.options.id,
+            self.node.nonce(),
+        ) {
+            Ok(append) => append,
+            Err(error) => {
+                tracing::error!(task.id = %id, %error, "an append of task {id} cannot be written");
+                return Err(Lost);
+            }
+        };
+        let mut wait = APPEND_AGAIN.0;
+        loop {
+            match self.node.store.append(append.clone()).await {
+                Ok(appended) => {
+                    self.advance(decision.next, &appended);
+                    return Ok(());
+                }
+                Err(StoreError::Unknown(why)) => {
+                    tracing::warn!(task.id = %id, why, "an append of task {id} is read back");
+                    if self.is_mine(append.row.seq, append.row.nonce).await? {
+                        self.advance(decision.next, &Appended::default());
+                        return Ok(());
+                    }
+                }
+                Err(StoreError::Unavailable(why)) => {
+                    tracing::warn!(task.id = %id, why, "an append of task {id} is tried again");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(APPEND_AGAIN.1);
+                }
+                Err(error @ (StoreError::Fenced { .. } | StoreError::Corrupt(_))) => {
+                    tracing::info!(task.id = %id, %error, "task {id} is given up");
+                    return Err(Lost);
+                }
+            }
+        }
+    }
+
+    /// Whether the row of an append whose outcome is unknown is ours; lost when it is another's.
+    async fn is_mine(&self, seq: i64, nonce: i64) -> Result<bool, Lost> {
+        let mut wait = APPEND_AGAIN.0;
+        loop {
+            match self.node.store.load(self.plan.id).await {
+                Ok(rows) => match rows.iter().find(|row| row.seq == seq) {
+                    None => return Ok(false),
+                    Some(row) if row.nonce == nonce => return Ok(true),
+                    Some(_) => return Err(Lost),
+                },
+                Err(error) => {
+                    tracing::warn!(task.id = %self.plan.id, %error, "reading back is tried again");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(APPEND_AGAIN.1);
+                }
+            }
+        }
+    }
+
+    fn advance(&mut self, next: Plan, appended: &Appended) {
+        if next.cancelling && self.drop_at.is_none() && !self.plan.cancelling {
+            self.drop_at = Some(self.node.clock.now() + self.node.options.cancel_grace);
+        }
+        tell(&self.plan, &next);
+        self.plan = Arc::new(next);
+        let _nobody_waits = self.published.send(self.plan.clone());
+        self.node.tell_granted(&appended.granted);
+    }
+
+    /// Runs a transactional step: its writes and the row that records its success are one commit.
+    async fn transact(&mut self, work: InTransaction<St::Tx>, policy: Policy) -> Result<(), Lost> {
+        let InTransaction {
+            step,
+            job,
+            rehearsal,
+            limit,
+            crashes_after,
+        } = work;
+        if let Some(rehearsal) = rehearsal {
+            self.rehearse(rehearsal).await;
+        }
+        let (plan, node, clock, nonce) = (
+            self.plan.clone(),
+            self.node.options.id,
+            self.node.clock,
+            self.node.nonce(),
+        );
+        let seq = plan.seq + 1;
+        let limit = limit.min(TRANSACTION_LIMIT);
+        let committed = self
+            .node
+            .store
+            .transact::<(Plan, Appended), NotCommitted>(Box::new(move |tx| {
+                Box::pin(async move {
+                    let body =
+                        tokio::time::timeout(limit, AssertUnwindSafe(job(tx)).catch_unwind());
+                    let outcome = match body.await {
+                        Err(_) => Err(StepError(Failure::timeout(limit))),
+                        Ok(Err(panic)) => Err(super::bodies::panicked(panic.as_ref())),
+                        Ok(Ok(outcome)) => outcome,
+                    };
+                    let Outcome::Done { output, warning } = outcome.map_err(NotCommitted::Step)?
+                    else {
+                        return Err(NotCommitted::Step(StepError::permanent(
+                            "a transactional step has no ticket",
+                        )));
+                    };
+                    let decision = decide(
+                        &plan,
+                        Happening::Succeeded {
+                            step,
+                            output,
+                            warning,
+                        },
+                        clock.now(),
+                        node,
+                    )
+                    .map_err(|refused| NotCommitted::Step(StepError::permanent(refused)))?;
+                    let append = Append::new(&plan, &decision, node, nonce)
+                        .map_err(|error| NotCommitted::Step(StepError::permanent(error)))?;
+                    let appended = St::append_in(tx, append)
+                        .await
+                        .map_err(NotCommitted::Store)?;
+                    Ok((decision.next, appended))
+                })
+            }))
+            .await;
+        match committed {
+            Ok(Ok((next, appended))) => self.advance(next, &appended),
+            Ok(Err(NotCommitted::Step(error))) => {
+                self.happen(self.happened(step, Err(error), policy)).await?
+            }
+            Ok(Err(NotCommitted::Store(StoreError::Fenced { .. }))) => return Err(Lost),
+            Ok(Err(NotCommitted::Store(error))) | Err(error) => {
+                if matches!(error, StoreError::Unknown(_)) && self.is_mine(seq, nonce).await? {
+                    let rows = self.node.store.load(self.plan.id).await.map_err(|_| Lost)?;
+                    self.advance(Plan::fold(self.plan.id, &rows), &Appended::default());
+                } else {
+                    let error = StepError::transient(error).class("store");
+                    self.happen(self.happened(step, Err(error), policy)).await?;
+                }
+            }
+        }
+        if crashes_after {
+            crash(&self.plan, step);
+        }
+        Ok(())
+    }
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
+    /// Runs the body and rolls it back: what a crash before the commit leaves.
+    async fn rehearse(&self, body: crate::step::Work<St::Tx, Outcome, StepError>) {
+        let rolled_back = self.node.store.transact::<(), ()>(Box::new(move |tx| {
+            Box::pin(async move {
+                drop(body(tx).await);
+                Err(())
+            })
+        }));
+        drop(rolled_back.await);
+    }
+}
+
+fn crash(plan: &Plan, step: StepIndex) -> ! {
+    let name = plan.graph().get(step).map_or("", |known| &known.name);
+    tracing::error!(task.id = %plan.id, "a drill aborts the process after step {name} of task {}", plan.id);
+    std::process::abort()
+}
+
+/// One log line for what people want to know of a plan.
+fn tell(before: &Plan, after: &Plan) {
+    let id: PlanId = after.id;
+    for (index, (was, is)) in before.steps.iter().zip(&after.steps).enumerate() {
+        if was.state == is.state {
+            continue;
+        }
+        let step = after
+            .graph()
+            .get(index)
+            .map_or("", |known| known.name.as_str());
+        match (is.state, &is.error) {
+            (StepState::Success, _) => {
+                tracing::info!(task.id = %id, step, "step {step} of task {id} finished")
+            }
+            (StepState::Error, Some(error)) => {
+                tracing::error!(task.id = %id, step, "step {step} of task {id} failed: {}", error.message);
+            }
+            (StepState::Pending, Some(error)) if is.is_retrying() => {
+                tracing::warn!(task.id = %id, step, "step {step} of task {id} is tried again: {}", error.message);
+            }
+            _ => {}
+        }
+    }
+    if before.state != after.state {
+        let (state, result) = (after.state, after.result);
+        tracing::info!(task.id = %id, %state, %result, "task {id} is {state}");
+    }
+}

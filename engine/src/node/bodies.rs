@@ -1,0 +1,369 @@
+//! What of a plan is under way here: bodies, polls and timers, made to match what the plan says.
+
+use super::Inner;
+use super::drill::Effect;
+use crate::clock::Clock;
+use crate::journal::{Failure, Json, StepIndex};
+use crate::plan::Plan;
+use crate::state::StepState;
+use crate::step::{AnyStep, BoxFuture, Call, Job, Outcome, Policy, Services, StepError, Work};
+use crate::store::Store;
+use futures_util::FutureExt;
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// What something under way ended with.
+pub(super) enum Ended {
+    /// The back-off is over.
+    Woken,
+    /// The body or the poll is over.
+    Body {
+        outcome: Result<Outcome, StepError>,
+        /// A drill wants the process to abort once this is recorded.
+        crashes_after: bool,
+    },
+    /// The drill of a transactional step has been asked; now it may go to the store.
+    Asked(Option<Effect>),
+}
+
+/// What a step's state asks for, with the number of its last attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Body(u32),
+    Poll(u32),
+    Sleep(u32),
+}
+
+impl Wanted {
+    fn of(plan: &Plan, step: StepIndex) -> Option<Self> {
+        let status = &plan.steps[step];
+        match status.state {
+            StepState::Running => Some(Self::Body(status.attempts())),
+            StepState::Suspended => Some(Self::Poll(status.attempts())),
+            StepState::Pending if status.is_retrying() && !plan.waits_for_locks() => {
+                Some(Self::Sleep(status.attempts()))
+            }
+            StepState::Pending | StepState::Success | StepState::Error | StepState::Cancelled => {
+                None
+            }
+        }
+    }
+}
+
+/// A transactional step on its way to the store.
+pub(super) struct InTransaction<Tx> {
+    pub(super) step: StepIndex,
+    pub(super) job: Work<Tx, Outcome, StepError>,
+    /// Runs before it and is rolled back: a drill that runs every body twice.
+    pub(super) rehearsal: Option<Work<Tx, Outcome, StepError>>,
+    pub(super) limit: Duration,
+    pub(super) crashes_after: bool,
+}
+
+pub(super) struct Bodies<S: Services, St: Store<Tx = S::Tx>> {
+    node: Arc<Inner<S, St>>,
+    input: Arc<dyn Any + Send + Sync>,
+    /// The code of each step of the plan's graph.
+    code: Vec<(Arc<dyn AnyStep<S>>, Policy)>,
+    set: JoinSet<(StepIndex, Wanted, Ended)>,
+    under_way: HashMap<StepIndex, (Wanted, Option<AbortHandle>)>,
+    for_the_store: VecDeque<InTransaction<S::Tx>>,
+    cancelled: CancellationToken,
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
+    /// Nothing is under way yet. `None` when this node has no code for the plan.
+    pub(super) fn of(node: &Arc<Inner<S, St>>, plan: &Plan) -> Option<Self> {
+        let submitted = plan.submitted.as_ref()?;
+        let workflow = node.workflows.0.get(submitted.workflow.as_str())?.clone();
+        let input = (workflow.decode)(&submitted.input).ok()?;
+        let code = submitted.graph.iter().map(|step| {
+            let index = workflow.index_of(&step.name)?;
+            Some((workflow.bodies[index].clone(), workflow.policies[index]))
+        });
+        Some(Self {
+            code: code.collect::<Option<_>>()?,
+            node: node.clone(),
+            input,
+            set: JoinSet::new(),
+            under_way: HashMap::new(),
+            for_the_store: VecDeque::new(),
+            cancelled: CancellationToken::new(),
+        })
+    }
+
+    pub(super) fn policy(&self, step: StepIndex) -> Policy {
+        self.code[step].1
+    }
+
+    /// Starts what the plan asks for and is not under way; aborts what is under way and not asked for.
+    pub(super) fn match_plan(&mut self, plan: &Arc<Plan>) {
+        if plan.cancelling {
+            self.cancelled.cancel();
+        }
+        for step in 0..plan.steps.len() {
+            let wanted = Wanted::of(plan, step);
+            if self.under_way.get(&step).map(|(known, _)| *known) == wanted {
+                continue;
+            }
+            self.drop_body(step);
+            if let Some(wanted) = wanted {
+                let abort = self.start(plan, step, wanted);
+                self.under_way.insert(step, (wanted, abort));
+            }
+        }
+    }
+
+    /// Whether a body runs or waits for the store; polls and timers do not count, a restart goes on with them.
+    pub(super) fn work(&self) -> bool {
+        self.under_way
+            .values()
+            .any(|(wanted, _)| matches!(wanted, Wanted::Body(_)))
+    }
+
+    pub(super) fn drop_body(&mut self, step: StepIndex) {
+        if let Some((_, Some(abort))) = self.under_way.remove(&step) {
+            abort.abort();
+        }
+        self.for_the_store.retain(|work| work.step != step);
+    }
+
+    pub(super) fn next_in_transaction(&mut self) -> Option<InTransaction<S::Tx>> {
+        self.for_the_store.pop_front()
+    }
+
+    /// The next end of something that is still wanted; `None` when nothing is under way.
+    pub(super) async fn next(&mut self) -> Option<(StepIndex, Ended)> {
+        loop {
+            let Ok((step, wanted, ended)) = self.set.join_next().await? else {
+                continue; // aborted: bodies catch their panics
+            };
+            if self
+                .under_way
+                .get(&step)
+                .is_some_and(|(known, _)| *known == wanted)
+            {
+                return Some((step, ended));
+            }
+        }
+    }
+
+    /// Gives a transactional step to the store, or makes it fail, as its drill wants.
+    pub(super) fn asked(&mut self, plan: &Arc<Plan>, step: StepIndex, effect: Option<Effect>) {
+        let Job::InTransaction(job) = self.job(plan, step, None) else {
+            return;
+        };
+        let rehearsal = match (effect, self.job(plan, step, None)) {
+            (Some(Effect::RunTwice), Job::InTransaction(rehearsal)) => Some(rehearsal),
+            _ => None,
+        };
+        let crashes_after = effect == Some(Effect::CrashAfter);
+        self.for_the_store.push_back(InTransaction {
+            step,
+            job,
+            rehearsal,
+            limit: self.policy(step).timeout,
+            crashes_after,
+        });
+    }
+
+    fn job(&self, plan: &Arc<Plan>, step: StepIndex, ticket: Option<Json>) -> Job<S::Tx> {
+        self.caller(plan, step)(ticket)
+    }
+
+    /// Makes jobs of this attempt, as many as wanted.
+    fn caller(
+        &self,
+        plan: &Arc<Plan>,
+        step: StepIndex,
+    ) -> impl Fn(Option<Json>) -> Job<S::Tx> + Send + use<S, St> {
+        let (services, plan, input) =
+            (self.node.services.clone(), plan.clone(), self.input.clone());
+        let (code, clock, cancelled) = (
+            self.code[step].0.clone(),
+            self.node.clock,
+            self.cancelled.clone(),
+        );
+        move |ticket| {
+            let (services, plan, input) = (services.clone(), plan.clone(), input.clone());
+            code.clone().run(Call {
+                services,
+                plan,
+                input,
+                step,
+                ticket,
+                clock,
+                cancelled: cancelled.clone(),
+            })
+        }
+    }
+
+    fn start(&mut self, plan: &Arc<Plan>, step: StepIndex, wanted: Wanted) -> Option<AbortHandle> {
+        let (clock, policy) = (self.node.clock, self.policy(step));
+        let status = &plan.steps[step];
+        let wake_at = status.wake_at;
+        match wanted {
+            Wanted::Sleep(_) => Some(self.set.spawn(async move {
+                if let Some(at) = wake_at {
+                    clock.sleep_until(at).await;
+                }
+                (step, wanted, Ended::Woken)
+            })),
+            Wanted::Poll(_) => {
+                let (call, ticket) = (self.caller(plan, step), status.ticket.clone());
+                Some(self.set.spawn(async move {
+                    if let Some(at) = wake_at {
+                        clock.sleep_until(at).await;
+                    }
+                    let outcome = poll(&call, ticket, policy.timeout).await;
+                    (
+                        step,
+                        wanted,
+                        Ended::Body {
+                            outcome,
+                            crashes_after: false,
+                        },
+                    )
+                }))
+            }
+            Wanted::Body(_) => {
+                let Some(drill) = self.node.drill.clone() else {
+                    return match self.job(plan, step, None) {
+                        Job::InTransaction(_) => {
+                            self.asked(plan, step, None);
+                            None
+                        }
+                        Job::Free(body) => Some(self.set.spawn(async move {
+                            let outcome = bounded(body, policy.timeout).await;
+                            (
+                                step,
+                                wanted,
+                                Ended::Body {
+                                    outcome,
+                                    crashes_after: false,
+                                },
+                            )
+                        })),
+                    };
+                };
+                let (call, plan) = (self.caller(plan, step), plan.clone());
+                Some(self.set.spawn(async move {
+                    let effect = drill.before(&plan, &plan.graph()[step].name).await;
+                    (
+                        step,
+                        wanted,
+                        drilled(&call, effect, policy.timeout, clock).await,
+                    )
+                }))
+            }
+        }
+    }
+}
+
+/// An attempt as its drill wants it.
+async fn drilled<Tx>(
+    call: &(impl Fn(Option<Json>) -> Job<Tx> + Send),
+    effect: Option<Effect>,
+    limit: Duration,
+    clock: Clock,
+) -> Ended {
+    let mut limit = limit;
+    match effect {
+        Some(Effect::Fail) => return failed(StepError::permanent("a drill makes this step fail")),
+        Some(Effect::FailTransient) => {
+            return failed(StepError::transient("a drill makes this attempt fail"));
+        }
+        Some(Effect::CrashBefore) => {
+            tracing::error!("a drill aborts the process");
+            std::process::abort()
+        }
+        Some(Effect::Stall(time)) => {
+            let until = clock.now() + time.min(limit);
+            clock.sleep_until(until).await;
+            match limit.checked_sub(time) {
+                Some(rest) => limit = rest,
+                None => return failed(StepError(Failure::timeout(limit))),
+            }
+        }
+        Some(Effect::CrashAfter | Effect::RunTwice) | None => {}
+    }
+    match call(None) {
+        Job::InTransaction(_) => Ended::Asked(effect),
+        Job::Free(body) => {
+            if effect == Some(Effect::RunTwice) {
+                drop(bounded(body, limit).await);
+                if let Job::Free(again) = call(None) {
+                    let outcome = bounded(again, limit).await;
+                    return Ended::Body {
+                        outcome,
+                        crashes_after: false,
+                    };
+                }
+                return Ended::Asked(None);
+            }
+            let outcome = bounded(body, limit).await;
+            Ended::Body {
+                outcome,
+                crashes_after: effect == Some(Effect::CrashAfter),
+            }
+        }
+    }
+}
+
+fn failed(error: StepError) -> Ended {
+    let StepError(failure) = error;
+    Ended::Body {
+        outcome: Err(StepError(failure).class("drill")),
+        crashes_after: false,
+    }
+}
+
+/// Asks until there is an end; the asking leaves no trace in the journal.
+async fn poll<Tx>(
+    call: &(impl Fn(Option<Json>) -> Job<Tx> + Send),
+    ticket: Option<Json>,
+    limit: Duration,
+) -> Result<Outcome, StepError> {
+    loop {
+        let Job::Free(body) = call(ticket.clone()) else {
+            return Err(StepError::permanent(
+                "only a polling step can be asked for a ticket",
+            ));
+        };
+        match bounded(body, limit).await {
+            Ok(Outcome::Wait { after, .. }) => tokio::time::sleep(after).await,
+            end => return end,
+        }
+    }
+}
+
+/// The body's end; a panic and a time-out are errors.
+async fn bounded(
+    body: BoxFuture<'static, Result<Outcome, StepError>>,
+    limit: Duration,
+) -> Result<Outcome, StepError> {
+    match tokio::time::timeout(limit, AssertUnwindSafe(body).catch_unwind()).await {
+        Err(_) => Err(StepError(Failure::timeout(limit))),
+        Ok(Err(panic)) => Err(panicked(panic.as_ref())),
+        Ok(Ok(outcome)) => outcome,
+    }
+}
+
+/// The error that a panic is. Transient: another attempt costs little, and after the last one a person looks.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> StepError {
+    let said = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    let said = said.unwrap_or_else(|| "without a message".into());
+    StepError(Failure::new(
+        "panic",
+        format!("the step panicked: {said}"),
+        true,
+    ))
+}

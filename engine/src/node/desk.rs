@@ -1,0 +1,227 @@
+//! Where the application submits plans inside its own transaction.
+
+use super::{Inner, Node, NodeError, locked};
+use crate::decide;
+use crate::journal::{Action, Json, Message, PlanId, StepIndex};
+use crate::plan::Plan;
+use crate::step::{BoxFuture, Declared, Services};
+use crate::store::{Accepted, Append, OpenPlan, Store, StoreError, Submission};
+use crate::workflow::{InputError, Registered, Workflow};
+use std::sync::{Arc, Mutex};
+use uuid::Uuid;
+
+/// A plan about to be submitted: its input, who wants it, and the steps that the request has done itself.
+pub struct Offer<S: Services> {
+    pub(super) id: PlanId,
+    submitted: crate::journal::Submitted,
+    workflow: Arc<Registered<S>>,
+    recorded: Vec<(StepIndex, Json)>,
+    open_key: Option<String>,
+}
+
+impl<S: Services> Offer<S> {
+    /// The id that the plan will have.
+    #[must_use]
+    pub fn id(&self) -> PlanId {
+        self.id
+    }
+
+    /// Step `D` was done by the request itself: its output is recorded with the submit.
+    pub fn with_recorded<D: Declared>(mut self, output: &D::Output) -> Result<Self, InputError> {
+        let workflow = self.workflow.name;
+        let json = Json::of(output).map_err(|source| InputError::NotJson { workflow, source })?;
+        if let Some(step) = self.workflow.index_of(D::NAME) {
+            self.recorded.push((step, json));
+        }
+        Ok(self)
+    }
+}
+
+/// What submitting came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// A new plan.
+    New(PlanId),
+    /// An open plan has the same key.
+    Open(PlanId),
+}
+
+impl Placed {
+    /// The plan, new or not.
+    #[must_use]
+    pub fn plan(self) -> PlanId {
+        match self {
+            Self::New(plan) | Self::Open(plan) => plan,
+        }
+    }
+}
+
+/// Submits plans and sends messages inside the application's own transaction. What it did counts once that is committed.
+pub struct Desk<S: Services, St> {
+    node: Arc<Inner<S, St>>,
+    done: Arc<Mutex<Done>>,
+}
+
+#[derive(Default)]
+struct Done {
+    plans: Vec<Plan>,
+    told: Vec<PlanId>,
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Desk<S, St> {
+    /// Records the plan; the node drives it as soon as the transaction is committed.
+    pub async fn submit(&self, tx: &mut St::Tx, offer: Offer<S>) -> Result<Placed, StoreError> {
+        let Offer {
+            id,
+            submitted,
+            recorded,
+            open_key,
+            ..
+        } = offer;
+        let (at, node) = (self.node.clock.now(), self.node.options.id);
+        let empty = Plan::empty(id);
+        let corrupt = |error: &dyn std::fmt::Display| {
+            StoreError::Corrupt(format!("plan {id} as submitted: {error}"))
+        };
+        let form = |granted| {
+            let decision =
+                decide::submit(id, submitted.clone(), recorded.clone(), granted, at, node)
+                    .map_err(|refused| corrupt(&refused))?;
+            let append = Append::new(&empty, &decision, node, self.node.nonce())
+                .map_err(|error| corrupt(&error))?;
+            Ok((append, decision.next))
+        };
+        let ((granted, begun), (queued, waiting)) = (form(true)?, form(false)?);
+        locked(&self.node.submitting).insert(id);
+        let accepted = St::submit_in(
+            tx,
+            Submission {
+                queued,
+                granted,
+                open_key,
+            },
+        )
+        .await?;
+        match accepted {
+            Accepted::OpenAlready(open) => Ok(Placed::Open(open)),
+            Accepted::Recorded { granted } => {
+                locked(&self.done)
+                    .plans
+                    .push(if granted { begun } else { waiting });
+                Ok(Placed::New(id))
+            }
+        }
+    }
+
+    /// Puts a message into a plan's mailbox.
+    pub async fn tell(
+        &self,
+        tx: &mut St::Tx,
+        plan: PlanId,
+        message: Message,
+    ) -> Result<(), StoreError> {
+        St::deliver_in(tx, plan, message, self.node.clock.now()).await?;
+        locked(&self.done).told.push(plan);
+        Ok(())
+    }
+
+    /// Ends `older`, which is not at work, in favour of `newer`: its open key is free at once.
+    pub async fn supersede(
+        &self,
+        tx: &mut St::Tx,
+        older: PlanId,
+        newer: PlanId,
+        by: &str,
+    ) -> Result<(), StoreError> {
+        St::take_key_in(tx, older).await?;
+        let message = Message {
+            action: Action::Supersede { by: newer },
+            by: by.to_owned(),
+            reason: None,
+        };
+        self.tell(tx, older, message).await
+    }
+
+    /// The open plans whose key begins so.
+    pub async fn open(&self, tx: &mut St::Tx, prefix: String) -> Result<Vec<OpenPlan>, StoreError> {
+        St::open_in(tx, prefix).await
+    }
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
+    /// Makes a plan of this input, still to be submitted.
+    pub fn offer<W: Workflow<Services = S>>(
+        &self,
+        input: &W,
+        actor: Option<String>,
+    ) -> Result<Offer<S>, NodeError> {
+        let workflow = self
+            .0
+            .workflows
+            .0
+            .get(W::NAME)
+            .ok_or_else(|| NodeError::UnknownWorkflow(W::NAME.into()))?
+            .clone();
+        Ok(Offer {
+            id: PlanId(Uuid::now_v7()),
+            submitted: workflow.submitted(input, actor)?,
+            workflow,
+            recorded: Vec::new(),
+            open_key: input.open_key(),
+        })
+    }
+
+    /// Runs the application's work in one transaction; the plans it submits through its desk are driven once that is committed.
+    pub async fn transact<T, E, F>(&self, work: F) -> Result<Result<T, E>, NodeError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: for<'t> FnOnce(&'t mut St::Tx, Desk<S, St>) -> BoxFuture<'t, Result<T, E>>
+            + Send
+            + 'static,
+    {
+        if self.0.draining.is_cancelled() {
+            return Err(NodeError::Draining);
+        }
+        let done = Arc::<Mutex<Done>>::default();
+        let desk = Desk {
+            node: self.0.clone(),
+            done: done.clone(),
+        };
+        let result = self
+            .0
+            .store
+            .transact::<T, E>(Box::new(move |tx| work(tx, desk)))
+            .await;
+        let Done { plans, told } = std::mem::take(&mut *locked(&done));
+        let committed = matches!(result, Ok(Ok(_)));
+        for plan in plans {
+            let id = plan.id;
+            if committed {
+                self.0.drive(Arc::new(plan), None, None);
+            }
+            locked(&self.0.submitting).remove(&id);
+        }
+        if committed {
+            for plan in told {
+                self.0.wake(plan);
+            }
+        }
+        Ok(result?)
+    }
+
+    /// Submits a plan that needs no further writes.
+    pub async fn submit<W: Workflow<Services = S>>(
+        &self,
+        input: &W,
+        actor: Option<String>,
+    ) -> Result<PlanId, NodeError> {
+        let offer = self.offer(input, actor)?;
+        let placed = self
+            .transact::<Placed, StoreError, _>(move |tx, desk| {
+                Box::pin(async move { desk.submit(tx, offer).await })
+            })
+            .await??;
+        Ok(placed.plan())
+    }
+}

@@ -1,0 +1,157 @@
+//! What the node does besides driving plans: it beats, takes over, and finds what hints have lost.
+
+use super::{Inner, NodeError, Nudge, locked};
+use crate::decide::Happening;
+use crate::journal::PlanId;
+use crate::plan::Plan;
+use crate::step::Services;
+use crate::store::{Store, StoreError};
+use std::sync::Arc;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// A node takes over at most so many plans per round, so that a restart does not start everything at once.
+const TAKE_OVERS_PER_ROUND: u32 = 32;
+
+pub(super) fn spawn<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, St>>) {
+    node.tasks
+        .spawn(until_stop(node.clone(), beat(node.clone())));
+    node.tasks
+        .spawn(until_stop(node.clone(), poll(node.clone())));
+    node.tasks
+        .spawn(until_stop(node.clone(), take_overs(node.clone())));
+}
+
+async fn until_stop<S: Services, St: Store<Tx = S::Tx>>(
+    node: Arc<Inner<S, St>>,
+    duty: impl Future<Output = ()>,
+) {
+    tokio::select! {
+        () = duty => {}
+        () = node.draining.cancelled() => {}
+        () = node.lost.cancelled() => {}
+    }
+}
+
+/// Says each fifth of the lease that this node runs. When that fails for 0.7 of the lease, others may soon take its plans:
+/// it drops them itself first.
+async fn beat<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, St>>) {
+    let ttl = node.options.lease_ttl;
+    let mut ticks = tokio::time::interval(ttl / 5);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
+    loop {
+        ticks.tick().await;
+        let beat = node
+            .store
+            .beat(node.options.id, node.options.name.clone(), node.clock.now());
+        match tokio::time::timeout(ttl / 2, beat).await {
+            Ok(Ok(())) => last = Instant::now(),
+            Ok(Err(error)) => tracing::warn!(%error, "the node could not beat"),
+            Err(_) => tracing::warn!("the node could not beat: the database does not answer"),
+        }
+        if last.elapsed() > ttl.mul_f64(0.7) {
+            tracing::error!(
+                "the node has lost its lease and drops its plans; it takes up what nobody else took"
+            );
+            drop_all(&node);
+            last = Instant::now();
+        }
+    }
+}
+
+/// Drops every actor; their plans are found again by the next round of take-overs.
+fn drop_all<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, St>>) {
+    for handle in locked(&node.actors).values() {
+        let _ended_meanwhile = handle.nudges.send(Nudge::Lost);
+    }
+}
+
+/// Finds mail and granted locks that no hint told of.
+async fn poll<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, St>>) {
+    let mut ticks = tokio::time::interval(node.options.poll);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let waiting: Vec<PlanId> = {
+            let actors = locked(&node.actors);
+            actors
+                .values()
+                .map(|handle| handle.plan.borrow().clone())
+                .filter(|it| it.waits_for_locks())
+                .map(|it| it.id)
+                .collect()
+        };
+        match node.store.due(node.options.id, waiting).await {
+            Ok(due) => {
+                node.tell_granted(&due.granted);
+                for plan in due.mail {
+                    node.wake(plan);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the poll failed; the next one looks again"),
+        }
+    }
+}
+
+async fn take_overs<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, St>>) {
+    loop {
+        // Jitter, so that nodes do not all reach for the same plans.
+        let round = node
+            .options
+            .lease_ttl
+            .mul_f64(rand::random_range(0.25..0.4));
+        tokio::time::sleep(round).await;
+        if let Err(error) = take_over(&node).await {
+            tracing::warn!(%error, "a round of take-overs failed; the next one looks again");
+        }
+    }
+}
+
+/// Takes over open plans that nobody drives: its own from before a restart, and those of nodes that are gone.
+pub(super) async fn take_over<S: Services, St: Store<Tx = S::Tx>>(
+    node: &Arc<Inner<S, St>>,
+) -> Result<(), NodeError> {
+    loop {
+        let options = &node.options;
+        let limit = TAKE_OVERS_PER_ROUND
+            + u32::try_from(locked(&node.actors).len()).unwrap_or(u32::MAX / 2);
+        let orphans = node
+            .store
+            .orphans(options.id, node.clock.now(), options.lease_ttl, limit)
+            .await?;
+        let all = orphans.len() < limit as usize;
+        let mut taken = 0;
+        for (plan, rows) in load_unknown(node, orphans).await? {
+            let now = Arc::new(Plan::fold(plan, &rows));
+            if let Some(why) = &now.unreadable {
+                tracing::error!(task.id = %plan, "task {plan} cannot be read and stays as it is: {why}");
+            } else {
+                tracing::info!(task.id = %plan, "task {plan} is taken over");
+                node.drive(now, Some(Happening::Claimed), Some(Nudge::Granted));
+                taken += 1;
+            }
+        }
+        if all || taken == 0 {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn load_unknown<S: Services, St: Store<Tx = S::Tx>>(
+    node: &Arc<Inner<S, St>>,
+    plans: Vec<PlanId>,
+) -> Result<Vec<(PlanId, Vec<crate::journal::Row>)>, StoreError> {
+    let unknown: Vec<PlanId> = {
+        let (actors, submitting) = (locked(&node.actors), locked(&node.submitting));
+        plans
+            .into_iter()
+            .filter(|plan| !actors.contains_key(plan) && !submitting.contains(plan))
+            .collect()
+    };
+    if unknown.is_empty() {
+        Ok(Vec::new())
+    } else {
+        node.store.load_all(unknown).await
+    }
+}

@@ -1,0 +1,147 @@
+//! What people ask a node about its plans.
+
+use super::{Node, NodeError};
+use crate::clock::Timestamp;
+use crate::decide;
+use crate::explain::{Preview, Task};
+use crate::journal::{Action, Entry, NodeId, PlanId, PlanResult, Reason};
+use crate::plan::Plan;
+use crate::search::Search;
+use crate::state::PlanState;
+use crate::step::Services;
+use crate::store::{Page, Store, Visible};
+use serde::Serialize;
+
+/// A page of tasks.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tasks {
+    /// Newest first.
+    pub results: Vec<Task>,
+    /// How many there are on all pages.
+    pub total: u64,
+    /// The last one of this page, when there are older ones.
+    pub next: Option<PlanId>,
+}
+
+/// One entry of a task's history.
+#[derive(Clone, Debug, Serialize)]
+pub struct HistoryRow {
+    /// The number of its row.
+    pub seq: i64,
+    /// When it was recorded.
+    #[serde(serialize_with = "crate::explain::rfc3339")]
+    pub at: Timestamp,
+    /// By whom.
+    pub node: NodeId,
+    /// The login of who wanted it, where a person did.
+    pub actor: Option<String>,
+    /// The step it is about.
+    pub step: Option<String>,
+    /// What became true.
+    pub entry: Entry,
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
+    /// The task in full.
+    pub async fn task(&self, plan: PlanId) -> Result<Task, NodeError> {
+        let plan = self.plan(plan).await?;
+        self.explained(&plan).await
+    }
+
+    /// A plan, explained as of now.
+    pub async fn explained(&self, plan: &Plan) -> Result<Task, NodeError> {
+        let has_locks = plan.state.is_driven() && !plan.locks.is_empty();
+        let seats = if has_locks {
+            self.store().seats(plan.id).await?
+        } else {
+            Vec::new()
+        };
+        let mut holders = Vec::new();
+        for holder in seats.iter().filter_map(|seat| seat.behind) {
+            holders.push((holder, self.plan(holder).await.ok()));
+        }
+        Ok(Task::of(plan, &seats, &holders, self.clock().now()))
+    }
+
+    /// A page of the tasks that this search finds, without their steps.
+    pub async fn tasks(&self, search: Search, page: Page) -> Result<Tasks, NodeError> {
+        let listing = self.store().list(search, page).await?;
+        let mut plans: Vec<Plan> = self
+            .store()
+            .load_all(listing.plans.clone())
+            .await?
+            .into_iter()
+            .map(|(id, rows)| Plan::fold(id, &rows))
+            .collect();
+        plans.sort_by_key(|plan| std::cmp::Reverse(plan.id));
+        let mut results = Vec::with_capacity(plans.len());
+        for plan in &plans {
+            results.push(self.explained(plan).await?.without_steps());
+        }
+        let next = listing.plans.last().copied().filter(|_| listing.more);
+        Ok(Tasks {
+            results,
+            total: listing.total,
+            next,
+        })
+    }
+
+    /// How many tasks there are by state, result and reason.
+    pub async fn count(
+        &self,
+        visible: Visible,
+    ) -> Result<Vec<(PlanState, PlanResult, Option<Reason>, u64)>, NodeError> {
+        Ok(self.store().count(visible).await?)
+    }
+
+    /// Everything that was ever recorded of a task.
+    pub async fn history(&self, plan: PlanId) -> Result<Vec<HistoryRow>, NodeError> {
+        let rows = self.store().load(plan).await?;
+        if rows.is_empty() {
+            return Err(NodeError::NotFound(plan));
+        }
+        let folded = Plan::fold(plan, &rows);
+        let name = |step: usize| folded.graph().get(step).map(|known| known.name.clone());
+        let history = rows.into_iter().flat_map(|row| {
+            let (seq, at, node) = (row.seq, row.at, row.node);
+            row.entries
+                .into_iter()
+                .map(move |entry| (seq, at, node, entry))
+        });
+        Ok(history
+            .map(|(seq, at, node, entry)| {
+                let (actor, step) = (
+                    entry.actor().map(ToOwned::to_owned),
+                    entry.step().and_then(name),
+                );
+                HistoryRow {
+                    seq,
+                    at,
+                    node,
+                    actor,
+                    step,
+                    entry,
+                }
+            })
+            .collect())
+    }
+
+    /// What resuming the plan would do, without doing it.
+    pub async fn resume_preview(&self, plan: PlanId) -> Result<Preview, NodeError> {
+        let plan = self.plan(plan).await?;
+        decide::fits(&plan, &Action::Resume)?;
+        let mut behind = Vec::new();
+        for lock in plan
+            .locks
+            .iter()
+            .filter(|lock| lock.state == crate::lock::LockState::GivenUp)
+        {
+            behind.push(lock.request.resource.clone());
+        }
+        let name = |step: usize| plan.graph()[step].name.clone();
+        Ok(Preview {
+            would_run: decide::would_run(&plan).into_iter().map(name).collect(),
+            asks_for_locks: behind,
+        })
+    }
+}

@@ -1,0 +1,219 @@
+//! What a step and a plan may do next: two tables. What is not in them does not happen.
+
+use serde::{Deserialize, Serialize};
+use std::fmt::Display;
+
+/// Where a step is. Shown besides, but not stored: `retrying` (pending until its back-off is over) and `waiting`.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::EnumIter, Serialize, Deserialize,
+)]
+#[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Not begun, or between two attempts.
+    Pending,
+    /// An attempt is under way on the node that owns the plan.
+    Running,
+    /// Its work goes on elsewhere; the ticket to ask for it is recorded.
+    Suspended,
+    /// Done; its output is recorded and never changes.
+    Success,
+    /// Out of attempts, or failed for good.
+    Error,
+    /// Will not run, because the plan was cancelled or failed before.
+    Cancelled,
+}
+
+/// What happens to a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::EnumIter)]
+#[strum(serialize_all = "snake_case")]
+pub enum StepEvent {
+    /// An attempt begins.
+    Start,
+    /// The output is recorded.
+    Succeed,
+    /// An attempt failed and another one follows.
+    Retry,
+    /// The last attempt failed.
+    Fail,
+    /// A ticket is recorded.
+    Suspend,
+    /// The owner is gone; the step is idempotent and runs again.
+    Interrupt,
+    /// An operator wants it to run again.
+    Resume,
+    /// Nobody wants it any more.
+    Cancel,
+}
+
+/// Every move a step can make.
+#[rustfmt::skip]
+pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
+    use StepState::{Cancelled, Error, Pending, Running, Success, Suspended};
+    &[
+        (Pending,   StepEvent::Start,     Running),
+        (Pending,   StepEvent::Cancel,    Cancelled),
+        (Running,   StepEvent::Succeed,   Success),     // the output is in the same append
+        (Running,   StepEvent::Retry,     Pending),     // again at `wake_at`
+        (Running,   StepEvent::Fail,      Error),
+        (Running,   StepEvent::Suspend,   Suspended),
+        (Running,   StepEvent::Interrupt, Pending),
+        (Running,   StepEvent::Cancel,    Cancelled),   // its body ended or was dropped after the grace
+        (Suspended, StepEvent::Succeed,   Success),     // polls are not recorded, their end is
+        (Suspended, StepEvent::Retry,     Pending),
+        (Suspended, StepEvent::Fail,      Error),
+        (Suspended, StepEvent::Cancel,    Cancelled),
+        (Error,     StepEvent::Resume,    Pending),
+    ]
+};
+
+/// Where a plan is.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    strum::Display,
+    strum::EnumIter,
+    strum::EnumString,
+    Serialize,
+    Deserialize,
+)]
+#[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum PlanState {
+    /// Submitted; no step of it was begun by a node yet.
+    Pending,
+    /// Begun; also while it waits for a lock after a resume.
+    Running,
+    /// Needs a person.
+    Paused,
+    /// Ended, with a result.
+    Stopped,
+}
+
+/// What happens to a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::EnumIter)]
+#[strum(serialize_all = "snake_case")]
+pub enum PlanEvent {
+    /// Its first step begins.
+    Start,
+    /// Another owner goes on with it.
+    TakeOver,
+    /// It cannot go on without a person.
+    Pause,
+    /// A person wants it to go on.
+    Resume,
+    /// Nobody wants it any more.
+    Cancel,
+    /// It has ended.
+    Stop,
+}
+
+/// Every move a plan can make.
+#[rustfmt::skip]
+pub const PLAN_TRANSITIONS: &[(PlanState, PlanEvent, PlanState)] = {
+    use PlanState::{Paused, Pending, Running, Stopped};
+    &[
+        (Pending, PlanEvent::Start,    Running),
+        (Pending, PlanEvent::TakeOver, Pending),
+        (Pending, PlanEvent::Cancel,   Pending),
+        (Pending, PlanEvent::Stop,     Stopped),
+        (Running, PlanEvent::TakeOver, Running),
+        (Running, PlanEvent::Pause,    Paused),
+        (Running, PlanEvent::Cancel,   Running),
+        (Running, PlanEvent::Stop,     Stopped),
+        (Paused,  PlanEvent::Resume,   Running),
+        (Paused,  PlanEvent::Cancel,   Running),    // to its end, in the same append
+    ]
+};
+
+/// Why something did not happen, in words made from the table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a {what} that is `{state}` cannot {event}; it can: {can}")]
+pub struct Refused {
+    /// "step" or "plan".
+    pub what: &'static str,
+    /// The state it is in.
+    pub state: String,
+    /// What was asked of it.
+    pub event: String,
+    /// What it can do instead.
+    pub can: String,
+}
+
+fn look_up<S, E>(what: &'static str, table: &[(S, E, S)], state: S, event: E) -> Result<S, Refused>
+where
+    S: Copy + Eq + Display,
+    E: Copy + Eq + Display,
+{
+    if let Some((_, _, to)) = table
+        .iter()
+        .find(|(from, on, _)| *from == state && *on == event)
+    {
+        return Ok(*to);
+    }
+    let can: Vec<String> = table
+        .iter()
+        .filter(|row| row.0 == state)
+        .map(|row| row.1.to_string())
+        .collect();
+    let can = if can.is_empty() {
+        "nothing".to_owned()
+    } else {
+        can.join(", ")
+    };
+    Err(Refused {
+        what,
+        state: state.to_string(),
+        event: event.to_string(),
+        can,
+    })
+}
+
+impl StepState {
+    /// The only way to a new state.
+    pub fn on(self, event: StepEvent) -> Result<Self, Refused> {
+        look_up("step", STEP_TRANSITIONS, self, event)
+    }
+
+    /// Something of it is under way: an attempt, or work elsewhere.
+    #[must_use]
+    pub const fn is_under_way(self) -> bool {
+        matches!(self, Self::Running | Self::Suspended)
+    }
+}
+
+impl PlanState {
+    /// The only way to a new state.
+    pub fn on(self, event: PlanEvent) -> Result<Self, Refused> {
+        look_up("plan", PLAN_TRANSITIONS, self, event)
+    }
+
+    /// A node owns it and drives it.
+    #[must_use]
+    pub const fn is_driven(self) -> bool {
+        matches!(self, Self::Pending | Self::Running)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_state_and_what_it_can_do() {
+        let refused = StepState::Success.on(StepEvent::Cancel).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "a step that is `success` cannot cancel; it can: nothing"
+        );
+        let refused = PlanState::Paused.on(PlanEvent::Start).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "a plan that is `paused` cannot start; it can: resume, cancel"
+        );
+    }
+}

@@ -1,0 +1,201 @@
+//! How people write what a step does: what it is ([`Declared`]) and what it does, one of three kinds.
+//!
+//! * [`Step`]: any effect, idempotent: it may run again after a crash.
+//! * [`TransactionalStep`]: database writes in the very transaction that records the success: exactly once.
+//! * [`PollingStep`]: work that goes on elsewhere. The ticket is durable before the first poll.
+
+mod context;
+mod erased;
+mod needs;
+
+pub use context::{Context, Progress};
+pub use erased::{AnyStep, Call, Job, Outcome, Runs};
+pub use needs::Needs;
+
+use crate::journal::{Failure, Rescue};
+use crate::workflow::Workflow;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Display;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// A boxed future.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Work for the inside of somebody else's transaction. Boxed by hand: the future of an `AsyncFnOnce` cannot yet be required to
+/// be `Send`.
+pub type Work<Tx, T, E> = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send>;
+
+/// What the steps of an application may use.
+pub trait Services: Send + Sync + 'static {
+    /// What a transactional step writes through. No lifetime: the store owns it and lends `&mut`.
+    type Tx: Send + 'static;
+}
+
+/// What a step is.
+pub trait Declared: Send + Sync + Sized + 'static {
+    /// As the API shows it: never renamed.
+    const NAME: &'static str;
+    /// How often it is tried, how long an attempt may take, what its last failure means.
+    const POLICY: Policy = Policy::idempotent();
+    /// The workflow it belongs to.
+    type Workflow: Workflow;
+    /// The steps whose outputs it reads: a step type, `()`, or a tuple of them. Each must be an ancestor in the graph.
+    type Needs: Needs;
+    /// What it leaves to later steps, recorded with its success.
+    type Output: Serialize + DeserializeOwned + Send;
+}
+
+/// What a step's transaction is.
+pub type TxOf<S> = <<<S as Declared>::Workflow as Workflow>::Services as Services>::Tx;
+/// The context a step gets.
+pub type ContextOf<S> = Context<<S as Declared>::Workflow>;
+/// The outputs a step reads.
+pub type Outputs<S> = <<S as Declared>::Needs as Needs>::Outputs;
+
+/// A step with any effect. It may run again after a crash, so a repeat must be harmless.
+pub trait Step: Declared {
+    /// Does the work and answers with what later steps need to know.
+    fn run(
+        &self,
+        cx: &ContextOf<Self>,
+        input: &Self::Workflow,
+        needs: Outputs<Self>,
+    ) -> impl Future<Output = Result<Self::Output, StepError>> + Send;
+}
+
+/// A step whose writes and success are one commit: exactly once. It holds the store's writer, so it does database work only,
+/// and little of it.
+pub trait TransactionalStep: Declared {
+    /// Writes through `tx` and answers with what later steps need to know.
+    fn run(
+        &self,
+        tx: &mut TxOf<Self>,
+        cx: &ContextOf<Self>,
+        input: &Self::Workflow,
+        needs: Outputs<Self>,
+    ) -> impl Future<Output = Result<Self::Output, StepError>> + Send;
+}
+
+/// A step whose work may go on elsewhere. After a restart a recorded ticket is polled first; nothing is started twice.
+pub trait PollingStep: Declared {
+    /// What the work elsewhere is asked for with.
+    type Ticket: Serialize + DeserializeOwned + Send;
+
+    /// Starts the work: done at once, or a ticket.
+    fn start(
+        &self,
+        cx: &ContextOf<Self>,
+        input: &Self::Workflow,
+        needs: Outputs<Self>,
+    ) -> impl Future<Output = Result<Begun<Self::Output, Self::Ticket>, StepError>> + Send;
+
+    /// Asks for the work. Leaves no trace in the journal until there is an end.
+    fn poll(
+        &self,
+        cx: &ContextOf<Self>,
+        input: &Self::Workflow,
+        ticket: &Self::Ticket,
+    ) -> impl Future<Output = Result<Polled<Self::Output>, StepError>> + Send;
+}
+
+/// What starting a polling step came to.
+#[derive(Debug)]
+pub enum Begun<O, T> {
+    /// It is done already.
+    Done(O),
+    /// It goes on elsewhere; ask with this.
+    Ticket(T),
+}
+
+/// What a poll came to.
+#[derive(Debug)]
+pub enum Polled<O> {
+    /// It is done.
+    Done(O),
+    /// Ask again after this time.
+    Wait(Duration),
+}
+
+/// How a step is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Attempts before it needs a person; at least 1.
+    pub attempts: u32,
+    /// The wait before the second attempt; doubles for each further one, up to [`Policy::backoff_max`], less a random part.
+    pub backoff: Duration,
+    /// No wait is longer.
+    pub backoff_max: Duration,
+    /// An attempt that takes longer is dropped and counts as failed.
+    pub timeout: Duration,
+    /// What the last failure means for the plan.
+    pub rescue: Rescue,
+}
+
+impl Policy {
+    /// It may run any number of times: five attempts within at most 7 s of waiting, so that a client that waits for the plan
+    /// mostly learns of a pause; a minute an attempt; then a person is needed.
+    #[must_use]
+    pub const fn idempotent() -> Self {
+        Self {
+            attempts: 5,
+            backoff: Duration::from_millis(200),
+            backoff_max: Duration::from_secs(3),
+            timeout: Duration::from_secs(60),
+            rescue: Rescue::Pause,
+        }
+    }
+
+    /// This many attempts.
+    #[must_use]
+    pub const fn attempts(self, attempts: u32) -> Self {
+        Self { attempts, ..self }
+    }
+
+    /// An attempt may take this long.
+    #[must_use]
+    pub const fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// What the last failure means.
+    #[must_use]
+    pub const fn rescue(self, rescue: Rescue) -> Self {
+        Self { rescue, ..self }
+    }
+
+    /// The longest wait after this many failures; the real one is a random part of it, so that those who failed together do
+    /// not come back together.
+    #[must_use]
+    pub fn longest_wait(&self, failures: u32) -> Duration {
+        let doublings = failures.saturating_sub(1).min(16);
+        self.backoff
+            .saturating_mul(1 << doublings)
+            .min(self.backoff_max)
+    }
+}
+
+/// Why an attempt failed. Whether another one may help is said where the error is born.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}", .0.message)]
+pub struct StepError(pub Failure);
+
+impl StepError {
+    /// Another attempt may succeed.
+    pub fn transient(error: impl Display) -> Self {
+        Self(Failure::new("error", error.to_string(), true))
+    }
+
+    /// No attempt will succeed until somebody changes something.
+    pub fn permanent(error: impl Display) -> Self {
+        Self(Failure::new("error", error.to_string(), false))
+    }
+
+    /// The same error under a class of its own, for grouping.
+    #[must_use]
+    pub fn class(mut self, class: &str) -> Self {
+        class.clone_into(&mut self.0.class);
+        self
+    }
+}

@@ -1,0 +1,44 @@
+//! Which outputs a step reads, as types.
+
+use super::{Declared, StepError};
+use crate::plan::Plan;
+
+/// Step types that stand for their outputs.
+///
+/// One blanket impl for a step and one macro for tuples do not overlap, because nobody can implement [`Declared`] for a tuple.
+pub trait Needs: 'static {
+    /// What the step gets.
+    type Outputs: Send;
+    /// The names of the steps.
+    fn names() -> Vec<&'static str>;
+    /// Their recorded outputs, decoded.
+    fn outputs(plan: &Plan) -> Result<Self::Outputs, StepError>;
+}
+
+impl<S: Declared> Needs for S {
+    type Outputs = S::Output;
+
+    fn names() -> Vec<&'static str> {
+        vec![S::NAME]
+    }
+
+    fn outputs(plan: &Plan) -> Result<S::Output, StepError> {
+        let output = plan
+            .output_of(S::NAME)
+            .ok_or_else(|| StepError::permanent(format!("step {} left no output", S::NAME)))?;
+        output.decode().map_err(|error| {
+            StepError::permanent(format!(
+                "the output of step {} cannot be read: {error}",
+                S::NAME
+            ))
+        })
+    }
+}
+
+macro_rules! tuples { ($(($($S:ident)*))*) => { $(
+    impl<$($S: Needs),*> Needs for ($($S,)*) {
+        type Outputs = ($($S::Outputs,)*);
+        fn names() -> Vec<&'static str> { let each: [Vec<&'static str>; _] = [$($S::names()),*]; each.concat() }
+        fn outputs(_plan: &Plan) -> Result<Self::Outputs, StepError> { Ok(($($S::outputs(_plan)?,)*)) }
+    } )* } }
+tuples! { () (A) (A B) (A B C) (A B C D) (A B C D E) }

@@ -1,0 +1,363 @@
+//! The verbs the engine needs of a database. Each is one transaction, or stands inside one.
+
+pub mod memory;
+
+use crate::clock::Timestamp;
+use crate::decide::{self, Decision};
+use crate::journal::{Entry, Message, NodeId, PlanId, PlanResult, Reason, Row};
+use crate::lock::{LockRequest, Seat};
+use crate::plan::Plan;
+use crate::search::Search;
+use crate::state::PlanState;
+use crate::step::Work;
+use std::time::Duration;
+
+/// Why the store did not do it.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum StoreError {
+    /// Another owner has appended at this place. Nothing of the append was kept; the plan is not ours any more.
+    #[error("plan {plan} has another owner: its row {seq} is not ours")]
+    Fenced {
+        /// The plan.
+        plan: PlanId,
+        /// The number.
+        seq: i64,
+    },
+    /// Nothing was kept, and the same call may succeed later: the disk is full, the database busy or closed.
+    #[error("the database refused: {0}")]
+    Unavailable(String),
+    /// Nobody knows whether it was kept: read it back before anything else.
+    #[error("the outcome of a commit is unknown: {0}")]
+    Unknown(String),
+    /// What lies in the database is not what was put there.
+    #[error("the database holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+/// A plan on its way into the store.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The row when it has to wait for its locks.
+    pub queued: Append,
+    /// The row when it holds them at once.
+    pub granted: Append,
+    /// The key that no other open plan may have.
+    pub open_key: Option<String>,
+}
+
+/// What became of a submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is recorded; with all its locks or without.
+    Recorded {
+        /// It holds all its locks.
+        granted: bool,
+    },
+    /// An open plan has its key. Nothing was written.
+    OpenAlready(PlanId),
+}
+
+/// One append on its way to the store: accepted as a whole or refused as a whole.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The plan.
+    pub plan: PlanId,
+    /// The row.
+    pub row: Row,
+    /// Its entries as JSON text, written in the plan's own task, not in the store's only writer.
+    pub entries: String,
+    /// The plan row, when it changes: about three times in a plan's life.
+    pub head: Option<Head>,
+    /// The locks whose rows go.
+    pub let_go: Vec<String>,
+    /// The locks whose rows come.
+    pub asked_for: Vec<LockRequest>,
+    /// The message that this row consumes.
+    pub mail: Option<i64>,
+    /// The plan is past its locks, or over: its open key is free again.
+    pub gives_key_up: bool,
+}
+
+/// What is known of a plan without its journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The workflow's name.
+    pub workflow: String,
+    /// Where it is.
+    pub state: PlanState,
+    /// How it ended.
+    pub result: PlanResult,
+    /// Why it is paused or was cancelled.
+    pub reason: Option<Reason>,
+    /// Who owns it; nobody when it needs a person or has ended.
+    pub owner: Option<NodeId>,
+    /// The organization's label.
+    pub organization: Option<String>,
+    /// The login of who wanted it.
+    pub actor: Option<String>,
+    /// Submitted, begun, ended, paused.
+    pub created_at: Timestamp,
+    /// Begun.
+    pub started_at: Option<Timestamp>,
+    /// Ended.
+    pub ended_at: Option<Timestamp>,
+    /// Paused.
+    pub paused_at: Option<Timestamp>,
+}
+
+impl Head {
+    /// The head of this plan, owned by `node` while it is driven.
+    #[must_use]
+    pub fn of(plan: &Plan, node: NodeId) -> Self {
+        let submitted = plan.submitted.as_ref();
+        Self {
+            workflow: plan.workflow().to_owned(),
+            state: plan.state,
+            result: plan.result,
+            reason: plan.reason,
+            owner: plan.state.is_driven().then_some(node),
+            organization: submitted.and_then(|it| it.organization.clone()),
+            actor: submitted.and_then(|it| it.actor.clone()),
+            created_at: plan.times.created,
+            started_at: plan.times.started,
+            ended_at: plan.times.ended,
+            paused_at: plan.times.paused,
+        }
+    }
+}
+
+impl Append {
+    /// Nothing changes but the journal: one statement writes it.
+    #[must_use]
+    pub fn is_row_only(&self) -> bool {
+        self.head.is_none()
+            && self.let_go.is_empty()
+            && self.asked_for.is_empty()
+            && self.mail.is_none()
+            && !self.gives_key_up
+    }
+
+    /// What a decision about `plan` writes. `nonce` tells this append from every other one.
+    pub fn new(
+        plan: &Plan,
+        decision: &Decision,
+        node: NodeId,
+        nonce: i64,
+    ) -> Result<Self, serde_json::Error> {
+        let next = &decision.next;
+        let head = Head::of(next, node);
+        let before = plan.node.map(|owner| Head::of(plan, owner));
+        let holds = |of: &Plan| {
+            of.locks.is_empty()
+                || of
+                    .locks
+                    .iter()
+                    .any(|it| it.state != crate::lock::LockState::Ended)
+        };
+        Ok(Self {
+            plan: plan.id,
+            entries: serde_json::to_string(&decision.entries)?,
+            head: (before.as_ref() != Some(&head)).then_some(head),
+            let_go: decide::let_go(plan, next),
+            asked_for: decide::asked_for(plan, next),
+            mail: decision.entries.iter().find_map(Entry::consumes),
+            gives_key_up: next.state == PlanState::Stopped || (holds(plan) && !holds(next)),
+            row: Row {
+                seq: next.seq,
+                nonce,
+                node,
+                at: decision.at,
+                entries: decision.entries.clone(),
+                unreadable: None,
+            },
+        })
+    }
+}
+
+/// What an append brought about besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Plans that are now first in the queue of each of their locks. A hint: the poll finds them too.
+    pub granted: Vec<PlanId>,
+}
+
+/// A message in a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// Its number; messages of a plan are read in this order.
+    pub n: i64,
+    /// What it says.
+    pub message: Message,
+}
+
+/// An open plan, for whoever is about to submit another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenPlan {
+    /// Its id.
+    pub id: PlanId,
+    /// Its open key.
+    pub key: String,
+    /// Where it is.
+    pub state: PlanState,
+    /// Since when it is paused.
+    pub paused_at: Option<Timestamp>,
+    /// It holds all its locks: it is at work, and is let finish.
+    pub at_work: bool,
+}
+
+/// A page of a list of plans, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Only plans older than this one.
+    pub before: Option<PlanId>,
+    /// At most so many.
+    pub limit: u32,
+    /// Only plans of which this may be seen.
+    pub visible: Visible,
+}
+
+/// Which plans somebody may see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Visible {
+    /// Every one.
+    #[default]
+    All,
+    /// Those of these organizations, and those he wanted himself.
+    Some {
+        /// Labels.
+        organizations: Vec<String>,
+        /// His login.
+        actor: String,
+    },
+}
+
+/// A page of plan ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Newest first.
+    pub plans: Vec<PlanId>,
+    /// How many there are on all pages.
+    pub total: u64,
+    /// There are older ones.
+    pub more: bool,
+}
+
+/// What a node must do that nobody has told it in time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Plans with mail that are this node's or nobody's.
+    pub mail: Vec<PlanId>,
+    /// Of those asked about: plans that now hold all their locks.
+    pub granted: Vec<PlanId>,
+}
+
+/// What the engine needs of a database.
+///
+/// Functions with a `Tx` stand inside a transaction of [`Store::transact`] and become durable with it.
+pub trait Store: Send + Sync + 'static {
+    /// What a transactional step writes through. No lifetime: the store owns it and lends `&mut`.
+    type Tx: Send + 'static;
+
+    /// Runs the work in a transaction. After `Ok(Ok(_))` its writes are durable; `Ok(Err(_))` left none.
+    fn transact<T, E>(
+        &self,
+        work: Work<Self::Tx, T, E>,
+    ) -> impl Future<Output = Result<Result<T, E>, StoreError>> + Send
+    where
+        T: Send + 'static,
+        E: Send + 'static;
+
+    /// Makes the append durable, or [`StoreError::Fenced`]. Calls that wait at the same time share one commit.
+    fn append(&self, append: Append) -> impl Future<Output = Result<Appended, StoreError>> + Send;
+
+    /// The same inside a transaction.
+    fn append_in(
+        tx: &mut Self::Tx,
+        append: Append,
+    ) -> impl Future<Output = Result<Appended, StoreError>> + Send;
+
+    /// Records a new plan, owned by the node that submits it, with its place in the queues of its locks.
+    fn submit_in(
+        tx: &mut Self::Tx,
+        submission: Submission,
+    ) -> impl Future<Output = Result<Accepted, StoreError>> + Send;
+
+    /// Puts a message into the mailbox of a plan and answers with its number.
+    fn deliver_in(
+        tx: &mut Self::Tx,
+        plan: PlanId,
+        message: Message,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<i64, StoreError>> + Send;
+
+    /// The open plans whose key begins so.
+    fn open_in(
+        tx: &mut Self::Tx,
+        prefix: String,
+    ) -> impl Future<Output = Result<Vec<OpenPlan>, StoreError>> + Send;
+
+    /// Takes the open key from a plan that another one supersedes: the key is free at once, whenever that plan reads its mail.
+    fn take_key_in(
+        tx: &mut Self::Tx,
+        plan: PlanId,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// All rows of a plan, in order.
+    fn load(&self, plan: PlanId) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+
+    /// The rows of these plans; unknown ones are left out.
+    fn load_all(
+        &self,
+        plans: Vec<PlanId>,
+    ) -> impl Future<Output = Result<Vec<(PlanId, Vec<Row>)>, StoreError>> + Send;
+
+    /// The unread messages of a plan, in order.
+    fn mail(&self, plan: PlanId) -> impl Future<Output = Result<Vec<Mail>, StoreError>> + Send;
+
+    /// The places of a plan in the queues of its locks.
+    fn seats(&self, plan: PlanId) -> impl Future<Output = Result<Vec<Seat>, StoreError>> + Send;
+
+    /// A page of the plans that this search finds.
+    fn list(
+        &self,
+        search: Search,
+        page: Page,
+    ) -> impl Future<Output = Result<Listing, StoreError>> + Send;
+
+    /// How many plans there are by state, result and reason, among those that may be seen.
+    fn count(
+        &self,
+        visible: Visible,
+    ) -> impl Future<Output = Result<Vec<(PlanState, PlanResult, Option<Reason>, u64)>, StoreError>> + Send;
+
+    /// What this node has to do although no hint reached it. `waiting` are its plans that wait for locks.
+    fn due(
+        &self,
+        node: NodeId,
+        waiting: Vec<PlanId>,
+    ) -> impl Future<Output = Result<Due, StoreError>> + Send;
+
+    /// This node runs, as of `at`.
+    fn beat(
+        &self,
+        node: NodeId,
+        name: String,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// This node has stopped: its open plans may be taken over at once.
+    fn leave(
+        &self,
+        node: NodeId,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Open plans of this node, and of nodes that stopped or were silent for `ttl`; at most `limit`.
+    fn orphans(
+        &self,
+        node: NodeId,
+        now: Timestamp,
+        ttl: Duration,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<PlanId>, StoreError>> + Send;
+}

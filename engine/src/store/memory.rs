@@ -1,0 +1,435 @@
+//! The store in memory: for tests, simulations and examples. Nothing survives the process.
+
+use super::{
+    Accepted, Append, Appended, Due, Head, Listing, Mail, OpenPlan, Page, Store, StoreError,
+    Submission, Visible,
+};
+use crate::clock::Timestamp;
+use crate::journal::{Entry, Message, NodeId, PlanId, PlanResult, Reason, Row};
+use crate::lock::{LockMode, Seat};
+use crate::search::{Field, Search};
+use crate::state::PlanState;
+use crate::step::Work;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// All that is kept; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Arc<Mutex<Kept>>);
+
+/// A transaction: a copy that replaces what is kept when its work succeeds.
+#[derive(Debug)]
+pub struct MemoryTx {
+    kept: Kept,
+}
+
+impl MemoryTx {
+    /// The application's own table.
+    pub fn table(&mut self) -> &mut BTreeMap<String, String> {
+        &mut self.kept.table
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    plans: BTreeMap<PlanId, PlanRow>,
+    journal: HashMap<PlanId, Vec<Arc<Row>>>,
+    mailbox: BTreeMap<i64, (PlanId, Message)>,
+    locks: BTreeMap<i64, LockRow>,
+    nodes: HashMap<NodeId, (Timestamp, bool)>,
+    table: BTreeMap<String, String>,
+    next: i64,
+}
+
+#[derive(Clone, Debug)]
+struct PlanRow {
+    head: Head,
+    key: Option<String>,
+    links: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug)]
+struct LockRow {
+    resource: String,
+    mode: LockMode,
+    plan: PlanId,
+    since: Timestamp,
+}
+
+impl Memory {
+    /// A copy of the application's own table.
+    pub async fn table(&self) -> BTreeMap<String, String> {
+        self.0.lock().await.table.clone()
+    }
+}
+
+impl Kept {
+    fn number(&mut self) -> i64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// The first row that excludes this one.
+    fn in_the_way(&self, n: i64) -> Option<&LockRow> {
+        let mine = self.locks.get(&n)?;
+        let exclusive =
+            |row: &LockRow| row.mode == LockMode::Exclusive || mine.mode == LockMode::Exclusive;
+        self.locks
+            .range(..n)
+            .map(|(_, row)| row)
+            .find(|row| row.resource == mine.resource && exclusive(row))
+    }
+
+    fn rows_of(&self, plan: PlanId) -> impl Iterator<Item = (i64, &LockRow)> {
+        self.locks
+            .iter()
+            .filter(move |(_, row)| row.plan == plan)
+            .map(|(n, row)| (*n, row))
+    }
+
+    fn holds_all(&self, plan: PlanId) -> bool {
+        self.rows_of(plan)
+            .all(|(n, _)| self.in_the_way(n).is_none())
+    }
+
+    fn ask(&mut self, plan: PlanId, requests: &[crate::lock::LockRequest], since: Timestamp) {
+        for request in requests {
+            let n = self.number();
+            let row = LockRow {
+                resource: request.resource.clone(),
+                mode: request.mode,
+                plan,
+                since,
+            };
+            self.locks.insert(n, row);
+        }
+    }
+
+    fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
+        let Append {
+            plan,
+            row,
+            head,
+            let_go,
+            asked_for,
+            mail,
+            gives_key_up,
+            ..
+        } = append;
+        let rows = self.journal.entry(plan).or_default();
+        if i64::try_from(rows.len()).unwrap_or(i64::MAX) + 1 != row.seq {
+            return Err(StoreError::Fenced { plan, seq: row.seq });
+        }
+        let at = row.at;
+        rows.push(Arc::new(row));
+        if let Some(mail) = mail {
+            self.mailbox.remove(&mail);
+        }
+        if let Some(known) = self.plans.get_mut(&plan) {
+            if let Some(head) = head {
+                known.head = head;
+            }
+            if gives_key_up {
+                known.key = None;
+            }
+        }
+        self.locks
+            .retain(|_, row| row.plan != plan || !let_go.contains(&row.resource));
+        self.ask(plan, &asked_for, at);
+        let mut granted: Vec<PlanId> = self
+            .locks
+            .values()
+            .filter(|row| {
+                let_go.contains(&row.resource) || (row.plan == plan && !asked_for.is_empty())
+            })
+            .map(|row| row.plan)
+            .collect();
+        granted.sort();
+        granted.dedup();
+        granted.retain(|plan| self.holds_all(*plan));
+        Ok(Appended { granted })
+    }
+
+    fn sees(visible: &Visible, row: &PlanRow) -> bool {
+        match visible {
+            Visible::All => true,
+            Visible::Some {
+                organizations,
+                actor,
+            } => {
+                row.head
+                    .organization
+                    .as_ref()
+                    .is_some_and(|label| organizations.contains(label))
+                    || row.head.actor.as_ref() == Some(actor)
+            }
+        }
+    }
+
+    fn finds(search: &Search, plan: PlanId, row: &PlanRow) -> bool {
+        let head = &row.head;
+        search.terms.iter().all(|(field, value)| match field {
+            Field::Id => plan.to_string() == *value,
+            Field::Label => head.workflow == *value,
+            Field::State => head.state.to_string() == *value,
+            Field::Result => head.result.to_string() == *value,
+            Field::Reason => head
+                .reason
+                .is_some_and(|reason| reason.to_string() == *value),
+            Field::User => head.actor.as_ref() == Some(value),
+            Field::Organization => head.organization.as_ref() == Some(value),
+            Field::Repository | Field::Tag | Field::Digest => row
+                .links
+                .iter()
+                .any(|(name, known)| *name == field.to_string() && known == value),
+        })
+    }
+}
+
+impl Store for Memory {
+    type Tx = MemoryTx;
+
+    async fn transact<T, E>(&self, work: Work<MemoryTx, T, E>) -> Result<Result<T, E>, StoreError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let mut kept = self.0.lock().await;
+        let mut tx = MemoryTx { kept: kept.clone() };
+        let done = work(&mut tx).await;
+        if done.is_ok() {
+            *kept = tx.kept;
+        }
+        Ok(done)
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        self.0.lock().await.append(append)
+    }
+
+    async fn append_in(tx: &mut MemoryTx, append: Append) -> Result<Appended, StoreError> {
+        tx.kept.append(append)
+    }
+
+    async fn submit_in(tx: &mut MemoryTx, submission: Submission) -> Result<Accepted, StoreError> {
+        let kept = &mut tx.kept;
+        let Submission {
+            queued,
+            granted,
+            open_key,
+        } = submission;
+        if let Some(key) = &open_key
+            && let Some((open, _)) = kept
+                .plans
+                .iter()
+                .find(|(_, row)| row.key.as_ref() == Some(key))
+        {
+            return Ok(Accepted::OpenAlready(*open));
+        }
+        let plan = queued.plan;
+        let Some(Entry::Submitted(submitted)) = queued.row.entries.first() else {
+            return Err(StoreError::Corrupt(
+                "a submission that does not begin with `submitted`".into(),
+            ));
+        };
+        kept.ask(plan, &submitted.locks, queued.row.at);
+        let links = submitted.links.clone();
+        let at_once = kept.holds_all(plan);
+        let append = if at_once { granted } else { queued };
+        let head = append.head.clone();
+        let over = append.gives_key_up;
+        kept.append(append)?;
+        if let Some(head) = head {
+            let key = open_key.filter(|_| !over);
+            kept.plans.insert(plan, PlanRow { head, key, links });
+        }
+        Ok(Accepted::Recorded { granted: at_once })
+    }
+
+    async fn deliver_in(
+        tx: &mut MemoryTx,
+        plan: PlanId,
+        message: Message,
+        _at: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let n = tx.kept.number();
+        tx.kept.mailbox.insert(n, (plan, message));
+        Ok(n)
+    }
+
+    async fn open_in(tx: &mut MemoryTx, prefix: String) -> Result<Vec<OpenPlan>, StoreError> {
+        let kept = &tx.kept;
+        let open = kept.plans.iter().filter_map(|(id, row)| {
+            let key = row.key.clone().filter(|key| key.starts_with(&prefix))?;
+            let (state, paused_at) = (row.head.state, row.head.paused_at);
+            Some(OpenPlan {
+                id: *id,
+                key,
+                state,
+                paused_at,
+                at_work: state.is_driven() && kept.holds_all(*id),
+            })
+        });
+        Ok(open.collect())
+    }
+
+    async fn take_key_in(tx: &mut MemoryTx, plan: PlanId) -> Result<(), StoreError> {
+        if let Some(row) = tx.kept.plans.get_mut(&plan) {
+            row.key = None;
+        }
+        Ok(())
+    }
+
+    async fn load(&self, plan: PlanId) -> Result<Vec<Row>, StoreError> {
+        let kept = self.0.lock().await;
+        Ok(kept
+            .journal
+            .get(&plan)
+            .map(|rows| rows.iter().map(|row| Row::clone(row)).collect())
+            .unwrap_or_default())
+    }
+
+    async fn load_all(&self, plans: Vec<PlanId>) -> Result<Vec<(PlanId, Vec<Row>)>, StoreError> {
+        let mut all = Vec::new();
+        for plan in plans {
+            let rows = self.load(plan).await?;
+            if !rows.is_empty() {
+                all.push((plan, rows));
+            }
+        }
+        Ok(all)
+    }
+
+    async fn mail(&self, plan: PlanId) -> Result<Vec<Mail>, StoreError> {
+        let kept = self.0.lock().await;
+        let mine = kept.mailbox.iter().filter(|(_, (to, _))| *to == plan);
+        Ok(mine
+            .map(|(n, (_, message))| Mail {
+                n: *n,
+                message: message.clone(),
+            })
+            .collect())
+    }
+
+    async fn seats(&self, plan: PlanId) -> Result<Vec<Seat>, StoreError> {
+        let kept = self.0.lock().await;
+        let seat = |(n, row): (i64, &LockRow)| {
+            let before: Vec<_> = kept
+                .locks
+                .range(..n)
+                .filter(|(_, other)| other.resource == row.resource)
+                .collect();
+            let blocking = kept.in_the_way(n).map(|other| other.plan);
+            let waiting = before
+                .iter()
+                .filter(|(n, _)| kept.in_the_way(**n).is_some())
+                .count();
+            let position = if blocking.is_none() {
+                0
+            } else {
+                u32::try_from(waiting).unwrap_or(u32::MAX - 1) + 1
+            };
+            Seat {
+                resource: row.resource.clone(),
+                mode: row.mode,
+                since: row.since,
+                position,
+                behind: blocking,
+            }
+        };
+        Ok(kept.rows_of(plan).map(seat).collect())
+    }
+
+    async fn list(&self, search: Search, page: Page) -> Result<Listing, StoreError> {
+        let kept = self.0.lock().await;
+        let found: Vec<PlanId> = kept
+            .plans
+            .iter()
+            .rev()
+            .filter(|(id, row)| Kept::sees(&page.visible, row) && Kept::finds(&search, **id, row))
+            .map(|(id, _)| *id)
+            .collect();
+        let total = found.len() as u64;
+        let mut plans: Vec<_> = found
+            .into_iter()
+            .filter(|id| page.before.is_none_or(|before| *id < before))
+            .collect();
+        let more = plans.len() > page.limit as usize;
+        plans.truncate(page.limit as usize);
+        Ok(Listing { plans, total, more })
+    }
+
+    async fn count(
+        &self,
+        visible: Visible,
+    ) -> Result<Vec<(PlanState, PlanResult, Option<Reason>, u64)>, StoreError> {
+        let kept = self.0.lock().await;
+        let mut counts: Vec<(PlanState, PlanResult, Option<Reason>, u64)> = Vec::new();
+        for row in kept.plans.values().filter(|row| Kept::sees(&visible, row)) {
+            let (state, result, reason) = (row.head.state, row.head.result, row.head.reason);
+            match counts
+                .iter_mut()
+                .find(|known| (known.0, known.1, known.2) == (state, result, reason))
+            {
+                Some(known) => known.3 += 1,
+                None => counts.push((state, result, reason, 1)),
+            }
+        }
+        Ok(counts)
+    }
+
+    async fn due(&self, node: NodeId, waiting: Vec<PlanId>) -> Result<Due, StoreError> {
+        let kept = self.0.lock().await;
+        let mine = |plan: &PlanId| {
+            kept.plans
+                .get(plan)
+                .is_some_and(|row| row.head.owner.is_none_or(|owner| owner == node))
+        };
+        let mut mail: Vec<PlanId> = kept
+            .mailbox
+            .values()
+            .map(|(plan, _)| *plan)
+            .filter(mine)
+            .collect();
+        mail.dedup();
+        let granted = waiting
+            .into_iter()
+            .filter(|plan| kept.holds_all(*plan))
+            .collect();
+        Ok(Due { mail, granted })
+    }
+
+    async fn beat(&self, node: NodeId, _name: String, at: Timestamp) -> Result<(), StoreError> {
+        self.0.lock().await.nodes.insert(node, (at, true));
+        Ok(())
+    }
+
+    async fn leave(&self, node: NodeId, at: Timestamp) -> Result<(), StoreError> {
+        self.0.lock().await.nodes.insert(node, (at, false));
+        Ok(())
+    }
+
+    async fn orphans(
+        &self,
+        node: NodeId,
+        now: Timestamp,
+        ttl: Duration,
+        limit: u32,
+    ) -> Result<Vec<PlanId>, StoreError> {
+        let kept = self.0.lock().await;
+        let lost = |owner: NodeId| {
+            owner == node
+                || kept
+                    .nodes
+                    .get(&owner)
+                    .is_none_or(|(beat, runs)| !runs || now.since(*beat) >= ttl)
+        };
+        let open = kept
+            .plans
+            .iter()
+            .filter(|(_, row)| row.head.owner.is_some_and(lost));
+        Ok(open.map(|(id, _)| *id).take(limit as usize).collect())
+    }
+}

@@ -1,0 +1,381 @@
+//! A workflow's declaration, and its check when it is registered.
+
+use crate::journal::{GraphStep, Json, MAX_INPUT_BYTES, MAX_STEPS, StepIndex, Submitted};
+use crate::lock::{Lock, LockRequest};
+use crate::step::{AnyStep, Declared, Needs, Policy, Runs, Services};
+use petgraph::algo;
+use petgraph::graph::DiGraph;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::any::Any;
+use std::collections::{BTreeSet, HashMap};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// A DAG of steps. The type is the plan's input: recorded before the first step runs, never changed afterwards.
+pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + Sized + 'static {
+    /// As the API shows it: never renamed.
+    const NAME: &'static str;
+    /// Raised with every change that a plan under way could notice.
+    const VERSION: u32;
+    /// What its steps may use.
+    type Services: Services;
+
+    /// The page: its steps and their edges.
+    fn steps() -> Steps<Self>;
+
+    /// What it does, for people: `Push acme/busybox:latest`.
+    fn action(&self) -> String;
+
+    /// The locks it needs before its first step, all at once.
+    fn locks(&self) -> Vec<Lock> {
+        Vec::new()
+    }
+
+    /// The label of the organization it belongs to.
+    fn organization(&self) -> Option<String> {
+        None
+    }
+
+    /// What it is about, for search.
+    fn links(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// At most one plan with this key is open and not past its locks.
+    fn open_key(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The steps of a workflow with their edges, as declared; nothing is checked yet.
+pub struct Steps<W: Workflow>(Vec<Line<W::Services>>);
+
+struct Line<S> {
+    name: &'static str,
+    policy: Policy,
+    after: Vec<&'static str>,
+    needs: Vec<&'static str>,
+    body: Arc<dyn AnyStep<S>>,
+}
+
+/// "Not before these have succeeded."
+pub struct After<N>(PhantomData<fn() -> N>);
+
+/// "Not before these have succeeded": a step type, or a tuple of them.
+#[must_use]
+pub fn after<N: Needs>() -> After<N> {
+    After(PhantomData)
+}
+
+impl<W: Workflow> Steps<W> {
+    /// The step that waits for nothing.
+    pub fn first<S: Runs<Kind> + Declared<Workflow = W>, Kind>(step: S) -> Self {
+        Self(Vec::new()).step(step, after::<()>())
+    }
+
+    /// A further step.
+    #[must_use]
+    pub fn step<S: Runs<Kind> + Declared<Workflow = W>, Kind, N: Needs>(
+        mut self,
+        step: S,
+        _: After<N>,
+    ) -> Self {
+        self.0.push(Line {
+            name: S::NAME,
+            policy: S::POLICY,
+            after: N::names(),
+            needs: S::Needs::names(),
+            body: step.erased(),
+        });
+        self
+    }
+}
+
+/// Why a workflow is not registered.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DeclarationError {
+    /// Two steps have one name.
+    #[error("workflow `{workflow}` declares step `{step}` twice")]
+    Twice {
+        /// The workflow.
+        workflow: &'static str,
+        /// The step.
+        step: &'static str,
+    },
+    /// An edge leads nowhere.
+    #[error(
+        "workflow `{workflow}`: step `{step}` waits for `{other}`, which is not one of its steps"
+    )]
+    Unknown {
+        /// The workflow.
+        workflow: &'static str,
+        /// The step.
+        step: &'static str,
+        /// What it waits for.
+        other: &'static str,
+    },
+    /// The graph is no DAG.
+    #[error("workflow `{workflow}`: step `{step}` waits for itself, through others")]
+    Cycle {
+        /// The workflow.
+        workflow: &'static str,
+        /// A step of the cycle.
+        step: &'static str,
+    },
+    /// A step reads what need not be there.
+    #[error(
+        "workflow `{workflow}`: step `{step}` needs the output of `{other}`, which need not have run before it; add it to `after`"
+    )]
+    NotAnAncestor {
+        /// The workflow.
+        workflow: &'static str,
+        /// The step.
+        step: &'static str,
+        /// What it reads.
+        other: &'static str,
+    },
+    /// A policy allows no attempt.
+    #[error("workflow `{workflow}`: step `{step}` has no attempt; it needs at least one")]
+    NoAttempt {
+        /// The workflow.
+        workflow: &'static str,
+        /// The step.
+        step: &'static str,
+    },
+    /// More steps than a plan may have.
+    #[error("workflow `{workflow}` has {steps} steps; a plan has at most {MAX_STEPS}")]
+    TooManySteps {
+        /// The workflow.
+        workflow: &'static str,
+        /// How many it has.
+        steps: usize,
+    },
+    /// Two workflows have one name.
+    #[error("workflow `{workflow}` is registered twice")]
+    RegisteredTwice {
+        /// The workflow.
+        workflow: &'static str,
+    },
+}
+
+/// Why an input does not become a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// It cannot be written as JSON.
+    #[error("the input of workflow `{workflow}` cannot be written as JSON")]
+    NotJson {
+        /// The workflow.
+        workflow: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// It is too large.
+    #[error(
+        "the input of workflow `{workflow}` has {bytes} bytes; at most {MAX_INPUT_BYTES} are kept, so it must refer to its data"
+    )]
+    TooLarge {
+        /// The workflow.
+        workflow: &'static str,
+        /// Its size.
+        bytes: usize,
+    },
+    /// A lock ends with a step that the workflow does not have.
+    #[error("a lock of workflow `{workflow}` ends with `{step}`, which is not one of its steps")]
+    LockUntilUnknown {
+        /// The workflow.
+        workflow: &'static str,
+        /// The step.
+        step: &'static str,
+    },
+}
+
+type Decode = fn(&Json) -> Result<Arc<dyn Any + Send + Sync>, serde_json::Error>;
+
+/// A checked workflow. Its type is gone: this is what the node holds.
+pub struct Registered<S: Services> {
+    pub(crate) name: &'static str,
+    pub(crate) version: u32,
+    pub(crate) graph: Arc<[GraphStep]>,
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) bodies: Vec<Arc<dyn AnyStep<S>>>,
+    /// The input is decoded once per owned plan, not once per step.
+    pub(crate) decode: Decode,
+}
+
+impl<S: Services> Registered<S> {
+    /// Checks the declaration: names are unique, the graph is a DAG, every step reads only its ancestors.
+    pub fn new<W: Workflow<Services = S>>() -> Result<Self, DeclarationError> {
+        let (workflow, lines) = (W::NAME, W::steps().0);
+        if lines.len() > MAX_STEPS {
+            return Err(DeclarationError::TooManySteps {
+                workflow,
+                steps: lines.len(),
+            });
+        }
+        let mut graph = DiGraph::<usize, ()>::new();
+        let mut nodes = HashMap::new();
+        for (place, line) in lines.iter().enumerate() {
+            if nodes.insert(line.name, graph.add_node(place)).is_some() {
+                return Err(DeclarationError::Twice {
+                    workflow,
+                    step: line.name,
+                });
+            }
+            if line.policy.attempts == 0 {
+                return Err(DeclarationError::NoAttempt {
+                    workflow,
+                    step: line.name,
+                });
+            }
+        }
+        for line in &lines {
+            for other in line.after.iter().copied() {
+                let before = nodes.get(other).ok_or(DeclarationError::Unknown {
+                    workflow,
+                    step: line.name,
+                    other,
+                })?;
+                graph.add_edge(*before, nodes[line.name], ());
+            }
+        }
+        if let Err(cycle) = algo::toposort(&graph, None) {
+            return Err(DeclarationError::Cycle {
+                workflow,
+                step: lines[graph[cycle.node_id()]].name,
+            });
+        }
+        for line in &lines {
+            for other in line.needs.iter().copied() {
+                let (at, before) = (nodes[line.name], nodes.get(other));
+                let is_ancestor = before.is_some_and(|before| {
+                    *before != at && algo::has_path_connecting(&graph, *before, at, None)
+                });
+                if !is_ancestor {
+                    return Err(DeclarationError::NotAnAncestor {
+                        workflow,
+                        step: line.name,
+                        other,
+                    });
+                }
+            }
+        }
+        let order = in_order(&lines);
+        let place: HashMap<&str, StepIndex> = order
+            .iter()
+            .enumerate()
+            .map(|(place, line)| (lines[*line].name, place))
+            .collect();
+        let steps = order.iter().map(|line| &lines[*line]);
+        Ok(Self {
+            name: workflow,
+            version: W::VERSION,
+            graph: steps
+                .clone()
+                .map(|line| GraphStep {
+                    name: line.name.into(),
+                    after: line.after.iter().map(|other| place[other]).collect(),
+                    attempts: line.policy.attempts,
+                    rescue: line.policy.rescue,
+                })
+                .collect(),
+            policies: steps.clone().map(|line| line.policy).collect(),
+            bodies: steps.map(|line| line.body.clone()).collect(),
+            decode: |json| Ok(Arc::new(json.decode::<W>()?)),
+        })
+    }
+
+    /// The plan's first entry.
+    pub(crate) fn submitted<W: Workflow<Services = S>>(
+        &self,
+        input: &W,
+        actor: Option<String>,
+    ) -> Result<Submitted, InputError> {
+        let json = Json::of(input).map_err(|source| InputError::NotJson {
+            workflow: self.name,
+            source,
+        })?;
+        if json.text().len() > MAX_INPUT_BYTES {
+            return Err(InputError::TooLarge {
+                workflow: self.name,
+                bytes: json.text().len(),
+            });
+        }
+        let mut locks: Vec<LockRequest> = input
+            .locks()
+            .into_iter()
+            .map(|lock| {
+                let until = lock.until.map(|step| {
+                    self.index_of(step).ok_or(InputError::LockUntilUnknown {
+                        workflow: self.name,
+                        step,
+                    })
+                });
+                let Lock {
+                    resource,
+                    mode,
+                    on_pause,
+                    ..
+                } = lock;
+                Ok(LockRequest {
+                    until: until.transpose()?,
+                    resource,
+                    mode,
+                    on_pause,
+                })
+            })
+            .collect::<Result<_, InputError>>()?;
+        locks.sort_by(|a, b| a.resource.cmp(&b.resource));
+        Ok(Submitted {
+            workflow: self.name.into(),
+            version: self.version,
+            action: input.action(),
+            graph: self.graph.clone(),
+            input: json,
+            locks,
+            actor,
+            organization: input.organization(),
+            links: input
+                .links()
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+        })
+    }
+
+    /// The place of the step with this name.
+    pub(crate) fn index_of(&self, step: &str) -> Option<StepIndex> {
+        self.graph.iter().position(|known| known.name == step)
+    }
+}
+
+/// Every step after those it waits for, otherwise as declared: the order in which people read them.
+fn in_order<S>(lines: &[Line<S>]) -> Vec<usize> {
+    let place: HashMap<&str, usize> = lines
+        .iter()
+        .enumerate()
+        .map(|(place, line)| (line.name, place))
+        .collect();
+    let mut waits_for: Vec<usize> = lines.iter().map(|line| line.after.len()).collect();
+    let mut followers: Vec<Vec<usize>> = vec![Vec::new(); lines.len()];
+    for (follower, line) in lines.iter().enumerate() {
+        for before in &line.after {
+            followers[place[before]].push(follower);
+        }
+    }
+    let mut ready: BTreeSet<usize> = (0..lines.len())
+        .filter(|line| waits_for[*line] == 0)
+        .collect();
+    let mut order = Vec::with_capacity(lines.len());
+    while let Some(next) = ready.pop_first() {
+        order.push(next);
+        for follower in &followers[next] {
+            waits_for[*follower] -= 1;
+            if waits_for[*follower] == 0 {
+                ready.insert(*follower);
+            }
+        }
+    }
+    order
+}

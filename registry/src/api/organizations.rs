@@ -1,0 +1,135 @@
+//! `/organizations`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::LOCATION;
+use serde::{Deserialize, Serialize};
+use storage::catalog::organizations::{self, NewOrganization, Organization};
+use storage::catalog::roles::Permission;
+use storage::catalog::OrganizationId;
+use storage::Tx;
+
+use super::body::Body;
+use super::caller::{Caller, in_organization};
+use super::fields;
+use super::page::{Page, Wanted};
+use super::path::Path;
+use super::problem::Problem;
+use crate::app::App;
+
+/// An organization as REST shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    id: OrganizationId,
+    label: String,
+    name: String,
+    created_at: String,
+}
+
+impl From<Organization> for Shown {
+    fn from(organization: Organization) -> Self {
+        Self {
+            id: organization.id,
+            label: organization.label,
+            name: organization.name,
+            created_at: organization.created_at.to_rfc3339(),
+        }
+    }
+}
+
+/// `GET /organizations`: those in which the caller has a role.
+pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, wanted: Wanted) -> Result<Page<Shown>, Problem> {
+    wanted.only_sorted_by("id")?;
+    wanted.not_searched("organizations")?;
+    let mut tx = app.services.database.read().await?;
+    if caller.sees_every_organization() {
+        let total = organizations::count(&mut tx).await?;
+        let found = organizations::list(&mut tx, wanted.after()?, wanted.one_more()).await?;
+        return Ok(Page::of_rows(found, total, &wanted, |organization| organization.id).map(Shown::from));
+    }
+    let mut ids: Vec<OrganizationId> = caller.grants.iter().filter_map(|grant| grant.scope.organization).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut seen = Vec::new();
+    for id in ids {
+        seen.extend(organizations::get(&mut tx, id).await?);
+    }
+    Ok(Page::cut(seen, &wanted, |organization| organization.id)?.map(Shown::from))
+}
+
+/// `GET /organizations/{label}`.
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(label): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    let mut tx = app.services.database.read().await?;
+    Ok(Json(visible(&mut tx, &caller, &label).await?.into()))
+}
+
+/// The body of a POST.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    label: String,
+    name: String,
+}
+
+/// `POST /organizations`.
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(new): Body<New>,
+) -> Result<Response, Problem> {
+    caller.must_everywhere(Permission::Admin)?;
+    let new = NewOrganization { label: fields::label("label", &new.label)?, name: fields::name("name", new.name)? };
+    let at = app.services.clock.now();
+    let created = app
+        .services
+        .database
+        .transact(move |tx| Box::pin(async move { organizations::create(tx, &new, at).await }))
+        .await??;
+    let location = format!("/api/v1/organizations/{}", created.label);
+    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(Shown::from(created))).into_response())
+}
+
+/// The body of a PATCH.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Changes {
+    name: Option<String>,
+}
+
+/// `PATCH /organizations/{label}`: the name; the label never changes.
+pub(super) async fn change(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(label): Path<String>,
+    Body(changes): Body<Changes>,
+) -> Result<Json<Shown>, Problem> {
+    let organization = visible(&mut app.services.database.read().await?, &caller, &label).await?;
+    let named = format!("in organization {}", organization.label);
+    caller.must(Permission::Admin, &in_organization(organization.id), named)?;
+    let Some(name) = changes.name else { return Ok(Json(organization.into())) };
+    let name = fields::name("name", name)?;
+    let changed = app
+        .services
+        .database
+        .transact(move |tx| Box::pin(async move { organizations::rename(tx, organization.id, &name).await }))
+        .await??;
+    changed.map(|changed| Json(changed.into())).ok_or_else(|| unknown(&label))
+}
+
+/// The organization with this label, if the caller has a role in it.
+pub(super) async fn visible(tx: &mut Tx, caller: &Caller, label: &str) -> Result<Organization, Problem> {
+    let found = organizations::find(tx, label).await?;
+    found.filter(|organization| caller.sees_organization(organization.id)).ok_or_else(|| unknown(label))
+}
+
+fn unknown(label: &str) -> Problem {
+    Problem::not_found(format!("organization {label}"))
+}

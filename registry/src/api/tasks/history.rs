@@ -1,0 +1,80 @@
+//! `GET /tasks/{id}/history`: every entry of the journal, in order.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use engine::node::HistoryRow;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{id, visible};
+use crate::api::caller::Caller;
+use crate::api::page::{Page, Wanted};
+use crate::api::path::Path;
+use crate::api::problem::Problem;
+use crate::app::App;
+
+/// An entry of the journal as REST shows it.
+#[derive(Debug, Serialize)]
+pub(in crate::api) struct Shown {
+    /// Counts the entries of the task; a row of the journal may hold several.
+    n: usize,
+    seq: i64,
+    at: String,
+    node: String,
+    actor: Option<String>,
+    step: Option<String>,
+    event: String,
+    detail: Value,
+}
+
+impl Shown {
+    fn of(n: usize, row: HistoryRow) -> Self {
+        let (event, detail) = named(serde_json::to_value(&row.entry).unwrap_or(Value::Null));
+        Self {
+            n,
+            seq: row.seq,
+            at: row.at.to_rfc3339(),
+            node: row.node.to_string(),
+            actor: row.actor,
+            step: row.step,
+            event,
+            detail,
+        }
+    }
+}
+
+/// An entry's name and what it says: `"claimed"`, or `{"step_started": {…}}`.
+fn named(entry: Value) -> (String, Value) {
+    match entry {
+        Value::String(name) => (name, Value::Null),
+        Value::Object(fields) => fields.into_iter().next().unwrap_or_default(),
+        other => (String::new(), other),
+    }
+}
+
+pub(in crate::api) async fn history(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(task): Path<String>,
+    wanted: Wanted,
+) -> Result<Page<Shown>, Problem> {
+    wanted.only_sorted_by("n")?;
+    wanted.not_searched("a task's history")?;
+    let plan = visible(&app, &caller, id(&task)?).await?.id;
+    let rows = app.node.history(plan).await?;
+    let shown = rows.into_iter().enumerate().map(|(before, row)| Shown::of(before + 1, row)).collect();
+    Page::cut(shown, &wanted, |entry| entry.n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_entry_is_shown_by_its_name() {
+        assert_eq!(named(json!("claimed")), ("claimed".to_owned(), Value::Null));
+        assert_eq!(named(json!({"step_started": {"step": 3}})), ("step_started".to_owned(), json!({"step": 3})));
+    }
+}

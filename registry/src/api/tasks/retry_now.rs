@@ -1,0 +1,28 @@
+//! `POST /tasks/{id}/steps/{step}/retry_now`: the next attempt begins without waiting.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use engine::journal::Action;
+
+use super::{Why, act, id, operable};
+use crate::api::body::Body;
+use crate::api::caller::Caller;
+use crate::api::path::Path;
+use crate::api::problem::Problem;
+use crate::app::App;
+
+pub(in crate::api) async fn retry_now(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((task, step)): Path<(String, String)>,
+    Body(why): Body<Why>,
+) -> Result<Response, Problem> {
+    let task = operable(&app, &caller, id(&task)?).await?;
+    let known = task.steps.iter().flatten().any(|known| known.name == step);
+    if !known {
+        return Err(Problem::not_found(format!("step {step} in task {}", task.id)));
+    }
+    act(&app, &caller, task.id, Action::RetryNow { step }, why.reason).await
+}

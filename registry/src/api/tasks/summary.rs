@@ -1,0 +1,36 @@
+//! `GET /tasks/summary`: how many there are of each kind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::sight;
+use crate::api::caller::Caller;
+use crate::api::problem::Problem;
+use crate::app::App;
+
+/// Counts of the tasks that the caller sees.
+#[derive(Debug, Default, Serialize)]
+pub(in crate::api) struct Summary {
+    total: u64,
+    state: BTreeMap<String, u64>,
+    result: BTreeMap<String, u64>,
+    reason: BTreeMap<String, u64>,
+}
+
+pub(in crate::api) async fn summary(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Summary>, Problem> {
+    let visible = sight(&mut app.services.database.read().await?, &caller).await?;
+    let mut summary = Summary::default();
+    for (state, result, reason, count) in app.node.count(visible).await? {
+        summary.total += count;
+        *summary.state.entry(state.to_string()).or_default() += count;
+        *summary.result.entry(result.to_string()).or_default() += count;
+        if let Some(reason) = reason {
+            *summary.reason.entry(reason.to_string()).or_default() += count;
+        }
+    }
+    Ok(Json(summary))
+}

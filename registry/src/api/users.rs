@@ -1,0 +1,187 @@
+//! `/users`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::LOCATION;
+use serde::{Deserialize, Deserializer, Serialize};
+use storage::Tx;
+use storage::catalog::roles::Permission;
+use storage::catalog::users::{self, NewUser, User, UserChanges};
+use storage::catalog::UserId;
+
+use super::body::Body;
+use super::caller::Caller;
+use super::fields;
+use super::page::{Page, Wanted};
+use super::path::Path;
+use super::problem::{Kind, Problem};
+use crate::app::App;
+use crate::auth::passwords::{self, PasswordError};
+
+/// A user as REST shows him.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    id: UserId,
+    login: String,
+    name: String,
+    email: Option<String>,
+    enabled: bool,
+    created_at: String,
+}
+
+impl From<User> for Shown {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            login: user.login,
+            name: user.name,
+            email: user.email,
+            enabled: user.enabled,
+            created_at: user.created_at.to_rfc3339(),
+        }
+    }
+}
+
+/// `GET /users`: all of them for who manages access, else oneself.
+pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, wanted: Wanted) -> Result<Page<Shown>, Problem> {
+    wanted.only_sorted_by("id")?;
+    wanted.not_searched("users")?;
+    if !caller.may_everywhere(Permission::ManageAccess) {
+        return Ok(Page::cut(vec![caller.user], &wanted, |user| user.id)?.map(Shown::from));
+    }
+    let mut tx = app.services.database.read().await?;
+    let total = users::count(&mut tx).await?;
+    let found = users::list(&mut tx, wanted.after()?, wanted.one_more()).await?;
+    Ok(Page::of_rows(found, total, &wanted, |user| user.id).map(Shown::from))
+}
+
+/// `GET /users/me`.
+pub(super) async fn me(caller: Caller) -> Json<Shown> {
+    Json(caller.user.into())
+}
+
+/// `GET /users/{login}`.
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(login): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    let mut tx = app.services.database.read().await?;
+    Ok(Json(visible(&mut tx, &caller, &login).await?.into()))
+}
+
+/// The body of a POST.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    login: String,
+    password: String,
+    name: Option<String>,
+    email: Option<String>,
+    enabled: Option<bool>,
+}
+
+/// `POST /users`. The new user may do nothing until somebody grants a role.
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(new): Body<New>,
+) -> Result<Response, Problem> {
+    caller.must_everywhere(Permission::ManageAccess)?;
+    let login = fields::login("login", new.login)?;
+    let new = NewUser {
+        name: fields::name("name", new.name.unwrap_or_else(|| login.clone()))?,
+        login,
+        email: new.email.map(|email| fields::name("email", email)).transpose()?,
+        password_hash: hash(new.password).await?,
+        enabled: new.enabled.unwrap_or(true),
+    };
+    let at = app.services.clock.now();
+    let created = app
+        .services
+        .database
+        .transact(move |tx| Box::pin(async move { users::create(tx, &new, at).await }))
+        .await??;
+    let location = format!("/api/v1/users/{}", created.login);
+    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(Shown::from(created))).into_response())
+}
+
+/// The body of a PATCH.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Changes {
+    name: Option<String>,
+    /// Given as null: no email any more.
+    #[serde(default, deserialize_with = "given")]
+    email: Option<Option<String>>,
+    enabled: Option<bool>,
+    password: Option<String>,
+}
+
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// `PATCH /users/{login}`: oneself, but for `enabled`; all of it for who manages access.
+pub(super) async fn change(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(login): Path<String>,
+    Body(changes): Body<Changes>,
+) -> Result<Json<Shown>, Problem> {
+    let user = visible(&mut app.services.database.read().await?, &caller, &login).await?;
+    let oneself = user.id == caller.user.id;
+    if !oneself || changes.enabled.is_some() {
+        caller.must_everywhere(Permission::ManageAccess)?;
+    }
+    if oneself && changes.enabled == Some(false) {
+        let text = "you cannot disable yourself; another administrator can";
+        return Err(Problem::new(Kind::DoesNotFit, text));
+    }
+    if changes.password.is_some() && caller.by_token {
+        let text = "a password is not changed with a token; log in with the one you have";
+        return Err(Problem::new(Kind::NotAllowed, text));
+    }
+    let email = match changes.email {
+        Some(Some(email)) => Some(Some(fields::name("email", email)?)),
+        other => other,
+    };
+    let password_hash = match changes.password {
+        Some(password) => Some(hash(password).await?),
+        None => None,
+    };
+    let changes = UserChanges {
+        name: changes.name.map(|name| fields::name("name", name)).transpose()?,
+        email,
+        enabled: changes.enabled,
+        password_hash,
+    };
+    let changed = app
+        .services
+        .database
+        .transact(move |tx| Box::pin(async move { users::update(tx, user.id, &changes).await }))
+        .await??;
+    changed.map(|changed| Json(changed.into())).ok_or_else(|| unknown(&login))
+}
+
+async fn hash(password: String) -> Result<String, Problem> {
+    match passwords::hash(fields::password("password", password)?).await {
+        Ok(hash) => Ok(hash),
+        Err(error @ PasswordError::TooLong) => Err(Problem::invalid_field("password", error.to_string())),
+        Err(error @ PasswordError::Failed(_)) => Err(Problem::internal(&error)),
+    }
+}
+
+async fn visible(tx: &mut Tx, caller: &Caller, login: &str) -> Result<User, Problem> {
+    let found = users::find(tx, login).await?;
+    let seen = found.filter(|user| user.id == caller.user.id || caller.may_everywhere(Permission::ManageAccess));
+    seen.ok_or_else(|| unknown(login))
+}
+
+fn unknown(login: &str) -> Problem {
+    Problem::not_found(format!("user {login}"))
+}

@@ -1,0 +1,25 @@
+//! What every handler works with.
+
+use engine::journal::PlanId;
+
+use crate::auth::tokens::Tokens;
+use crate::config::Config;
+
+/// The running registry, as its handlers see it: made once, by `serve`.
+pub(crate) struct App {
+    /// The effective configuration; `listen` is the address really bound.
+    pub(crate) config: Config,
+    /// Database, content and clock, the same that the steps use.
+    pub(crate) services: workflows::Services,
+    /// The engine's node: submits, waits, acts.
+    pub(crate) node: workflows::Node,
+    /// Signs and checks the tokens of `/v2/token`.
+    pub(crate) tokens: Tokens,
+}
+
+impl App {
+    /// Where people and scripts find a task: a full URL, for messages that are read far from here.
+    pub(crate) fn task_url(&self, plan: PlanId) -> String {
+        format!("{}/api/v1/tasks/{plan}", self.config.base_url())
+    }
+}

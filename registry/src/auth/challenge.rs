@@ -1,0 +1,156 @@
+//! Where tokens come from: the `WWW-Authenticate` of a 401, and the name of this service.
+
+use std::net::IpAddr;
+
+use http::header::HOST;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue};
+
+use crate::config::Config;
+
+/// What a client without the right token is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Challenge {
+    realm: String,
+    service: String,
+    error: Option<&'static str>,
+    scope: Option<String>,
+}
+
+impl Challenge {
+    /// Get a token for this service.
+    pub(crate) fn new(config: &Config, headers: &HeaderMap) -> Self {
+        Self {
+            realm: format!("{}/v2/token", origin(config, headers)),
+            service: service(config, headers),
+            error: None,
+            scope: None,
+        }
+    }
+
+    /// The token that was shown does not count; get another.
+    pub(crate) fn invalid_token(self) -> Self {
+        Self {
+            error: Some("invalid_token"),
+            ..self
+        }
+    }
+
+    /// The token that was shown reaches less far than the user's rights; get one with the scope.
+    pub(crate) fn insufficient_scope(self) -> Self {
+        Self {
+            error: Some("insufficient_scope"),
+            ..self
+        }
+    }
+
+    /// Get a token with this scope.
+    pub(crate) fn with_scope(self, repository: &str, actions: &str) -> Self {
+        Self {
+            scope: Some(format!("repository:{repository}:{actions}")),
+            ..self
+        }
+    }
+
+    /// The value of `WWW-Authenticate`.
+    pub(crate) fn header(&self) -> HeaderValue {
+        let mut text = format!("Bearer realm=\"{}\",service=\"{}\"", self.realm, self.service);
+        for (name, value) in [("scope", self.scope.as_deref()), ("error", self.error)] {
+            if let Some(value) = value {
+                text.push_str(&format!(",{name}=\"{value}\""));
+            }
+        }
+        HeaderValue::try_from(text)
+            .expect("made of a URL's authority, a parsed repository name and constants")
+    }
+}
+
+/// The name of this service, for which tokens are asked and shown: the host clients know it by.
+pub(crate) fn service(config: &Config, headers: &HeaderMap) -> String {
+    if config.public_url.is_none()
+        && let Some(host) = trusted_host(headers)
+    {
+        return host;
+    }
+    config.host()
+}
+
+/// Scheme and host in front of every path that is shown to this client.
+pub(crate) fn origin(config: &Config, headers: &HeaderMap) -> String {
+    if config.public_url.is_none()
+        && let Some(host) = trusted_host(headers)
+    {
+        return format!("http://{host}");
+    }
+    config.base_url()
+}
+
+/// The request's `Host`, if it can only be meant for us: no DNS name, which somebody else may own.
+fn trusted_host(headers: &HeaderMap) -> Option<String> {
+    let authority: Authority = headers.get(HOST)?.to_str().ok()?.parse().ok()?;
+    if authority.as_str().contains('@') {
+        return None;
+    }
+    let host = authority.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let ours = host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok();
+    ours.then(|| authority.as_str().to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Settings};
+
+    fn config(flags: &[&str]) -> Config {
+        Config::read(&Settings::from_flags(flags), &Environment::of(&[])).unwrap()
+    }
+
+    fn to(host: &str) -> HeaderMap {
+        HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).unwrap())])
+    }
+
+    #[test]
+    fn a_loopback_name_or_an_address_in_the_request_names_the_service() {
+        let config = config(&[]);
+
+        for host in ["localhost:5000", "127.0.0.1:5000", "192.0.2.7:80", "[::1]:5000"] {
+            assert_eq!(service(&config, &to(host)), host);
+            assert_eq!(origin(&config, &to(host)), format!("http://{host}"));
+        }
+        assert_eq!(service(&config, &to("LOCALHOST:5000")), "localhost:5000");
+    }
+
+    #[test]
+    fn any_other_host_is_not_believed() {
+        let config = config(&[]);
+
+        for host in ["evil.example", "a@127.0.0.1", "127.0.0.1.evil.example", "not a host"] {
+            assert_eq!(service(&config, &to(host)), "127.0.0.1:5000", "{host}");
+        }
+        assert_eq!(service(&config, &HeaderMap::new()), "127.0.0.1:5000");
+    }
+
+    #[test]
+    fn a_public_url_names_the_service_whatever_the_request_says() {
+        let config = config(&["--public-url", "https://hub.example"]);
+
+        assert_eq!(service(&config, &to("127.0.0.1:5000")), "hub.example");
+        assert_eq!(origin(&config, &to("127.0.0.1:5000")), "https://hub.example");
+    }
+
+    #[test]
+    fn a_challenge_says_where_for_what_and_why() {
+        let challenge = Challenge::new(&config(&[]), &to("localhost:5000"));
+
+        assert_eq!(
+            challenge.header(),
+            "Bearer realm=\"http://localhost:5000/v2/token\",service=\"localhost:5000\""
+        );
+        assert_eq!(
+            challenge.with_scope("acme/busybox", "pull,push").insufficient_scope().header(),
+            "Bearer realm=\"http://localhost:5000/v2/token\",service=\"localhost:5000\",\
+             scope=\"repository:acme/busybox:pull,push\",error=\"insufficient_scope\""
+        );
+    }
+}

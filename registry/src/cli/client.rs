@@ -1,0 +1,269 @@
+//! Speaks REST to a server: one client, with time-outs.
+
+use std::fmt;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::config::Environment;
+
+/// A server that does not even accept within this time is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than the longest wait that is asked for, see `task watch`.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+
+const DEFAULT_SERVER: &str = "http://127.0.0.1:5000";
+
+/// Which server, as whom, and what the answer is to look like.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Connection {
+    /// The server's URL [`WHARFINGER_SERVER`, default: <http://127.0.0.1:5000>]
+    #[arg(long, global = true, value_name = "URL")]
+    server: Option<String>,
+    /// Log in as this user [`WHARFINGER_USER`]
+    #[arg(long, global = true, value_name = "LOGIN")]
+    user: Option<String>,
+    /// With this password [`WHARFINGER_PASSWORD`]
+    #[arg(long, global = true)]
+    password: Option<String>,
+    /// Show this token in place of a login [`WHARFINGER_TOKEN`]
+    #[arg(long, global = true, conflicts_with_all = ["user", "password"])]
+    token: Option<String>,
+    /// A table for people, or the JSON of the REST API
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// The body of the REST answer, as it came.
+    Json,
+}
+
+/// A server and who we are to it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    server: String,
+    who: Who,
+}
+
+enum Who {
+    Anonymous,
+    Login { user: String, password: String },
+    Token(String),
+}
+
+impl fmt::Debug for Who {
+    /// Never shows a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("anonymous"),
+            Self::Login { user, .. } => write!(f, "user {user}"),
+            Self::Token(_) => f.write_str("a token"),
+        }
+    }
+}
+
+/// Why a server did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// The command line does not say enough, or contradicts itself.
+    #[error("{0}")]
+    Usage(String),
+    /// No answer.
+    #[error("{server} does not answer: {cause}; is `wharfinger serve` running there? (--server, WHARFINGER_SERVER)")]
+    Unreachable { server: String, cause: String },
+    /// An answer that this API never gives.
+    #[error("{url} answered {status} with something that is not a Wharfinger's answer; is --server right?")]
+    NotOurs { url: String, status: u16 },
+    /// It said no, and why.
+    #[error("{0}")]
+    Refused(Refusal),
+}
+
+impl ClientError {
+    /// As if the server had answered 404 for it.
+    pub(crate) fn no_such_repository(name: &str) -> Self {
+        let detail = format!("no repository is pushed as {name}, or none that you may see; `wharfinger repository list` shows all");
+        Self::Refused(Refusal { status: StatusCode::NOT_FOUND.as_u16(), detail, ..Refusal::default() })
+    }
+}
+
+/// The problem a server answered with (RFC 9457).
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) title: String,
+    pub(crate) detail: String,
+    #[serde(default)]
+    pub(crate) errors: Vec<WrongField>,
+}
+
+/// A field of a body and what is wrong with it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct WrongField {
+    field: String,
+    message: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", if self.detail.is_empty() { &self.title } else { &self.detail })?;
+        for wrong in &self.errors {
+            write!(f, "\n  {}: {}", wrong.field, wrong.message)?;
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            write!(f, "\n  log in with --user and --password, or WHARFINGER_USER and WHARFINGER_PASSWORD")?;
+        }
+        Ok(())
+    }
+}
+
+/// The one client of this program, for every command that speaks HTTP.
+pub(crate) fn http() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(ANSWER_TIMEOUT)
+        .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+impl Client {
+    /// The server and user that flags or, failing those, variables name.
+    pub(crate) fn new(connection: &Connection, environment: &Environment) -> Result<Self, ClientError> {
+        let said = |flag: &Option<String>, name| flag.clone().or_else(|| environment.get(name).map(str::to_owned));
+        let server = said(&connection.server, "SERVER").unwrap_or_else(|| DEFAULT_SERVER.to_owned());
+        let server = if server.contains("://") { server } else { format!("http://{server}") };
+        let server = server.trim_end_matches('/').to_owned();
+        // A user named on the command line wins over a token that happens to be in the environment.
+        let token = if connection.user.is_some() { None } else { said(&connection.token, "TOKEN") };
+        let who = match (token, said(&connection.user, "USER"), said(&connection.password, "PASSWORD")) {
+            (Some(token), _, _) => Who::Token(token),
+            (None, Some(user), Some(password)) => Who::Login { user, password },
+            (None, None, None) => Who::Anonymous,
+            (None, Some(user), None) => {
+                let text = format!("--user {user} without a password; give --password or WHARFINGER_PASSWORD");
+                return Err(ClientError::Usage(text));
+            }
+            (None, None, Some(_)) => {
+                let text = "a password without a user; give --user or WHARFINGER_USER".to_owned();
+                return Err(ClientError::Usage(text));
+            }
+        };
+        Self::of(server, who)
+    }
+
+    /// A server of our own, as one of its users.
+    pub(crate) fn of_user(server: &str, user: &str, password: &str) -> Result<Self, ClientError> {
+        let who = Who::Login { user: user.to_owned(), password: password.to_owned() };
+        Self::of(server.to_owned(), who)
+    }
+
+    fn of(server: String, who: Who) -> Result<Self, ClientError> {
+        let http = http().map_err(|error| ClientError::Usage(format!("no HTTP client can be made: {error}")))?;
+        Ok(Self { http, server, who })
+    }
+
+    /// The answer to `GET /api/v1<path>`.
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, ClientError> {
+        self.send(self.request(Method::GET, path).query(query)).await
+    }
+
+    /// The answer to `POST /api/v1<path>`.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}/api/v1{path}", self.server));
+        match &self.who {
+            Who::Anonymous => request,
+            Who::Login { user, password } => request.basic_auth(user, Some(password)),
+            Who::Token(token) => request.bearer_auth(token),
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Value, ClientError> {
+        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
+            server: self.server.clone(),
+            cause: innermost(&error),
+        };
+        let answer = request.send().await.map_err(unreachable)?;
+        let (status, url) = (answer.status(), answer.url().to_string());
+        let bytes = answer.bytes().await.map_err(unreachable)?;
+        let not_ours = || ClientError::NotOurs { url, status: status.as_u16() };
+        if status.is_success() {
+            return serde_json::from_slice(&bytes).map_err(|_| not_ours());
+        }
+        Err(serde_json::from_slice(&bytes).map_or_else(|_| not_ours(), ClientError::Refused))
+    }
+}
+
+/// The cause at the bottom, which is the one that says something: "Connection refused".
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(server: Option<&str>, user: Option<&str>, password: Option<&str>) -> Connection {
+        Connection {
+            server: server.map(str::to_owned),
+            user: user.map(str::to_owned),
+            password: password.map(str::to_owned),
+            token: None,
+            output: Output::Table,
+        }
+    }
+
+    #[test]
+    fn flags_win_over_variables() {
+        let environment = Environment::of(&[
+            ("WHARFINGER_SERVER", "https://other.example/"),
+            ("WHARFINGER_USER", "other"),
+            ("WHARFINGER_PASSWORD", "secret"),
+            ("WHARFINGER_TOKEN", "token"),
+        ]);
+
+        let from_flags = Client::new(&connection(Some("hub.example:5000"), Some("ana"), None), &environment).unwrap();
+        let from_variables = Client::new(&connection(None, None, None), &environment).unwrap();
+
+        assert_eq!(from_flags.server, "http://hub.example:5000");
+        assert_eq!(format!("{:?}", from_flags.who), "user ana");
+        assert_eq!(from_variables.server, "https://other.example");
+        assert_eq!(format!("{:?}", from_variables.who), "a token");
+    }
+
+    #[test]
+    fn half_a_login_is_a_usage_error() {
+        for (user, password) in [(Some("ana"), None), (None, Some("secret"))] {
+            let refused = Client::new(&connection(None, user, password), &Environment::default());
+
+            assert!(matches!(refused, Err(ClientError::Usage(_))), "{user:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_lists_the_wrong_fields() {
+        let refusal: Refusal = serde_json::from_value(serde_json::json!({
+            "type": "about:blank", "title": "Invalid", "status": 422, "detail": "the body has errors",
+            "errors": [{"field": "label", "message": "is missing"}]
+        }))
+        .unwrap();
+
+        assert_eq!(refusal.to_string(), "the body has errors\n  label: is missing");
+    }
+}

@@ -1,0 +1,115 @@
+//! Reads what a table shows out of a REST answer.
+
+use std::fmt::Write;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::terminal;
+
+/// The text of a field: `-` if it is null or missing.
+pub(crate) fn field(object: &Value, name: &str) -> String {
+    text(&object[name])
+}
+
+/// A value as people read it: lists joined by commas.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) if list.is_empty() => "-".to_owned(),
+        Value::Array(list) => list.iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// The items of a list; none if it is missing.
+pub(crate) fn list<'a>(object: &'a Value, name: &str) -> &'a [Value] {
+    object[name].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// `2026-11-24 20:25:54`, in UTC.
+pub(crate) fn time(value: &Value) -> String {
+    moment(value).map_or_else(|| "-".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// How long it took from one time to the other; `-` as long as one of them is missing.
+pub(crate) fn between(from: &Value, to: &Value) -> String {
+    match moment(from).zip(moment(to)) {
+        Some((from, to)) => duration((to - from).num_milliseconds().max(0).unsigned_abs()),
+        None => "-".to_owned(),
+    }
+}
+
+fn moment(value: &Value) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc3339(value.as_str()?).ok()?.to_utc())
+}
+
+fn duration(milliseconds: u64) -> String {
+    match milliseconds {
+        0..1_000 => format!("{milliseconds} ms"),
+        1_000..60_000 => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
+        60_000..3_600_000 => format!("{} min {} s", milliseconds / 60_000, milliseconds % 60_000 / 1_000),
+        _ => format!("{} h {} min", milliseconds / 3_600_000, milliseconds % 3_600_000 / 60_000),
+    }
+}
+
+/// `12.3 MiB`.
+pub(crate) fn size(value: &Value) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let Some(bytes) = value.as_u64() else { return "-".to_owned() };
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = bytes.saturating_mul(10) / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// Prints the body as it came.
+pub(crate) fn json(body: &Value) {
+    terminal::print(serde_json::to_string_pretty(body).expect("a JSON value can always be written"));
+}
+
+/// Says how many more a list has than were shown.
+pub(crate) fn more(body: &Value) {
+    if body["next"].is_null() {
+        return;
+    }
+    let mut line = format!("{} of {} shown", list(body, "results").len(), field(body, "total"));
+    let _ = write!(line, "; go on with --cursor {}", field(body, "next"));
+    terminal::print(line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn sizes_have_one_decimal_and_a_binary_unit() {
+        for (bytes, shown) in [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (512 << 20, "512.0 MiB")] {
+            assert_eq!(size(&json!(bytes)), shown);
+        }
+        assert_eq!(size(&json!(u64::MAX)), "1638.3 PiB");
+    }
+
+    #[test]
+    fn durations_are_as_exact_as_they_are_short() {
+        for (ms, shown) in [(7, "7 ms"), (1_250, "1.2 s"), (61_000, "1 min 1 s"), (7_260_000, "2 h 1 min")] {
+            assert_eq!(duration(ms), shown);
+        }
+    }
+
+    #[test]
+    fn a_missing_field_is_a_dash() {
+        assert_eq!(field(&json!({"a": null}), "a"), "-");
+        assert_eq!(field(&json!({}), "b"), "-");
+        assert_eq!(text(&json!(["a", "b"])), "a, b");
+        assert_eq!(between(&json!(null), &json!("2026-01-01T00:00:00Z")), "-");
+    }
+}

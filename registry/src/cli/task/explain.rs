@@ -1,0 +1,71 @@
+//! `wharfinger task explain`: what happened, what is safe, what to do now, and who it waits for.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::TaskId;
+use crate::cli::client::{Client, ClientError, Output};
+use crate::cli::{show, terminal};
+
+pub(super) async fn run(client: &Client, output: Output, task: &TaskId) -> Result<ExitCode, ClientError> {
+    let task = client.get(&task.path(), &[]).await?;
+    match output {
+        Output::Json => show::json(&task["explanation"]),
+        Output::Table => terminal::print(explanation(&task)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explanation(task: &Value) -> String {
+    let mut lines = vec![show::field(task, "headline"), String::new()];
+    for (title, name) in [("What happened", "happened"), ("What is safe", "safe"), ("What now", "next")] {
+        let said = &task["explanation"][name];
+        if !said.is_null() {
+            lines.push(format!("{title}: {}", show::text(said)));
+        }
+    }
+    for waiting in show::list(task, "waiting_for") {
+        let holder = waiting["task"].as_str().map_or_else(String::new, |task| format!(" (task {task})"));
+        lines.push(format!("Waits for: {}{holder}", show::field(waiting, "text")));
+    }
+    for lock in show::list(task, "locks") {
+        lines.push(format!("Lock: {} on {}", show::field(lock, "state"), show::field(lock, "resource")));
+    }
+    let possible = show::list(task, "actions").iter().filter(|action| action["allowed"] == true);
+    for action in possible {
+        lines.push(format!("You can {}: {}", show::field(action, "name"), show::field(action, "will")));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_explanation_says_all_that_a_person_needs_to_go_on() {
+        let task = json!({
+            "headline": "push of acme/busybox:latest paused at step copy: disk full",
+            "explanation": {"happened": "copy failed", "safe": "the image is stored", "next": "free space, then resume"},
+            "waiting_for": [{"kind": "operator", "text": "somebody to resume it", "task": null}],
+            "locks": [{"resource": "destination/7", "state": "queued"}],
+            "actions": [
+                {"name": "resume", "allowed": true, "will": "run copy again"},
+                {"name": "cancel", "allowed": false, "will": "end it"}
+            ]
+        });
+
+        assert_eq!(
+            explanation(&task),
+            "push of acme/busybox:latest paused at step copy: disk full\n\n\
+             What happened: copy failed\n\
+             What is safe: the image is stored\n\
+             What now: free space, then resume\n\
+             Waits for: somebody to resume it\n\
+             Lock: queued on destination/7\n\
+             You can resume: run copy again"
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! `wharfinger task watch`: prints each step as it changes, then how the task ended.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::TaskId;
+use crate::cli::client::{Client, ClientError, Output};
+use crate::cli::{exit, show, terminal};
+
+/// How long the server holds one answer back, in seconds: a step that changes is shown at most this late.
+const LOOK_EVERY_SECONDS: &str = "0.25";
+
+pub(super) async fn run(client: &Client, output: Output, task: &TaskId) -> Result<ExitCode, ClientError> {
+    let mut shown = HashMap::new();
+    let mut body = client.get(&task.path(), &[]).await?;
+    loop {
+        if output == Output::Table {
+            changes(&body, &mut shown).iter().for_each(terminal::print);
+        }
+        if has_come_to_rest(&body) {
+            break;
+        }
+        body = client.get(&format!("{}/wait", task.path()), &[("timeout", LOOK_EVERY_SECONDS)]).await?;
+    }
+    match output {
+        Output::Json => show::json(&body),
+        Output::Table => terminal::print(outcome(&body)),
+    }
+    Ok(exit_code(&body))
+}
+
+/// A line for each step whose state is not the one shown last.
+fn changes(task: &Value, shown: &mut HashMap<String, String>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for step in show::list(task, "steps") {
+        let (name, state) = (show::field(step, "name"), show::field(step, "state"));
+        let said = shown.insert(name.clone(), state.clone());
+        if said.as_ref() == Some(&state) || (said.is_none() && state == "pending") {
+            continue;
+        }
+        let mut line = format!("{name:<24} {state:<10}");
+        if !step["ended_at"].is_null() {
+            line += &format!(" {}", show::between(&step["started_at"], &step["ended_at"]));
+        }
+        if !step["error"].is_null() {
+            line += &format!(" {}", show::field(&step["error"], "message"));
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    lines
+}
+
+fn has_come_to_rest(task: &Value) -> bool {
+    matches!(task["state"].as_str(), Some("stopped" | "paused"))
+}
+
+fn outcome(task: &Value) -> String {
+    let ended = match task["state"].as_str() {
+        Some("paused") => "paused".to_owned(),
+        _ => show::field(task, "result"),
+    };
+    format!("task {} {ended}: {}", show::field(task, "id"), show::field(task, "headline"))
+}
+
+/// 0 only for what was wanted: a task that was cancelled has not done it either.
+fn exit_code(task: &Value) -> ExitCode {
+    if did_what_was_wanted(task) { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) }
+}
+
+fn did_what_was_wanted(task: &Value) -> bool {
+    task["state"] == "stopped" && matches!(task["result"].as_str(), Some("success" | "warning"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_changed_steps_are_printed() {
+        let mut shown = HashMap::new();
+        let step = |state: &str| json!({"steps": [{"name": "copy", "state": state}, {"name": "reindex", "state": "pending"}]});
+
+        assert_eq!(changes(&step("running"), &mut shown), ["copy                     running"]);
+        assert!(changes(&step("running"), &mut shown).is_empty());
+        assert_eq!(changes(&step("success"), &mut shown), ["copy                     success"]);
+    }
+
+    #[test]
+    fn a_task_that_is_paused_or_ends_otherwise_than_well_is_a_failure() {
+        let task = |state: &str, result: &str| json!({"state": state, "result": result});
+
+        assert!(did_what_was_wanted(&task("stopped", "success")));
+        assert!(did_what_was_wanted(&task("stopped", "warning")));
+        assert!(!did_what_was_wanted(&task("stopped", "error")));
+        assert!(!did_what_was_wanted(&task("stopped", "cancelled")));
+        assert!(!did_what_was_wanted(&task("paused", "error")));
+    }
+}

@@ -1,0 +1,32 @@
+//! Writing to people. A reader that goes away (`… | head`) is no error.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use comfy_table::{ContentArrangement, Table};
+
+/// Writes a line, or several, to standard output.
+pub(crate) fn print(text: impl Display) {
+    let mut out = std::io::stdout().lock();
+    // Whoever closed the pipe has read all that was wanted.
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Writes to standard error, with our name in front.
+pub(crate) fn complain(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "wharfinger: {text}");
+}
+
+/// A table without borders that fits the terminal: long cells are wrapped, or left alone when it is no terminal.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header.iter().copied());
+    table
+}
+
+/// Prints a table, or says that there is nothing to show.
+pub(crate) fn print_table(table: &Table, nothing: &str) {
+    if table.is_empty() { print(nothing) } else { print(table.trim_fmt()) }
+}

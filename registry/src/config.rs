@@ -1,0 +1,301 @@
+//! The configuration: flags, then the environment, then a TOML file, then the defaults.
+//!
+//! One table of keys ([`keys::KEYS`]) makes the flags, the variables, the TOML keys and `wharfinger config`.
+//! Nothing else in the program reads the environment.
+
+mod effective;
+mod environment;
+mod keys;
+mod value;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::cli::{exit, terminal};
+
+pub(crate) use effective::Source;
+pub(crate) use environment::Environment;
+pub(crate) use keys::Settings;
+pub(crate) use value::{LogFormat, PublicUrl};
+
+use effective::Effective;
+
+/// How this process runs, checked as a whole before anything is opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The address and port of the OCI API and of REST.
+    pub(crate) listen: SocketAddr,
+    /// The address by which clients know this registry, when that is not `listen`.
+    pub(crate) public_url: Option<PublicUrl>,
+    /// Database, node id, lock and the first password; never shared by two processes.
+    pub(crate) data_dir: PathBuf,
+    /// The blobs.
+    pub(crate) content_dir: PathBuf,
+    /// The file of the SQLite database.
+    pub(crate) database: PathBuf,
+    /// How long a manifest PUT waits for its push to be published before it answers with a `Warning`.
+    pub(crate) push_wait: Duration,
+    /// How long a token of `/v2/token` is accepted.
+    pub(crate) token_lifetime: Duration,
+    /// How long running steps and requests may still take after SIGTERM.
+    pub(crate) shutdown_grace: Duration,
+    /// How long a request's body may stand still before the request ends.
+    pub(crate) body_idle_timeout: Duration,
+    /// The largest manifest that is taken.
+    pub(crate) max_manifest_bytes: usize,
+    /// How long a node may be silent before others take over its plans.
+    pub(crate) lease_ttl: Duration,
+    /// Text for people or JSON for machines.
+    pub(crate) log_format: LogFormat,
+    /// What is logged: a level, or levels by module.
+    pub(crate) log_level: String,
+    /// Whether administrators may make steps fail on purpose.
+    pub(crate) allow_drills: bool,
+}
+
+impl Config {
+    /// The configuration these sources give, or the first thing wrong with it.
+    pub(crate) fn read(settings: &Settings, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::from_effective(&Effective::gather(settings, environment)?)
+    }
+
+    fn from_effective(effective: &Effective) -> Result<Self, ConfigError> {
+        let data_dir: PathBuf = effective.get("data_dir", value::path)?;
+        let content_dir = effective.get_unless_empty("content_dir", value::path)?;
+        let database = effective.get_unless_empty("database_url", value::sqlite_file)?;
+        Ok(Self {
+            listen: effective.get("listen", value::address)?,
+            public_url: effective.get_unless_empty("public_url", PublicUrl::parse)?,
+            content_dir: content_dir.unwrap_or_else(|| data_dir.join("content")),
+            database: database.unwrap_or_else(|| data_dir.join("wharfinger.db")),
+            data_dir,
+            push_wait: effective.get("push_wait", value::duration)?,
+            token_lifetime: effective.get("token_lifetime", value::at_least_a_second)?,
+            shutdown_grace: effective.get("shutdown_grace", value::duration)?,
+            body_idle_timeout: effective.get("body_idle_timeout", value::at_least_a_second)?,
+            max_manifest_bytes: effective.get("max_manifest_bytes", value::size)?,
+            lease_ttl: effective.get("lease_ttl", value::at_least_a_second)?,
+            log_format: effective.get("log.format", value::log_format)?,
+            log_level: effective.get("log.level", value::log_level)?,
+            allow_drills: effective.get("allow_drills", value::yes_or_no)?,
+        })
+    }
+
+    /// The URL in front of every path that is shown to people, without a slash at its end.
+    pub(crate) fn base_url(&self) -> String {
+        self.public_url.as_ref().map_or_else(|| format!("http://{}", self.reachable()), ToString::to_string)
+    }
+
+    /// The host and port to write before an image's name in `podman push`.
+    pub(crate) fn host(&self) -> String {
+        self.public_url.as_ref().map_or_else(|| self.reachable().to_string(), |url| url.authority().to_owned())
+    }
+
+    /// `listen`, with the loopback address in place of "every address", which nobody can connect to.
+    fn reachable(&self) -> SocketAddr {
+        let ip = match self.listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        SocketAddr::new(ip, self.listen.port())
+    }
+}
+
+/// What is wrong with the configuration. Start fails on it with exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// A value that its key cannot have.
+    #[error("{key} = {value:?} (from {from}) {wrong}; write for example {example:?}")]
+    Value { key: &'static str, value: String, from: Source, wrong: String, example: &'static str },
+    /// A key in the file that no version of this program reads; most often a slip of the pen.
+    #[error(
+        "{key} = {value} (from {from}) is not a setting of wharfinger; the nearest is {nearest}, \
+         for example {nearest} = {example:?}"
+    )]
+    UnknownKey { key: String, value: String, from: Source, nearest: &'static str, example: &'static str },
+    /// The file is there no more, or not for us.
+    #[error("config = {path:?} (from {from}) cannot be read: {cause}; write for example \"/etc/wharfinger.toml\"")]
+    Unreadable { path: PathBuf, from: Source, cause: std::io::Error },
+    /// The file is no TOML.
+    #[error("config = {path:?} (from {from}) is not TOML: {cause}; write for example `push_wait = \"20s\"`")]
+    Syntax { path: PathBuf, from: Source, cause: String },
+}
+
+/// `wharfinger config`: prints the effective configuration as a TOML file that names where each value comes from.
+pub(crate) fn command(settings: &Settings, environment: &Environment) -> ExitCode {
+    let effective = match Effective::gather(settings, environment) {
+        Ok(effective) => effective,
+        Err(error) => return exit::usage(&error),
+    };
+    match Config::from_effective(&effective) {
+        Ok(config) => {
+            terminal::print(effective.toml(&config));
+            ExitCode::SUCCESS
+        }
+        Err(error) => exit::usage(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::read(&Settings::from_flags(flags), &Environment::of(variables))
+    }
+
+    fn refusal(flags: &[&str], variables: &[(&str, &str)]) -> String {
+        config(flags, variables).expect_err("this configuration is wrong").to_string()
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wharfinger.toml");
+        std::fs::write(&path, text).unwrap();
+        (folder, path.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn the_defaults_need_no_flag() {
+        let config = config(&[], &[]).unwrap();
+
+        assert_eq!(config.listen, "127.0.0.1:5000".parse().unwrap());
+        assert_eq!(config.content_dir, PathBuf::from("./wharfinger-data/content"));
+        assert_eq!(config.database, PathBuf::from("./wharfinger-data/wharfinger.db"));
+        assert_eq!(config.push_wait, Duration::from_secs(20));
+        assert_eq!(config.token_lifetime, Duration::from_mins(15));
+        assert_eq!(config.max_manifest_bytes, 4 << 20);
+        assert!(!config.allow_drills);
+        assert_eq!(config.base_url(), "http://127.0.0.1:5000");
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+        let (_folder, path) = file("push_wait = \"1s\"\ntoken_lifetime = \"2s\"\nshutdown_grace = \"3s\"\n");
+        let variables = [("WHARFINGER_PUSH_WAIT", "10s"), ("WHARFINGER_TOKEN_LIFETIME", "11s")];
+
+        let config = config(&["--config", &path, "--push-wait", "100s"], &variables).unwrap();
+
+        assert_eq!(config.push_wait, Duration::from_secs(100), "the flag");
+        assert_eq!(config.token_lifetime, Duration::from_secs(11), "the variable");
+        assert_eq!(config.shutdown_grace, Duration::from_secs(3), "the file");
+    }
+
+    #[test]
+    fn nested_keys_are_joined_by_two_underscores_in_a_variable_and_are_a_table_in_the_file() {
+        let (_folder, path) = file("[log]\nformat = \"json\"\n");
+        let variables = [("WHARFINGER_LOG__LEVEL", "debug"), ("WHARFINGER_CONFIG", path.as_str())];
+
+        let config = config(&[], &variables).unwrap();
+
+        assert_eq!(config.log_format, LogFormat::Json);
+        assert_eq!(config.log_level, "debug");
+    }
+
+    #[test]
+    fn numbers_and_booleans_of_the_file_may_stand_without_quotes() {
+        let (_folder, path) = file("allow_drills = true\nmax_manifest_bytes = 65536\n");
+
+        let config = config(&["--config", &path], &[]).unwrap();
+
+        assert!(config.allow_drills);
+        assert_eq!(config.max_manifest_bytes, 65536);
+    }
+
+    #[test]
+    fn the_drills_flag_needs_no_value() {
+        assert!(config(&["--allow-drills"], &[]).unwrap().allow_drills);
+    }
+
+    #[test]
+    fn an_error_names_key_value_source_and_an_example() {
+        assert_eq!(
+            refusal(&[], &[("WHARFINGER_PUSH_WAIT", "soon")]),
+            "push_wait = \"soon\" (from WHARFINGER_PUSH_WAIT) is not a duration; write for example \"20s\""
+        );
+        assert_eq!(
+            refusal(&["--listen", "5000"], &[]),
+            "listen = \"5000\" (from --listen) is not an address with a port; write for example \"127.0.0.1:5000\""
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_in_the_file_names_the_file() {
+        let (_folder, path) = file("body_idle_timeout = \"0s\"\n");
+
+        let text = refusal(&["--config", &path], &[]);
+
+        assert_eq!(
+            text,
+            format!(
+                "body_idle_timeout = \"0s\" (from {path}) is less than a second; write for example \"60s\""
+            )
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_of_the_file_is_refused_with_the_nearest_one() {
+        let (_folder, path) = file("push_wiat = \"20s\"\n");
+
+        let text = refusal(&["--config", &path], &[]);
+
+        assert_eq!(
+            text,
+            format!(
+                "push_wiat = \"20s\" (from {path}) is not a setting of wharfinger; the nearest is push_wait, \
+                 for example push_wait = \"20s\""
+            )
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_no_toml_is_refused_by_name() {
+        let (_folder, path) = file("push_wait is long");
+
+        assert!(refusal(&["--config", "/no/such/file.toml"], &[]).starts_with(
+            "config = \"/no/such/file.toml\" (from --config) cannot be read: "
+        ));
+        assert!(refusal(&["--config", &path], &[]).contains("is not TOML: "));
+    }
+
+    #[test]
+    fn another_database_than_sqlite_is_refused_without_showing_its_password() {
+        let text = refusal(&["--database-url", "postgres://wharf:secret@db/wharf"], &[]);
+
+        assert!(text.contains("(from --database-url) is not a SQLite database"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn every_default_and_every_example_is_a_value_its_key_can_have() {
+        config(&[], &[]).unwrap();
+        for key in keys::KEYS {
+            config(&[&format!("{}={}", key.flag(), key.example)], &[]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_server_on_every_address_shows_one_that_can_be_reached() {
+        let config = config(&["--listen", "0.0.0.0:8080"], &[]).unwrap();
+
+        assert_eq!(config.base_url(), "http://127.0.0.1:8080");
+    }
+
+    #[test]
+    fn what_config_prints_can_be_read_back_as_a_file() {
+        let settings = Settings::from_flags(&["--push-wait", "7s", "--public-url", "https://hub.example"]);
+        let effective = Effective::gather(&settings, &Environment::of(&[])).unwrap();
+        let printed = effective.toml(&Config::from_effective(&effective).unwrap());
+        let (_folder, path) = file(&printed);
+
+        let again = config(&["--config", &path], &[]).unwrap();
+
+        assert_eq!(again.push_wait, Duration::from_secs(7));
+        assert_eq!(again.host(), "hub.example");
+        assert!(printed.contains("push_wait = \"7s\""), "{printed}");
+        assert!(printed.contains("# --push-wait"), "{printed}");
+    }
+}

@@ -1,0 +1,32 @@
+//! The environment of this process, read once.
+
+use std::collections::BTreeMap;
+
+/// In front of every variable that this program reads.
+pub(super) const PREFIX: &str = "WHARFINGER_";
+
+/// The variables of this process that are meant for us.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// The real one. Read here and nowhere else, so that a test can give another.
+    pub(crate) fn of_this_process() -> Self {
+        let ours = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
+            Some((name, value.to_string_lossy().into_owned()))
+        });
+        Self(ours.collect())
+    }
+
+    /// The value of `WHARFINGER_<name>`; an empty one is a value too.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(&format!("{PREFIX}{name}")).map(String::as_str)
+    }
+
+    /// The variables of a test.
+    #[cfg(test)]
+    pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
+        Self(variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+}

@@ -1,0 +1,40 @@
+//! `wharfinger`: a container registry where every push is a durable workflow.
+
+mod api;
+mod app;
+mod auth;
+mod cli;
+mod config;
+mod data_dir;
+mod demo;
+mod doctor;
+mod first_start;
+mod http;
+mod oci;
+mod serve;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::Role;
+use config::Environment;
+
+fn main() -> ExitCode {
+    let environment = Environment::of_this_process();
+    let role = cli::Cli::parse().role;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return cli::exit::failed(&error),
+    };
+    runtime.block_on(async {
+        match role {
+            Role::Serve(settings) => serve::command(&settings, &environment).await,
+            Role::Demo => demo::command().await,
+            Role::Config(settings) => config::command(&settings, &environment),
+            Role::Doctor(settings) => doctor::command(&settings, &environment).await,
+            Role::Task(task) => cli::task::command(task, &environment).await,
+            Role::Repository(repository) => cli::repository::command(repository, &environment).await,
+        }
+    })
+}

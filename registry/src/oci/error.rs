@@ -1,0 +1,249 @@
+//! What the OCI API refuses, and the one table that says how.
+
+use std::error::Error;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use engine::journal::PlanId;
+use http::header::{ALLOW, CONNECTION, CONTENT_RANGE, WARNING, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+use storage::catalog::CatalogError;
+use storage::database::DatabaseError;
+use storage::digest::{Digest, DigestError};
+use storage::tag::TagError;
+use tracing::error;
+use workflows::destination::{NameError, ResolveError};
+
+use super::answer;
+use crate::auth::challenge::Challenge;
+use crate::http::request_id;
+
+/// What a request is refused for. Its text is the `message` clients print: one line that stands alone.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OciError {
+    /// Nobody known asks, or what was shown does not count here.
+    #[error("{why}")]
+    Unauthorized { why: String, challenge: Challenge },
+    /// The user may not, whatever the token says.
+    #[error("{0}")]
+    Denied(String),
+    /// There is no such repository, or none this user may know of.
+    #[error("there is no repository `{name}` here that you may pull")]
+    NameUnknown { name: String },
+    /// There is no such organization or product to push to.
+    #[error("{0}")]
+    PlaceUnknown(String),
+    /// Not the name of a repository.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A name nobody may push to.
+    #[error("{0}")]
+    NameTaken(String),
+    /// Not a tag.
+    #[error(transparent)]
+    Tag(#[from] TagError),
+    /// Not a digest.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    /// A PUT that ends an upload without saying what it must be.
+    #[error("the upload must be finished with `?digest=` and the digest of the whole blob")]
+    DigestMissing,
+    /// The bytes are not what the digest says.
+    #[error("the bytes have digest {found}, not {expected} as the request says")]
+    DigestMismatch { expected: Digest, found: Digest },
+    /// `Content-Range` and body differ.
+    #[error("Content-Range is for {ranged} bytes, the body has {sent}")]
+    SizeMismatch { ranged: u64, sent: u64 },
+    /// A manifest past the limit.
+    #[error("a manifest has at most {limit} bytes here")]
+    ManifestTooLarge { limit: usize },
+    /// Not a manifest at all.
+    #[error("the manifest cannot be read: {why}")]
+    ManifestUnreadable { why: String },
+    /// The manifest names a blob or a manifest that is not in this repository.
+    #[error("the manifest names {digest}, which is not in `{name}`; push that first")]
+    ManifestPartUnknown { name: String, digest: Digest },
+    /// No such manifest or tag in this repository.
+    #[error("there is no manifest `{reference}` in `{name}`")]
+    ManifestUnknown { name: String, reference: String },
+    /// No such blob in this repository.
+    #[error("there is no blob {digest} in `{name}`")]
+    BlobUnknown { name: String, digest: Digest },
+    /// No such upload session of this user in this repository.
+    #[error("there is no upload session `{upload}` here; it was finished, cancelled or never begun")]
+    UploadUnknown { upload: String },
+    /// Another request writes to the session.
+    #[error("another request is writing to upload session `{upload}`; wait for its end")]
+    UploadBusy { upload: String },
+    /// Bytes that do not follow those already there.
+    #[error("the upload has {offset} bytes, so the next one is byte {offset}, not {start}")]
+    OutOfOrder { upload: String, location: String, offset: u64, start: u64 },
+    /// A `Content-Range` that cannot be read.
+    #[error("Content-Range `{range}` is not `<first>-<last>`")]
+    ContentRange { range: String },
+    /// The client stopped sending.
+    #[error("no bytes came for {seconds} s; what came before is kept, ask the upload session how much")]
+    BodyIdle { seconds: u64 },
+    /// The body broke off.
+    #[error("the body broke off before its end")]
+    BodyBroken,
+    /// A `Range` beyond the blob.
+    #[error("the blob has {size} bytes; the range asked for begins after its end")]
+    RangeUnsatisfiable { size: u64 },
+    /// `?n=` is not a number.
+    #[error("`n={n}` is not a number of tags")]
+    PageSize { n: String },
+    /// The query is not one.
+    #[error("the query of the URL cannot be read; percent-encode its values")]
+    Query,
+    /// The path does not take this method.
+    #[error("{method} is not possible here; this path takes {allow}")]
+    Unsupported { method: Method, allow: &'static str },
+    /// No route of the OCI API.
+    #[error("`{path}` is no route of this registry's OCI API")]
+    NoSuchRoute { path: String },
+    /// The push is paused: everything is stored, and publishing waits for a person.
+    #[error("the image is stored, but not published: {headline}; task {task}: an operator can resume it, or push again: {url}")]
+    Paused { headline: String, task: PlanId, step: Option<String>, url: String },
+    /// The push was ended without publishing.
+    #[error("the image is stored, but its push ended unpublished: {headline}; task {task}, push again to publish it: {url}")]
+    Ended { headline: String, task: PlanId, url: String },
+    /// The disk is full.
+    #[error("the registry's disk is full; nothing that was acknowledged is lost, and pushes go on once there is space")]
+    Full,
+    /// Something here is broken; what, is in the log.
+    #[error("the registry failed to answer; its log says why{}", under_request_id())]
+    Internal(#[source] Box<dyn Error + Send + Sync>),
+}
+
+fn under_request_id() -> String {
+    request_id().map_or_else(String::new, |id| format!(", under request {id}"))
+}
+
+impl OciError {
+    /// Something here is broken.
+    pub(super) fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Internal(error.into())
+    }
+
+    /// The table: the status and the code of each refusal.
+    ///
+    /// Never 429 or 503 on a request with a body, and never `MANIFEST_INVALID` for what is not an unreadable manifest:
+    /// clients answer those by sending everything again, or in another format.
+    #[rustfmt::skip]
+    pub(crate) fn wire(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Name(_) | Self::NameTaken(_) | Self::Tag(_)
+                                            => (StatusCode::BAD_REQUEST, "NAME_INVALID"),
+            Self::Digest(_) | Self::DigestMissing | Self::DigestMismatch { .. }
+                                            => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
+            Self::SizeMismatch { .. }       => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
+            Self::ManifestUnreadable { .. } => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
+            Self::ContentRange { .. } | Self::BodyBroken
+                                            => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID"),
+            Self::PageSize { .. }           => (StatusCode::BAD_REQUEST, "PAGINATION_NUMBER_INVALID"),
+            Self::Query                     => (StatusCode::BAD_REQUEST, "UNSUPPORTED"),
+            Self::Unauthorized { .. }       => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::Denied(_)                 => (StatusCode::FORBIDDEN, "DENIED"),
+            Self::NameUnknown { .. } | Self::PlaceUnknown(_)
+                                            => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
+            Self::ManifestPartUnknown { .. } => (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"),
+            Self::ManifestUnknown { .. }    => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
+            Self::BlobUnknown { .. }        => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
+            Self::UploadUnknown { .. }      => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
+            Self::NoSuchRoute { .. }        => (StatusCode::NOT_FOUND, "UNSUPPORTED"),
+            Self::Unsupported { .. }        => (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
+            Self::BodyIdle { .. }           => (StatusCode::REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID"),
+            Self::UploadBusy { .. }         => (StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID"),
+            Self::ManifestTooLarge { .. }   => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
+            Self::OutOfOrder { .. }         => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
+            Self::RangeUnsatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
+            Self::Paused { .. } | Self::Ended { .. }
+                                            => (StatusCode::FAILED_DEPENDENCY, "UNKNOWN"),
+            Self::Internal(_)               => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+            Self::Full                      => (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN"),
+        }
+    }
+
+    /// What programs may want to know beside the message.
+    fn detail(&self) -> Value {
+        match self {
+            Self::Paused { task, step, url, .. } => {
+                json!({ "task": task.to_string(), "step": step, "help": url })
+            }
+            Self::Ended { task, url, .. } => json!({ "task": task.to_string(), "help": url }),
+            Self::ManifestPartUnknown { digest, .. } | Self::BlobUnknown { digest, .. } => {
+                json!({ "digest": digest })
+            }
+            Self::OutOfOrder { offset, .. } => json!({ "offset": offset }),
+            _ => Value::Null,
+        }
+    }
+
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Unauthorized { challenge, .. } => vec![(WWW_AUTHENTICATE, challenge.header())],
+            Self::Unsupported { allow, .. } => vec![(ALLOW, HeaderValue::from_static(allow))],
+            Self::OutOfOrder { upload, location, offset, .. } => answer::session(upload, location, *offset),
+            Self::RangeUnsatisfiable { size } => {
+                vec![(CONTENT_RANGE, answer::ascii(&format!("bytes */{size}")))]
+            }
+            Self::Paused { .. } | Self::Ended { .. } => vec![(WARNING, answer::warning(&self.to_string()))],
+            // The rest of the body is not wanted, and the next request could not be told from it.
+            Self::BodyIdle { .. } | Self::BodyBroken | Self::ManifestTooLarge { .. } | Self::Full => {
+                vec![(CONNECTION, HeaderValue::from_static("close"))]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl From<CatalogError> for OciError {
+    fn from(error: CatalogError) -> Self {
+        if error.is_full() { Self::Full } else { Self::internal(error) }
+    }
+}
+
+impl From<DatabaseError> for OciError {
+    fn from(error: DatabaseError) -> Self {
+        CatalogError::from(error).into()
+    }
+}
+
+impl From<ResolveError> for OciError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::UnknownOrganization { .. } | ResolveError::UnknownProduct { .. } => {
+                Self::PlaceUnknown(error.to_string())
+            }
+            ResolveError::LabelOfEnvironment { .. } => Self::NameTaken(error.to_string()),
+            ResolveError::Name(error) => error.into(),
+            ResolveError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl IntoResponse for OciError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.wire();
+        if let Self::Internal(cause) = &self {
+            let cause = &**cause as &dyn Error;
+            error!(cause = %chain(cause), "a request to the OCI API failed");
+        }
+        let body = json!({
+            "errors": [{ "code": code, "message": self.to_string(), "detail": self.detail() }]
+        });
+        let mut response = (status, Json(body)).into_response();
+        for (name, value) in self.headers() {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// The error and what caused it, in one line.
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,178 @@
+//! `/v2/<name>/manifests/<reference>`: PUT is the commit record of a push.
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use engine::journal::PlanId;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, USER_AGENT, WARNING};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Deserialize;
+use storage::catalog::manifests::{self, Manifest};
+use storage::catalog::{publications, pushed, versions};
+use storage::database::Tx;
+use storage::digest::Digest;
+use tokio_util::sync::CancellationToken;
+use workflows::destination::{PushName, Resolved};
+use workflows::push::{self, Client, NewPush, PushError, Submitted};
+
+use super::access::Caller;
+use super::answer::{self, DOCKER_CONTENT_DIGEST};
+use super::body::Body;
+use super::error::OciError;
+use super::outcome;
+use super::request::Reference;
+use crate::http::{Draining, Peer};
+
+/// `GET` and `HEAD`: the bytes as they came. A tag is what Library publishes; what only lies in the push repository is
+/// shown by its digest alone, so that nobody skips the PUT that would publish it.
+pub(super) async fn get(
+    caller: &Caller<'_>,
+    name: &PushName,
+    reference: &Reference,
+) -> Result<Response, OciError> {
+    let unknown = || OciError::ManifestUnknown {
+        name: name.to_string(),
+        reference: reference.to_string(),
+    };
+    let mut tx = caller.app.services.database.read().await?;
+    let found = caller.pull_from(&mut tx, name).await?;
+    if found.destination.is_none() {
+        return Err(OciError::NameUnknown { name: name.to_string() });
+    }
+    let digest = find(&mut tx, &found, reference).await?.ok_or_else(unknown)?;
+    let manifest = manifests::get(&mut tx, &digest).await?.ok_or_else(unknown)?;
+    let headers = [
+        (CONTENT_TYPE, answer::ascii(&manifest.media_type)),
+        (CONTENT_LENGTH, HeaderValue::from(manifest.bytes.len())),
+        (DOCKER_CONTENT_DIGEST, answer::ascii(&digest.to_string())),
+        (ETAG, answer::ascii(&format!("\"{digest}\""))),
+    ];
+    Ok((headers, manifest.bytes).into_response())
+}
+
+/// The digest the reference means, if it may be pulled here.
+async fn find(tx: &mut Tx, found: &Resolved, reference: &Reference) -> Result<Option<Digest>, OciError> {
+    match reference {
+        Reference::Tag(tag) => {
+            let Some(repository) = found.repository else {
+                return Ok(None);
+            };
+            let Some(published) = publications::library(tx, repository).await? else {
+                return Ok(None);
+            };
+            Ok(versions::tag(tx, repository, published.version, tag).await?)
+        }
+        Reference::Digest(digest) => {
+            let published = match found.repository {
+                Some(repository) => versions::holds_manifest(tx, repository, digest).await?,
+                None => false,
+            };
+            let here = published
+                || match &found.destination {
+                    Some(destination) => pushed::contains(tx, destination.id, digest).await?,
+                    None => false,
+                };
+            Ok(here.then_some(*digest))
+        }
+    }
+}
+
+/// `PUT`: answered once the tag is pullable, or the push has paused, or `push_wait` is over. By digest it is answered at
+/// once: it is pullable by its digest then, and filed with the next tag.
+pub(super) async fn put(
+    caller: &Caller<'_>,
+    name: &PushName,
+    reference: Reference,
+    body: Body,
+) -> Result<Response, OciError> {
+    let app = caller.app;
+    let to = {
+        let mut tx = app.services.database.read().await?;
+        caller.push_to(&mut tx, name).await?
+    };
+    let bytes = body.read_at_most(app.config.max_manifest_bytes).await?;
+    let digest = Digest::of(&bytes);
+    let tag = match reference {
+        Reference::Tag(tag) => Some(tag),
+        Reference::Digest(expected) if expected == digest => None,
+        Reference::Digest(expected) => {
+            return Err(OciError::DigestMismatch { expected, found: digest });
+        }
+    };
+    let media_type = media_type(&caller.head.headers, &bytes);
+    let manifest = Manifest::read(digest, &media_type, bytes)
+        .map_err(|unreadable| OciError::ManifestUnreadable { why: unreadable.to_string() })?;
+    let new = NewPush {
+        user: caller.user()?.clone(),
+        destination: caller.make_destination(to).await?,
+        tag,
+        manifest,
+        client: client(caller),
+    };
+    let warning = match push::submit(&app.node, new).await.map_err(|error| refused(name, error))? {
+        Submitted::Unchanged | Submitted::Kept => None,
+        Submitted::Plan { id, .. } => published(caller, id).await?,
+    };
+    let headers = [
+        (LOCATION, answer::ascii(&format!("/v2/{name}/manifests/{digest}"))),
+        (DOCKER_CONTENT_DIGEST, answer::ascii(&digest.to_string())),
+    ];
+    let mut response = (StatusCode::CREATED, headers).into_response();
+    if let Some(warning) = warning {
+        response.headers_mut().insert(WARNING, answer::warning(&warning));
+    }
+    Ok(response)
+}
+
+/// Waits until the push is published, with a warning if it is not yet, or until it cannot be.
+async fn published(caller: &Caller<'_>, plan: PlanId) -> Result<Option<String>, OciError> {
+    let app = caller.app;
+    let never = CancellationToken::new();
+    let stopping = caller.head.extensions.get::<Draining>().map_or(&never, |draining| &draining.0);
+    let settled = tokio::select! {
+        settled = app.node.wait(plan, app.config.push_wait) => settled,
+        () = stopping.cancelled() => app.node.plan(plan).await,
+    };
+    let plan = settled.map_err(OciError::internal)?;
+    let task = app.node.explained(&plan).await.map_err(OciError::internal)?;
+    outcome::of(&plan, &task, app.task_url(plan.id))
+}
+
+fn refused(name: &PushName, error: PushError) -> OciError {
+    let name = name.to_string();
+    match error {
+        PushError::MissingBlob(digest) | PushError::MissingManifest(digest) => {
+            OciError::ManifestPartUnknown { name, digest }
+        }
+        PushError::Full => OciError::Full,
+        other => OciError::internal(other),
+    }
+}
+
+/// The media type the client names, or else the one the manifest names itself.
+fn media_type(headers: &HeaderMap, bytes: &Bytes) -> String {
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(rename = "mediaType")]
+        media_type: String,
+    }
+    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let named = named.map(|value| value.split(';').next().unwrap_or(value).trim());
+    named
+        .filter(|value| !value.is_empty())
+        .map(ToOwned::to_owned)
+        .or_else(|| Some(serde_json::from_slice::<Named>(bytes).ok()?.media_type))
+        .filter(|value| HeaderValue::from_str(value).is_ok())
+        .unwrap_or_else(|| "application/vnd.oci.image.manifest.v1+json".to_owned())
+}
+
+/// What pushes, by the first product of its `User-Agent`, and from where.
+fn client(caller: &Caller<'_>) -> Client {
+    let agent = caller.head.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let product = agent.and_then(|agent| agent.split(' ').next()).unwrap_or_default();
+    let (name, version) = product.split_once('/').unwrap_or((product, ""));
+    Client {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        address: caller.head.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string()),
+    }
+}

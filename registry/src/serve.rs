@@ -1,0 +1,178 @@
+//! `wharfinger serve`: the only place where everything is put together.
+//!
+//! data folder -> database -> content -> first start -> node -> listener; and back in the opposite order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use engine::clock::Clock;
+use secrecy::SecretString;
+use storage::catalog::signing_keys;
+use storage::catalog::CatalogError;
+use storage::content::{Content, ContentError};
+use storage::{Database, DatabaseError};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use tracing_subscriber::util::TryInitError;
+
+use crate::app::App;
+use crate::auth::tokens::{TokenError, Tokens};
+use crate::cli::{exit, terminal};
+use crate::config::{Config, Environment, Settings};
+use crate::data_dir::{DataDir, DataDirError};
+use crate::first_start::{self, ADMIN, AdminPassword, DEFAULT_ORGANIZATION, FirstStartError};
+use crate::http::{self, Limits};
+use crate::{api, oci, telemetry};
+
+/// Why the registry does not start. All of it ends with exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    FirstStart(#[from] FirstStartError),
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    #[error(transparent)]
+    Node(#[from] workflows::NodeError),
+    #[error("listen = \"{listen}\": {source}; is another server running there?")]
+    Listen { listen: SocketAddr, source: io::Error },
+    #[error("the log cannot be started")]
+    Log(#[from] TryInitError),
+    #[error("the signals that stop a server cannot be received")]
+    Signals(#[source] io::Error),
+}
+
+/// A registry that listens.
+pub(crate) struct Serving {
+    app: Arc<App>,
+    password: Option<AdminPassword>,
+    shutdown: CancellationToken,
+    listener: JoinSet<()>,
+    /// Given up last: until then no other process may touch what lies in it.
+    data_dir: DataDir,
+}
+
+/// Runs the registry until SIGTERM or SIGINT, then lets what is under way come to its end.
+pub(crate) async fn command(settings: &Settings, environment: &Environment) -> ExitCode {
+    let config = match Config::read(settings, environment) {
+        Ok(config) => config,
+        Err(error) => return exit::usage(&error),
+    };
+    let password = environment.get(first_start::PASSWORD_VARIABLE).map(SecretString::from);
+    match run(config, password).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::could_not_start(&error),
+    }
+}
+
+async fn run(config: Config, password: Option<SecretString>) -> Result<(), StartError> {
+    telemetry::start(&config)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+    let serving = Serving::start(config, password).await?;
+    serving.announce();
+    let signal = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    info!("{signal}: no new connections; what is under way may take {:?}", serving.app.config.shutdown_grace);
+    serving.stop().await;
+    info!("stopped");
+    Ok(())
+}
+
+impl Serving {
+    /// Opens everything and listens. `password` counts only if this is the first start on this database.
+    pub(crate) async fn start(mut config: Config, password: Option<SecretString>) -> Result<Self, StartError> {
+        let data_dir = DataDir::take(&config.data_dir)?;
+        let node_id = data_dir.node_id()?;
+        let clock = Clock::system();
+        let database = Database::open(&config.database).await?;
+        let password = first_start::make(&database, &data_dir, password, clock.now()).await?;
+        let content = Content::open(database.clone(), &config.content_dir).await?;
+        let keys = signing_keys::all(&mut database.read().await?).await?;
+        let tokens = Tokens::new(&keys, config.token_lifetime)?;
+        let services = workflows::Services::new(database, content, clock);
+        let node = workflows::Node::start(node_id, services.clone(), config.lease_ttl).await?;
+
+        let refused = |source| StartError::Listen { listen: config.listen, source };
+        let socket = TcpListener::bind(config.listen).await.map_err(refused)?;
+        config.listen = socket.local_addr().map_err(refused)?;
+        let limits = Limits::with_grace(config.shutdown_grace);
+        let app = Arc::new(App { config, services, node, tokens });
+        let router = oci::router(Arc::clone(&app)).merge(api::router(Arc::clone(&app)));
+        let shutdown = CancellationToken::new();
+        let mut listener = JoinSet::new();
+        listener.spawn(http::serve(socket, router, shutdown.clone(), limits));
+        info!(listen = %app.config.listen, node.id = %node_id, "listening on {}", app.config.listen);
+        Ok(Self { app, password, shutdown, listener, data_dir })
+    }
+
+    /// What the handlers work with.
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Stops taking requests, answers those that wait, lets running steps end within the grace, and closes the rest.
+    ///
+    /// Plans that have not ended stay this node's: its next start goes on with them.
+    pub(crate) async fn stop(mut self) {
+        let deadline = tokio::time::Instant::now() + self.app.config.shutdown_grace;
+        self.shutdown.cancel();
+        while let Some(ended) = self.listener.join_next().await {
+            if let Err(panic) = ended {
+                warn!("the listener panicked: {panic}");
+            }
+        }
+        self.app.node.stop(deadline).await;
+        self.app.services.database.clone().close().await;
+        drop(self.data_dir);
+    }
+
+    /// Says where to go from here: the address, the tasks, and a first push to copy.
+    fn announce(&self) {
+        let config = &self.app.config;
+        if config.public_url.is_none() && !config.listen.ip().is_loopback() {
+            warn!(
+                "public_url is not set: clients that use a name of this machine get tokens for {}; \
+                 write for example public_url = \"https://registry.example.org\"",
+                config.host()
+            );
+        }
+        if config.allow_drills {
+            warn!("drills are allowed: administrators can make steps fail on purpose");
+        }
+        terminal::print(self.welcome());
+    }
+
+    fn welcome(&self) -> String {
+        let (host, url) = (self.app.config.host(), self.app.config.base_url());
+        let password = self.password.as_ref().map_or_else(String::new, |password| format!("\n{password}"));
+        let tls = if url.starts_with("https:") { "" } else { " --tls-verify=false" };
+        let organization = DEFAULT_ORGANIZATION.to_lowercase();
+        format!(
+            "wharfinger {version} on {url}
+Tasks: {url}/api/v1/tasks{password}
+
+A first push:
+  podman login{tls} -u {ADMIN} {host}
+  podman pull docker.io/library/busybox:latest
+  podman push{tls} docker.io/library/busybox:latest {host}/{organization}/busybox:latest
+  wharfinger task list --server {url} --user {ADMIN} --password …
+",
+            version = env!("CARGO_PKG_VERSION"),
+        )
+    }
+}

@@ -1,0 +1,202 @@
+//! Products: what repositories are grouped by inside an organization.
+
+use engine::clock::Timestamp;
+use engine::journal::PlanId;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
+use uuid::Uuid;
+
+use super::{CatalogError, Ensured, OrganizationId, ProductId, time};
+use crate::{Label, Tx};
+
+/// A product of an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// Its number, used in names by number.
+    pub id: ProductId,
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// Its label: unique in the organization without case, among environments too; never changed.
+    pub label: String,
+    /// What people call it.
+    pub name: String,
+    /// The plan that made it on a push; none: a person made it.
+    pub created_by_plan: Option<PlanId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A product to be made.
+#[derive(Clone, Debug)]
+pub struct NewProduct {
+    /// Its label.
+    pub label: Label,
+    /// What people call it.
+    pub name: String,
+}
+
+impl FromRow<'_, SqliteRow> for Product {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let created_by_plan: Option<Uuid> = row.try_get("created_by_plan")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            organization: row.try_get("organization_id")?,
+            label: row.try_get("label")?,
+            name: row.try_get("name")?,
+            created_by_plan: created_by_plan.map(PlanId),
+            created_at: time(row, "created_at")?,
+        })
+    }
+}
+
+/// Makes a product.
+///
+/// [`CatalogError::Duplicate`] if another product has the label, [`CatalogError::Taken`] if an environment has it.
+pub async fn create(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    new: &NewProduct,
+    at: Timestamp,
+) -> Result<Product, CatalogError> {
+    if let Some(created) = insert(tx, organization, new, None, at).await? {
+        return Ok(created);
+    }
+    let label = new.label.to_string();
+    Err(match find(tx, organization, &label).await? {
+        Some(_) => CatalogError::Duplicate {
+            what: "a product",
+            label,
+        },
+        None => taken(label),
+    })
+}
+
+/// Finds the product with this label, or makes it in the name of `plan`.
+///
+/// Two plans that ask at once both get it, and one of them made it.
+pub async fn ensure(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    label: &Label,
+    name: &str,
+    plan: PlanId,
+    at: Timestamp,
+) -> Result<Ensured<Product>, CatalogError> {
+    let new = NewProduct {
+        label: label.clone(),
+        name: name.to_owned(),
+    };
+    let found = match insert(tx, organization, &new, Some(plan), at).await? {
+        Some(created) => created,
+        None => find(tx, organization, label.as_str())
+            .await?
+            .ok_or_else(|| taken(label.to_string()))?,
+    };
+    Ok(Ensured {
+        created_here: found.created_by_plan == Some(plan),
+        found,
+    })
+}
+
+async fn insert(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    new: &NewProduct,
+    plan: Option<PlanId>,
+    at: Timestamp,
+) -> Result<Option<Product>, CatalogError> {
+    const SQL: &str = "
+        INSERT INTO products (organization_id, label, label_key, name, created_by_plan, created_at)
+        SELECT $1, $2, $3, $4, $5, $6
+        WHERE NOT EXISTS (SELECT 1 FROM environments WHERE organization_id = $1 AND label_key = $3)
+        ON CONFLICT (organization_id, label_key) DO NOTHING
+        RETURNING id, organization_id, label, name, created_by_plan, created_at";
+    let inserted = sqlx::query_as(SQL)
+        .bind(organization)
+        .bind(new.label.as_str())
+        .bind(new.label.key())
+        .bind(&new.name)
+        .bind(plan.map(|plan| plan.0))
+        .bind(at.0);
+    Ok(inserted.fetch_optional(&mut *tx).await?)
+}
+
+fn taken(label: String) -> CatalogError {
+    CatalogError::Taken {
+        what: "an environment",
+        label,
+    }
+}
+
+/// Writes down that `plan` relies on the product, so that nobody's undo removes it meanwhile.
+pub async fn note_use(tx: &mut Tx, product: ProductId, plan: PlanId) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        INSERT INTO product_uses (product_id, plan_id) VALUES ($1, $2)
+        ON CONFLICT (product_id, plan_id) DO NOTHING";
+    sqlx::query(SQL)
+        .bind(product)
+        .bind(plan.0)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
+
+/// The product of the organization with this label, in whatever case.
+pub async fn find(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    label: &str,
+) -> Result<Option<Product>, CatalogError> {
+    const SQL: &str = "
+        SELECT id, organization_id, label, name, created_by_plan, created_at FROM products
+        WHERE organization_id = $1 AND label_key = $2";
+    let found = sqlx::query_as(SQL)
+        .bind(organization)
+        .bind(label.to_ascii_lowercase());
+    Ok(found.fetch_optional(&mut *tx).await?)
+}
+
+/// The product with this number.
+pub async fn get(tx: &mut Tx, id: ProductId) -> Result<Option<Product>, CatalogError> {
+    const SQL: &str = "
+        SELECT id, organization_id, label, name, created_by_plan, created_at FROM products
+        WHERE id = $1";
+    Ok(sqlx::query_as(SQL).bind(id).fetch_optional(&mut *tx).await?)
+}
+
+/// Up to `limit` products of the organization by number, from the one that follows `after`.
+pub async fn list(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    after: Option<ProductId>,
+    limit: u32,
+) -> Result<Vec<Product>, CatalogError> {
+    const SQL: &str = "
+        SELECT id, organization_id, label, name, created_by_plan, created_at FROM products
+        WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    let page = sqlx::query_as(SQL)
+        .bind(organization)
+        .bind(after.map_or(0, |after| after.0))
+        .bind(i64::from(limit));
+    Ok(page.fetch_all(&mut *tx).await?)
+}
+
+/// How many products the organization has.
+pub async fn count(tx: &mut Tx, organization: OrganizationId) -> Result<u64, CatalogError> {
+    const SQL: &str = "SELECT count(*) AS n FROM products WHERE organization_id = $1";
+    let row = sqlx::query(SQL).bind(organization).fetch_one(&mut *tx).await?;
+    Ok(super::size(&row, "n")?)
+}
+
+/// Gives the product another name; `None` if there is no such product.
+pub async fn rename(
+    tx: &mut Tx,
+    id: ProductId,
+    name: &str,
+) -> Result<Option<Product>, CatalogError> {
+    const SQL: &str = "
+        UPDATE products SET name = $2 WHERE id = $1
+        RETURNING id, organization_id, label, name, created_by_plan, created_at";
+    let renamed = sqlx::query_as(SQL).bind(id).bind(name);
+    Ok(renamed.fetch_optional(&mut *tx).await?)
+}

@@ -1,0 +1,90 @@
+//! Publications: which version of a repository an environment shows.
+
+use engine::clock::Timestamp;
+use engine::journal::PlanId;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
+
+use super::{CatalogError, EnvironmentId, RepositoryId, plan, time};
+use crate::Tx;
+
+/// What an environment shows of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The version shown.
+    pub version: i64,
+    /// The plan that published it.
+    pub plan: PlanId,
+    /// The login of whose push or action that was.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl FromRow<'_, SqliteRow> for Published {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            environment: row.try_get("environment_id")?,
+            repository: row.try_get("repository_id")?,
+            version: row.try_get("version")?,
+            plan: plan(row, "plan_id")?,
+            by: row.try_get("published_by")?,
+            since: time(row, "since")?,
+        })
+    }
+}
+
+/// What Library of the repository's organization shows of it.
+pub async fn library(
+    tx: &mut Tx,
+    repository: RepositoryId,
+) -> Result<Option<Published>, CatalogError> {
+    const SQL: &str = "
+        SELECT l.environment_id, l.repository_id, l.version, l.plan_id, l.published_by, l.since
+        FROM published l JOIN environments e ON e.id = l.environment_id
+        WHERE l.repository_id = $1 AND e.prior_id IS NULL";
+    Ok(sqlx::query_as(SQL).bind(repository).fetch_optional(&mut *tx).await?)
+}
+
+/// Moves the environment to `version`, unless it shows a later one; answers the version it shows now.
+pub async fn publish(
+    tx: &mut Tx,
+    environment: EnvironmentId,
+    repository: RepositoryId,
+    version: i64,
+    plan: PlanId,
+    by: &str,
+    at: Timestamp,
+) -> Result<i64, CatalogError> {
+    const SQL: &str = "
+        INSERT INTO published (environment_id, repository_id, version, plan_id, published_by, since)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (environment_id, repository_id) DO UPDATE SET
+            version = excluded.version, plan_id = excluded.plan_id,
+            published_by = excluded.published_by, since = excluded.since
+        WHERE excluded.version > published.version
+        RETURNING version";
+    const SHOWN: &str = "
+        SELECT version FROM published WHERE environment_id = $1 AND repository_id = $2";
+    let moved: Option<i64> = sqlx::query_scalar(SQL)
+        .bind(environment)
+        .bind(repository)
+        .bind(version)
+        .bind(plan.0)
+        .bind(by)
+        .bind(at.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    match moved {
+        Some(version) => Ok(version),
+        None => Ok(sqlx::query_scalar(SHOWN)
+            .bind(environment)
+            .bind(repository)
+            .fetch_one(&mut *tx)
+            .await?),
+    }
+}

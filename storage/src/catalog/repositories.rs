@@ -1,0 +1,251 @@
+//! Repositories: what a destination becomes with its first push.
+
+use engine::clock::Timestamp;
+use engine::journal::PlanId;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
+use uuid::Uuid;
+
+use super::destinations::Destination;
+use super::{CatalogError, Ensured, OrganizationId, ProductId, RepositoryId, plan, size, time};
+use crate::Tx;
+
+/// A repository of a product.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// Its number: that of its destination.
+    pub id: RepositoryId,
+    /// The product it is in.
+    pub product: ProductId,
+    /// Its name inside the product.
+    pub name: String,
+    /// Its label: the name, as Katello has it for pushed repositories.
+    pub label: String,
+    /// The plan that made it; none: a person made it.
+    pub created_by_plan: Option<PlanId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A repository with what people want to know of it at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryRow {
+    /// Its number.
+    pub id: RepositoryId,
+    /// Its name inside the product.
+    pub name: String,
+    /// Its label.
+    pub label: String,
+    /// The label of its organization.
+    pub organization: String,
+    /// The number of its organization.
+    pub organization_id: OrganizationId,
+    /// The label of its product.
+    pub product: String,
+    /// The number of its product.
+    pub product_id: ProductId,
+    /// The newest version; none before the first push has been indexed.
+    pub latest_version: Option<i64>,
+    /// The version that Library publishes; none before the first push has been published.
+    pub published_version: Option<i64>,
+    /// How many tags that version has.
+    pub tags_count: u64,
+    /// The bytes of that version's manifests and of the blobs they name, each counted once.
+    pub size_bytes: u64,
+    /// The push that Library publishes.
+    pub last_push: Option<LastPush>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// The push that a repository's Library publishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastPush {
+    /// Its plan.
+    pub plan: PlanId,
+    /// The login of who pushed.
+    pub user: String,
+    /// When it was published.
+    pub at: Timestamp,
+}
+
+/// Which repositories to list: all that fit every condition given.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    /// Only of this organization.
+    pub organization: Option<OrganizationId>,
+    /// Only of this product.
+    pub product: Option<ProductId>,
+    /// Only the one with this number.
+    pub repository: Option<RepositoryId>,
+    /// Only those with this name.
+    pub name: Option<&'a str>,
+}
+
+impl FromRow<'_, SqliteRow> for Repository {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let created_by_plan: Option<Uuid> = row.try_get("created_by_plan")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            product: row.try_get("product_id")?,
+            name: row.try_get("name")?,
+            label: row.try_get("label")?,
+            created_by_plan: created_by_plan.map(PlanId),
+            created_at: time(row, "created_at")?,
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for RepositoryRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let published_version: Option<i64> = row.try_get("published_version")?;
+        let last_push = published_version
+            .map(|_| {
+                Ok::<_, sqlx::Error>(LastPush {
+                    plan: plan(row, "push_plan")?,
+                    user: row.try_get("push_user")?,
+                    at: time(row, "push_at")?,
+                })
+            })
+            .transpose()?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            label: row.try_get("label")?,
+            organization: row.try_get("organization")?,
+            organization_id: row.try_get("organization_id")?,
+            product: row.try_get("product")?,
+            product_id: row.try_get("product_id")?,
+            latest_version: row.try_get("latest_version")?,
+            published_version,
+            tags_count: size(row, "tags_count")?,
+            size_bytes: size(row, "size_bytes")?,
+            last_push,
+            created_at: time(row, "created_at")?,
+        })
+    }
+}
+
+/// Finds the repository of the destination, or makes it in the name of `plan`.
+pub async fn ensure(
+    tx: &mut Tx,
+    destination: &Destination,
+    product: ProductId,
+    plan: PlanId,
+    at: Timestamp,
+) -> Result<Ensured<Repository>, CatalogError> {
+    const SQL: &str = "
+        INSERT INTO repositories (id, product_id, name, label, created_by_plan, created_at)
+        VALUES ($1, $2, $3, $3, $4, $5)
+        ON CONFLICT DO NOTHING
+        RETURNING id, product_id, name, label, created_by_plan, created_at";
+    let id = RepositoryId::from(destination.id);
+    let made = sqlx::query_as(SQL)
+        .bind(id)
+        .bind(product)
+        .bind(&destination.name)
+        .bind(plan.0)
+        .bind(at.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let found: Repository = match made {
+        Some(made) => made,
+        None => get(tx, id).await?.ok_or_else(|| CatalogError::Duplicate {
+            what: "a repository",
+            label: destination.name.clone(),
+        })?,
+    };
+    Ok(Ensured {
+        created_here: found.created_by_plan == Some(plan),
+        found,
+    })
+}
+
+/// The repository with this number.
+pub async fn get(tx: &mut Tx, id: RepositoryId) -> Result<Option<Repository>, CatalogError> {
+    const SQL: &str = "
+        SELECT id, product_id, name, label, created_by_plan, created_at FROM repositories
+        WHERE id = $1";
+    Ok(sqlx::query_as(SQL).bind(id).fetch_optional(&mut *tx).await?)
+}
+
+/// The repository of this name; the labels in whatever case.
+pub async fn find(
+    tx: &mut Tx,
+    organization: &str,
+    product: &str,
+    name: &str,
+) -> Result<Option<Repository>, CatalogError> {
+    const SQL: &str = "
+        SELECT r.id, r.product_id, r.name, r.label, r.created_by_plan, r.created_at
+        FROM repositories r
+        JOIN products p ON p.id = r.product_id
+        JOIN organizations o ON o.id = p.organization_id
+        WHERE o.label_key = $1 AND p.label_key = $2 AND r.name = $3";
+    let found = sqlx::query_as(SQL)
+        .bind(organization.to_ascii_lowercase())
+        .bind(product.to_ascii_lowercase())
+        .bind(name);
+    Ok(found.fetch_optional(&mut *tx).await?)
+}
+
+/// Up to `limit` repositories by number, from the one that follows `after`, with what Library publishes of each.
+pub async fn list(
+    tx: &mut Tx,
+    filter: Filter<'_>,
+    after: Option<RepositoryId>,
+    limit: u32,
+) -> Result<Vec<RepositoryRow>, CatalogError> {
+    const SQL: &str = "
+        SELECT r.id, r.name, r.label, r.product_id, r.created_at,
+            p.label AS product, p.organization_id, o.label AS organization,
+            (SELECT max(v.number) FROM versions v WHERE v.repository_id = r.id) AS latest_version,
+            l.version AS published_version,
+            l.plan_id AS push_plan, l.published_by AS push_user, l.since AS push_at,
+            (SELECT count(*) FROM content_in c
+             WHERE c.repository_id = r.id AND c.kind = 'tag'
+               AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version)
+            ) AS tags_count,
+            CAST((SELECT coalesce(sum(m.size_bytes), 0) FROM manifests m WHERE m.digest IN (
+                SELECT c.name FROM content_in c
+                WHERE c.repository_id = r.id AND c.kind = 'manifest'
+                  AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version))
+            ) + (SELECT coalesce(sum(b.size_bytes), 0) FROM blobs b WHERE b.digest IN (
+                SELECT mp.digest FROM content_in c JOIN manifest_parts mp ON mp.manifest = c.name
+                WHERE c.repository_id = r.id AND c.kind = 'manifest' AND mp.kind <> 'manifest'
+                  AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version))
+            ) AS BIGINT) AS size_bytes
+        FROM repositories r
+        JOIN products p ON p.id = r.product_id
+        JOIN organizations o ON o.id = p.organization_id
+        LEFT JOIN environments e ON e.organization_id = o.id AND e.prior_id IS NULL
+        LEFT JOIN published l ON l.environment_id = e.id AND l.repository_id = r.id
+        WHERE ($1 IS NULL OR o.id = $1) AND ($2 IS NULL OR p.id = $2)
+          AND ($3 IS NULL OR r.id = $3) AND ($4 IS NULL OR r.name = $4)
+          AND r.id > $5
+        ORDER BY r.id LIMIT $6";
+    let page = sqlx::query_as(SQL)
+        .bind(filter.organization)
+        .bind(filter.product)
+        .bind(filter.repository)
+        .bind(filter.name)
+        .bind(after.map_or(0, |after| after.0))
+        .bind(i64::from(limit));
+    Ok(page.fetch_all(&mut *tx).await?)
+}
+
+/// How many repositories fit the filter.
+pub async fn count(tx: &mut Tx, filter: Filter<'_>) -> Result<u64, CatalogError> {
+    const SQL: &str = "
+        SELECT count(*) AS n FROM repositories r JOIN products p ON p.id = r.product_id
+        WHERE ($1 IS NULL OR p.organization_id = $1) AND ($2 IS NULL OR p.id = $2)
+          AND ($3 IS NULL OR r.id = $3) AND ($4 IS NULL OR r.name = $4)";
+    let row = sqlx::query(SQL)
+        .bind(filter.organization)
+        .bind(filter.product)
+        .bind(filter.repository)
+        .bind(filter.name)
+        .fetch_one(&mut *tx)
+        .await?;
+    Ok(size(&row, "n")?)
+}

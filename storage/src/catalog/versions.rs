@@ -1,0 +1,411 @@
+//! Versions of repositories: linear, numbered from 1, each made by one plan, kept as intervals.
+//!
+//! A tag or manifest is in version `n` if its row has `added <= n` and `removed` is none or `> n`.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use engine::clock::Timestamp;
+use engine::journal::PlanId;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
+
+use super::{CatalogError, RepositoryId, parsed, plan, time};
+use crate::{Digest, Tag, Tx};
+
+/// What made a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum Cause {
+    /// Something was pushed.
+    Push,
+    /// A tag or manifest was deleted.
+    Delete,
+    /// An earlier version was brought back.
+    Rollback,
+    /// Old content was dropped.
+    Retention,
+}
+
+/// What a version changes against the one before. A name stands in it once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Tags that are new or point elsewhere.
+    pub tags_set: Vec<(Tag, Digest)>,
+    /// Tags that are gone.
+    pub tags_removed: Vec<Tag>,
+    /// Manifests that are new.
+    pub manifests_added: Vec<Digest>,
+    /// Manifests that are gone.
+    pub manifests_removed: Vec<Digest>,
+}
+
+/// A version, with what it changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Its number in the repository.
+    pub number: i64,
+    /// The plan that made it.
+    pub plan: PlanId,
+    /// The backend's version it was read from.
+    pub backend_version: i64,
+    /// What made it.
+    pub cause: Cause,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+    /// What is in it and was not in the one before. A tag that moved is here and among the removed.
+    pub added: Contents,
+    /// What was in the one before and is not in it.
+    pub removed: Contents,
+    /// The labels of the environments that publish it.
+    pub published_in: Vec<String>,
+}
+
+/// Tags and manifests by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Tags and what they point to.
+    pub tags: Vec<(Tag, Digest)>,
+    /// Manifests.
+    pub manifests: Vec<Digest>,
+}
+
+/// What an interval is about, as the tables of intervals call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum Kind {
+    Tag,
+    Manifest,
+}
+
+impl FromRow<'_, SqliteRow> for Version {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            number: row.try_get("number")?,
+            plan: plan(row, "plan_id")?,
+            backend_version: row.try_get("backend_version")?,
+            cause: parsed(row, "cause")?,
+            created_at: time(row, "created_at")?,
+            added: Contents::default(),
+            removed: Contents::default(),
+            published_in: Vec::new(),
+        })
+    }
+}
+
+impl Contents {
+    fn put(&mut self, kind: Kind, row: &SqliteRow) -> Result<(), sqlx::Error> {
+        let digest = parsed(row, "digest")?;
+        match kind {
+            Kind::Tag => self.tags.push((parsed(row, "name")?, digest)),
+            Kind::Manifest => self.manifests.push(digest),
+        }
+        Ok(())
+    }
+}
+
+/// Records what `plan` changed as the next version, and answers its number.
+///
+/// A repeat for the same plan answers the same number and changes nothing.
+pub async fn record(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    plan: PlanId,
+    backend_version: i64,
+    cause: Cause,
+    changes: &Changes,
+    at: Timestamp,
+) -> Result<i64, CatalogError> {
+    const SQL: &str = "
+        INSERT INTO versions (repository_id, number, plan_id, backend_version, cause, created_at)
+        SELECT $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5 FROM versions
+        WHERE repository_id = $1
+        ON CONFLICT (repository_id, plan_id) DO NOTHING
+        RETURNING number";
+    let recorded: Option<i64> = sqlx::query_scalar(SQL)
+        .bind(repository)
+        .bind(plan.0)
+        .bind(backend_version)
+        .bind(cause.to_string())
+        .bind(at.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(number) = recorded else {
+        return of_plan(tx, repository, plan)
+            .await?
+            .ok_or_else(|| CatalogError::missing("version of plan", plan));
+    };
+    for (tag, digest) in &changes.tags_set {
+        end_interval(tx, repository, Kind::Tag, tag.as_str(), Some(*digest), number).await?;
+        begin_interval(tx, repository, Kind::Tag, tag.as_str(), *digest, number).await?;
+    }
+    for tag in &changes.tags_removed {
+        end_interval(tx, repository, Kind::Tag, tag.as_str(), None, number).await?;
+    }
+    for digest in &changes.manifests_added {
+        let name = digest.to_string();
+        begin_interval(tx, repository, Kind::Manifest, &name, *digest, number).await?;
+    }
+    for digest in &changes.manifests_removed {
+        let name = digest.to_string();
+        end_interval(tx, repository, Kind::Manifest, &name, None, number).await?;
+    }
+    Ok(number)
+}
+
+/// Ends the open interval of a name, unless it says `except` already.
+async fn end_interval(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    kind: Kind,
+    name: &str,
+    except: Option<Digest>,
+    number: i64,
+) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        UPDATE content_in SET removed = $4
+        WHERE repository_id = $1 AND kind = $2 AND name = $3 AND removed IS NULL AND digest <> $5";
+    sqlx::query(SQL)
+        .bind(repository)
+        .bind(kind.to_string())
+        .bind(name)
+        .bind(number)
+        .bind(except.map_or_else(String::new, |digest| digest.to_string()))
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
+
+/// Begins an interval for a name, unless one is open.
+async fn begin_interval(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    kind: Kind,
+    name: &str,
+    digest: Digest,
+    number: i64,
+) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        INSERT INTO content_in (repository_id, kind, name, digest, added)
+        SELECT $1, $2, $3, $4, $5
+        WHERE NOT EXISTS (SELECT 1 FROM content_in
+            WHERE repository_id = $1 AND kind = $2 AND name = $3 AND removed IS NULL)";
+    sqlx::query(SQL)
+        .bind(repository)
+        .bind(kind.to_string())
+        .bind(name)
+        .bind(digest.to_string())
+        .bind(number)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
+
+/// The number of the version that `plan` made.
+pub async fn of_plan(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    plan: PlanId,
+) -> Result<Option<i64>, CatalogError> {
+    const SQL: &str = "SELECT number FROM versions WHERE repository_id = $1 AND plan_id = $2";
+    let number = sqlx::query_scalar(SQL).bind(repository).bind(plan.0);
+    Ok(number.fetch_optional(&mut *tx).await?)
+}
+
+/// The newest version, without what it changed.
+pub async fn latest(
+    tx: &mut Tx,
+    repository: RepositoryId,
+) -> Result<Option<Version>, CatalogError> {
+    const SQL: &str = "
+        SELECT number, plan_id, backend_version, cause, created_at FROM versions
+        WHERE repository_id = $1 ORDER BY number DESC LIMIT 1";
+    let newest = sqlx::query_as(SQL).bind(repository);
+    Ok(newest.fetch_optional(&mut *tx).await?)
+}
+
+/// One version with what it changed.
+pub async fn get(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    number: i64,
+) -> Result<Option<Version>, CatalogError> {
+    Ok(page(tx, repository, number..=number, 1).await?.pop())
+}
+
+/// Up to `limit` versions, newest first, from the one that follows `after` in that order.
+pub async fn list(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    after: Option<i64>,
+    limit: u32,
+) -> Result<Vec<Version>, CatalogError> {
+    let newest = after.map_or(i64::MAX, |after| after.saturating_sub(1));
+    page(tx, repository, 1..=newest, limit).await
+}
+
+async fn page(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    numbers: RangeInclusive<i64>,
+    limit: u32,
+) -> Result<Vec<Version>, CatalogError> {
+    const VERSIONS: &str = "
+        SELECT number, plan_id, backend_version, cause, created_at FROM versions
+        WHERE repository_id = $1 AND number BETWEEN $2 AND $3 ORDER BY number DESC LIMIT $4";
+    const CHANGES: &str = "
+        SELECT kind, name, digest, added, removed FROM content_in
+        WHERE repository_id = $1 AND (added BETWEEN $2 AND $3 OR removed BETWEEN $2 AND $3)
+        ORDER BY kind, name, added";
+    const PUBLISHED: &str = "
+        SELECT p.version, e.label FROM published p JOIN environments e ON e.id = p.environment_id
+        WHERE p.repository_id = $1 AND p.version BETWEEN $2 AND $3 ORDER BY e.id";
+    let versions: Vec<Version> = sqlx::query_as(VERSIONS)
+        .bind(repository)
+        .bind(*numbers.start())
+        .bind(*numbers.end())
+        .bind(i64::from(limit))
+        .fetch_all(&mut *tx)
+        .await?;
+    let (Some(newest), Some(oldest)) = (versions.first(), versions.last()) else {
+        return Ok(versions);
+    };
+    let (oldest, newest) = (oldest.number, newest.number);
+    let mut by_number: BTreeMap<i64, Version> = versions
+        .into_iter()
+        .map(|version| (version.number, version))
+        .collect();
+    let changes = sqlx::query(CHANGES)
+        .bind(repository)
+        .bind(oldest)
+        .bind(newest);
+    for row in changes.fetch_all(&mut *tx).await? {
+        let kind = parsed(&row, "kind")?;
+        let (added, removed): (i64, Option<i64>) = (row.try_get("added")?, row.try_get("removed")?);
+        if let Some(version) = by_number.get_mut(&added) {
+            version.added.put(kind, &row)?;
+        }
+        if let Some(version) = removed.and_then(|removed| by_number.get_mut(&removed)) {
+            version.removed.put(kind, &row)?;
+        }
+    }
+    let published = sqlx::query(PUBLISHED)
+        .bind(repository)
+        .bind(oldest)
+        .bind(newest);
+    for row in published.fetch_all(&mut *tx).await? {
+        if let Some(version) = by_number.get_mut(&row.try_get("version")?) {
+            version.published_in.push(row.try_get("label")?);
+        }
+    }
+    Ok(by_number.into_values().rev().collect())
+}
+
+/// How many versions the repository has.
+pub async fn count(tx: &mut Tx, repository: RepositoryId) -> Result<u64, CatalogError> {
+    const SQL: &str = "SELECT count(*) AS n FROM versions WHERE repository_id = $1";
+    let row = sqlx::query(SQL).bind(repository).fetch_one(&mut *tx).await?;
+    Ok(super::size(&row, "n")?)
+}
+
+/// What `tag` points to in that version.
+pub async fn tag(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    version: i64,
+    tag: &Tag,
+) -> Result<Option<Digest>, CatalogError> {
+    const SQL: &str = "
+        SELECT digest FROM content_in
+        WHERE repository_id = $1 AND kind = 'tag' AND name = $3
+          AND added <= $2 AND (removed IS NULL OR removed > $2)";
+    let row = sqlx::query(SQL)
+        .bind(repository)
+        .bind(version)
+        .bind(tag.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(row.map(|row| parsed(&row, "digest")).transpose()?)
+}
+
+/// Up to `limit` tags of that version in the order of their bytes, from the one that follows `after`.
+pub async fn tags(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    version: i64,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<(Tag, Digest)>, CatalogError> {
+    const SQL: &str = "
+        SELECT name, digest FROM content_in
+        WHERE repository_id = $1 AND kind = 'tag' AND name > $3
+          AND added <= $2 AND (removed IS NULL OR removed > $2)
+        ORDER BY name LIMIT $4";
+    let rows = sqlx::query(SQL)
+        .bind(repository)
+        .bind(version)
+        .bind(after.unwrap_or(""))
+        .bind(i64::from(limit))
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut tags = Vec::with_capacity(rows.len());
+    for row in &rows {
+        tags.push((parsed(row, "name")?, parsed(row, "digest")?));
+    }
+    Ok(tags)
+}
+
+/// How many tags that version has.
+pub async fn count_tags(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    version: i64,
+) -> Result<u64, CatalogError> {
+    const SQL: &str = "
+        SELECT count(*) AS n FROM content_in
+        WHERE repository_id = $1 AND kind = 'tag'
+          AND added <= $2 AND (removed IS NULL OR removed > $2)";
+    let row = sqlx::query(SQL)
+        .bind(repository)
+        .bind(version)
+        .fetch_one(&mut *tx)
+        .await?;
+    Ok(super::size(&row, "n")?)
+}
+
+/// True if any version that is kept has this manifest.
+pub async fn holds_manifest(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    digest: &Digest,
+) -> Result<bool, CatalogError> {
+    const SQL: &str = "
+        SELECT 1 FROM content_in
+        WHERE repository_id = $1 AND kind = 'manifest' AND name = $2 LIMIT 1";
+    let held: Option<i64> = sqlx::query_scalar(SQL)
+        .bind(repository)
+        .bind(digest.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(held.is_some())
+}
+
+/// The manifests of that version.
+pub async fn manifests(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    version: i64,
+) -> Result<Vec<Digest>, CatalogError> {
+    const SQL: &str = "
+        SELECT digest FROM content_in
+        WHERE repository_id = $1 AND kind = 'manifest'
+          AND added <= $2 AND (removed IS NULL OR removed > $2)
+        ORDER BY name";
+    let rows = sqlx::query(SQL)
+        .bind(repository)
+        .bind(version)
+        .fetch_all(&mut *tx)
+        .await?;
+    let digests = rows.iter().map(|row| parsed(row, "digest"));
+    Ok(digests.collect::<Result<_, _>>()?)
+}

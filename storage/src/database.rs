@@ -1,0 +1,283 @@
+//! The database: one SQLite file with one writer that groups commits, and readers beside it.
+//!
+//! Everything that changes goes through [`Database::transact`]; everything that only looks takes [`Database::read`].
+//! Both lend a [`Tx`], so that a catalog function does not care which it was given.
+
+mod batches;
+mod error;
+mod lock;
+mod tx;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use engine::store::{Append, Appended, StoreError};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+pub use error::DatabaseError;
+pub use tx::Tx;
+
+use batches::Batches;
+use lock::DatabaseLock;
+use writer::{Item, Waiting, WaitingAppend, Writer};
+
+pub use engine::step::BoxFuture;
+
+/// Work for the writer: `Box::new(move |tx| Box::pin(async move { … }))`.
+pub type Work<T, E> = engine::step::Work<Tx, T, E>;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Enough for the requests of one node to look at once; a waiting reader costs little, an open one keeps the WAL long.
+const READERS: u32 = 4;
+/// Past this someone holds a reader who should not, and the caller had better say so than hang.
+const READER_WAIT: Duration = Duration::from_secs(5);
+/// How long SQLite itself waits for another connection's lock.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// The writer's inserts of many rows have one text per number of rows; the catalog has about two hundred texts.
+const STATEMENT_CACHE: usize = 2 * batches::LIMIT + 256;
+/// After a checkpoint the WAL file is cut down to this.
+const WAL_BYTES_KEPT: &str = "67108864";
+
+/// A handle on the open database; clones share it.
+#[derive(Clone)]
+pub struct Database(Arc<Open>);
+
+struct Open {
+    path: PathBuf,
+    queue: mpsc::Sender<Item>,
+    readers: SqlitePool,
+    batches: Arc<Batches>,
+    writer: Mutex<JoinSet<()>>,
+    /// Held as long as any handle lives. None: opened to read only, beside the process that writes.
+    _lock: Option<DatabaseLock>,
+}
+
+impl Database {
+    /// Opens the database at `path` for this process alone, creating and migrating it as needed.
+    ///
+    /// Afterwards a commit is on disk when it returns: journal mode and `synchronous` were read back and are refused
+    /// when they are weaker. A schema newer than this program is refused and left as it is.
+    pub async fn open(path: &Path) -> Result<Self, DatabaseError> {
+        let lock = DatabaseLock::take(path)?;
+        let options = durable(path);
+        let mut connection = options.connect().await.map_err(cannot_open(path))?;
+        assert_durable(&mut connection).await?;
+        migrate(path, &mut connection).await?;
+        let readers = readers(path, options).await?;
+
+        let (queue, waiting) = mpsc::channel(4 * batches::LIMIT);
+        let batches = Arc::new(Batches::default());
+        let mut writer = JoinSet::new();
+        writer.spawn(Writer::new(connection, waiting, Arc::clone(&batches)).run());
+        Ok(Self(Arc::new(Open {
+            path: path.to_owned(),
+            queue,
+            readers,
+            batches,
+            writer: Mutex::new(writer),
+            _lock: Some(lock),
+        })))
+    }
+
+    /// Opens an existing database to look only, also beside the process that writes it.
+    ///
+    /// [`transact`](Self::transact) then answers [`DatabaseError::Closed`].
+    pub async fn open_to_read(path: &Path) -> Result<Self, DatabaseError> {
+        let options = durable(path).create_if_missing(false);
+        let readers = readers(path, options).await?;
+        refuse_newer(path, &readers).await?;
+        let (queue, _) = mpsc::channel(1);
+        Ok(Self(Arc::new(Open {
+            path: path.to_owned(),
+            queue,
+            readers,
+            batches: Arc::default(),
+            writer: Mutex::default(),
+            _lock: None,
+        })))
+    }
+
+    /// The file this database lies in.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// One snapshot of everything committed so far, which cannot be written to.
+    ///
+    /// It never changes while it is held: to see what was committed since, take another. Do not hold it while
+    /// waiting for something else; there are only a few.
+    pub async fn read(&self) -> Result<Tx, DatabaseError> {
+        Ok(Tx::reader(self.0.readers.begin().await?))
+    }
+
+    /// Runs `work` in the writer's current transaction, inside a savepoint of its own.
+    ///
+    /// `Ok(Ok(_))`: its writes are durable. `Ok(Err(_))`: the work refused and left no write. `Err(_)`: it left no
+    /// write either, except for [`DatabaseError::Unknown`]. A work that panics or takes longer than five seconds is
+    /// rolled back; it holds up every other write, so nothing but SQL belongs into it.
+    ///
+    /// Dropping this future does not take the work back once it is queued.
+    pub async fn transact<T, E>(
+        &self,
+        work: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    ) -> Result<Result<T, E>, DatabaseError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting::new(Box::new(work), answer);
+        self.0
+            .queue
+            .send(Item::Work(Box::new(waiting)))
+            .await
+            .map_err(|_| DatabaseError::Closed)?;
+        answered
+            .await
+            .unwrap_or(Err(DatabaseError::Unknown { source: None }))
+    }
+
+    /// Writes a row of a plan's journal, together with whatever else waits. See [`engine::store::Store::append`].
+    pub(crate) async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        let (caller, answered) = oneshot::channel();
+        self.0
+            .queue
+            .send(Item::Append(Box::new(WaitingAppend { append, caller })))
+            .await
+            .map_err(|_| DatabaseError::Closed)?;
+        answered
+            .await
+            .unwrap_or_else(|_| Err(DatabaseError::Unknown { source: None }.into()))
+    }
+
+    /// How often the writer committed how many works at once: `(works, commits)`, smallest first.
+    #[must_use]
+    pub fn batches(&self) -> Vec<(usize, u64)> {
+        self.0.batches.counted()
+    }
+
+    /// Ends the writer after all it has accepted, and brings the WAL back into the file.
+    ///
+    /// Other handles stay valid but answer [`DatabaseError::Closed`].
+    pub async fn close(self) {
+        // Refused only when the writer has ended already.
+        let _ = self.0.queue.send(Item::Close).await;
+        let mut writer = {
+            let mut held = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *held)
+        };
+        while writer.join_next().await.is_some() {}
+        if tokio::time::timeout(READER_WAIT, self.0.readers.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("a reader of {} is still open", self.0.path.display());
+        }
+    }
+}
+
+fn durable(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_WAIT)
+        // The writer checkpoints between batches, never inside somebody's commit.
+        .pragma("wal_autocheckpoint", "0")
+        .pragma("journal_size_limit", WAL_BYTES_KEPT)
+        .statement_cache_capacity(STATEMENT_CACHE)
+}
+
+async fn readers(path: &Path, options: SqliteConnectOptions) -> Result<SqlitePool, DatabaseError> {
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(READER_WAIT)
+        .connect_with(options.read_only(true).pragma("query_only", "ON"))
+        .await
+        .map_err(cannot_open(path))
+}
+
+/// What an acknowledged write relies on, read back from the connection that makes it.
+async fn assert_durable(connection: &mut SqliteConnection) -> Result<(), DatabaseError> {
+    const JOURNAL_MODE: &str = "PRAGMA journal_mode";
+    const SYNCHRONOUS: &str = "PRAGMA synchronous";
+    const FOREIGN_KEYS: &str = "PRAGMA foreign_keys";
+    let refuse = |setting, wanted: &str, found: &str| {
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(DatabaseError::NotDurable {
+                setting,
+                wanted: wanted.to_owned(),
+                found: found.to_owned(),
+            })
+        }
+    };
+    let mode: String = sqlx::query_scalar(JOURNAL_MODE)
+        .fetch_one(&mut *connection)
+        .await?;
+    refuse("journal_mode", "wal", &mode)?;
+    let synchronous: i64 = sqlx::query_scalar(SYNCHRONOUS)
+        .fetch_one(&mut *connection)
+        .await?;
+    refuse("synchronous", "2", &synchronous.to_string())?;
+    let keys: i64 = sqlx::query_scalar(FOREIGN_KEYS)
+        .fetch_one(&mut *connection)
+        .await?;
+    refuse("foreign_keys", "1", &keys.to_string())
+}
+
+async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), DatabaseError> {
+    MIGRATIONS.run(connection).await.map_err(|error| {
+        if let MigrateError::VersionMissing(version) = error {
+            newer(path, version)
+        } else {
+            DatabaseError::Migration {
+                path: path.to_owned(),
+                source: Arc::new(error),
+            }
+        }
+    })
+}
+
+async fn refuse_newer(path: &Path, readers: &SqlitePool) -> Result<(), DatabaseError> {
+    const SQL: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
+    let version: i64 = sqlx::query_scalar(SQL).fetch_one(readers).await?;
+    if MIGRATIONS.version_exists(version) {
+        Ok(())
+    } else {
+        Err(newer(path, version))
+    }
+}
+
+fn newer(path: &Path, version: i64) -> DatabaseError {
+    DatabaseError::Newer {
+        path: path.to_owned(),
+        version,
+        known: MIGRATIONS.iter().map(|known| known.version).max(),
+    }
+}
+
+fn cannot_open(path: &Path) -> impl FnOnce(sqlx::Error) -> DatabaseError {
+    let path = path.to_owned();
+    move |source| DatabaseError::Open {
+        path,
+        source: Arc::new(source),
+    }
+}

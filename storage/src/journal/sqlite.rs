@@ -1,0 +1,142 @@
+//! The journal in SQLite.
+
+mod append;
+mod find;
+mod lock;
+mod node;
+mod row;
+mod submit;
+
+pub(crate) use append::append_batch;
+
+use super::{Journal, failed};
+use crate::database::Tx;
+use engine::clock::Timestamp;
+use engine::journal::{Message, NodeId, PlanId, PlanResult, Reason, Row};
+use engine::lock::Seat;
+use engine::search::Search;
+use engine::state::PlanState;
+use engine::step::Work;
+use engine::store::{
+    Accepted, Append, Appended, Due, Listing, Mail, OpenPlan, Page, Store, StoreError, Submission,
+    Visible,
+};
+use std::time::Duration;
+
+impl Store for Journal {
+    type Tx = Tx;
+
+    async fn transact<T, E>(&self, work: Work<Tx, T, E>) -> Result<Result<T, E>, StoreError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        Ok(self.database.transact(work).await?)
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        self.database.append(append).await
+    }
+
+    async fn append_in(tx: &mut Tx, append: Append) -> Result<Appended, StoreError> {
+        let plan = append.plan;
+        let seq = append.row.seq;
+        let mut verdicts = append_batch(tx.conn(), &[&append]).await.map_err(failed)?;
+        verdicts
+            .pop()
+            .flatten()
+            .ok_or(StoreError::Fenced { plan, seq })
+    }
+
+    async fn submit_in(tx: &mut Tx, submission: Submission) -> Result<Accepted, StoreError> {
+        submit::submit(tx.conn(), submission).await
+    }
+
+    async fn deliver_in(
+        tx: &mut Tx,
+        plan: PlanId,
+        message: Message,
+        at: Timestamp,
+    ) -> Result<i64, StoreError> {
+        submit::deliver(tx.conn(), plan, &message, at).await
+    }
+
+    async fn open_in(tx: &mut Tx, prefix: String) -> Result<Vec<OpenPlan>, StoreError> {
+        submit::open(tx.conn(), &prefix).await
+    }
+
+    async fn take_key_in(tx: &mut Tx, plan: PlanId) -> Result<(), StoreError> {
+        submit::take_key(tx.conn(), plan).await.map_err(failed)
+    }
+
+    async fn load(&self, plan: PlanId) -> Result<Vec<Row>, StoreError> {
+        let mut tx = self.database.read().await?;
+        find::rows(&mut tx, plan).await
+    }
+
+    async fn load_all(&self, plans: Vec<PlanId>) -> Result<Vec<(PlanId, Vec<Row>)>, StoreError> {
+        let mut tx = self.database.read().await?;
+        let mut all = Vec::with_capacity(plans.len());
+        for plan in plans {
+            let rows = find::rows(&mut tx, plan).await?;
+            if !rows.is_empty() {
+                all.push((plan, rows));
+            }
+        }
+        Ok(all)
+    }
+
+    async fn mail(&self, plan: PlanId) -> Result<Vec<Mail>, StoreError> {
+        let mut tx = self.database.read().await?;
+        find::mail(&mut tx, plan).await
+    }
+
+    async fn seats(&self, plan: PlanId) -> Result<Vec<Seat>, StoreError> {
+        let mut tx = self.database.read().await?;
+        lock::seats(&mut tx, plan).await
+    }
+
+    async fn list(&self, search: Search, page: Page) -> Result<Listing, StoreError> {
+        let mut tx = self.database.read().await?;
+        find::list(&mut tx, &search, &page).await
+    }
+
+    async fn count(
+        &self,
+        visible: Visible,
+    ) -> Result<Vec<(PlanState, PlanResult, Option<Reason>, u64)>, StoreError> {
+        let mut tx = self.database.read().await?;
+        find::count(&mut tx, &visible).await
+    }
+
+    async fn due(&self, node: NodeId, waiting: Vec<PlanId>) -> Result<Due, StoreError> {
+        let mut tx = self.database.read().await?;
+        let mail = node::unread(&mut tx, node).await?;
+        let mut granted = Vec::new();
+        for plan in waiting {
+            if lock::holds_all(tx.conn(), plan).await.map_err(failed)? {
+                granted.push(plan);
+            }
+        }
+        Ok(Due { mail, granted })
+    }
+
+    async fn beat(&self, id: NodeId, name: String, at: Timestamp) -> Result<(), StoreError> {
+        node::beat(&self.database, id, name, at, "running").await
+    }
+
+    async fn leave(&self, id: NodeId, at: Timestamp) -> Result<(), StoreError> {
+        node::beat(&self.database, id, String::new(), at, "stopped").await
+    }
+
+    async fn orphans(
+        &self,
+        node: NodeId,
+        now: Timestamp,
+        ttl: Duration,
+        limit: u32,
+    ) -> Result<Vec<PlanId>, StoreError> {
+        let mut tx = self.database.read().await?;
+        node::orphans(&mut tx, node, now - ttl, limit).await
+    }
+}

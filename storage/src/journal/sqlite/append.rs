@@ -1,0 +1,126 @@
+//! Appends: one `INSERT` for all that wait, then what the accepted ones change besides.
+
+use super::lock;
+use engine::store::{Append, Appended, Head};
+use sqlx::sqlite::SqliteConnection;
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+/// Rows per statement. Each size has a text of its own in the statement cache, so there are few sizes.
+const SIZES: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
+
+static INSERTS: LazyLock<[String; SIZES.len()]> = LazyLock::new(|| SIZES.map(insert));
+
+/// The statement that inserts so many rows and answers with the nonces of those that found their place free.
+fn insert(rows: usize) -> String {
+    let mut sql =
+        String::from("INSERT INTO journal (plan_id, seq, nonce, node, at, entries) VALUES ");
+    for row in 0..rows {
+        let separator = if row == 0 { "" } else { ", " };
+        let first = row * 6;
+        // Writing to a String cannot fail.
+        let _ = write!(
+            sql,
+            "{separator}(${}, ${}, ${}, ${}, ${}, ${})",
+            first + 1,
+            first + 2,
+            first + 3,
+            first + 4,
+            first + 5,
+            first + 6
+        );
+    }
+    sql.push_str(" ON CONFLICT (plan_id, seq) DO NOTHING RETURNING nonce");
+    sql
+}
+
+/// Writes the rows, and for each that was accepted what it changes besides. `None`: its place was taken, nothing was written.
+///
+/// Stands inside a transaction. An error leaves it to be rolled back as a whole.
+pub(crate) async fn append_batch(
+    connection: &mut SqliteConnection,
+    appends: &[&Append],
+) -> Result<Vec<Option<Appended>>, sqlx::Error> {
+    let mut accepted = HashSet::with_capacity(appends.len());
+    let mut rest = appends;
+    while !rest.is_empty() {
+        let (sql, size) = INSERTS
+            .iter()
+            .zip(SIZES)
+            .find(|(_, size)| *size <= rest.len())
+            .expect("the smallest size is 1");
+        let (now, later) = rest.split_at(size);
+        let mut query = sqlx::query_scalar::<_, i64>(sql.as_str());
+        for append in now {
+            let row = &append.row;
+            query = query
+                .bind(append.plan.0)
+                .bind(row.seq)
+                .bind(row.nonce)
+                .bind(row.node.0)
+                .bind(row.at.0)
+                .bind(&append.entries);
+        }
+        accepted.extend(query.fetch_all(&mut *connection).await?);
+        rest = later;
+    }
+    let mut verdicts = Vec::with_capacity(appends.len());
+    for append in appends {
+        verdicts.push(if accepted.contains(&append.row.nonce) {
+            Some(besides(connection, append).await?)
+        } else {
+            None
+        });
+    }
+    Ok(verdicts)
+}
+
+/// What an accepted row changes besides: the plan row, its locks, its mailbox.
+async fn besides(
+    connection: &mut SqliteConnection,
+    append: &Append,
+) -> Result<Appended, sqlx::Error> {
+    if let Some(head) = &append.head {
+        update_head(connection, append, head).await?;
+    }
+    if append.gives_key_up && append.head.is_none() {
+        const SQL: &str = "UPDATE plan SET open_key = NULL WHERE id = $1 AND open_key IS NOT NULL";
+        sqlx::query(SQL)
+            .bind(append.plan.0)
+            .execute(&mut *connection)
+            .await?;
+    }
+    if let Some(mail) = append.mail {
+        const SQL: &str = "DELETE FROM mailbox WHERE n = $1";
+        sqlx::query(SQL)
+            .bind(mail)
+            .execute(&mut *connection)
+            .await?;
+    }
+    lock::change(connection, append).await
+}
+
+async fn update_head(
+    connection: &mut SqliteConnection,
+    append: &Append,
+    head: &Head,
+) -> Result<(), sqlx::Error> {
+    const SQL: &str = "
+        UPDATE plan SET state = $2, result = $3, reason = $4, owner = $5, started_at = $6, ended_at = $7, paused_at = $8,
+            open_key = CASE WHEN $9 THEN NULL ELSE open_key END
+        WHERE id = $1";
+    sqlx::query(SQL)
+        .bind(append.plan.0)
+        .bind(head.state.to_string())
+        .bind(head.result.to_string())
+        .bind(head.reason.map(|reason| reason.to_string()))
+        .bind(head.owner.map(|owner| owner.0))
+        .bind(head.started_at.map(|at| at.0))
+        .bind(head.ended_at.map(|at| at.0))
+        .bind(head.paused_at.map(|at| at.0))
+        .bind(append.gives_key_up)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! Everything that is kept: the engine's journal, the catalog, and content.
+
+pub mod catalog;
+pub mod database;
+mod digest;
+pub mod journal;
+pub mod label;
+mod tag;
+
+pub use database::{Database, DatabaseError, Tx};
+pub use digest::{Algorithm, Digest, DigestError};
+pub use label::{Label, LabelError};
+pub use tag::{Tag, TagError};

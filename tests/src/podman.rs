@@ -1,0 +1,111 @@
+//! podman with a store and a login file of its own.
+
+use std::fs;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::command::{self, Finished};
+use crate::{noise, server, tarball};
+
+/// A podman that shares nothing with the machine's own, nor with that of another test.
+pub struct Podman {
+    home: TempDir,
+}
+
+impl Podman {
+    /// A podman with an empty store, not logged in anywhere.
+    pub fn new() -> Self {
+        Self {
+            home: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
+    /// `podman login` to a registry without TLS.
+    pub async fn login(&self, host: &str, login: &str, password: &str) -> Finished {
+        self.run(&[
+            "login",
+            "--tls-verify=false",
+            "--username",
+            login,
+            "--password",
+            password,
+            host,
+        ])
+        .await
+    }
+
+    /// Makes an image of one layer with a file of noise in it, without any network; answers with its id.
+    pub async fn make_image(&self, name: &str, seed: u64) -> String {
+        let tar = self.home.path().join(format!("layer-{seed}.tar"));
+        let cargo = noise::bytes(seed, 20_000);
+        fs::write(
+            &tar,
+            tarball::of(&[("cargo", &cargo), ("README", b"made by a test\n")]),
+        )
+        .expect("a file of ours");
+        let tar = tar.display().to_string();
+        self.run(&["import", "--quiet", &tar, name])
+            .await
+            .expect_code(0);
+        self.image_id(name).await
+    }
+
+    /// Gives an image another name.
+    pub async fn tag(&self, image: &str, name: &str) {
+        self.run(&["tag", image, name]).await.expect_code(0);
+    }
+
+    /// `podman push` to a registry without TLS.
+    pub async fn push(&self, name: &str) -> Finished {
+        self.run(&["push", "--tls-verify=false", name]).await
+    }
+
+    /// `podman pull` from a registry without TLS.
+    pub async fn pull(&self, name: &str) -> Finished {
+        self.run(&["pull", "--quiet", "--tls-verify=false", name])
+            .await
+    }
+
+    /// Removes every image, so that a pull really pulls.
+    pub async fn remove_all_images(&self) {
+        self.run(&["rmi", "--all", "--force"]).await.expect_code(0);
+    }
+
+    /// The id of an image in the store.
+    pub async fn image_id(&self, name: &str) -> String {
+        let shown = self
+            .run(&["image", "inspect", "--format", "{{.Id}}", name])
+            .await;
+        shown.expect_code(0).stdout.trim().to_owned()
+    }
+
+    async fn run(&self, words: &[&str]) -> Finished {
+        let place = |name: &str| self.home.path().join(name);
+        let mut podman: Command = server::bare("podman");
+        podman
+            .arg("--root")
+            .arg(place("store"))
+            .arg("--runroot")
+            .arg(place("run"))
+            .arg("--tmpdir")
+            .arg(place("tmp"))
+            .args([
+                "--storage-driver",
+                "vfs",
+                "--cgroup-manager",
+                "cgroupfs",
+                "--events-backend",
+                "none",
+            ])
+            .args(words)
+            .env("REGISTRY_AUTH_FILE", place("auth.json"));
+        command::run(podman).await
+    }
+}
+
+impl Default for Podman {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,51 @@
+//! Bytes to a port as no well-behaved client would send them.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::server::{ADMIN, ADMIN_PASSWORD};
+
+/// An open connection.
+pub struct Connection(TcpStream);
+
+impl Connection {
+    /// Connects.
+    pub async fn open(host: &str) -> Self {
+        Self(TcpStream::connect(host).await.expect("the server listens"))
+    }
+
+    /// Sends bytes as they are; a server that has closed already is no failure, its answer may still come.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes).await;
+    }
+
+    /// Everything the server says until it closes; `None` when it does not close within the limit.
+    pub async fn all_until_closed(mut self, limit: Duration) -> Option<String> {
+        let mut said = Vec::new();
+        let read = self.0.read_to_end(&mut said);
+        // A reset is a way to close too.
+        let _ = tokio::time::timeout(limit, read).await.ok()?;
+        Some(String::from_utf8_lossy(&said).into_owned())
+    }
+}
+
+/// A request with the administrator's Basic credentials and its path exactly as given; the connection is to
+/// be closed after the answer.
+pub fn request(method: &str, host: &str, path: &str, body: &str) -> String {
+    let login =
+        base64::engine::general_purpose::STANDARD.encode(format!("{ADMIN}:{ADMIN_PASSWORD}"));
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Basic {login}\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+}
+
+/// The status in an answer's first line, 0 when there is none.
+pub fn status(answer: &str) -> u16 {
+    let word = answer.split_whitespace().nth(1).unwrap_or_default();
+    word.parse().unwrap_or_default()
+}

@@ -1,0 +1,62 @@
+//! skopeo between an OCI layout on disk and a registry without TLS.
+
+use std::path::Path;
+
+use crate::command::{self, Finished};
+use crate::server;
+
+/// skopeo with the credentials of one user.
+pub struct Skopeo {
+    credentials: String,
+}
+
+impl Skopeo {
+    /// skopeo as this user.
+    pub fn with_login(login: &str, password: &str) -> Self {
+        Self {
+            credentials: format!("{login}:{password}"),
+        }
+    }
+
+    /// `skopeo copy` of a layout to a name in a registry, byte for byte.
+    pub async fn push(&self, layout: &Path, name: &str) -> Finished {
+        let from = format!("oci:{}", layout.display());
+        self.copy(&["--preserve-digests"], &from, &format!("docker://{name}"))
+            .await
+    }
+
+    /// `skopeo copy --all` of a layout to a name in a registry: an index with all it lists.
+    pub async fn push_all(&self, layout: &Path, name: &str) -> Finished {
+        let from = format!("oci:{}", layout.display());
+        self.copy(
+            &["--all", "--preserve-digests"],
+            &from,
+            &format!("docker://{name}"),
+        )
+        .await
+    }
+
+    /// `skopeo copy --all` of a name in a registry into a layout.
+    pub async fn pull_all(&self, name: &str, layout: &Path) -> Finished {
+        let to = format!("oci:{}", layout.display());
+        self.copy(
+            &["--all", "--preserve-digests"],
+            &format!("docker://{name}"),
+            &to,
+        )
+        .await
+    }
+
+    async fn copy(&self, options: &[&str], from: &str, to: &str) -> Finished {
+        let mut skopeo = server::bare("skopeo");
+        skopeo.arg("copy").args(options);
+        for (side, place) in [("src", from), ("dest", to)] {
+            if place.starts_with("docker:") {
+                skopeo.arg(format!("--{side}-tls-verify=false"));
+                skopeo.arg(format!("--{side}-creds={}", self.credentials));
+            }
+        }
+        skopeo.args([from, to]);
+        command::run(skopeo).await
+    }
+}

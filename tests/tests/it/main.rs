@@ -1,0 +1,14 @@
+//! What users were promised, shown black box: the release binary, real clients, real kills.
+
+mod access;
+mod big_layers;
+mod cli;
+mod first_push;
+mod full_disk;
+mod hostile;
+mod kills;
+mod paused;
+mod rest;
+mod shutdown;
+mod tokens;
+mod versions;

@@ -1,0 +1,92 @@
+//! How a server ends, and who may start beside it.
+
+use serde_json::json;
+use tests::image::{self, Image};
+use tests::rest::step;
+use tests::server::Server;
+use tokio::task::JoinSet;
+
+const NAME: &str = "default_organization/tools/app";
+
+#[tokio::test]
+async fn sigterm_answers_a_waiting_push_and_the_next_start_finishes_it() {
+    let mut server =
+        Server::start_with(&["--allow-drills", "--push-wait=60s", "--shutdown-grace=2s"]).await;
+    let (oci, rest) = (server.oci(), server.rest());
+    let drill = json!({
+        "workflow": "push", "step": "copy", "repository": NAME, "tag": "latest",
+        "effect": "stall", "times": 1, "stall_seconds": 300,
+    });
+    rest.begin_drill(&drill).await;
+    let image = Image::small(1);
+    oci.push_blobs(NAME, &image).await;
+    let mut puts = JoinSet::new();
+    puts.spawn({
+        let (oci, image) = (oci.clone(), image.clone());
+        async move {
+            oci.put_manifest(NAME, "latest", image::MANIFEST, &image.manifest)
+                .await
+        }
+    });
+    let held = rest
+        .until_push(NAME, "latest", "copies", |task| {
+            step(task, "copy")["state"] == "running"
+        })
+        .await;
+
+    server.terminate().await;
+
+    let answer = puts.join_next().await.unwrap().unwrap().expect_status(201);
+    assert_eq!(answer.named_task(), held["id"], "{answer}");
+    assert!(answer.header("warning").starts_with("299 - \""), "{answer}");
+    assert_eq!(server.ended().await, 0, "{}", server.log());
+    server.restart().await;
+    let task = rest.until_state(&answer.named_task(), "stopped").await;
+    assert_eq!(task["result"], "success", "{task}");
+    oci.assert_pullable(NAME, "latest", &image).await;
+    server.doctor().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn an_idle_server_ends_at_once_on_sigterm() {
+    let mut server = Server::start().await;
+
+    server.terminate().await;
+
+    assert_eq!(server.ended().await, 0, "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_folder_refuses_to_start() {
+    let server = Server::start().await;
+
+    let second = server.second_process().await.expect_code(2);
+
+    let folder = server.data_dir().display().to_string();
+    assert!(
+        second.stderr.contains(&folder),
+        "does not name the folder: {second}"
+    );
+    server
+        .oci()
+        .push(NAME, "latest", &Image::small(1))
+        .await
+        .expect_status(201);
+}
+
+#[tokio::test]
+async fn what_was_pushed_and_who_was_made_is_there_after_a_restart() {
+    let mut server = Server::start().await;
+    let (oci, rest) = (server.oci(), server.rest());
+    let image = Image::small(1);
+    oci.push(NAME, "latest", &image).await.expect_status(201);
+    rest.make_user("pat", "pats-password-1", "reader", "Default_Organization")
+        .await;
+
+    server.kill().await;
+    server.restart().await;
+
+    oci.assert_pullable(NAME, "latest", &image).await;
+    rest.get("/users/pat").await.expect_status(200);
+    assert_eq!(rest.version_numbers(NAME).await, [1]);
+}
