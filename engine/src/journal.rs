@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The id of a plan: a UUIDv7, so that ids sort by the time of their submission.
+/// The id of a plan: a UUID of version 7, so that ids sort by the time of their submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PlanId(pub Uuid);

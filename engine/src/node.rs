@@ -206,6 +206,19 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         self.0.clock
     }
 
+    /// The names of a workflow's steps, in graph order; `None` when this node does not know it.
+    #[must_use]
+    pub fn steps_of(&self, workflow: &str) -> Option<Vec<&str>> {
+        let registered = self.0.workflows.0.get(workflow)?;
+        Some(
+            registered
+                .graph
+                .iter()
+                .map(|step| step.name.as_str())
+                .collect(),
+        )
+    }
+
     /// The plan as it is, once it is paused or stopped; past the time as it is then.
     pub async fn wait(&self, plan: PlanId, at_most: Duration) -> Result<Arc<Plan>, NodeError> {
         let settled = async {
@@ -370,13 +383,14 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
             return; // the next start reads the mailbox
         }
         let node = self.clone();
-        self.tasks.spawn(async move {
+        let lost = self.lost.clone();
+        self.tasks.spawn(lost.run_until_cancelled_owned(async move {
             match node.plan(plan).await {
                 Ok(now) if !now.state.is_driven() => node.drive(now, None, Some(Nudge::Mail)),
                 Ok(_) => {} // its owner polls the mailbox
                 Err(error) => tracing::warn!(task.id = %plan, %error, "a message for task {plan} waits for the next poll"),
             }
-        });
+        }));
     }
 
     /// Tells these plans that their locks may be theirs.
@@ -407,7 +421,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         self.tasks.spawn(async move {
             actor::Actor::new(node, plan, published, inbox)
                 .run(first)
-                .await
+                .await;
         });
     }
 }

@@ -207,6 +207,9 @@ impl Plan {
         if self.submitted.is_none() && !matches!(entry, Entry::Submitted(_)) {
             return Err("something happened before the plan was submitted".into());
         }
+        if entry.step().is_some() {
+            return self.apply_to_step(entry, at, node);
+        }
         match entry {
             Entry::Submitted(submitted) => self.submit(submitted, at)?,
             Entry::Claimed => {
@@ -233,6 +236,66 @@ impl Plan {
                 self.on(PlanEvent::Start)?;
                 self.times.started = Some(at);
             }
+            Entry::Operator {
+                message, refused, ..
+            } => {
+                if let (crate::journal::Action::Supersede { by }, None) = (&message.action, refused)
+                {
+                    self.superseded_by = Some(*by);
+                }
+            }
+            Entry::Resumed => {
+                self.on(PlanEvent::Resume)?;
+                (self.reason, self.result) = (None, PlanResult::Pending);
+                (self.times.paused, self.times.resumed) = (None, Some(at));
+                self.recoveries = 0;
+                for lock in &mut self.locks {
+                    if lock.state == LockState::GivenUp {
+                        lock.state = LockState::Queued;
+                    }
+                }
+            }
+            Entry::Cancelling { reason } => {
+                self.on(PlanEvent::Cancel)?;
+                (self.cancelling, self.reason, self.times.paused) = (true, Some(*reason), None);
+            }
+            Entry::Paused { reason } => {
+                self.on(PlanEvent::Pause)?;
+                (self.reason, self.result) = (Some(*reason), PlanResult::Error);
+                self.times.paused = Some(at);
+                for lock in &mut self.locks {
+                    let given_up = lock.request.on_pause == OnPause::Release;
+                    if given_up && matches!(lock.state, LockState::Held | LockState::Queued) {
+                        lock.state = LockState::GivenUp;
+                    }
+                }
+            }
+            Entry::Stopped { result } => {
+                self.on(PlanEvent::Stop)?;
+                self.result = *result;
+                if matches!(result, PlanResult::Success | PlanResult::Warning) {
+                    self.reason = None; // it was done before the cancel could stop it
+                }
+                self.times.ended = Some(at);
+                self.end_locks(|_| true);
+            }
+            Entry::StepStarted { .. }
+            | Entry::StepSucceeded { .. }
+            | Entry::AttemptFailed { .. }
+            | Entry::StepFailed { .. }
+            | Entry::Suspended { .. }
+            | Entry::StepInterrupted { .. }
+            | Entry::StepResumed { .. }
+            | Entry::StepCancelled { .. } => {
+                return Err("an entry about a step that names none".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies one entry that is about a step.
+    fn apply_to_step(&mut self, entry: &Entry, at: Timestamp, node: NodeId) -> Result<(), String> {
+        match entry {
             Entry::StepStarted { step } => {
                 let step = self.step_on(*step, StepEvent::Start)?;
                 step.tries.push(Try {
@@ -305,49 +368,15 @@ impl Plan {
                 }
                 (step.ticket, step.wake_at) = (None, None);
             }
-            Entry::Operator {
-                message, refused, ..
-            } => {
-                if let (crate::journal::Action::Supersede { by }, None) = (&message.action, refused)
-                {
-                    self.superseded_by = Some(*by);
-                }
-            }
-            Entry::Resumed => {
-                self.on(PlanEvent::Resume)?;
-                (self.reason, self.result) = (None, PlanResult::Pending);
-                (self.times.paused, self.times.resumed) = (None, Some(at));
-                self.recoveries = 0;
-                for lock in &mut self.locks {
-                    if lock.state == LockState::GivenUp {
-                        lock.state = LockState::Queued;
-                    }
-                }
-            }
-            Entry::Cancelling { reason } => {
-                self.on(PlanEvent::Cancel)?;
-                (self.cancelling, self.reason, self.times.paused) = (true, Some(*reason), None);
-            }
-            Entry::Paused { reason } => {
-                self.on(PlanEvent::Pause)?;
-                (self.reason, self.result) = (Some(*reason), PlanResult::Error);
-                self.times.paused = Some(at);
-                for lock in &mut self.locks {
-                    let given_up = lock.request.on_pause == OnPause::Release;
-                    if given_up && matches!(lock.state, LockState::Held | LockState::Queued) {
-                        lock.state = LockState::GivenUp;
-                    }
-                }
-            }
-            Entry::Stopped { result } => {
-                self.on(PlanEvent::Stop)?;
-                self.result = *result;
-                if matches!(result, PlanResult::Success | PlanResult::Warning) {
-                    self.reason = None; // it was done before the cancel could stop it
-                }
-                self.times.ended = Some(at);
-                self.end_locks(|_| true);
-            }
+            Entry::Submitted(_)
+            | Entry::Claimed
+            | Entry::LocksGranted
+            | Entry::Started
+            | Entry::Operator { .. }
+            | Entry::Resumed
+            | Entry::Cancelling { .. }
+            | Entry::Paused { .. }
+            | Entry::Stopped { .. } => return Err("an entry about no step".into()),
         }
         Ok(())
     }

@@ -1,1 +1,7 @@
-//! The laws and the conformance suite.
+//! Proof, written once: what every store must do ([`conformance`]), and what must hold for every workflow ([`laws`]).
+
+pub mod conformance;
+mod faulty;
+pub mod laws;
+
+pub use faulty::{Faulty, Moment};

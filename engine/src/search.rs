@@ -1,6 +1,8 @@
 //! The search language of task lists: `field = value` joined by `and`.
 
 use std::fmt;
+use std::str::FromStr;
+use strum::VariantNames;
 
 /// The fields that can be asked for.
 #[derive(
@@ -39,10 +41,18 @@ pub enum Field {
 }
 
 /// What a list is narrowed to: all terms hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Search {
+///
+/// `F` are the fields of what is listed, as an enum that reads and lists its own names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search<F = Field> {
     /// Field and the value it equals.
-    pub terms: Vec<(Field, String)>,
+    pub terms: Vec<(F, String)>,
+}
+
+impl<F> Default for Search<F> {
+    fn default() -> Self {
+        Self { terms: Vec::new() }
+    }
 }
 
 /// A search that cannot be read.
@@ -74,7 +84,7 @@ impl fmt::Display for Token {
     }
 }
 
-impl Search {
+impl<F: FromStr + VariantNames> Search<F> {
     /// Reads `state = paused and label = "push"`; an empty text finds everything.
     pub fn parse(text: &str) -> Result<Self, SearchError> {
         let tokens = tokens(text)?;
@@ -85,7 +95,7 @@ impl Search {
             return Ok(Self::default());
         }
         loop {
-            terms.push(term(&mut rest, end)?);
+            terms.push(term::<F>(&mut rest, end)?);
             match rest.next() {
                 None => return Ok(Self { terms }),
                 Some((_, Token::Word(word))) if word.eq_ignore_ascii_case("and") => {}
@@ -97,16 +107,17 @@ impl Search {
     }
 }
 
-fn term(
+fn term<F: FromStr + VariantNames>(
     rest: &mut impl Iterator<Item = (usize, Token)>,
     end: usize,
-) -> Result<(Field, String), SearchError> {
+) -> Result<(F, String), SearchError> {
+    let fields = format!("one of the fields {}", F::VARIANTS.join(", "));
     let field = match rest.next() {
         Some((position, Token::Word(word))) => word
             .to_ascii_lowercase()
-            .parse::<Field>()
-            .map_err(|_| unexpected(position, Some(&Token::Word(word)), &fields()))?,
-        other => return Err(not(other, end, &fields())),
+            .parse::<F>()
+            .map_err(|_| unexpected(position, Some(&Token::Word(word)), &fields))?,
+        other => return Err(not(other, end, &fields)),
     };
     match rest.next() {
         Some((_, Token::Equals)) => {}
@@ -116,11 +127,6 @@ fn term(
         Some((_, Token::Word(value) | Token::Quoted(value))) => Ok((field, value)),
         other => Err(not(other, end, "a value")),
     }
-}
-
-fn fields() -> String {
-    use strum::VariantNames;
-    format!("one of the fields {}", Field::VARIANTS.join(", "))
 }
 
 fn not(found: Option<(usize, Token)>, end: usize, expected: &str) -> SearchError {
@@ -202,12 +208,12 @@ mod tests {
             search.terms,
             terms.map(|(field, value)| (field, value.to_owned()))
         );
-        assert_eq!(Search::parse("  ").unwrap(), Search::default());
+        assert_eq!(<Search>::parse("  ").unwrap(), Search::default());
     }
 
     #[test]
     fn what_is_not_understood_is_told_with_its_position() {
-        let told = |text: &str| Search::parse(text).unwrap_err().to_string();
+        let told = |text: &str| <Search>::parse(text).unwrap_err().to_string();
         assert_eq!(
             told("state != paused"),
             "at position 6 the search holds `!`, but a field, `=`, a value or `and` was expected"

@@ -142,7 +142,7 @@ impl Policy {
             attempts: 5,
             backoff: Duration::from_millis(200),
             backoff_max: Duration::from_secs(3),
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             rescue: Rescue::Pause,
         }
     }

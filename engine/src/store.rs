@@ -242,6 +242,19 @@ pub struct Listing {
     pub more: bool,
 }
 
+/// How many plans are like this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// Where they are.
+    pub state: PlanState,
+    /// How they ended.
+    pub result: PlanResult,
+    /// Why they are paused or were cancelled.
+    pub reason: Option<Reason>,
+    /// How many.
+    pub plans: u64,
+}
+
 /// What a node must do that nobody has told it in time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Due {
@@ -328,7 +341,7 @@ pub trait Store: Send + Sync + 'static {
     fn count(
         &self,
         visible: Visible,
-    ) -> impl Future<Output = Result<Vec<(PlanState, PlanResult, Option<Reason>, u64)>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Count>, StoreError>> + Send;
 
     /// What this node has to do although no hint reached it. `waiting` are its plans that wait for locks.
     fn due(

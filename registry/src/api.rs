@@ -16,6 +16,7 @@ mod problem;
 mod products;
 mod repositories;
 mod roles;
+mod search;
 mod tasks;
 mod users;
 
@@ -26,6 +27,9 @@ use axum::routing::{delete, get, post};
 
 use crate::app::App;
 use problem::{Kind, Problem};
+
+/// In front of every path of this version of the API.
+const V1: &str = "/api/v1";
 
 /// Every route below `/api/v1`, and the two that tell an orchestrator how we are.
 #[rustfmt::skip]
@@ -64,16 +68,25 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method);
     Router::new()
-        .nest("/api/v1", v1)
+        .nest(V1, v1)
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .with_state(app)
 }
 
 async fn no_such_route(uri: http::Uri) -> Problem {
-    Problem::new(Kind::NotFound, format!("there is no {} in this API", uri.path()))
+    Problem::new(
+        Kind::NotFound,
+        format!("there is no {V1}{} in this API", uri.path()),
+    )
 }
 
 async fn no_such_method(method: http::Method, uri: http::Uri) -> Problem {
-    Problem::new(Kind::MethodNotAllowed, format!("{} does not take {method}", uri.path()))
+    Problem::new(
+        Kind::MethodNotAllowed,
+        format!("{V1}{} does not take {method}", uri.path()),
+    )
 }
+
+#[cfg(test)]
+mod tests;

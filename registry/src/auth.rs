@@ -125,7 +125,10 @@ async fn by_token(app: &App, headers: &HeaderMap, token: &str) -> Result<Subject
     } else {
         let mut tx = app.services.database.read().await?;
         let user = users::find(&mut tx, &claims.sub).await?;
-        Some(user.filter(|user| user.enabled).ok_or(AuthError::UserGone)?)
+        Some(
+            user.filter(|user| user.enabled)
+                .ok_or(AuthError::UserGone)?,
+        )
     };
     Ok(Subject {
         user,

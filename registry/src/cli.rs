@@ -13,7 +13,12 @@ use crate::config::Settings;
 
 /// A container registry where every push is a durable workflow.
 #[derive(Debug, Parser)]
-#[command(name = "wharfinger", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "wharfinger",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Cli {
     /// What this process is to be.
     #[command(subcommand)]
@@ -49,7 +54,10 @@ mod tests {
 
     #[test]
     fn the_connection_may_stand_before_or_after_the_verb() {
-        for line in ["wharfinger task --user a list", "wharfinger task list --user a"] {
+        for line in [
+            "wharfinger task --user a list",
+            "wharfinger task list --user a",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
     }

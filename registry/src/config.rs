@@ -57,7 +57,10 @@ pub(crate) struct Config {
 
 impl Config {
     /// The configuration these sources give, or the first thing wrong with it.
-    pub(crate) fn read(settings: &Settings, environment: &Environment) -> Result<Self, ConfigError> {
+    pub(crate) fn read(
+        settings: &Settings,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
         Self::from_effective(&Effective::gather(settings, environment)?)
     }
 
@@ -85,12 +88,18 @@ impl Config {
 
     /// The URL in front of every path that is shown to people, without a slash at its end.
     pub(crate) fn base_url(&self) -> String {
-        self.public_url.as_ref().map_or_else(|| format!("http://{}", self.reachable()), ToString::to_string)
+        self.public_url.as_ref().map_or_else(
+            || format!("http://{}", self.reachable()),
+            ToString::to_string,
+        )
     }
 
     /// The host and port to write before an image's name in `podman push`.
     pub(crate) fn host(&self) -> String {
-        self.public_url.as_ref().map_or_else(|| self.reachable().to_string(), |url| url.authority().to_owned())
+        self.public_url.as_ref().map_or_else(
+            || self.reachable().to_string(),
+            |url| url.authority().to_owned(),
+        )
     }
 
     /// `listen`, with the loopback address in place of "every address", which nobody can connect to.
@@ -98,7 +107,7 @@ impl Config {
         let ip = match self.listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
+            IpAddr::V4(_) | IpAddr::V6(_) => self.listen.ip(),
         };
         SocketAddr::new(ip, self.listen.port())
     }
@@ -109,19 +118,43 @@ impl Config {
 pub(crate) enum ConfigError {
     /// A value that its key cannot have.
     #[error("{key} = {value:?} (from {from}) {wrong}; write for example {example:?}")]
-    Value { key: &'static str, value: String, from: Source, wrong: String, example: &'static str },
+    Value {
+        key: &'static str,
+        value: String,
+        from: Source,
+        wrong: String,
+        example: &'static str,
+    },
     /// A key in the file that no version of this program reads; most often a slip of the pen.
     #[error(
         "{key} = {value} (from {from}) is not a setting of wharfinger; the nearest is {nearest}, \
          for example {nearest} = {example:?}"
     )]
-    UnknownKey { key: String, value: String, from: Source, nearest: &'static str, example: &'static str },
+    UnknownKey {
+        key: String,
+        value: String,
+        from: Source,
+        nearest: &'static str,
+        example: &'static str,
+    },
     /// The file is there no more, or not for us.
-    #[error("config = {path:?} (from {from}) cannot be read: {cause}; write for example \"/etc/wharfinger.toml\"")]
-    Unreadable { path: PathBuf, from: Source, cause: std::io::Error },
+    #[error(
+        "config = {path:?} (from {from}) cannot be read: {cause}; write for example \"/etc/wharfinger.toml\""
+    )]
+    Unreadable {
+        path: PathBuf,
+        from: Source,
+        cause: std::io::Error,
+    },
     /// The file is no TOML.
-    #[error("config = {path:?} (from {from}) is not TOML: {cause}; write for example `push_wait = \"20s\"`")]
-    Syntax { path: PathBuf, from: Source, cause: String },
+    #[error(
+        "config = {path:?} (from {from}) is not TOML: {cause}; write for example `push_wait = \"20s\"`"
+    )]
+    Syntax {
+        path: PathBuf,
+        from: Source,
+        cause: String,
+    },
 }
 
 /// `wharfinger config`: prints the effective configuration as a TOML file that names where each value comes from.
@@ -148,7 +181,9 @@ mod tests {
     }
 
     fn refusal(flags: &[&str], variables: &[(&str, &str)]) -> String {
-        config(flags, variables).expect_err("this configuration is wrong").to_string()
+        config(flags, variables)
+            .expect_err("this configuration is wrong")
+            .to_string()
     }
 
     fn file(text: &str) -> (tempfile::TempDir, String) {
@@ -163,8 +198,14 @@ mod tests {
         let config = config(&[], &[]).unwrap();
 
         assert_eq!(config.listen, "127.0.0.1:5000".parse().unwrap());
-        assert_eq!(config.content_dir, PathBuf::from("./wharfinger-data/content"));
-        assert_eq!(config.database, PathBuf::from("./wharfinger-data/wharfinger.db"));
+        assert_eq!(
+            config.content_dir,
+            PathBuf::from("./wharfinger-data/content")
+        );
+        assert_eq!(
+            config.database,
+            PathBuf::from("./wharfinger-data/wharfinger.db")
+        );
         assert_eq!(config.push_wait, Duration::from_secs(20));
         assert_eq!(config.token_lifetime, Duration::from_mins(15));
         assert_eq!(config.max_manifest_bytes, 4 << 20);
@@ -174,20 +215,31 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_environment_and_that_over_the_file() {
-        let (_folder, path) = file("push_wait = \"1s\"\ntoken_lifetime = \"2s\"\nshutdown_grace = \"3s\"\n");
-        let variables = [("WHARFINGER_PUSH_WAIT", "10s"), ("WHARFINGER_TOKEN_LIFETIME", "11s")];
+        let (_folder, path) =
+            file("push_wait = \"1s\"\ntoken_lifetime = \"2s\"\nshutdown_grace = \"3s\"\n");
+        let variables = [
+            ("WHARFINGER_PUSH_WAIT", "10s"),
+            ("WHARFINGER_TOKEN_LIFETIME", "11s"),
+        ];
 
         let config = config(&["--config", &path, "--push-wait", "100s"], &variables).unwrap();
 
         assert_eq!(config.push_wait, Duration::from_secs(100), "the flag");
-        assert_eq!(config.token_lifetime, Duration::from_secs(11), "the variable");
+        assert_eq!(
+            config.token_lifetime,
+            Duration::from_secs(11),
+            "the variable"
+        );
         assert_eq!(config.shutdown_grace, Duration::from_secs(3), "the file");
     }
 
     #[test]
     fn nested_keys_are_joined_by_two_underscores_in_a_variable_and_are_a_table_in_the_file() {
         let (_folder, path) = file("[log]\nformat = \"json\"\n");
-        let variables = [("WHARFINGER_LOG__LEVEL", "debug"), ("WHARFINGER_CONFIG", path.as_str())];
+        let variables = [
+            ("WHARFINGER_LOG__LEVEL", "debug"),
+            ("WHARFINGER_CONFIG", path.as_str()),
+        ];
 
         let config = config(&[], &variables).unwrap();
 
@@ -255,9 +307,10 @@ mod tests {
     fn a_file_that_is_missing_or_no_toml_is_refused_by_name() {
         let (_folder, path) = file("push_wait is long");
 
-        assert!(refusal(&["--config", "/no/such/file.toml"], &[]).starts_with(
-            "config = \"/no/such/file.toml\" (from --config) cannot be read: "
-        ));
+        assert!(
+            refusal(&["--config", "/no/such/file.toml"], &[])
+                .starts_with("config = \"/no/such/file.toml\" (from --config) cannot be read: ")
+        );
         assert!(refusal(&["--config", &path], &[]).contains("is not TOML: "));
     }
 
@@ -265,7 +318,10 @@ mod tests {
     fn another_database_than_sqlite_is_refused_without_showing_its_password() {
         let text = refusal(&["--database-url", "postgres://wharf:secret@db/wharf"], &[]);
 
-        assert!(text.contains("(from --database-url) is not a SQLite database"), "{text}");
+        assert!(
+            text.contains("(from --database-url) is not a SQLite database"),
+            "{text}"
+        );
         assert!(!text.contains("secret"), "{text}");
     }
 
@@ -286,7 +342,8 @@ mod tests {
 
     #[test]
     fn what_config_prints_can_be_read_back_as_a_file() {
-        let settings = Settings::from_flags(&["--push-wait", "7s", "--public-url", "https://hub.example"]);
+        let settings =
+            Settings::from_flags(&["--push-wait", "7s", "--public-url", "https://hub.example"]);
         let effective = Effective::gather(&settings, &Environment::of(&[])).unwrap();
         let printed = effective.toml(&Config::from_effective(&effective).unwrap());
         let (_folder, path) = file(&printed);

@@ -43,7 +43,11 @@ pub(crate) enum DataDirError {
     NotAnId { path: PathBuf, found: String },
     /// The file system refused.
     #[error("{} cannot be {verb}; the user that wharfinger runs as must own the data folder", path.display())]
-    Io { path: PathBuf, verb: &'static str, source: io::Error },
+    Io {
+        path: PathBuf,
+        verb: &'static str,
+        source: io::Error,
+    },
 }
 
 impl DataDir {
@@ -53,7 +57,11 @@ impl DataDir {
             let path = path.to_owned();
             move |source| DataDirError::Io { path, verb, source }
         };
-        DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(path).map_err(refused("made", path))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(PRIVATE_FOLDER)
+            .create(path)
+            .map_err(refused("made", path))?;
         let lock_path = path.join(LOCK);
         let lock = OpenOptions::new()
             .write(true)
@@ -62,9 +70,18 @@ impl DataDir {
             .open(&lock_path)
             .map_err(refused("opened", &lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: path.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(DataDirError::Io { path: lock_path, verb: "locked", source }),
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse {
+                path: path.to_owned(),
+            }),
+            Err(TryLockError::Error(source)) => Err(DataDirError::Io {
+                path: lock_path,
+                verb: "locked",
+                source,
+            }),
         }
     }
 
@@ -81,13 +98,24 @@ impl DataDir {
                 self.keep(NODE_ID, 0o644, &format!("{id}\n"))?;
                 Ok(id)
             }
-            Err(source) => Err(DataDirError::Io { path, verb: "read", source }),
+            Err(source) => Err(DataDirError::Io {
+                path,
+                verb: "read",
+                source,
+            }),
         }
     }
 
     /// Keeps the generated password where only the owner of the folder can read it; returns the file.
-    pub(crate) fn keep_admin_password(&self, password: &SecretString) -> Result<PathBuf, DataDirError> {
-        self.keep(ADMIN_PASSWORD, SECRET_FILE, &format!("{}\n", password.expose_secret()))
+    pub(crate) fn keep_admin_password(
+        &self,
+        password: &SecretString,
+    ) -> Result<PathBuf, DataDirError> {
+        self.keep(
+            ADMIN_PASSWORD,
+            SECRET_FILE,
+            &format!("{}\n", password.expose_secret()),
+        )
     }
 
     /// Writes the file as a whole: after a crash it is there with all its text, or not at all.
@@ -100,7 +128,11 @@ impl DataDir {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(mode)
+                .open(&unfinished)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             fs::rename(&unfinished, &path)?;
@@ -108,7 +140,11 @@ impl DataDir {
         };
         match write() {
             Ok(()) => Ok(path),
-            Err(source) => Err(DataDirError::Io { path, verb: "written", source }),
+            Err(source) => Err(DataDirError::Io {
+                path,
+                verb: "written",
+                source,
+            }),
         }
     }
 }
@@ -157,10 +193,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = DataDir::take(&folder.path().join("data")).unwrap();
 
-        let path = data_dir.keep_admin_password(&SecretString::from("secret".to_owned())).unwrap();
+        let path = data_dir
+            .keep_admin_password(&SecretString::from("secret".to_owned()))
+            .unwrap();
 
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            fs::metadata(path.parent().unwrap())
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o700
+        );
         assert_eq!(fs::read_to_string(path).unwrap(), "secret\n");
     }
 }

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
-    #[error("no temporary folder can be made: {0}")]
+    #[error("no temporary folder can be made")]
     Folder(#[source] std::io::Error),
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -50,7 +50,10 @@ pub(crate) async fn command() -> ExitCode {
 }
 
 async fn run() -> Result<(), DemoError> {
-    let folder = tempfile::Builder::new().prefix("wharfinger-demo-").tempdir().map_err(DemoError::Folder)?;
+    let folder = tempfile::Builder::new()
+        .prefix("wharfinger-demo-")
+        .tempdir()
+        .map_err(DemoError::Folder)?;
     let settings = Settings::default()
         .with("listen", "127.0.0.1:0")
         .with("data_dir", folder.path().display().to_string())
@@ -59,7 +62,10 @@ async fn run() -> Result<(), DemoError> {
     let password = Alphanumeric.sample_string(&mut rand::rng(), 24);
     let serving = Serving::start(config, Some(SecretString::from(password.clone()))).await?;
     let server = serving.app().config.base_url();
-    terminal::print(format!("A registry of its own listens on {server}; it keeps everything in {}", folder.path().display()));
+    terminal::print(format!(
+        "A registry of its own listens on {server}; it keeps everything in {}",
+        folder.path().display()
+    ));
 
     let told = tokio::time::timeout(PATIENCE, push_and_pull(&server, &password)).await;
     serving.stop().await;
@@ -72,7 +78,10 @@ async fn push_and_pull(server: &str, password: &str) -> Result<(), DemoError> {
     let oci = OciClient::log_in(server, &name, ADMIN, password).await?;
     let rest = Client::of_user(server, ADMIN, password)?;
 
-    terminal::print(format!("\nPushing {name}:{TAG}, an image of {} bytes", image.size_bytes()));
+    terminal::print(format!(
+        "\nPushing {name}:{TAG}, an image of {} bytes",
+        image.size_bytes()
+    ));
     for blob in image.blobs() {
         oci.push_blob(blob).await?;
         terminal::print(format!("  blob {} stored", short(&blob.digest)));
@@ -85,15 +94,28 @@ async fn push_and_pull(server: &str, password: &str) -> Result<(), DemoError> {
         let (result, headline) = (show::field(&task, "result"), show::field(&task, "headline"));
         return Err(DemoError::NotPublished { result, headline });
     }
-    terminal::print(format!("  published within {} ms of the manifest PUT", started.elapsed().as_millis()));
+    terminal::print(format!(
+        "  published within {} ms of the manifest PUT",
+        started.elapsed().as_millis()
+    ));
 
     let manifest = oci.pull_manifest(TAG, &image.manifest.digest).await?;
-    terminal::print(format!("\nPulled {name}:{TAG} back, {} bytes of manifest with the digest pushed", manifest.len()));
+    terminal::print(format!(
+        "\nPulled {name}:{TAG} back, {} bytes of manifest with the digest pushed",
+        manifest.len()
+    ));
     for blob in image.blobs() {
         let bytes = oci.pull_blob(&blob.digest).await?;
-        terminal::print(format!("  blob {} verified, {} bytes", short(&blob.digest), bytes.len()));
+        terminal::print(format!(
+            "  blob {} verified, {} bytes",
+            short(&blob.digest),
+            bytes.len()
+        ));
     }
-    terminal::print(format!("\nDone: task {} pushed, filed, versioned and published it.", show::field(&task, "id")));
+    terminal::print(format!(
+        "\nDone: task {} pushed, filed, versioned and published it.",
+        show::field(&task, "id")
+    ));
     terminal::print("`wharfinger serve` starts a registry that stays.");
     Ok(())
 }
@@ -104,14 +126,19 @@ async fn watch(rest: &Client) -> Result<Value, ClientError> {
     let mut task = loop {
         let found = rest.get("/tasks", &[("search", &search)]).await?;
         if let Some(task) = show::list(&found, "results").first() {
-            break rest.get(&format!("/tasks/{}", show::field(task, "id")), &[]).await?;
+            break rest
+                .get(&format!("/tasks/{}", show::field(task, "id")), &[])
+                .await?;
         }
     };
     terminal::print(format!("  task {}", show::field(&task, "id")));
     let mut printed = 0;
     loop {
         let steps = show::list(&task, "steps");
-        let mut ended: Vec<&Value> = steps.iter().filter(|step| !step["ended_at"].is_null()).collect();
+        let mut ended: Vec<&Value> = steps
+            .iter()
+            .filter(|step| !step["ended_at"].is_null())
+            .collect();
         ended.sort_by_key(|step| show::field(step, "ended_at"));
         for step in ended.iter().skip(printed) {
             terminal::print(line(step));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use engine::clock::Timestamp;
 use rand::distr::{Alphanumeric, SampleString};
 use secrecy::{ExposeSecret, SecretString};
-use storage::catalog::grants::{self, NewGrant};
+use storage::catalog::grants::{self, Scope};
 use storage::catalog::organizations::{self, NewOrganization};
 use storage::catalog::products::{self, NewProduct};
 use storage::catalog::roles::Role;
@@ -36,7 +36,9 @@ const GENERATED_PASSWORD_LENGTH: usize = 24;
 /// Why the first start left nothing behind.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FirstStartError {
-    #[error("WHARFINGER_ADMIN_PASSWORD = \"\" (from the environment) is empty; write a password, or leave it out to have one generated")]
+    #[error(
+        "WHARFINGER_ADMIN_PASSWORD = \"\" (from the environment) is empty; write a password, or leave it out to have one generated"
+    )]
     EmptyPassword,
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -62,8 +64,15 @@ pub(crate) enum AdminPassword {
 impl fmt::Display for AdminPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Given => write!(f, "Log in as {ADMIN} with the password of WHARFINGER_ADMIN_PASSWORD"),
-            Self::Generated(file) => write!(f, "Log in as {ADMIN} with the password in {}", file.display()),
+            Self::Given => write!(
+                f,
+                "Log in as {ADMIN} with the password of WHARFINGER_ADMIN_PASSWORD"
+            ),
+            Self::Generated(file) => write!(
+                f,
+                "Log in as {ADMIN} with the password in {}",
+                file.display()
+            ),
         }
     }
 }
@@ -81,7 +90,9 @@ pub(crate) async fn make(
         return Ok(None);
     }
     let (password, kept) = match given {
-        Some(password) if password.expose_secret().is_empty() => return Err(FirstStartError::EmptyPassword),
+        Some(password) if password.expose_secret().is_empty() => {
+            return Err(FirstStartError::EmptyPassword);
+        }
         Some(password) => (password, AdminPassword::Given),
         None => {
             let password = Alphanumeric.sample_string(&mut rand::rng(), GENERATED_PASSWORD_LENGTH);
@@ -114,7 +125,10 @@ async fn first_rows(
         name: DEFAULT_ORGANIZATION_NAME.to_owned(),
     };
     let organization = organizations::create(tx, &organization, at).await?;
-    let product = NewProduct { label: label(CONTAINER_PUSH), name: CONTAINER_PUSH_NAME.to_owned() };
+    let product = NewProduct {
+        label: label(CONTAINER_PUSH),
+        name: CONTAINER_PUSH_NAME.to_owned(),
+    };
     products::create(tx, organization.id, &product, at).await?;
     let admin = NewUser {
         login: ADMIN.to_owned(),
@@ -124,6 +138,6 @@ async fn first_rows(
         enabled: true,
     };
     let admin = users::create(tx, &admin, at).await?;
-    grants::create(tx, &NewGrant { user: admin.id, role: Role::Admin, scope: grants::Scope::Everywhere }, at).await?;
+    grants::create(tx, admin.id, Role::Admin, Scope::default(), at).await?;
     Ok(())
 }

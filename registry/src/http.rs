@@ -1,6 +1,7 @@
 //! The listener: every connection and every request, from accept to the last byte of the answer.
 
 mod connection;
+mod linger;
 mod log;
 
 use std::net::SocketAddr;
@@ -97,7 +98,10 @@ pub(crate) async fn serve(
         }
     }
     drop(listener);
-    if tokio::time::timeout(limits.grace, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(limits.grace, graceful.shutdown())
+        .await
+        .is_err()
+    {
         info!(
             connections = connections.len(),
             "requests still under way after the grace are broken off"
@@ -166,7 +170,8 @@ mod tests {
 
     #[tokio::test]
     async fn every_answer_has_a_request_id_of_its_own() {
-        let server = Server::start(Router::new().route("/", get(|| async { "here" })), limits()).await;
+        let server =
+            Server::start(Router::new().route("/", get(|| async { "here" })), limits()).await;
         let ask = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
         let (first, second) = (server.say(ask).await, server.say(ask).await);
@@ -182,7 +187,8 @@ mod tests {
 
     #[tokio::test]
     async fn http_1_0_is_answered_and_closed() {
-        let server = Server::start(Router::new().route("/", get(|| async { "here" })), limits()).await;
+        let server =
+            Server::start(Router::new().route("/", get(|| async { "here" })), limits()).await;
 
         let answer = server.say(b"GET / HTTP/1.0\r\n\r\n").await;
 
@@ -192,9 +198,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_client_that_is_still_sending_sees_why_it_is_refused() {
+        let refuse = |_: axum::body::Body| async { (axum::http::StatusCode::FORBIDDEN, "not you") };
+        let server = Server::start(
+            Router::new().route("/", axum::routing::put(refuse)),
+            limits(),
+        )
+        .await;
+        let length = 64 << 20;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let head = format!("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![0; length]).await.unwrap();
+
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with(b"HTTP/1.1 403"),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+        server.stop().await;
+    }
+
+    #[tokio::test]
     async fn a_tls_hello_is_told_that_this_is_plain_http_and_closed_at_once() {
         let server = Server::start(Router::new(), limits()).await;
-        let hello = [0x16, 0x03, 0x01, 0x00, 0xa5, 0x01, 0x00, 0x00, 0xa1, 0x03, 0x03];
+        let hello = [
+            0x16, 0x03, 0x01, 0x00, 0xa5, 0x01, 0x00, 0x00, 0xa1, 0x03, 0x03,
+        ];
 
         let answer = server.say(&hello).await;
 
@@ -221,17 +254,22 @@ mod tests {
     async fn a_request_under_way_is_answered_after_the_stop_and_a_new_one_is_not_taken() {
         let arrived = Arc::new(tokio::sync::Notify::new());
         let tell = Arc::clone(&arrived);
-        let wait_for_the_stop = move |axum::Extension(Draining(stop)): axum::Extension<Draining>| {
-            tell.notify_one();
-            async move {
-                stop.cancelled().await;
-                "drained"
-            }
-        };
-        let server = Server::start(Router::new().route("/", get(wait_for_the_stop)), limits()).await;
+        let wait_for_the_stop =
+            move |axum::Extension(Draining(stop)): axum::Extension<Draining>| {
+                tell.notify_one();
+                async move {
+                    stop.cancelled().await;
+                    "drained"
+                }
+            };
+        let server =
+            Server::start(Router::new().route("/", get(wait_for_the_stop)), limits()).await;
         let address = server.address;
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
         arrived.notified().await;
 
         server.stop().await;

@@ -23,7 +23,10 @@ use config::Environment;
 fn main() -> ExitCode {
     let environment = Environment::of_this_process();
     let role = cli::Cli::parse().role;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return cli::exit::failed(&error),
     };
@@ -34,7 +37,9 @@ fn main() -> ExitCode {
             Role::Config(settings) => config::command(&settings, &environment),
             Role::Doctor(settings) => doctor::command(&settings, &environment).await,
             Role::Task(task) => cli::task::command(task, &environment).await,
-            Role::Repository(repository) => cli::repository::command(repository, &environment).await,
+            Role::Repository(repository) => {
+                cli::repository::command(repository, &environment).await
+            }
         }
     })
 }

@@ -12,6 +12,8 @@ mod outcome;
 mod range;
 mod request;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod token;
 mod uploads;
 
@@ -61,18 +63,27 @@ async fn answer_one(app: &App, request: Request) -> Result<Response, OciError> {
     let caller = Caller::of(app, &head).await?;
     let body = Body::new(body, &head.headers, app.config.body_idle_timeout);
     match wanted {
-        OciRequest::Version => caller.has_shown_something().map(|()| StatusCode::OK.into_response()),
+        OciRequest::Version => caller
+            .has_shown_something()
+            .map(|()| StatusCode::OK.into_response()),
         OciRequest::Token { service, scopes } => token::sign(&caller, service, scopes).await,
         OciRequest::HeadBlob { name, digest } => blobs::head(&caller, &name, &digest).await,
         OciRequest::GetBlob { name, digest } => blobs::get(&caller, &name, &digest).await,
-        OciRequest::StartUpload { name, start } => uploads::start(&caller, &name, start, body).await,
-        OciRequest::UploadStatus { name, upload } => uploads::status(&caller, &name, upload).await,
-        OciRequest::AppendUpload { name, upload } => uploads::append(&caller, &name, upload, body).await,
-        OciRequest::FinishUpload { name, upload, digest } => {
-            uploads::finish(&caller, &name, upload, &digest, body).await
+        OciRequest::StartUpload { name, start } => {
+            uploads::start(&caller, &name, start, body).await
         }
+        OciRequest::UploadStatus { name, upload } => uploads::status(&caller, &name, upload).await,
+        OciRequest::AppendUpload { name, upload } => {
+            uploads::append(&caller, &name, upload, body).await
+        }
+        OciRequest::FinishUpload {
+            name,
+            upload,
+            digest,
+        } => uploads::finish(&caller, &name, upload, &digest, body).await,
         OciRequest::CancelUpload { name, upload } => uploads::cancel(&caller, &name, upload).await,
-        OciRequest::HeadManifest { name, reference } | OciRequest::GetManifest { name, reference } => {
+        OciRequest::HeadManifest { name, reference }
+        | OciRequest::GetManifest { name, reference } => {
             manifests::get(&caller, &name, &reference).await
         }
         OciRequest::PutManifest { name, reference } => {

@@ -6,11 +6,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use engine::clock::Clock;
+use engine::node::NodeOptions;
 use secrecy::SecretString;
-use storage::catalog::signing_keys;
 use storage::catalog::CatalogError;
+use storage::catalog::signing_keys;
 use storage::content::{Content, ContentError};
 use storage::{Database, DatabaseError};
 use tokio::net::TcpListener;
@@ -45,9 +47,12 @@ pub(crate) enum StartError {
     #[error(transparent)]
     Tokens(#[from] TokenError),
     #[error(transparent)]
-    Node(#[from] workflows::NodeError),
-    #[error("listen = \"{listen}\": {source}; is another server running there?")]
-    Listen { listen: SocketAddr, source: io::Error },
+    Node(#[from] workflows::StartError),
+    #[error("listen = \"{listen}\" cannot be listened on; is another server running there?")]
+    Listen {
+        listen: SocketAddr,
+        source: io::Error,
+    },
     #[error("the log cannot be started")]
     Log(#[from] TryInitError),
     #[error("the signals that stop a server cannot be received")]
@@ -70,7 +75,9 @@ pub(crate) async fn command(settings: &Settings, environment: &Environment) -> E
         Ok(config) => config,
         Err(error) => return exit::usage(&error),
     };
-    let password = environment.get(first_start::PASSWORD_VARIABLE).map(SecretString::from);
+    let password = environment
+        .get(first_start::PASSWORD_VARIABLE)
+        .map(SecretString::from);
     match run(config, password).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::could_not_start(&error),
@@ -87,7 +94,10 @@ async fn run(config: Config, password: Option<SecretString>) -> Result<(), Start
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     };
-    info!("{signal}: no new connections; what is under way may take {:?}", serving.app.config.shutdown_grace);
+    info!(
+        "{signal}: no new connections; what is under way may take {:?}",
+        serving.app.config.shutdown_grace
+    );
     serving.stop().await;
     info!("stopped");
     Ok(())
@@ -95,29 +105,55 @@ async fn run(config: Config, password: Option<SecretString>) -> Result<(), Start
 
 impl Serving {
     /// Opens everything and listens. `password` counts only if this is the first start on this database.
-    pub(crate) async fn start(mut config: Config, password: Option<SecretString>) -> Result<Self, StartError> {
+    pub(crate) async fn start(
+        mut config: Config,
+        password: Option<SecretString>,
+    ) -> Result<Self, StartError> {
         let data_dir = DataDir::take(&config.data_dir)?;
         let node_id = data_dir.node_id()?;
         let clock = Clock::system();
         let database = Database::open(&config.database).await?;
         let password = first_start::make(&database, &data_dir, password, clock.now()).await?;
-        let content = Content::open(database.clone(), &config.content_dir).await?;
+        let content = Content::open(database.clone(), &config.content_dir, clock.now()).await?;
         let keys = signing_keys::all(&mut database.read().await?).await?;
         let tokens = Tokens::new(&keys, config.token_lifetime)?;
-        let services = workflows::Services::new(database, content, clock);
-        let node = workflows::Node::start(node_id, services.clone(), config.lease_ttl).await?;
-
-        let refused = |source| StartError::Listen { listen: config.listen, source };
+        let services = workflows::Services {
+            database,
+            content,
+            clock,
+        };
+        // Before the node begins to work: a port that is taken is the commonest reason for which a start fails.
+        let refused = |source| StartError::Listen {
+            listen: config.listen,
+            source,
+        };
         let socket = TcpListener::bind(config.listen).await.map_err(refused)?;
         config.listen = socket.local_addr().map_err(refused)?;
+        let options = NodeOptions {
+            lease_ttl: config.lease_ttl,
+            ..NodeOptions::new(node_id, config.host())
+        };
+        let node = workflows::start(options, services.clone(), config.allow_drills).await?;
+
         let limits = Limits::with_grace(config.shutdown_grace);
-        let app = Arc::new(App { config, services, node, tokens });
+        let app = Arc::new(App {
+            config,
+            services,
+            node,
+            tokens,
+        });
         let router = oci::router(Arc::clone(&app)).merge(api::router(Arc::clone(&app)));
         let shutdown = CancellationToken::new();
         let mut listener = JoinSet::new();
         listener.spawn(http::serve(socket, router, shutdown.clone(), limits));
         info!(listen = %app.config.listen, node.id = %node_id, "listening on {}", app.config.listen);
-        Ok(Self { app, password, shutdown, listener, data_dir })
+        Ok(Self {
+            app,
+            password,
+            shutdown,
+            listener,
+            data_dir,
+        })
     }
 
     /// What the handlers work with.
@@ -129,14 +165,18 @@ impl Serving {
     ///
     /// Plans that have not ended stay this node's: its next start goes on with them.
     pub(crate) async fn stop(mut self) {
-        let deadline = tokio::time::Instant::now() + self.app.config.shutdown_grace;
+        let deadline = Instant::now() + self.app.config.shutdown_grace;
         self.shutdown.cancel();
         while let Some(ended) = self.listener.join_next().await {
             if let Err(panic) = ended {
                 warn!("the listener panicked: {panic}");
             }
         }
-        self.app.node.stop(deadline).await;
+        self.app
+            .node
+            .drain(deadline.saturating_duration_since(Instant::now()))
+            .await;
+        self.app.services.content.clone().close().await;
         self.app.services.database.clone().close().await;
         drop(self.data_dir);
     }
@@ -159,8 +199,15 @@ impl Serving {
 
     fn welcome(&self) -> String {
         let (host, url) = (self.app.config.host(), self.app.config.base_url());
-        let password = self.password.as_ref().map_or_else(String::new, |password| format!("\n{password}"));
-        let tls = if url.starts_with("https:") { "" } else { " --tls-verify=false" };
+        let password = self
+            .password
+            .as_ref()
+            .map_or_else(String::new, |password| format!("\n{password}"));
+        let tls = if url.starts_with("https:") {
+            ""
+        } else {
+            " --tls-verify=false"
+        };
         let organization = DEFAULT_ORGANIZATION.to_lowercase();
         format!(
             "wharfinger {version} on {url}

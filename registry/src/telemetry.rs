@@ -14,7 +14,9 @@ pub(crate) fn start(config: &Config) -> Result<(), TryInitError> {
     let log = tracing_subscriber::registry().with(level);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     match config.log_format {
-        LogFormat::Text => log.with(lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr()))).try_init(),
+        LogFormat::Text => log
+            .with(lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())))
+            .try_init(),
         LogFormat::Json => log.with(lines.json().flatten_event(true)).try_init(),
     }
 }

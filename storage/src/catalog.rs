@@ -105,7 +105,7 @@ pub struct Ensured<T> {
 }
 
 /// Reads a column that holds one of our own types as text.
-fn parsed<T>(row: &SqliteRow, column: &str) -> Result<T, sqlx::Error>
+pub(crate) fn parsed<T>(row: &SqliteRow, column: &str) -> Result<T, sqlx::Error>
 where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {
@@ -129,6 +129,11 @@ fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &str) -> Result
     serde_json::from_str(&text).map_err(|error| unreadable(column, error))
 }
 
+/// What is kept in a column of JSON text.
+fn stored_json(value: &impl serde::Serialize) -> Result<String, sqlx::Error> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
+}
+
 /// Reads a column of milliseconds since 1970.
 fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, sqlx::Error> {
     Ok(Timestamp(row.try_get(column)?))
@@ -140,7 +145,7 @@ fn plan(row: &SqliteRow, column: &str) -> Result<PlanId, sqlx::Error> {
 }
 
 /// Reads a column of bytes counted: never negative in our tables.
-fn size(row: &SqliteRow, column: &str) -> Result<u64, sqlx::Error> {
+pub(crate) fn size(row: &SqliteRow, column: &str) -> Result<u64, sqlx::Error> {
     let size: i64 = row.try_get(column)?;
     u64::try_from(size).map_err(|error| unreadable(column, error))
 }

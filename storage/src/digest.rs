@@ -146,10 +146,22 @@ mod tests {
     fn what_is_wrong_with_a_digest_is_said() {
         let upper = format!("sha256:{}", "A".repeat(64));
         for (text, wanted) in [
-            ("latest", "`latest` is not a digest: write `sha256:` and 64 hexadecimal digits"),
-            ("md5:00", "digest `md5:00` uses `md5`; this registry takes sha256"),
-            ("sha256:00", "digest `sha256:00` must have 64 digits of 0-9 and a-f after `sha256:`"),
-            (&upper, &*format!("digest `{upper}` must have 64 digits of 0-9 and a-f after `sha256:`")),
+            (
+                "latest",
+                "`latest` is not a digest: write `sha256:` and 64 hexadecimal digits",
+            ),
+            (
+                "md5:00",
+                "digest `md5:00` uses `md5`; this registry takes sha256",
+            ),
+            (
+                "sha256:00",
+                "digest `sha256:00` must have 64 digits of 0-9 and a-f after `sha256:`",
+            ),
+            (
+                &upper,
+                &*format!("digest `{upper}` must have 64 digits of 0-9 and a-f after `sha256:`"),
+            ),
         ] {
             assert_eq!(text.parse::<Digest>().unwrap_err().to_string(), wanted);
         }

@@ -5,6 +5,7 @@
 mod sqlite;
 
 pub(crate) use sqlite::append_batch;
+pub use sqlite::inspect::{Record, lost_locks, records};
 
 use crate::database::{Database, DatabaseError};
 use engine::store::StoreError;

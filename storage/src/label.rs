@@ -80,7 +80,8 @@ pub fn is_path_component(text: &str) -> bool {
         .split(|character: char| u8::try_from(character).is_ok_and(word))
         .filter(|between| !between.is_empty())
         .collect();
-    let ends_in_words = text.bytes().next().is_some_and(word) && text.bytes().last().is_some_and(word);
+    let ends_in_words =
+        text.bytes().next().is_some_and(word) && text.bytes().last().is_some_and(word);
     let is_separator = |between: &str| {
         matches!(between, "." | "_" | "__") || between.bytes().all(|byte| byte == b'-')
     };
@@ -129,7 +130,15 @@ mod tests {
 
     #[test]
     fn a_label_lower_cases_to_a_path_component() {
-        for good in ["Default_Organization", "acme", "a.b", "a__b", "a---b", "1", "ID2"] {
+        for good in [
+            "Default_Organization",
+            "acme",
+            "a.b",
+            "a__b",
+            "a---b",
+            "1",
+            "ID2",
+        ] {
             assert_eq!(Label::parse(good).unwrap().as_str(), good);
         }
         for bad in ["a/b", "_a", "a_", "a..b", "a___b", "a._b", "ä", "a b", "-"] {
@@ -147,11 +156,17 @@ mod tests {
             Label::parse(&"a".repeat(129)),
             Err(LabelError::Length { characters: 129 })
         );
-        assert!(matches!(Label::parse("Id"), Err(LabelError::Reserved { .. })));
+        assert!(matches!(
+            Label::parse("Id"),
+            Err(LabelError::Reserved { .. })
+        ));
     }
 
     #[test]
     fn labels_are_equal_without_case() {
-        assert_eq!(Label::parse("Tools").unwrap(), Label::parse("tools").unwrap());
+        assert_eq!(
+            Label::parse("Tools").unwrap(),
+            Label::parse("tools").unwrap()
+        );
     }
 }

@@ -1,12 +1,15 @@
 //! Everything that is kept: the engine's journal, the catalog, and content.
 
 pub mod catalog;
+pub mod content;
 pub mod database;
 mod digest;
+mod intervals;
 pub mod journal;
 pub mod label;
 mod tag;
 
+pub use content::Content;
 pub use database::{Database, DatabaseError, Tx};
 pub use digest::{Algorithm, Digest, DigestError};
 pub use label::{Label, LabelError};

@@ -12,7 +12,9 @@ pub struct Tag(String);
 
 /// A text that cannot be a tag.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a tag: 1 to 128 of letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`")]
+#[error(
+    "`{text}` is not a tag: 1 to 128 of letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`"
+)]
 pub struct TagError {
     text: String,
 }
@@ -33,7 +35,9 @@ impl FromStr for Tag {
     fn from_str(text: &str) -> Result<Self, TagError> {
         let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
         let begins_well = text.as_bytes().first().is_some_and(word);
-        let goes_on_well = text.bytes().all(|byte| word(&byte) || b".-".contains(&byte));
+        let goes_on_well = text
+            .bytes()
+            .all(|byte| word(&byte) || b".-".contains(&byte));
         if begins_well && goes_on_well && text.len() <= Self::LONGEST {
             Ok(Self(text.to_owned()))
         } else {

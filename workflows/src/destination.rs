@@ -18,6 +18,7 @@ use storage::catalog::repositories;
 use storage::catalog::{CatalogError, DestinationId, OrganizationId, ProductId, RepositoryId};
 use storage::database::Tx;
 use storage::label::is_path_component;
+use storage::{Label, LabelError};
 
 /// The label of the product that pushes without a product go to.
 pub const CONTAINER_PUSH: &str = "container_push";
@@ -71,13 +72,25 @@ pub enum NameError {
         component: String,
     },
     /// No organization, or nothing after it.
-    #[error("`{name}` names no organization; write `<organization>/<name>` or `<organization>/<product>/<name>`")]
+    #[error(
+        "`{name}` names no organization; write `<organization>/<name>` or `<organization>/<product>/<name>`"
+    )]
     NoOrganization {
         /// The whole name.
         name: String,
     },
+    /// The product in it cannot have that label.
+    #[error("`{name}` names a product that cannot be: {why}")]
+    Product {
+        /// The whole name.
+        name: String,
+        /// What is wrong with the product's label.
+        why: LabelError,
+    },
     /// Begins with `id/` but does not go on with two numbers and a name.
-    #[error("`{name}` begins with `id/`; write `id/<organization's id>/<product's id>/<name>`, with numbers as ids")]
+    #[error(
+        "`{name}` begins with `id/`; write `id/<organization's id>/<product's id>/<name>`, with numbers as ids"
+    )]
     NotIds {
         /// The whole name.
         name: String,
@@ -145,12 +158,14 @@ impl FromStr for PushName {
         let name = text.to_owned();
         if let Some(component) = text.split('/').find(|part| !is_path_component(part)) {
             let lower = text.to_ascii_lowercase();
-            return Err(if lower != text && lower.split('/').all(is_path_component) {
-                NameError::UpperCase { name, lower }
-            } else {
-                let component = component.to_owned();
-                NameError::Component { name, component }
-            });
+            return Err(
+                if lower != text && lower.split('/').all(is_path_component) {
+                    NameError::UpperCase { name, lower }
+                } else {
+                    let component = component.to_owned();
+                    NameError::Component { name, component }
+                },
+            );
         }
         let form = match text.split('/').collect::<Vec<_>>()[..] {
             [ID, organization, product, ref rest @ ..] if !rest.is_empty() => {
@@ -169,15 +184,26 @@ impl FromStr for PushName {
                 product: CONTAINER_PUSH.to_owned(),
                 name: repository.to_owned(),
             },
-            [organization, product, ref rest @ ..] if !rest.is_empty() => Form::Labels {
-                organization: organization.to_owned(),
-                product: product.to_owned(),
-                name: rest.join("/"),
-            },
+            [organization, product, ref rest @ ..] if !rest.is_empty() => {
+                check_product(product, text)?;
+                Form::Labels {
+                    organization: organization.to_owned(),
+                    product: product.to_owned(),
+                    name: rest.join("/"),
+                }
+            }
             _ => return Err(NameError::NoOrganization { name }),
         };
         Ok(Self { text: name, form })
     }
+}
+
+/// The label of a product that a push to `name` may have to make.
+fn check_product(product: &str, name: &str) -> Result<Label, NameError> {
+    Label::parse(product).map_err(|why| NameError::Product {
+        name: name.to_owned(),
+        why,
+    })
 }
 
 /// A place pushes go to: one for all forms of a name. Its id is the id of its later repository.
@@ -303,14 +329,20 @@ pub async fn resolve(tx: &mut Tx, name: &PushName) -> Result<Resolved, ResolveEr
     };
     let (product, product_label, in_product) = match &name.form {
         Form::Labels {
-            product, name: in_product, ..
+            product,
+            name: in_product,
+            ..
         } => {
             let found = products::find(tx, organization.id, product).await?;
-            let label = found.as_ref().map_or_else(|| product.clone(), |found| found.label.clone());
+            let label = found
+                .as_ref()
+                .map_or_else(|| product.clone(), |found| found.label.clone());
             (found, label, in_product.clone())
         }
         Form::Ids {
-            product, name: in_product, ..
+            product,
+            name: in_product,
+            ..
         } => {
             let found = products::get(tx, *product).await?;
             let Some(found) = found.filter(|found| found.organization == organization.id) else {
@@ -325,7 +357,9 @@ pub async fn resolve(tx: &mut Tx, name: &PushName) -> Result<Resolved, ResolveEr
     };
     let destination = destinations::find(tx, organization.id, &product_label, &in_product).await?;
     let repository = match &destination {
-        Some(row) => repositories::get(tx, RepositoryId::from(row.id)).await?.map(|found| found.id),
+        Some(row) => repositories::get(tx, RepositoryId::from(row.id))
+            .await?
+            .map(|found| found.id),
         None => None,
     };
     let destination = destination.map(|row| Destination {
@@ -354,7 +388,11 @@ pub async fn make(tx: &mut Tx, to: &Resolved, at: Timestamp) -> Result<Destinati
     let label_form = to.label_form();
     if label_form.len() > MAX_NAME_LENGTH {
         let length = label_form.len();
-        return Err(NameError::TooLong { name: label_form, length }.into());
+        return Err(NameError::TooLong {
+            name: label_form,
+            length,
+        }
+        .into());
     }
     if to.product.is_none() {
         let environments = environments::list(tx, to.organization.id).await?;
@@ -368,7 +406,8 @@ pub async fn make(tx: &mut Tx, to: &Resolved, at: Timestamp) -> Result<Destinati
             });
         }
     }
-    let row = destinations::make(tx, to.organization.id, &to.product_label, &to.name, at).await?;
+    let product = check_product(&to.product_label, &label_form)?;
+    let row = destinations::make(tx, to.organization.id, &product, &to.name, at).await?;
     Ok(Destination {
         id: row.id,
         organization: to.organization.id,
@@ -396,9 +435,18 @@ mod tests {
 
     #[test]
     fn a_name_has_three_forms() {
-        assert_eq!(form("acme/busybox"), labels("acme", "container_push", "busybox"));
-        assert_eq!(form("acme/tools/busybox"), labels("acme", "tools", "busybox"));
-        assert_eq!(form("acme/tools/deep/busybox"), labels("acme", "tools", "deep/busybox"));
+        assert_eq!(
+            form("acme/busybox"),
+            labels("acme", "container_push", "busybox")
+        );
+        assert_eq!(
+            form("acme/tools/busybox"),
+            labels("acme", "tools", "busybox")
+        );
+        assert_eq!(
+            form("acme/tools/deep/busybox"),
+            labels("acme", "tools", "deep/busybox")
+        );
         assert_eq!(
             form("id/3/14/deep/busybox"),
             Form::Ids {
@@ -416,8 +464,14 @@ mod tests {
 
     #[test]
     fn the_label_form_is_the_first_that_fits() {
-        assert_eq!(label_form("Default_Organization", "container_push", "busybox"), "default_organization/busybox");
-        assert_eq!(label_form("acme", "container_push", "a/b"), "acme/container_push/a/b");
+        assert_eq!(
+            label_form("Default_Organization", "container_push", "busybox"),
+            "default_organization/busybox"
+        );
+        assert_eq!(
+            label_form("acme", "container_push", "a/b"),
+            "acme/container_push/a/b"
+        );
         assert_eq!(label_form("acme", "Tools", "busybox"), "acme/tools/busybox");
     }
 
@@ -448,7 +502,10 @@ mod tests {
         ] {
             assert_eq!(
                 name.parse::<PushName>(),
-                Err(NameError::Component { name: name.to_owned(), component: part.to_owned() }),
+                Err(NameError::Component {
+                    name: name.to_owned(),
+                    component: part.to_owned()
+                }),
             );
         }
     }
@@ -457,14 +514,42 @@ mod tests {
     fn upper_case_is_refused_with_the_lower_case_form() {
         let error = "Acme/BusyBox".parse::<PushName>().unwrap_err();
 
-        assert_eq!(error.to_string(), "`Acme/BusyBox` has upper-case letters; write `acme/busybox`");
+        assert_eq!(
+            error.to_string(),
+            "`Acme/BusyBox` has upper-case letters; write `acme/busybox`"
+        );
     }
 
     #[test]
     fn a_name_without_an_organization_or_with_half_an_id_form_says_what_to_write() {
-        assert!(matches!("busybox".parse::<PushName>(), Err(NameError::NoOrganization { .. })));
-        for name in ["id", "id/1", "id/1/2", "id/one/2/x", "id/1/two/x", "id/99999999999999999999/1/x"] {
-            assert!(matches!(name.parse::<PushName>(), Err(NameError::NotIds { .. })), "{name}");
+        assert!(matches!(
+            "busybox".parse::<PushName>(),
+            Err(NameError::NoOrganization { .. })
+        ));
+        for name in [
+            "id",
+            "id/1",
+            "id/1/2",
+            "id/one/2/x",
+            "id/1/two/x",
+            "id/99999999999999999999/1/x",
+        ] {
+            assert!(
+                matches!(name.parse::<PushName>(), Err(NameError::NotIds { .. })),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_product_in_a_name_is_one_that_could_be_made() {
+        let too_long = format!("acme/{}/x", "p".repeat(129));
+
+        for name in ["acme/id/x", &too_long] {
+            assert!(
+                matches!(name.parse::<PushName>(), Err(NameError::Product { .. })),
+                "{name}"
+            );
         }
     }
 
@@ -474,6 +559,9 @@ mod tests {
         let over = format!("acme/{}", "x".repeat(251));
 
         assert!(just.parse::<PushName>().is_ok());
-        assert!(matches!(over.parse::<PushName>(), Err(NameError::TooLong { length: 256, .. })));
+        assert!(matches!(
+            over.parse::<PushName>(),
+            Err(NameError::TooLong { length: 256, .. })
+        ));
     }
 }

@@ -1,1 +1,21 @@
-//! workflows
+//! What happens: each workflow a short declaration of a DAG, each step a file.
+
+pub mod destination;
+mod drill;
+mod error;
+pub mod permission;
+pub mod push;
+mod resume;
+mod services;
+
+pub use drill::CatalogDrill;
+pub use resume::{ResumeError, resume};
+pub use services::{Node, Services, StartError, start};
+
+use engine::node::Workflows;
+use engine::workflow::DeclarationError;
+
+/// Every workflow of this program, checked.
+pub fn all() -> Result<Workflows<Services>, DeclarationError> {
+    Workflows::default().register::<push::Push>()
+}

@@ -77,7 +77,9 @@ pub async fn holds(
     place: &Place,
 ) -> Result<bool, CatalogError> {
     match user {
-        Some(user) => Ok(grants::permissions_at(tx, user.id, place).await?.contains(permission)),
+        Some(user) => Ok(grants::permissions_at(tx, user.id, place)
+            .await?
+            .contains(permission)),
         None => Ok(false),
     }
 }

@@ -385,7 +385,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         match committed {
             Ok(Ok((next, appended))) => self.advance(next, &appended),
             Ok(Err(NotCommitted::Step(error))) => {
-                self.happen(self.happened(step, Err(error), policy)).await?
+                self.happen(self.happened(step, Err(error), policy)).await?;
             }
             Ok(Err(NotCommitted::Store(StoreError::Fenced { .. }))) => return Err(Lost),
             Ok(Err(NotCommitted::Store(error))) | Err(error) => {
@@ -437,7 +437,7 @@ fn tell(before: &Plan, after: &Plan) {
             .map_or("", |known| known.name.as_str());
         match (is.state, &is.error) {
             (StepState::Success, _) => {
-                tracing::info!(task.id = %id, step, "step {step} of task {id} finished")
+                tracing::info!(task.id = %id, step, "step {step} of task {id} finished");
             }
             (StepState::Error, Some(error)) => {
                 tracing::error!(task.id = %id, step, "step {step} of task {id} failed: {}", error.message);

@@ -4,12 +4,11 @@ use super::{Node, NodeError};
 use crate::clock::Timestamp;
 use crate::decide;
 use crate::explain::{Preview, Task};
-use crate::journal::{Action, Entry, NodeId, PlanId, PlanResult, Reason};
+use crate::journal::{Action, Entry, NodeId, PlanId};
 use crate::plan::Plan;
 use crate::search::Search;
-use crate::state::PlanState;
 use crate::step::Services;
-use crate::store::{Page, Store, Visible};
+use crate::store::{Count, Page, Store, Visible};
 use serde::Serialize;
 
 /// A page of tasks.
@@ -87,10 +86,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     }
 
     /// How many tasks there are by state, result and reason.
-    pub async fn count(
-        &self,
-        visible: Visible,
-    ) -> Result<Vec<(PlanState, PlanResult, Option<Reason>, u64)>, NodeError> {
+    pub async fn count(&self, visible: Visible) -> Result<Vec<Count>, NodeError> {
         Ok(self.store().count(visible).await?)
     }
 

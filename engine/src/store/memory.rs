@@ -1,14 +1,13 @@
 //! The store in memory: for tests, simulations and examples. Nothing survives the process.
 
 use super::{
-    Accepted, Append, Appended, Due, Head, Listing, Mail, OpenPlan, Page, Store, StoreError,
+    Accepted, Append, Appended, Count, Due, Head, Listing, Mail, OpenPlan, Page, Store, StoreError,
     Submission, Visible,
 };
 use crate::clock::Timestamp;
-use crate::journal::{Entry, Message, NodeId, PlanId, PlanResult, Reason, Row};
+use crate::journal::{Entry, Message, NodeId, PlanId, Row};
 use crate::lock::{LockMode, Seat};
 use crate::search::{Field, Search};
-use crate::state::PlanState;
 use crate::step::Work;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -361,20 +360,27 @@ impl Store for Memory {
         Ok(Listing { plans, total, more })
     }
 
-    async fn count(
-        &self,
-        visible: Visible,
-    ) -> Result<Vec<(PlanState, PlanResult, Option<Reason>, u64)>, StoreError> {
+    async fn count(&self, visible: Visible) -> Result<Vec<Count>, StoreError> {
         let kept = self.0.lock().await;
-        let mut counts: Vec<(PlanState, PlanResult, Option<Reason>, u64)> = Vec::new();
+        let mut counts: Vec<Count> = Vec::new();
         for row in kept.plans.values().filter(|row| Kept::sees(&visible, row)) {
-            let (state, result, reason) = (row.head.state, row.head.result, row.head.reason);
-            match counts
-                .iter_mut()
-                .find(|known| (known.0, known.1, known.2) == (state, result, reason))
-            {
-                Some(known) => known.3 += 1,
-                None => counts.push((state, result, reason, 1)),
+            let Head {
+                state,
+                result,
+                reason,
+                ..
+            } = row.head;
+            let alike = |known: &&mut Count| {
+                (known.state, known.result, known.reason) == (state, result, reason)
+            };
+            match counts.iter_mut().find(alike) {
+                Some(known) => known.plans += 1,
+                None => counts.push(Count {
+                    state,
+                    result,
+                    reason,
+                    plans: 1,
+                }),
             }
         }
         Ok(counts)

@@ -2,6 +2,7 @@
 
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
 use super::problem::{Kind, Problem, WrongField};
@@ -16,20 +17,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES).await.map_err(|error| {
-            if is_too_large(&error) {
-                Problem::new(Kind::TooLarge, format!("the body is larger than {MAX_BODY_BYTES} bytes"))
-            } else {
-                Problem::new(Kind::Malformed, "the body broke off")
-            }
-        })?;
+        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES)
+            .await
+            .map_err(|error| {
+                if is_too_large(&error) {
+                    Problem::new(
+                        Kind::TooLarge,
+                        format!("the body is larger than {MAX_BODY_BYTES} bytes"),
+                    )
+                } else {
+                    Problem::new(Kind::Malformed, "the body broke off")
+                }
+            })?;
         read(&bytes).map(Self)
     }
 }
 
 fn is_too_large(error: &axum::Error) -> bool {
-    let cause = std::error::Error::source(error);
-    cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>())
+    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>)
 }
 
 fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
@@ -37,7 +42,12 @@ fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
         [] => b"{}",
         // serde would take a list for an object whose fields come in order.
         text if text[0] == b'{' => text,
-        _ => return Err(Problem::new(Kind::Malformed, "the body is not a JSON object")),
+        _ => {
+            return Err(Problem::new(
+                Kind::Malformed,
+                "the body is not a JSON object",
+            ));
+        }
     };
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
@@ -51,7 +61,10 @@ fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
     })?;
     match reader.end() {
         Ok(()) => Ok(value),
-        Err(error) => Err(Problem::new(Kind::Malformed, format!("the body is not one JSON object: {error}"))),
+        Err(error) => Err(Problem::new(
+            Kind::Malformed,
+            format!("the body is not one JSON object: {error}"),
+        )),
     }
 }
 
@@ -61,13 +74,26 @@ fn wrong_field(path: &str, text: &str) -> WrongField {
     let quoted = text.split('`').nth(1).unwrap_or_default().to_owned();
     if text.starts_with("unknown field") {
         let expected = text.split_once(", ").map_or("", |(_, expected)| expected);
-        let message = if expected.is_empty() { "is unknown".to_owned() } else { format!("is unknown; {expected}") };
-        return WrongField { field: quoted, message };
+        let message = if expected.is_empty() {
+            "is unknown".to_owned()
+        } else {
+            format!("is unknown; {expected}")
+        };
+        return WrongField {
+            field: quoted,
+            message,
+        };
     }
     if text.starts_with("missing field") {
-        return WrongField { field: quoted, message: "is missing".to_owned() };
+        return WrongField {
+            field: quoted,
+            message: "is missing".to_owned(),
+        };
     }
-    WrongField { field: path.to_owned(), message: text.to_owned() }
+    WrongField {
+        field: path.to_owned(),
+        message: text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -94,10 +120,16 @@ mod tests {
         label: String,
     }
 
-    async fn refusal<T: DeserializeOwned + std::fmt::Debug>(text: &'static str) -> (StatusCode, Value) {
-        let response = read::<T>(&Bytes::from_static(text.as_bytes())).unwrap_err().into_response();
+    async fn refusal<T: DeserializeOwned + std::fmt::Debug>(
+        text: &'static str,
+    ) -> (StatusCode, Value) {
+        let response = read::<T>(&Bytes::from_static(text.as_bytes()))
+            .unwrap_err()
+            .into_response();
         let status = response.status();
-        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 4096)
+            .await
+            .unwrap();
         (status, serde_json::from_slice(&body).unwrap())
     }
 
@@ -111,7 +143,10 @@ mod tests {
         let (status, body) = refusal::<Wanted>(r#"{"label": "a", "colour": "red"}"#).await;
 
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-        assert_eq!(body["errors"], json!([{"field": "colour", "message": "is unknown; expected `label` or `times`"}]));
+        assert_eq!(
+            body["errors"],
+            json!([{"field": "colour", "message": "is unknown; expected `label` or `times`"}])
+        );
     }
 
     #[tokio::test]
@@ -119,7 +154,10 @@ mod tests {
         let (status, body) = refusal::<Needed>("{}").await;
 
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-        assert_eq!(body["errors"], json!([{"field": "label", "message": "is missing"}]));
+        assert_eq!(
+            body["errors"],
+            json!([{"field": "label", "message": "is missing"}])
+        );
     }
 
     #[tokio::test]
@@ -133,7 +171,11 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_json_is_malformed() {
         for text in ["{", "[1,2", "[\"a\", 2]", "{} {}", "label=a"] {
-            assert_eq!(refusal::<Wanted>(text).await.0, StatusCode::BAD_REQUEST, "{text}");
+            assert_eq!(
+                refusal::<Wanted>(text).await.0,
+                StatusCode::BAD_REQUEST,
+                "{text}"
+            );
         }
     }
 }

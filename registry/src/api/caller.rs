@@ -32,7 +32,6 @@ impl FromRequestParts<Arc<App>> for Caller {
         let challenge = Challenge::new(&app.config, &parts.headers);
         let subject = match auth::authenticate(app, &parts.headers).await {
             Ok(subject) => subject,
-            Err(AuthError::Database(error)) => return Err(error.into()),
             Err(AuthError::Catalog(error)) => return Err(error.into()),
             Err(AuthError::Password(error)) => return Err(Problem::internal(&error)),
             Err(error) => {
@@ -49,12 +48,19 @@ impl FromRequestParts<Arc<App>> for Caller {
             }
         };
         let Some(user) = subject.user else {
-            let problem = Problem::new(Kind::NotAuthenticated, "this needs a login and a password, or a token");
+            let problem = Problem::new(
+                Kind::NotAuthenticated,
+                "this needs a login and a password, or a token",
+            );
             return Err(problem.with_challenge(challenge.header()));
         };
         let mut tx = app.services.database.read().await?;
         let grants = grants::of(&mut tx, user.id).await?;
-        Ok(Self { user, grants, by_token })
+        Ok(Self {
+            user,
+            grants,
+            by_token,
+        })
     }
 }
 
@@ -71,22 +77,41 @@ impl Caller {
 
     /// True if they may do it everywhere.
     pub(super) fn may_everywhere(&self, permission: Permission) -> bool {
-        self.narrowed(grants::permissions_everywhere(&self.grants)).contains(permission)
+        self.narrowed(grants::permissions_everywhere(&self.grants))
+            .contains(permission)
     }
 
     /// Refused unless they may do it at that place, which they can see. `named` continues "you lack … ".
-    pub(super) fn must(&self, permission: Permission, place: &Place, named: impl Display) -> Result<(), Problem> {
-        if self.may(permission, place) { Ok(()) } else { Err(self.lacks(permission, named)) }
+    pub(super) fn must(
+        &self,
+        permission: Permission,
+        place: &Place,
+        named: impl Display,
+    ) -> Result<(), Problem> {
+        if self.may(permission, place) {
+            Ok(())
+        } else {
+            Err(self.lacks(permission, named))
+        }
     }
 
     /// Refused unless they may do it everywhere.
     pub(super) fn must_everywhere(&self, permission: Permission) -> Result<(), Problem> {
-        if self.may_everywhere(permission) { Ok(()) } else { Err(self.lacks(permission, "everywhere")) }
+        if self.may_everywhere(permission) {
+            Ok(())
+        } else {
+            Err(self.lacks(permission, "everywhere"))
+        }
     }
 
     /// True if they were given any role in this organization, or everywhere.
     pub(super) fn sees_organization(&self, organization: OrganizationId) -> bool {
-        self.grants.iter().any(|grant| grant.scope.organization.is_none_or(|granted| granted == organization))
+        self.grants.iter().any(|grant| {
+            grant
+                .scope
+                .organization
+                .is_none_or(|granted| granted == organization)
+        })
     }
 
     /// True if they were given any role everywhere.
@@ -95,7 +120,11 @@ impl Caller {
     }
 
     fn narrowed(&self, set: PermissionSet) -> PermissionSet {
-        if self.by_token { set.without(not_by_token()) } else { set }
+        if self.by_token {
+            set.without(not_by_token())
+        } else {
+            set
+        }
     }
 
     fn lacks(&self, permission: Permission, named: impl Display) -> Problem {
@@ -108,12 +137,18 @@ impl Caller {
 }
 
 fn not_by_token() -> PermissionSet {
-    [Permission::ManageAccess, Permission::Admin].into_iter().collect()
+    [Permission::ManageAccess, Permission::Admin]
+        .into_iter()
+        .collect()
 }
 
 /// An organization as a place, without a product.
 pub(super) fn in_organization(organization: OrganizationId) -> Place {
-    Place { organization, product: None, repository: None }
+    Place {
+        organization,
+        product: None,
+        repository: None,
+    }
 }
 
 #[cfg(test)]
@@ -140,10 +175,17 @@ mod tests {
             id: GrantId(1),
             user: user.id,
             role,
-            scope: grants::Scope { organization, ..grants::Scope::default() },
+            scope: grants::Scope {
+                organization,
+                ..grants::Scope::default()
+            },
             created_at: Timestamp(0),
         };
-        Caller { user, grants: vec![grant], by_token }
+        Caller {
+            user,
+            grants: vec![grant],
+            by_token,
+        }
     }
 
     #[test]

@@ -18,7 +18,9 @@ pub(super) fn label(field: &str, text: &str) -> Result<Label, Problem> {
 pub(super) fn name(field: &str, text: String) -> Result<String, Problem> {
     let characters = text.chars().count();
     if characters == 0 || characters > MAX_NAME_CHARACTERS || text.chars().any(char::is_control) {
-        let message = format!("must have 1 to {MAX_NAME_CHARACTERS} characters, none of them a control character");
+        let message = format!(
+            "must have 1 to {MAX_NAME_CHARACTERS} characters, none of them a control character"
+        );
         return Err(Problem::invalid_field(field, message));
     }
     Ok(text)
@@ -27,7 +29,11 @@ pub(super) fn name(field: &str, text: String) -> Result<String, Problem> {
 /// What somebody logs in with: it must fit into `login:password`, into a log line and into a path.
 pub(super) fn login(field: &str, text: String) -> Result<String, Problem> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@');
-    if text.is_empty() || text.len() > MAX_LOGIN_CHARACTERS || !text.chars().all(fits) || text == "me" {
+    if text.is_empty()
+        || text.len() > MAX_LOGIN_CHARACTERS
+        || !text.chars().all(fits)
+        || text == "me"
+    {
         let message = format!(
             "must have 1 to {MAX_LOGIN_CHARACTERS} letters, digits, `.`, `_`, `-` or `@`, and not be `me`"
         );
@@ -39,7 +45,10 @@ pub(super) fn login(field: &str, text: String) -> Result<String, Problem> {
 /// A password that can be sent by every client.
 pub(super) fn password(field: &str, text: String) -> Result<SecretString, Problem> {
     if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(Problem::invalid_field(field, "must not be empty nor hold control characters"));
+        return Err(Problem::invalid_field(
+            field,
+            "must not be empty nor hold control characters",
+        ));
     }
     Ok(text.into())
 }

@@ -32,7 +32,7 @@ pub(super) struct Readiness {
     allow_drills: bool,
 }
 
-/// Pushes would work: the database takes a write, the content folder can be written.
+/// Pushes would work: the database takes a write, the content folder is there.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Readiness>) {
     let (database, content) = tokio::join!(within(database(&app)), within(content(&app)));
     let ready = database.is_ok() && content.is_ok();
@@ -42,7 +42,11 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Rea
         content: word(content),
         allow_drills: app.config.allow_drills,
     };
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(readiness))
 }
 
@@ -57,10 +61,18 @@ fn word(checked: Result<(), String>) -> String {
 
 /// Goes the whole way of a write: queue, transaction, commit.
 async fn database(app: &App) -> Result<(), String> {
-    let nothing = app.services.database.transact(|_| Box::pin(async { Ok::<(), std::convert::Infallible>(()) }));
+    let nothing = app
+        .services
+        .database
+        .transact(|_| Box::pin(async { Ok::<(), std::convert::Infallible>(()) }));
     nothing.await.map(|_| ()).map_err(|error| error.to_string())
 }
 
+/// The folder is there, and it is ours: a file system that was unmounted leaves an empty one.
 async fn content(app: &App) -> Result<(), String> {
-    app.services.content.check().await.map_err(|error| error.to_string())
+    let mark = app.config.content_dir.join("instance");
+    match tokio::fs::read(&mark).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{} cannot be read: {error}", mark.display())),
+    }
 }

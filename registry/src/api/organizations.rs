@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::LOCATION;
 use serde::{Deserialize, Serialize};
+use storage::Tx;
+use storage::catalog::OrganizationId;
 use storage::catalog::organizations::{self, NewOrganization, Organization};
 use storage::catalog::roles::Permission;
-use storage::catalog::OrganizationId;
-use storage::Tx;
 
 use super::body::Body;
 use super::caller::{Caller, in_organization};
@@ -42,16 +42,26 @@ impl From<Organization> for Shown {
 }
 
 /// `GET /organizations`: those in which the caller has a role.
-pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, wanted: Wanted) -> Result<Page<Shown>, Problem> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    wanted: Wanted,
+) -> Result<Page<Shown>, Problem> {
     wanted.only_sorted_by("id")?;
     wanted.not_searched("organizations")?;
     let mut tx = app.services.database.read().await?;
     if caller.sees_every_organization() {
         let total = organizations::count(&mut tx).await?;
         let found = organizations::list(&mut tx, wanted.after()?, wanted.one_more()).await?;
-        return Ok(Page::of_rows(found, total, &wanted, |organization| organization.id).map(Shown::from));
+        return Ok(
+            Page::of_rows(found, total, &wanted, |organization| organization.id).map(Shown::from),
+        );
     }
-    let mut ids: Vec<OrganizationId> = caller.grants.iter().filter_map(|grant| grant.scope.organization).collect();
+    let mut ids: Vec<OrganizationId> = caller
+        .grants
+        .iter()
+        .filter_map(|grant| grant.scope.organization)
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     let mut seen = Vec::new();
@@ -86,7 +96,10 @@ pub(super) async fn create(
     Body(new): Body<New>,
 ) -> Result<Response, Problem> {
     caller.must_everywhere(Permission::Admin)?;
-    let new = NewOrganization { label: fields::label("label", &new.label)?, name: fields::name("name", new.name)? };
+    let new = NewOrganization {
+        label: fields::label("label", &new.label)?,
+        name: fields::name("name", new.name)?,
+    };
     let at = app.services.clock.now();
     let created = app
         .services
@@ -94,7 +107,12 @@ pub(super) async fn create(
         .transact(move |tx| Box::pin(async move { organizations::create(tx, &new, at).await }))
         .await??;
     let location = format!("/api/v1/organizations/{}", created.label);
-    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(Shown::from(created))).into_response())
+    Ok((
+        StatusCode::CREATED,
+        [(LOCATION, location)],
+        Json(Shown::from(created)),
+    )
+        .into_response())
 }
 
 /// The body of a PATCH.
@@ -114,20 +132,32 @@ pub(super) async fn change(
     let organization = visible(&mut app.services.database.read().await?, &caller, &label).await?;
     let named = format!("in organization {}", organization.label);
     caller.must(Permission::Admin, &in_organization(organization.id), named)?;
-    let Some(name) = changes.name else { return Ok(Json(organization.into())) };
+    let Some(name) = changes.name else {
+        return Ok(Json(organization.into()));
+    };
     let name = fields::name("name", name)?;
-    let changed = app
+    let after = app
         .services
         .database
-        .transact(move |tx| Box::pin(async move { organizations::rename(tx, organization.id, &name).await }))
+        .transact(move |tx| {
+            Box::pin(async move { organizations::rename(tx, organization.id, &name).await })
+        })
         .await??;
-    changed.map(|changed| Json(changed.into())).ok_or_else(|| unknown(&label))
+    after
+        .map(|after| Json(after.into()))
+        .ok_or_else(|| unknown(&label))
 }
 
 /// The organization with this label, if the caller has a role in it.
-pub(super) async fn visible(tx: &mut Tx, caller: &Caller, label: &str) -> Result<Organization, Problem> {
+pub(super) async fn visible(
+    tx: &mut Tx,
+    caller: &Caller,
+    label: &str,
+) -> Result<Organization, Problem> {
     let found = organizations::find(tx, label).await?;
-    found.filter(|organization| caller.sees_organization(organization.id)).ok_or_else(|| unknown(label))
+    found
+        .filter(|organization| caller.sees_organization(organization.id))
+        .ok_or_else(|| unknown(label))
 }
 
 fn unknown(label: &str) -> Problem {

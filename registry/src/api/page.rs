@@ -40,8 +40,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let Query(asked) = Query::<Asked>::try_from_uri(&parts.uri)
-            .map_err(|error| Problem::new(Kind::Malformed, format!("the query string cannot be read: {error}")))?;
+        let Query(asked) = Query::<Asked>::try_from_uri(&parts.uri).map_err(|error| {
+            Problem::new(
+                Kind::Malformed,
+                format!("the query string cannot be read: {error}"),
+            )
+        })?;
         Self::check(asked)
     }
 }
@@ -50,18 +54,40 @@ impl Wanted {
     fn check(asked: Asked) -> Result<Self, Problem> {
         let per_page = match asked.per_page {
             None => DEFAULT_PER_PAGE,
-            Some(text) => text.parse().ok().filter(|n| (1..=MAX_PER_PAGE).contains(n)).ok_or_else(|| {
-                Problem::invalid_field("per_page", format!("must be a number from 1 to {MAX_PER_PAGE}, not {text:?}"))
-            })?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|n| (1..=MAX_PER_PAGE).contains(n))
+                .ok_or_else(|| {
+                    Problem::invalid_field(
+                        "per_page",
+                        format!("must be a number from 1 to {MAX_PER_PAGE}, not {text:?}"),
+                    )
+                })?,
         };
-        Ok(Self { search: asked.search.unwrap_or_default(), sort: asked.sort, per_page, cursor: asked.cursor })
+        Ok(Self {
+            search: asked.search.unwrap_or_default(),
+            sort: asked.sort,
+            per_page,
+            cursor: asked.cursor,
+        })
     }
 
     /// The key after which this page begins; `None` for the first page.
     pub(super) fn after<K: DeserializeOwned>(&self) -> Result<Option<K>, Problem> {
-        let Some(cursor) = &self.cursor else { return Ok(None) };
-        let key = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let problem = || Problem::new(Kind::Malformed, "the cursor is not one that this list gave out; begin without one");
+        let Some(cursor) = &self.cursor else {
+            return Ok(None);
+        };
+        let key = URL_SAFE_NO_PAD
+            .decode(cursor)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok());
+        let problem = || {
+            Problem::new(
+                Kind::Malformed,
+                "the cursor is not one that this list gave out; begin without one",
+            )
+        };
         key.map(Some).ok_or_else(problem)
     }
 
@@ -75,15 +101,19 @@ impl Wanted {
         if self.search.trim().is_empty() {
             return Ok(());
         }
-        Err(Problem::new(Kind::BadSearch, format!("the list of {list} cannot be searched; leave `search` out")))
+        Err(Problem::new(
+            Kind::BadSearch,
+            format!("the list of {list} cannot be searched; leave `search` out"),
+        ))
     }
 
     /// Refuses a sort other than the one order this list has.
     pub(super) fn only_sorted_by(&self, order: &str) -> Result<(), Problem> {
         match &self.sort {
-            Some(sort) if sort != order => {
-                Err(Problem::invalid_field("sort", format!("this list is sorted by {order}, not by {sort:?}")))
-            }
+            Some(sort) if sort != order => Err(Problem::invalid_field(
+                "sort",
+                format!("this list is sorted by {order}, not by {sort:?}"),
+            )),
             _ => Ok(()),
         }
     }
@@ -92,22 +122,34 @@ impl Wanted {
 /// One page of a list.
 #[derive(Debug, Serialize)]
 pub(super) struct Page<T> {
-    results: Vec<T>,
-    total: u64,
-    next: Option<String>,
+    pub(super) results: Vec<T>,
+    pub(super) total: u64,
+    pub(super) next: Option<String>,
 }
 
 impl<T> Page<T> {
     /// A page whose last item has this key, when more follow.
     pub(super) fn new<K: Serialize>(results: Vec<T>, total: u64, next: Option<K>) -> Self {
         let cursor = next.map(|key| {
-            URL_SAFE_NO_PAD.encode(serde_json::to_vec(&key).expect("keys are numbers and texts, which are always JSON"))
+            URL_SAFE_NO_PAD.encode(
+                serde_json::to_vec(&key)
+                    .expect("keys are numbers and texts, which are always JSON"),
+            )
         });
-        Self { results, total, next: cursor }
+        Self {
+            results,
+            total,
+            next: cursor,
+        }
     }
 
     /// A page of rows of which [`Wanted::one_more`] were asked for.
-    pub(super) fn of_rows<K: Serialize>(mut rows: Vec<T>, total: u64, wanted: &Wanted, key: impl Fn(&T) -> K) -> Self {
+    pub(super) fn of_rows<K: Serialize>(
+        mut rows: Vec<T>,
+        total: u64,
+        wanted: &Wanted,
+        key: impl Fn(&T) -> K,
+    ) -> Self {
         let more = rows.len() > wanted.per_page as usize;
         rows.truncate(wanted.per_page as usize);
         let next = if more { rows.last().map(key) } else { None };
@@ -116,19 +158,33 @@ impl<T> Page<T> {
 
     /// The same page with each item as `show` shows it.
     pub(super) fn map<U>(self, show: impl FnMut(T) -> U) -> Page<U> {
-        Page { results: self.results.into_iter().map(show).collect(), total: self.total, next: self.next }
+        Page {
+            results: self.results.into_iter().map(show).collect(),
+            total: self.total,
+            next: self.next,
+        }
     }
 
     /// A page cut out of a list that is short enough to be held whole, such as the users of an organization.
-    pub(super) fn cut<K>(all: Vec<T>, wanted: &Wanted, key: impl Fn(&T) -> K) -> Result<Self, Problem>
+    pub(super) fn cut<K>(
+        all: Vec<T>,
+        wanted: &Wanted,
+        key: impl Fn(&T) -> K,
+    ) -> Result<Self, Problem>
     where
         K: Ord + Serialize + DeserializeOwned,
     {
         let after: Option<K> = wanted.after()?;
         let total = all.len() as u64;
-        let mut rest = all.into_iter().filter(|item| after.as_ref().is_none_or(|after| key(item) > *after));
+        let mut rest = all
+            .into_iter()
+            .filter(|item| after.as_ref().is_none_or(|after| key(item) > *after));
         let results: Vec<T> = rest.by_ref().take(wanted.per_page as usize).collect();
-        let next = if rest.next().is_some() { results.last().map(&key) } else { None };
+        let next = if rest.next().is_some() {
+            results.last().map(&key)
+        } else {
+            None
+        };
         Ok(Self::new(results, total, next))
     }
 }
@@ -144,7 +200,11 @@ mod tests {
     use super::*;
 
     fn wanted(per_page: &str, cursor: Option<String>) -> Result<Wanted, Problem> {
-        Wanted::check(Asked { per_page: Some(per_page.to_owned()), cursor, ..Asked::default() })
+        Wanted::check(Asked {
+            per_page: Some(per_page.to_owned()),
+            cursor,
+            ..Asked::default()
+        })
     }
 
     #[test]
@@ -152,7 +212,12 @@ mod tests {
         let mut seen = Vec::new();
         let mut cursor = None;
         loop {
-            let page = Page::cut((1..=7).collect(), &wanted("3", cursor).unwrap(), |n: &i32| *n).unwrap();
+            let page = Page::cut(
+                (1..=7).collect(),
+                &wanted("3", cursor).unwrap(),
+                |n: &i32| *n,
+            )
+            .unwrap();
             assert_eq!(page.total, 7);
             seen.extend(page.results);
             cursor = page.next;

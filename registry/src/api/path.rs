@@ -18,7 +18,10 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
             axum::extract::Path::from_request_parts(parts, state).await;
         match read {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
-            Err(_) => Err(Problem::new(Kind::NotFound, format!("{} names nothing in this API", parts.uri.path()))),
+            Err(_) => Err(Problem::new(
+                Kind::NotFound,
+                format!("{} names nothing in this API", parts.uri.path()),
+            )),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What REST answers when it does not do what it was asked: RFC 9457, from one table.
 
+use std::fmt;
+
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use storage::DatabaseError;
@@ -82,34 +84,54 @@ pub(super) struct WrongField {
 impl Problem {
     /// A problem of this kind: what happened, to which thing, what to do.
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), more: Map::new(), challenge: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            more: Map::new(),
+            challenge: None,
+        }
     }
 
     /// There is no such thing, or none that the caller may see: both read the same.
-    pub(super) fn not_found(what: impl std::fmt::Display) -> Self {
-        Self::new(Kind::NotFound, format!("there is no {what}, or none that you may see"))
+    pub(super) fn not_found(what: impl fmt::Display) -> Self {
+        Self::new(
+            Kind::NotFound,
+            format!("there is no {what}, or none that you may see"),
+        )
     }
 
     /// The caller sees the thing, but lacks a permission for what he wants of it.
-    pub(super) fn not_allowed(permission: impl std::fmt::Display, place: impl std::fmt::Display) -> Self {
-        Self::new(Kind::NotAllowed, format!("you lack the permission `{permission}` {place}; an administrator can grant a role that has it"))
+    pub(super) fn not_allowed(permission: impl fmt::Display, place: impl fmt::Display) -> Self {
+        Self::new(
+            Kind::NotAllowed,
+            format!(
+                "you lack the permission `{permission}` {place}; an administrator can grant a role that has it"
+            ),
+        )
     }
 
     /// These fields are wrong.
     pub(super) fn invalid(errors: &[WrongField]) -> Self {
         let fields: Vec<&str> = errors.iter().map(|wrong| wrong.field.as_str()).collect();
-        Self::new(Kind::Invalid, format!("invalid: {}", fields.join(", "))).with("errors", json!(errors))
+        Self::new(Kind::Invalid, format!("invalid: {}", fields.join(", ")))
+            .with("errors", json!(errors))
     }
 
     /// This one field is wrong.
     pub(super) fn invalid_field(field: &str, message: impl Into<String>) -> Self {
-        Self::invalid(&[WrongField { field: field.to_owned(), message: message.into() }])
+        Self::invalid(&[WrongField {
+            field: field.to_owned(),
+            message: message.into(),
+        }])
     }
 
     /// Something that is not the caller's fault. The cause goes to the log, not to the caller.
     pub(super) fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = cause, "a REST request failed: {cause}");
-        Self::new(Kind::Internal, "the server could not do this; its log says why, under this answer's X-Request-Id")
+        Self::new(
+            Kind::Internal,
+            "the server could not do this; its log says why, under this answer's X-Request-Id",
+        )
     }
 
     /// The same problem with one more member.
@@ -131,6 +153,12 @@ impl Problem {
     }
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, title) = self.row();
@@ -145,7 +173,10 @@ impl IntoResponse for Problem {
             body[name] = value;
         }
         let mut response = (status, body.to_string()).into_response();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(challenge) = self.challenge {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
@@ -156,10 +187,19 @@ impl IntoResponse for Problem {
 impl From<DatabaseError> for Problem {
     fn from(error: DatabaseError) -> Self {
         if error.is_full() {
-            Self::new(Kind::Full, "the database's disk is full: nothing was changed; free some space and try again")
+            Self::new(
+                Kind::Full,
+                "the database's disk is full: nothing was changed; free some space and try again",
+            )
         } else if error.is_transient() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a REST request found the database unable: {error}");
-            Self::new(Kind::Unavailable, "the database could not do this now; try again")
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a REST request found the database unable: {error}"
+            );
+            Self::new(
+                Kind::Unavailable,
+                "the database could not do this now; try again",
+            )
         } else {
             Self::internal(&error)
         }
@@ -170,7 +210,9 @@ impl From<CatalogError> for Problem {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::Database(error) => error.into(),
-            CatalogError::Duplicate { .. } | CatalogError::Taken { .. } => Self::new(Kind::Duplicate, error.to_string()),
+            CatalogError::Duplicate { .. } | CatalogError::Taken { .. } => {
+                Self::new(Kind::Duplicate, error.to_string())
+            }
             CatalogError::Missing { .. } => Self::new(Kind::NotFound, error.to_string()),
         }
     }
@@ -184,7 +226,11 @@ mod tests {
     #[test]
     fn every_kind_has_exactly_one_row() {
         for kind in Kind::iter() {
-            assert_eq!(PROBLEMS.iter().filter(|(other, ..)| *other == kind).count(), 1, "{kind:?}");
+            assert_eq!(
+                PROBLEMS.iter().filter(|(other, ..)| *other == kind).count(),
+                1,
+                "{kind:?}"
+            );
         }
     }
 
@@ -196,7 +242,9 @@ mod tests {
 
         assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
-        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 4096)
+            .await
+            .unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(
             body,
@@ -212,8 +260,17 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_as_such() {
-        assert_eq!(Problem::from(DatabaseError::Full).row().0, StatusCode::INSUFFICIENT_STORAGE);
-        assert_eq!(Problem::from(DatabaseError::Busy).row().0, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(Problem::from(DatabaseError::Panicked).row().0, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(
+            Problem::from(DatabaseError::Full).row().0,
+            StatusCode::INSUFFICIENT_STORAGE
+        );
+        assert_eq!(
+            Problem::from(DatabaseError::Busy).row().0,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        assert_eq!(
+            Problem::from(DatabaseError::Panicked).row().0,
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
     }
 }

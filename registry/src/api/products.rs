@@ -56,20 +56,33 @@ pub(super) async fn list(
     wanted.not_searched("products")?;
     let mut tx = app.services.database.read().await?;
     let organization = organizations::visible(&mut tx, &caller, &label).await?;
-    if !caller.permissions(&in_organization(organization.id)).is_empty() {
+    if !caller
+        .permissions(&in_organization(organization.id))
+        .is_empty()
+    {
         let total = products::count(&mut tx, organization.id).await?;
-        let found = products::list(&mut tx, organization.id, wanted.after()?, wanted.one_more()).await?;
+        let found =
+            products::list(&mut tx, organization.id, wanted.after()?, wanted.one_more()).await?;
         let page = Page::of_rows(found, total, &wanted, |product| product.id);
         return Ok(page.map(|product| Shown::of(product, &organization)));
     }
-    let mut ids: Vec<ProductId> = caller.grants.iter().filter_map(|grant| grant.scope.product).collect();
+    let mut ids: Vec<ProductId> = caller
+        .grants
+        .iter()
+        .filter_map(|grant| grant.scope.product)
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     let mut seen = Vec::new();
     for id in ids {
-        seen.extend(products::get(&mut tx, id).await?.filter(|product| product.organization == organization.id));
+        seen.extend(
+            products::get(&mut tx, id)
+                .await?
+                .filter(|product| product.organization == organization.id),
+        );
     }
-    Ok(Page::cut(seen, &wanted, |product| product.id)?.map(|product| Shown::of(product, &organization)))
+    Ok(Page::cut(seen, &wanted, |product| product.id)?
+        .map(|product| Shown::of(product, &organization)))
 }
 
 /// `GET /organizations/{label}/products/{label}`.
@@ -98,18 +111,38 @@ pub(super) async fn create(
     Path(organization): Path<String>,
     Body(new): Body<New>,
 ) -> Result<Response, Problem> {
-    let organization = organizations::visible(&mut app.services.database.read().await?, &caller, &organization).await?;
+    let organization = organizations::visible(
+        &mut app.services.database.read().await?,
+        &caller,
+        &organization,
+    )
+    .await?;
     let named = format!("in organization {}", organization.label);
-    caller.must(Permission::ManageProducts, &in_organization(organization.id), named)?;
-    let new = NewProduct { label: fields::label("label", &new.label)?, name: fields::name("name", new.name)? };
+    caller.must(
+        Permission::ManageProducts,
+        &in_organization(organization.id),
+        named,
+    )?;
+    let new = NewProduct {
+        label: fields::label("label", &new.label)?,
+        name: fields::name("name", new.name)?,
+    };
     let (at, id) = (app.services.clock.now(), organization.id);
     let created = app
         .services
         .database
         .transact(move |tx| Box::pin(async move { products::create(tx, id, &new, at).await }))
         .await??;
-    let location = format!("/api/v1/organizations/{}/products/{}", organization.label, created.label);
-    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(Shown::of(created, &organization))).into_response())
+    let location = format!(
+        "/api/v1/organizations/{}/products/{}",
+        organization.label, created.label
+    );
+    Ok((
+        StatusCode::CREATED,
+        [(LOCATION, location)],
+        Json(Shown::of(created, &organization)),
+    )
+        .into_response())
 }
 
 /// The body of a PATCH.
@@ -129,16 +162,23 @@ pub(super) async fn change(
     let mut tx = app.services.database.read().await?;
     let (organization, product) = visible(&mut tx, &caller, &organization, &label).await?;
     drop(tx);
-    let named = format!("in product {} of organization {}", product.label, organization.label);
+    let named = format!(
+        "in product {} of organization {}",
+        product.label, organization.label
+    );
     caller.must(Permission::ManageProducts, &place(&product), named)?;
-    let Some(name) = changes.name else { return Ok(Json(Shown::of(product, &organization))) };
+    let Some(name) = changes.name else {
+        return Ok(Json(Shown::of(product, &organization)));
+    };
     let name = fields::name("name", name)?;
-    let changed = app
+    let after = app
         .services
         .database
         .transact(move |tx| Box::pin(async move { products::rename(tx, product.id, &name).await }))
         .await??;
-    changed.map(|changed| Json(Shown::of(changed, &organization))).ok_or_else(|| unknown(&label))
+    after
+        .map(|after| Json(Shown::of(after, &organization)))
+        .ok_or_else(|| unknown(&label))
 }
 
 /// The product with this label, if the caller has a role in it.
@@ -151,14 +191,22 @@ pub(super) async fn visible(
     let organization = organizations::visible(tx, caller, organization).await?;
     let found = products::find(tx, organization.id, label).await?;
     let seen = found.filter(|product| {
-        let in_it = caller.grants.iter().any(|grant| grant.scope.product == Some(product.id));
+        let in_it = caller
+            .grants
+            .iter()
+            .any(|grant| grant.scope.product == Some(product.id));
         in_it || !caller.permissions(&place(product)).is_empty()
     });
-    seen.map(|product| (organization, product)).ok_or_else(|| unknown(label))
+    seen.map(|product| (organization, product))
+        .ok_or_else(|| unknown(label))
 }
 
 fn place(product: &Product) -> Place {
-    Place { organization: product.organization, product: Some(product.id), repository: None }
+    Place {
+        organization: product.organization,
+        product: Some(product.id),
+        repository: None,
+    }
 }
 
 fn unknown(label: &str) -> Problem {

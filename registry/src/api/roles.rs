@@ -19,7 +19,11 @@ pub(super) struct Shown {
 /// Every role, with what it gives.
 pub(super) async fn list(_: Caller) -> Json<Page<Shown>> {
     let roles: Vec<Shown> = Role::iter()
-        .map(|role| Shown { name: role, permissions: role.permissions().iter().collect(), built_in: true })
+        .map(|role| Shown {
+            name: role,
+            permissions: role.permissions().iter().collect(),
+            built_in: true,
+        })
         .collect();
     let total = roles.len() as u64;
     Json(Page::new(roles, total, None::<()>))

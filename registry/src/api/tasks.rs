@@ -49,7 +49,10 @@ struct PushInput {
 impl From<Task> for Shown {
     fn from(task: Task) -> Self {
         let link = |name| task.link(name).map(str::to_owned);
-        let input = task.input.as_ref().and_then(|input| input.decode::<PushInput>().ok());
+        let input = task
+            .input
+            .as_ref()
+            .and_then(|input| input.decode::<PushInput>().ok());
         Self {
             repository: link("repository"),
             tag: link("tag"),
@@ -73,10 +76,14 @@ impl From<NodeError> for Problem {
             NodeError::Refused(refused) => Self::new(Kind::DoesNotFit, refused.to_string())
                 .with("state", json!(refused.state))
                 .with("can", json!(refused.can)),
-            NodeError::Unanswered(_) | NodeError::Draining | NodeError::Store(StoreError::Unavailable(_)) => {
+            NodeError::Unanswered(_)
+            | NodeError::Draining
+            | NodeError::Store(StoreError::Unavailable(_)) => {
                 Self::new(Kind::Unavailable, error.to_string())
             }
-            NodeError::Store(StoreError::Fenced { .. } | StoreError::Unknown(_) | StoreError::Corrupt(_))
+            NodeError::Store(
+                StoreError::Fenced { .. } | StoreError::Unknown(_) | StoreError::Corrupt(_),
+            )
             | NodeError::UnknownWorkflow(_)
             | NodeError::Input(_) => Self::internal(&error),
         }
@@ -85,7 +92,8 @@ impl From<NodeError> for Problem {
 
 /// The id in a path; a text that is none is the id of no task.
 fn id(text: &str) -> Result<PlanId, Problem> {
-    text.parse().map_err(|_| Problem::not_found(format!("task {text}")))
+    text.parse()
+        .map_err(|_| Problem::not_found(format!("task {text}")))
 }
 
 /// The task, if it is the caller's own or in an organization whose tasks they may view.
@@ -105,18 +113,29 @@ async fn operable(app: &App, caller: &Caller, plan: PlanId) -> Result<Task, Prob
     if may(app, caller, Permission::OperateTasks, &task).await? {
         return Ok(task);
     }
-    let place = task.organization.as_ref().map_or_else(|| "everywhere".to_owned(), |label| format!("in organization {label}"));
+    let place = task.organization.as_ref().map_or_else(
+        || "everywhere".to_owned(),
+        |label| format!("in organization {label}"),
+    );
     Err(Problem::not_allowed(Permission::OperateTasks, place))
 }
 
-async fn may(app: &App, caller: &Caller, permission: Permission, task: &Task) -> Result<bool, Problem> {
+async fn may(
+    app: &App,
+    caller: &Caller,
+    permission: Permission,
+    task: &Task,
+) -> Result<bool, Problem> {
     if caller.may_everywhere(permission) {
         return Ok(true);
     }
-    let Some(label) = &task.organization else { return Ok(false) };
+    let Some(label) = &task.organization else {
+        return Ok(false);
+    };
     let mut tx = app.services.database.read().await?;
     let organization = organizations::find(&mut tx, label).await?;
-    Ok(organization.is_some_and(|organization| caller.may(permission, &in_organization(organization.id))))
+    Ok(organization
+        .is_some_and(|organization| caller.may(permission, &in_organization(organization.id))))
 }
 
 /// Which tasks the caller sees in lists: their own, and those of organizations whose tasks they may view.
@@ -125,14 +144,25 @@ async fn sight(tx: &mut Tx, caller: &Caller) -> Result<Visible, Problem> {
         return Ok(Visible::All);
     }
     let mut labels = Vec::new();
-    for id in caller.grants.iter().filter_map(|grant| grant.scope.organization) {
+    for id in caller
+        .grants
+        .iter()
+        .filter_map(|grant| grant.scope.organization)
+    {
         if caller.may(Permission::ViewTasks, &in_organization(id)) {
-            labels.extend(organizations::get(tx, id).await?.map(|organization| organization.label));
+            labels.extend(
+                organizations::get(tx, id)
+                    .await?
+                    .map(|organization| organization.label),
+            );
         }
     }
     labels.sort_unstable();
     labels.dedup();
-    Ok(Visible::Some { organizations: labels, actor: caller.user.login.clone() })
+    Ok(Visible::Some {
+        organizations: labels,
+        actor: caller.user.login.clone(),
+    })
 }
 
 /// The body of an action: why, for the task's history.
@@ -143,8 +173,18 @@ pub(super) struct Why {
 }
 
 /// Does it, and answers 202 with the task as it is then.
-async fn act(app: &App, caller: &Caller, plan: PlanId, action: Action, reason: Option<String>) -> Result<Response, Problem> {
-    let message = Message { action, by: caller.user.login.clone(), reason };
+async fn act(
+    app: &App,
+    caller: &Caller,
+    plan: PlanId,
+    action: Action,
+    reason: Option<String>,
+) -> Result<Response, Problem> {
+    let message = Message {
+        action,
+        by: caller.user.login.clone(),
+        reason,
+    };
     let after = app.node.act(plan, message).await?;
     let task = app.node.explained(&after).await?;
     Ok((StatusCode::ACCEPTED, Shown::from(task)).into_response())

@@ -7,11 +7,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::LOCATION;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use storage::Tx;
+use storage::catalog::UserId;
 use storage::catalog::roles::Permission;
 use storage::catalog::users::{self, NewUser, User, UserChanges};
-use storage::catalog::UserId;
 
 use super::body::Body;
 use super::caller::Caller;
@@ -47,7 +47,11 @@ impl From<User> for Shown {
 }
 
 /// `GET /users`: all of them for who manages access, else oneself.
-pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, wanted: Wanted) -> Result<Page<Shown>, Problem> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    wanted: Wanted,
+) -> Result<Page<Shown>, Problem> {
     wanted.only_sorted_by("id")?;
     wanted.not_searched("users")?;
     if !caller.may_everywhere(Permission::ManageAccess) {
@@ -96,7 +100,10 @@ pub(super) async fn create(
     let new = NewUser {
         name: fields::name("name", new.name.unwrap_or_else(|| login.clone()))?,
         login,
-        email: new.email.map(|email| fields::name("email", email)).transpose()?,
+        email: new
+            .email
+            .map(|email| fields::name("email", email))
+            .transpose()?,
         password_hash: hash(new.password).await?,
         enabled: new.enabled.unwrap_or(true),
     };
@@ -107,7 +114,12 @@ pub(super) async fn create(
         .transact(move |tx| Box::pin(async move { users::create(tx, &new, at).await }))
         .await??;
     let location = format!("/api/v1/users/{}", created.login);
-    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(Shown::from(created))).into_response())
+    Ok((
+        StatusCode::CREATED,
+        [(LOCATION, location)],
+        Json(Shown::from(created)),
+    )
+        .into_response())
 }
 
 /// The body of a PATCH.
@@ -115,15 +127,10 @@ pub(super) async fn create(
 #[serde(deny_unknown_fields)]
 pub(super) struct Changes {
     name: Option<String>,
-    /// Given as null: no email any more.
-    #[serde(default, deserialize_with = "given")]
-    email: Option<Option<String>>,
+    /// Given empty: no email any more.
+    email: Option<String>,
     enabled: Option<bool>,
     password: Option<String>,
-}
-
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(from).map(Some)
 }
 
 /// `PATCH /users/{login}`: oneself, but for `enabled`; all of it for who manages access.
@@ -147,38 +154,48 @@ pub(super) async fn change(
         return Err(Problem::new(Kind::NotAllowed, text));
     }
     let email = match changes.email {
-        Some(Some(email)) => Some(Some(fields::name("email", email)?)),
-        other => other,
+        Some(email) if email.is_empty() => Some(None),
+        Some(email) => Some(Some(fields::name("email", email)?)),
+        None => None,
     };
     let password_hash = match changes.password {
         Some(password) => Some(hash(password).await?),
         None => None,
     };
     let changes = UserChanges {
-        name: changes.name.map(|name| fields::name("name", name)).transpose()?,
+        name: changes
+            .name
+            .map(|name| fields::name("name", name))
+            .transpose()?,
         email,
         enabled: changes.enabled,
         password_hash,
     };
-    let changed = app
+    let after = app
         .services
         .database
         .transact(move |tx| Box::pin(async move { users::update(tx, user.id, &changes).await }))
         .await??;
-    changed.map(|changed| Json(changed.into())).ok_or_else(|| unknown(&login))
+    after
+        .map(|after| Json(after.into()))
+        .ok_or_else(|| unknown(&login))
 }
 
 async fn hash(password: String) -> Result<String, Problem> {
     match passwords::hash(fields::password("password", password)?).await {
         Ok(hash) => Ok(hash),
-        Err(error @ PasswordError::TooLong) => Err(Problem::invalid_field("password", error.to_string())),
+        Err(error @ PasswordError::TooLong) => {
+            Err(Problem::invalid_field("password", error.to_string()))
+        }
         Err(error @ PasswordError::Failed(_)) => Err(Problem::internal(&error)),
     }
 }
 
 async fn visible(tx: &mut Tx, caller: &Caller, login: &str) -> Result<User, Problem> {
     let found = users::find(tx, login).await?;
-    let seen = found.filter(|user| user.id == caller.user.id || caller.may_everywhere(Permission::ManageAccess));
+    let seen = found.filter(|user| {
+        user.id == caller.user.id || caller.may_everywhere(Permission::ManageAccess)
+    });
     seen.ok_or_else(|| unknown(login))
 }
 

@@ -39,7 +39,12 @@ mod tests {
 
     #[test]
     fn what_is_not_base64_of_text_with_a_colon_is_refused() {
-        for encoded in ["", "%%%", &BASE64_STANDARD.encode("admin"), &BASE64_STANDARD.encode([0xff, b':'])] {
+        for encoded in [
+            "",
+            "%%%",
+            &BASE64_STANDARD.encode("admin"),
+            &BASE64_STANDARD.encode([0xff, b':']),
+        ] {
             assert!(Basic::parse(encoded).is_none(), "{encoded}");
         }
     }

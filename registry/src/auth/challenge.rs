@@ -54,13 +54,17 @@ impl Challenge {
 
     /// The value of `WWW-Authenticate`.
     pub(crate) fn header(&self) -> HeaderValue {
-        let mut text = format!("Bearer realm=\"{}\",service=\"{}\"", self.realm, self.service);
-        for (name, value) in [("scope", self.scope.as_deref()), ("error", self.error)] {
-            if let Some(value) = value {
-                text.push_str(&format!(",{name}=\"{value}\""));
-            }
-        }
-        HeaderValue::try_from(text)
+        let parameters = [
+            ("realm", Some(self.realm.as_str())),
+            ("service", Some(self.service.as_str())),
+            ("scope", self.scope.as_deref()),
+            ("error", self.error),
+        ];
+        let given = parameters
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}=\"{}\"", value?)));
+        let given: Vec<String> = given.collect();
+        HeaderValue::try_from(format!("Bearer {}", given.join(",")))
             .expect("made of a URL's authority, a parsed repository name and constants")
     }
 }
@@ -114,7 +118,12 @@ mod tests {
     fn a_loopback_name_or_an_address_in_the_request_names_the_service() {
         let config = config(&[]);
 
-        for host in ["localhost:5000", "127.0.0.1:5000", "192.0.2.7:80", "[::1]:5000"] {
+        for host in [
+            "localhost:5000",
+            "127.0.0.1:5000",
+            "192.0.2.7:80",
+            "[::1]:5000",
+        ] {
             assert_eq!(service(&config, &to(host)), host);
             assert_eq!(origin(&config, &to(host)), format!("http://{host}"));
         }
@@ -125,7 +134,12 @@ mod tests {
     fn any_other_host_is_not_believed() {
         let config = config(&[]);
 
-        for host in ["evil.example", "a@127.0.0.1", "127.0.0.1.evil.example", "not a host"] {
+        for host in [
+            "evil.example",
+            "a@127.0.0.1",
+            "127.0.0.1.evil.example",
+            "not a host",
+        ] {
             assert_eq!(service(&config, &to(host)), "127.0.0.1:5000", "{host}");
         }
         assert_eq!(service(&config, &HeaderMap::new()), "127.0.0.1:5000");
@@ -136,7 +150,10 @@ mod tests {
         let config = config(&["--public-url", "https://hub.example"]);
 
         assert_eq!(service(&config, &to("127.0.0.1:5000")), "hub.example");
-        assert_eq!(origin(&config, &to("127.0.0.1:5000")), "https://hub.example");
+        assert_eq!(
+            origin(&config, &to("127.0.0.1:5000")),
+            "https://hub.example"
+        );
     }
 
     #[test]
@@ -148,7 +165,10 @@ mod tests {
             "Bearer realm=\"http://localhost:5000/v2/token\",service=\"localhost:5000\""
         );
         assert_eq!(
-            challenge.with_scope("acme/busybox", "pull,push").insufficient_scope().header(),
+            challenge
+                .with_scope("acme/busybox", "pull,push")
+                .insufficient_scope()
+                .header(),
             "Bearer realm=\"http://localhost:5000/v2/token\",service=\"localhost:5000\",\
              scope=\"repository:acme/busybox:pull,push\",error=\"insufficient_scope\""
         );

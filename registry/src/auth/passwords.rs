@@ -104,8 +104,9 @@ struct Remembered {
 
 impl Remembered {
     fn new() -> Self {
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .expect("a system without random bytes has stopped us at the first TLS or token already");
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).expect(
+            "a system without random bytes has stopped us at the first TLS or token already",
+        );
         Self {
             key,
             by_hash: Mutex::default(),
@@ -138,8 +139,16 @@ mod tests {
         let stored = hash("open sesame".into()).await.unwrap();
 
         for _ in 0..2 {
-            assert!(verify("open sesame".into(), Some(stored.clone())).await.unwrap());
-            assert!(!verify("open  sesame".into(), Some(stored.clone())).await.unwrap());
+            assert!(
+                verify("open sesame".into(), Some(stored.clone()))
+                    .await
+                    .unwrap()
+            );
+            assert!(
+                !verify("open  sesame".into(), Some(stored.clone()))
+                    .await
+                    .unwrap()
+            );
         }
     }
 
@@ -156,17 +165,30 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_login_a_broken_hash_and_an_endless_password_fit_nothing() {
-        assert!(PasswordHash::new(NOBODYS_HASH).is_ok(), "or no time is spent");
+        assert!(
+            PasswordHash::new(NOBODYS_HASH).is_ok(),
+            "or no time is spent"
+        );
         assert!(!verify("x".into(), None).await.unwrap());
-        assert!(!verify("x".into(), Some("no hash".to_owned())).await.unwrap());
+        assert!(
+            !verify("x".into(), Some("no hash".to_owned()))
+                .await
+                .unwrap()
+        );
         let endless = "x".repeat(MAX_PASSWORD_BYTES + 1);
         assert!(!verify(endless.clone().into(), None).await.unwrap());
-        assert!(matches!(hash(endless.into()).await, Err(PasswordError::TooLong)));
+        assert!(matches!(
+            hash(endless.into()).await,
+            Err(PasswordError::TooLong)
+        ));
     }
 
     #[tokio::test]
     async fn two_hashes_of_one_password_differ() {
-        let (first, second) = (hash("same".into()).await.unwrap(), hash("same".into()).await.unwrap());
+        let (first, second) = (
+            hash("same".into()).await.unwrap(),
+            hash("same".into()).await.unwrap(),
+        );
 
         assert_ne!(first, second);
         assert!(first.starts_with("$argon2id$"));

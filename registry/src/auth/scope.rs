@@ -103,7 +103,10 @@ mod tests {
     fn a_scope_names_a_repository_and_actions() {
         assert_eq!(
             Access::parse("repository:acme/tools/busybox:pull,push"),
-            Some(Access::to_repository("acme/tools/busybox".to_owned(), vec![Pull, Push]))
+            Some(Access::to_repository(
+                "acme/tools/busybox".to_owned(),
+                vec![Pull, Push]
+            ))
         );
     }
 
@@ -116,16 +119,31 @@ mod tests {
 
     #[test]
     fn what_is_no_repository_is_no_access() {
-        for text in ["", "registry:catalog:*", "repository:acme", "repository::pull", "repository(plugin):a/b:pull"] {
+        for text in [
+            "",
+            "registry:catalog:*",
+            "repository:acme",
+            "repository::pull",
+            "repository(plugin):a/b:pull",
+        ] {
             assert_eq!(Access::parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn several_parameters_and_several_in_one_are_all_read() {
-        let asked = Access::parse_all(["repository:a/b:pull repository:c/d:push", "repository:e/f:pull"]);
+        let asked = Access::parse_all([
+            "repository:a/b:pull repository:c/d:push",
+            "repository:e/f:pull",
+        ]);
 
-        assert_eq!(asked.iter().map(|access| access.name.as_str()).collect::<Vec<_>>(), ["a/b", "c/d", "e/f"]);
+        assert_eq!(
+            asked
+                .iter()
+                .map(|access| access.name.as_str())
+                .collect::<Vec<_>>(),
+            ["a/b", "c/d", "e/f"]
+        );
     }
 
     #[test]

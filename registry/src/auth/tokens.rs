@@ -187,9 +187,10 @@ impl Tokens {
         // Time and audience are checked below: by our clock, and with an answer that says which of them is wrong.
         checks.validate_exp = false;
         checks.validate_aud = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, key.ok_or(TokenError::Foreign)?, &checks)
-            .map_err(|_| TokenError::Foreign)?
-            .claims;
+        let claims =
+            jsonwebtoken::decode::<Claims>(token, key.ok_or(TokenError::Foreign)?, &checks)
+                .map_err(|_| TokenError::Foreign)?
+                .claims;
         if claims.aud != service {
             return Err(TokenError::OtherService {
                 service: service.to_owned(),
@@ -241,9 +242,14 @@ mod tests {
     #[test]
     fn a_token_says_who_asked_and_for_what() {
         let tokens = tokens();
-        let scope = Scope::Only(vec![Access::to_repository("acme/busybox".to_owned(), vec![Pull])]);
+        let scope = Scope::Only(vec![Access::to_repository(
+            "acme/busybox".to_owned(),
+            vec![Pull],
+        )]);
 
-        let signed = tokens.sign("bob", "hub.example", scope.clone(), NOW).unwrap();
+        let signed = tokens
+            .sign("bob", "hub.example", scope.clone(), NOW)
+            .unwrap();
         let claims = tokens.check(&signed.token, "hub.example", NOW).unwrap();
 
         assert_eq!(claims.sub, "bob");
@@ -255,10 +261,15 @@ mod tests {
     fn a_token_cut_down_to_nothing_is_not_one_asked_for_without_a_scope() {
         let tokens = tokens();
 
-        let nothing = tokens.sign("bob", "hub", Scope::Only(Vec::new()), NOW).unwrap();
+        let nothing = tokens
+            .sign("bob", "hub", Scope::Only(Vec::new()), NOW)
+            .unwrap();
         let login = tokens.sign("", "hub", Scope::Login, NOW).unwrap();
 
-        assert_eq!(tokens.check(&nothing.token, "hub", NOW).unwrap().scope(), Scope::Only(Vec::new()));
+        assert_eq!(
+            tokens.check(&nothing.token, "hub", NOW).unwrap().scope(),
+            Scope::Only(Vec::new())
+        );
         let login = tokens.check(&login.token, "hub", NOW).unwrap();
         assert!(login.is_anonymous());
         assert_eq!(login.scope(), Scope::Login);
@@ -267,12 +278,21 @@ mod tests {
     #[test]
     fn its_time_has_five_seconds_of_leeway_at_both_ends() {
         let tokens = tokens();
-        let token = tokens.sign("bob", "hub", Scope::Login, after(100)).unwrap().token;
+        let token = tokens
+            .sign("bob", "hub", Scope::Login, after(100))
+            .unwrap()
+            .token;
 
         assert!(tokens.check(&token, "hub", after(95)).is_ok());
-        assert!(matches!(tokens.check(&token, "hub", after(94)), Err(TokenError::NotYet(_))));
+        assert!(matches!(
+            tokens.check(&token, "hub", after(94)),
+            Err(TokenError::NotYet(_))
+        ));
         assert!(tokens.check(&token, "hub", after(100 + 3600 + 4)).is_ok());
-        assert!(matches!(tokens.check(&token, "hub", after(100 + 3600 + 5)), Err(TokenError::Expired(_))));
+        assert!(matches!(
+            tokens.check(&token, "hub", after(100 + 3600 + 5)),
+            Err(TokenError::Expired(_))
+        ));
     }
 
     #[test]
@@ -280,7 +300,10 @@ mod tests {
         let tokens = tokens();
         let token = tokens.sign("bob", "hub", Scope::Login, NOW).unwrap().token;
 
-        assert!(matches!(tokens.check(&token, "hub2", NOW), Err(TokenError::OtherService { .. })));
+        assert!(matches!(
+            tokens.check(&token, "hub2", NOW),
+            Err(TokenError::OtherService { .. })
+        ));
     }
 
     #[test]
@@ -291,14 +314,20 @@ mod tests {
         let kid = &ours.key_id;
         let foreign = theirs.sign("bob", "hub", Scope::Login, NOW).unwrap().token;
         let public_key_as_secret = {
-            let header = Header { kid: Some(kid.clone()), ..Header::new(Algorithm::HS256) };
+            let header = Header {
+                kid: Some(kid.clone()),
+                ..Header::new(Algorithm::HS256)
+            };
             let claims = ours.check(&token, "hub", NOW).unwrap();
             let secret = ours.checking[kid].try_get_as_bytes().unwrap();
             jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret)).unwrap()
         };
 
         for refused in [
-            forged(&format!(r#"{{"alg":"none","kid":"{kid}"}}"#), &format!("{unsigned}.")),
+            forged(
+                &format!(r#"{{"alg":"none","kid":"{kid}"}}"#),
+                &format!("{unsigned}."),
+            ),
             forged(&format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#), &token),
             forged(r#"{"alg":"EdDSA"}"#, &token),
             forged(&format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#), &foreign),
@@ -309,7 +338,10 @@ mod tests {
             String::new(),
             "a.b.c".to_owned(),
         ] {
-            assert!(matches!(ours.check(&refused, "hub", NOW), Err(TokenError::Foreign)), "{refused}");
+            assert!(
+                matches!(ours.check(&refused, "hub", NOW), Err(TokenError::Foreign)),
+                "{refused}"
+            );
         }
     }
 
@@ -317,13 +349,18 @@ mod tests {
     fn changed_claims_are_refused() {
         let tokens = tokens();
         let token = tokens.sign("bob", "hub", Scope::Login, NOW).unwrap().token;
-        let [header, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("a JWT") };
+        let [header, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+            panic!("a JWT")
+        };
         let claims = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
 
         let admin = BASE64_URL_SAFE_NO_PAD.encode(claims.replace("bob", "admin"));
 
         let changed = format!("{header}.{admin}.{signature}");
-        assert!(matches!(tokens.check(&changed, "hub", NOW), Err(TokenError::Foreign)));
+        assert!(matches!(
+            tokens.check(&changed, "hub", NOW),
+            Err(TokenError::Foreign)
+        ));
     }
 
     #[test]

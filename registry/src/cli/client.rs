@@ -78,10 +78,14 @@ pub(crate) enum ClientError {
     #[error("{0}")]
     Usage(String),
     /// No answer.
-    #[error("{server} does not answer: {cause}; is `wharfinger serve` running there? (--server, WHARFINGER_SERVER)")]
+    #[error(
+        "{server} does not answer: {cause}; is `wharfinger serve` running there? (--server, WHARFINGER_SERVER)"
+    )]
     Unreachable { server: String, cause: String },
     /// An answer that this API never gives.
-    #[error("{url} answered {status} with something that is not a Wharfinger's answer; is --server right?")]
+    #[error(
+        "{url} answered {status} with something that is not a Wharfinger's answer; is --server right?"
+    )]
     NotOurs { url: String, status: u16 },
     /// It said no, and why.
     #[error("{0}")]
@@ -91,8 +95,14 @@ pub(crate) enum ClientError {
 impl ClientError {
     /// As if the server had answered 404 for it.
     pub(crate) fn no_such_repository(name: &str) -> Self {
-        let detail = format!("no repository is pushed as {name}, or none that you may see; `wharfinger repository list` shows all");
-        Self::Refused(Refusal { status: StatusCode::NOT_FOUND.as_u16(), detail, ..Refusal::default() })
+        let detail = format!(
+            "no repository is pushed as {name}, or none that you may see; `wharfinger repository list` shows all"
+        );
+        Self::Refused(Refusal {
+            status: StatusCode::NOT_FOUND.as_u16(),
+            detail,
+            ..Refusal::default()
+        })
     }
 }
 
@@ -115,12 +125,23 @@ pub(crate) struct WrongField {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", if self.detail.is_empty() { &self.title } else { &self.detail })?;
+        write!(
+            f,
+            "{}",
+            if self.detail.is_empty() {
+                &self.title
+            } else {
+                &self.detail
+            }
+        )?;
         for wrong in &self.errors {
             write!(f, "\n  {}: {}", wrong.field, wrong.message)?;
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            write!(f, "\n  log in with --user and --password, or WHARFINGER_USER and WHARFINGER_PASSWORD")?;
+            write!(
+                f,
+                "\n  log in with --user and --password, or WHARFINGER_USER and WHARFINGER_PASSWORD"
+            )?;
         }
         Ok(())
     }
@@ -137,19 +158,40 @@ pub(crate) fn http() -> Result<reqwest::Client, reqwest::Error> {
 
 impl Client {
     /// The server and user that flags or, failing those, variables name.
-    pub(crate) fn new(connection: &Connection, environment: &Environment) -> Result<Self, ClientError> {
-        let said = |flag: &Option<String>, name| flag.clone().or_else(|| environment.get(name).map(str::to_owned));
-        let server = said(&connection.server, "SERVER").unwrap_or_else(|| DEFAULT_SERVER.to_owned());
-        let server = if server.contains("://") { server } else { format!("http://{server}") };
+    pub(crate) fn new(
+        connection: &Connection,
+        environment: &Environment,
+    ) -> Result<Self, ClientError> {
+        let said = |flag: &Option<String>, name| {
+            flag.clone()
+                .or_else(|| environment.get(name).map(str::to_owned))
+        };
+        let server =
+            said(&connection.server, "SERVER").unwrap_or_else(|| DEFAULT_SERVER.to_owned());
+        let server = if server.contains("://") {
+            server
+        } else {
+            format!("http://{server}")
+        };
         let server = server.trim_end_matches('/').to_owned();
         // A user named on the command line wins over a token that happens to be in the environment.
-        let token = if connection.user.is_some() { None } else { said(&connection.token, "TOKEN") };
-        let who = match (token, said(&connection.user, "USER"), said(&connection.password, "PASSWORD")) {
+        let token = if connection.user.is_some() {
+            None
+        } else {
+            said(&connection.token, "TOKEN")
+        };
+        let who = match (
+            token,
+            said(&connection.user, "USER"),
+            said(&connection.password, "PASSWORD"),
+        ) {
             (Some(token), _, _) => Who::Token(token),
             (None, Some(user), Some(password)) => Who::Login { user, password },
             (None, None, None) => Who::Anonymous,
             (None, Some(user), None) => {
-                let text = format!("--user {user} without a password; give --password or WHARFINGER_PASSWORD");
+                let text = format!(
+                    "--user {user} without a password; give --password or WHARFINGER_PASSWORD"
+                );
                 return Err(ClientError::Usage(text));
             }
             (None, None, Some(_)) => {
@@ -162,18 +204,27 @@ impl Client {
 
     /// A server of our own, as one of its users.
     pub(crate) fn of_user(server: &str, user: &str, password: &str) -> Result<Self, ClientError> {
-        let who = Who::Login { user: user.to_owned(), password: password.to_owned() };
+        let who = Who::Login {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        };
         Self::of(server.to_owned(), who)
     }
 
     fn of(server: String, who: Who) -> Result<Self, ClientError> {
-        let http = http().map_err(|error| ClientError::Usage(format!("no HTTP client can be made: {error}")))?;
+        let http = http()
+            .map_err(|error| ClientError::Usage(format!("no HTTP client can be made: {error}")))?;
         Ok(Self { http, server, who })
     }
 
     /// The answer to `GET /api/v1<path>`.
-    pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, ClientError> {
-        self.send(self.request(Method::GET, path).query(query)).await
+    pub(crate) async fn get(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Value, ClientError> {
+        self.send(self.request(Method::GET, path).query(query))
+            .await
     }
 
     /// The answer to `POST /api/v1<path>`.
@@ -182,7 +233,9 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}/api/v1{path}", self.server));
+        let request = self
+            .http
+            .request(method, format!("{}/api/v1{path}", self.server));
         match &self.who {
             Who::Anonymous => request,
             Who::Login { user, password } => request.basic_auth(user, Some(password)),
@@ -198,7 +251,10 @@ impl Client {
         let answer = request.send().await.map_err(unreachable)?;
         let (status, url) = (answer.status(), answer.url().to_string());
         let bytes = answer.bytes().await.map_err(unreachable)?;
-        let not_ours = || ClientError::NotOurs { url, status: status.as_u16() };
+        let not_ours = || ClientError::NotOurs {
+            url,
+            status: status.as_u16(),
+        };
         if status.is_success() {
             return serde_json::from_slice(&bytes).map_err(|_| not_ours());
         }
@@ -238,7 +294,11 @@ mod tests {
             ("WHARFINGER_TOKEN", "token"),
         ]);
 
-        let from_flags = Client::new(&connection(Some("hub.example:5000"), Some("ana"), None), &environment).unwrap();
+        let from_flags = Client::new(
+            &connection(Some("hub.example:5000"), Some("ana"), None),
+            &environment,
+        )
+        .unwrap();
         let from_variables = Client::new(&connection(None, None, None), &environment).unwrap();
 
         assert_eq!(from_flags.server, "http://hub.example:5000");
@@ -264,6 +324,9 @@ mod tests {
         }))
         .unwrap();
 
-        assert_eq!(refusal.to_string(), "the body has errors\n  label: is missing");
+        assert_eq!(
+            refusal.to_string(),
+            "the body has errors\n  label: is missing"
+        );
     }
 }

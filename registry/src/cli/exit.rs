@@ -36,7 +36,7 @@ pub(crate) fn could_not_start(why: &(dyn Error + 'static)) -> ExitCode {
 
 /// The error and its causes, each after a colon.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
@@ -66,11 +66,34 @@ mod tests {
 
     #[test]
     fn every_answer_has_its_exit_code() {
-        let refused = |status| ClientError::Refused(Refusal { status, ..Refusal::default() });
-        for (status, code) in [(400, 2), (422, 2), (401, 3), (403, 3), (404, 4), (409, 1), (500, 1), (507, 1)] {
+        let refused = |status| {
+            ClientError::Refused(Refusal {
+                status,
+                ..Refusal::default()
+            })
+        };
+        for (status, code) in [
+            (400, 2),
+            (422, 2),
+            (401, 3),
+            (403, 3),
+            (404, 4),
+            (409, 1),
+            (500, 1),
+            (507, 1),
+        ] {
             assert_eq!(code_of(&refused(status)), code, "{status}");
         }
-        assert_eq!(code_of(&ClientError::Usage("--password without --user".to_owned())), 2);
-        assert_eq!(code_of(&ClientError::NotOurs { url: "http://a".to_owned(), status: 200 }), 1);
+        assert_eq!(
+            code_of(&ClientError::Usage("--password without --user".to_owned())),
+            2
+        );
+        assert_eq!(
+            code_of(&ClientError::NotOurs {
+                url: "http://a".to_owned(),
+                status: 200
+            }),
+            1
+        );
     }
 }

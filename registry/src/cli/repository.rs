@@ -64,7 +64,12 @@ struct Page {
 }
 
 impl Page {
-    async fn get(&self, client: &Client, path: &str, search: Option<&str>) -> Result<Value, ClientError> {
+    async fn get(
+        &self,
+        client: &Client,
+        path: &str,
+        search: Option<&str>,
+    ) -> Result<Value, ClientError> {
         let per_page = self.per_page.to_string();
         let mut query = vec![("per_page", per_page.as_str())];
         query.extend(search.map(|search| ("search", search)));
@@ -84,8 +89,15 @@ pub(crate) async fn command(command: Command, environment: &Environment) -> Exit
 async fn run(command: Command, environment: &Environment) -> Result<(), ClientError> {
     let client = Client::new(&command.connection, environment)?;
     let (body, print): (Value, fn(&Value)) = match command.verb {
-        Verb::List { search, page } => (page.get(&client, "/repositories", search.as_deref()).await?, repositories),
-        Verb::Show(repository) => (client.get(&path(&client, &repository).await?, &[]).await?, repository_alone),
+        Verb::List { search, page } => (
+            page.get(&client, "/repositories", search.as_deref())
+                .await?,
+            repositories,
+        ),
+        Verb::Show(repository) => (
+            client.get(&path(&client, &repository).await?, &[]).await?,
+            repository_alone,
+        ),
         Verb::Tags { repository, page } => {
             let path = format!("{}/tags", path(&client, &repository).await?);
             (page.get(&client, &path, None).await?, tags)
@@ -120,7 +132,9 @@ fn repositories(body: &Value) {
     for repository in show::list(body, "results") {
         table.add_row([
             show::field(repository, "id"),
-            show::list(repository, "pushed_names").first().map_or_else(|| "-".to_owned(), show::text),
+            show::list(repository, "pushed_names")
+                .first()
+                .map_or_else(|| "-".to_owned(), show::text),
             show::field(repository, "latest_version"),
             show::field(repository, "tags_count"),
             show::size(&repository["size_bytes"]),
@@ -134,13 +148,27 @@ fn repositories(body: &Value) {
 
 fn repository_alone(repository: &Value) {
     let mut table = terminal::table(&[]);
-    for name in ["id", "name", "label", "organization", "product", "pushed_names", "latest_version", "tags_count"] {
+    for name in [
+        "id",
+        "name",
+        "label",
+        "organization",
+        "product",
+        "pushed_names",
+        "latest_version",
+        "tags_count",
+    ] {
         table.add_row([name.to_owned(), show::field(repository, name)]);
     }
     table.add_row(["size".to_owned(), show::size(&repository["size_bytes"])]);
     let push = &repository["last_push"];
     if !push.is_null() {
-        let line = format!("{} by {} (task {})", show::time(&push["at"]), show::field(push, "user"), show::field(push, "task_id"));
+        let line = format!(
+            "{} by {} (task {})",
+            show::time(&push["at"]),
+            show::field(push, "user"),
+            show::field(push, "task_id")
+        );
         table.add_row(["last push".to_owned(), line]);
     }
     terminal::print(table.trim_fmt());
@@ -161,7 +189,15 @@ fn tags(body: &Value) {
 }
 
 fn versions(body: &Value) {
-    let mut table = terminal::table(&["VERSION", "CREATED", "CAUSE", "TAGS ADDED", "TAGS REMOVED", "PUBLISHED IN", "TASK"]);
+    let mut table = terminal::table(&[
+        "VERSION",
+        "CREATED",
+        "CAUSE",
+        "TAGS ADDED",
+        "TAGS REMOVED",
+        "PUBLISHED IN",
+        "TASK",
+    ]);
     for version in show::list(body, "results") {
         table.add_row([
             show::field(version, "number"),

@@ -30,7 +30,10 @@ pub(crate) fn list<'a>(object: &'a Value, name: &str) -> &'a [Value] {
 
 /// `2026-11-24 20:25:54`, in UTC.
 pub(crate) fn time(value: &Value) -> String {
-    moment(value).map_or_else(|| "-".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string())
+    moment(value).map_or_else(
+        || "-".to_owned(),
+        |at| at.format("%Y-%m-%d %H:%M:%S").to_string(),
+    )
 }
 
 /// How long it took from one time to the other; `-` as long as one of them is missing.
@@ -49,15 +52,25 @@ fn duration(milliseconds: u64) -> String {
     match milliseconds {
         0..1_000 => format!("{milliseconds} ms"),
         1_000..60_000 => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
-        60_000..3_600_000 => format!("{} min {} s", milliseconds / 60_000, milliseconds % 60_000 / 1_000),
-        _ => format!("{} h {} min", milliseconds / 3_600_000, milliseconds % 3_600_000 / 60_000),
+        60_000..3_600_000 => format!(
+            "{} min {} s",
+            milliseconds / 60_000,
+            milliseconds % 60_000 / 1_000
+        ),
+        _ => format!(
+            "{} h {} min",
+            milliseconds / 3_600_000,
+            milliseconds % 3_600_000 / 60_000
+        ),
     }
 }
 
 /// `12.3 MiB`.
 pub(crate) fn size(value: &Value) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    let Some(bytes) = value.as_u64() else { return "-".to_owned() };
+    let Some(bytes) = value.as_u64() else {
+        return "-".to_owned();
+    };
     if bytes < 1024 {
         return format!("{bytes} B");
     }
@@ -72,7 +85,9 @@ pub(crate) fn size(value: &Value) -> String {
 
 /// Prints the body as it came.
 pub(crate) fn json(body: &Value) {
-    terminal::print(serde_json::to_string_pretty(body).expect("a JSON value can always be written"));
+    terminal::print(
+        serde_json::to_string_pretty(body).expect("a JSON value can always be written"),
+    );
 }
 
 /// Says how many more a list has than were shown.
@@ -80,7 +95,11 @@ pub(crate) fn more(body: &Value) {
     if body["next"].is_null() {
         return;
     }
-    let mut line = format!("{} of {} shown", list(body, "results").len(), field(body, "total"));
+    let mut line = format!(
+        "{} of {} shown",
+        list(body, "results").len(),
+        field(body, "total")
+    );
     let _ = write!(line, "; go on with --cursor {}", field(body, "next"));
     terminal::print(line);
 }
@@ -92,7 +111,12 @@ mod tests {
 
     #[test]
     fn sizes_have_one_decimal_and_a_binary_unit() {
-        for (bytes, shown) in [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (512 << 20, "512.0 MiB")] {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (512 << 20, "512.0 MiB"),
+        ] {
             assert_eq!(size(&json!(bytes)), shown);
         }
         assert_eq!(size(&json!(u64::MAX)), "1638.3 PiB");
@@ -100,7 +124,12 @@ mod tests {
 
     #[test]
     fn durations_are_as_exact_as_they_are_short() {
-        for (ms, shown) in [(7, "7 ms"), (1_250, "1.2 s"), (61_000, "1 min 1 s"), (7_260_000, "2 h 1 min")] {
+        for (ms, shown) in [
+            (7, "7 ms"),
+            (1_250, "1.2 s"),
+            (61_000, "1 min 1 s"),
+            (7_260_000, "2 h 1 min"),
+        ] {
             assert_eq!(duration(ms), shown);
         }
     }

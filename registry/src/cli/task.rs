@@ -56,7 +56,9 @@ impl TaskId {
 
 /// Runs the verb.
 pub(crate) async fn command(command: Command, environment: &Environment) -> ExitCode {
-    run(command, environment).await.unwrap_or_else(|error| exit::of(&error))
+    run(command, environment)
+        .await
+        .unwrap_or_else(|error| exit::of(&error))
 }
 
 async fn run(command: Command, environment: &Environment) -> Result<ExitCode, ClientError> {

@@ -28,5 +28,9 @@ pub(crate) fn table(header: &[&str]) -> Table {
 
 /// Prints a table, or says that there is nothing to show.
 pub(crate) fn print_table(table: &Table, nothing: &str) {
-    if table.is_empty() { print(nothing) } else { print(table.trim_fmt()) }
+    if table.is_empty() {
+        print(nothing);
+    } else {
+        print(table.trim_fmt());
+    }
 }

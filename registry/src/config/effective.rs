@@ -37,14 +37,22 @@ pub(super) struct Effective(BTreeMap<&'static str, (&'static Key, String, Source
 
 impl Effective {
     /// Flags before variables before the file before the defaults. An unknown key of the file is refused.
-    pub(super) fn gather(settings: &Settings, environment: &Environment) -> Result<Self, ConfigError> {
+    pub(super) fn gather(
+        settings: &Settings,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
         let file = match file_named(settings, environment) {
             Some((path, from)) => read_file(&path, from)?,
             None => BTreeMap::new(),
         };
         let effective = KEYS.iter().map(|key| {
             let said = None
-                .or_else(|| Some((settings.flags.get(key.name)?.clone(), Source::Flag(key.flag()))))
+                .or_else(|| {
+                    Some((
+                        settings.flags.get(key.name)?.clone(),
+                        Source::Flag(key.flag()),
+                    ))
+                })
                 .or_else(|| {
                     let text = environment.get(&key.variable_without_prefix())?;
                     Some((text.to_owned(), Source::Variable(key.variable())))
@@ -62,7 +70,10 @@ impl Effective {
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T, ConfigError> {
-        let (key, text, source) = self.0.get(name).expect("only keys of the table are asked for");
+        let (key, text, source) = self
+            .0
+            .get(name)
+            .expect("only keys of the table are asked for");
         parse(text).map_err(|wrong| ConfigError::Value {
             key: key.name,
             value: value::without_password(text),
@@ -89,7 +100,9 @@ impl Effective {
         let mut lines = Vec::new();
         let mut table = "";
         for key in KEYS {
-            let Some((_, text, source)) = self.0.get(key.name) else { continue };
+            let Some((_, text, source)) = self.0.get(key.name) else {
+                continue;
+            };
             let (key_table, name) = key.name.split_once('.').unwrap_or(("", key.name));
             lines.push((key_table, line(name, text, source, key, config)));
         }
@@ -98,7 +111,9 @@ impl Effective {
         let mut printed = String::new();
         for (key_table, line) in lines {
             if key_table != table {
-                printed += &format!("\n[{key_table}]\n");
+                printed.push_str("\n[");
+                printed.push_str(key_table);
+                printed.push_str("]\n");
                 table = key_table;
             }
             printed += &line;
@@ -126,26 +141,41 @@ fn file_named(settings: &Settings, environment: &Environment) -> Option<(PathBuf
         return Some((path.into(), Source::Flag("--config".to_owned())));
     }
     let path = environment.get("CONFIG")?;
-    Some((path.into(), Source::Variable("WHARFINGER_CONFIG".to_owned())))
+    Some((
+        path.into(),
+        Source::Variable("WHARFINGER_CONFIG".to_owned()),
+    ))
 }
 
 fn read_file(path: &Path, from: Source) -> Result<BTreeMap<String, (String, Source)>, ConfigError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(cause) => return Err(ConfigError::Unreadable { path: path.to_owned(), from, cause }),
+        Err(cause) => {
+            return Err(ConfigError::Unreadable {
+                path: path.to_owned(),
+                from,
+                cause,
+            });
+        }
     };
     let table: toml::Table = match text.parse() {
         Ok(table) => table,
         Err(cause) => {
             let cause = one_line(&cause.to_string());
-            return Err(ConfigError::Syntax { path: path.to_owned(), from, cause });
+            return Err(ConfigError::Syntax {
+                path: path.to_owned(),
+                from,
+                cause,
+            });
         }
     };
     let mut values = Vec::new();
     flatten("", &table, &mut values);
     let known = |(name, value): (String, toml::Value)| {
         if KEYS.iter().any(|key| key.name == name) {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
             return Ok((name, (text, Source::File(path.to_owned()))));
         }
         let nearest = nearest(&name);
@@ -163,9 +193,10 @@ fn read_file(path: &Path, from: Source) -> Result<BTreeMap<String, (String, Sour
 /// `[log] format` becomes `log.format`.
 fn flatten(prefix: &str, table: &toml::Table, values: &mut Vec<(String, toml::Value)>) {
     for (name, value) in table {
-        match value {
-            toml::Value::Table(inner) => flatten(&format!("{prefix}{name}."), inner, values),
-            other => values.push((format!("{prefix}{name}"), other.clone())),
+        if let toml::Value::Table(inner) = value {
+            flatten(&format!("{prefix}{name}."), inner, values);
+        } else {
+            values.push((format!("{prefix}{name}"), value.clone()));
         }
     }
 }
@@ -176,7 +207,9 @@ fn one_line(text: &str) -> String {
 
 /// The key that is the fewest keystrokes away.
 fn nearest(name: &str) -> &'static Key {
-    KEYS.iter().min_by_key(|key| keystrokes(name, key.name)).expect("the table of keys is not empty")
+    KEYS.iter()
+        .min_by_key(|key| keystrokes(name, key.name))
+        .expect("the table of keys is not empty")
 }
 
 /// The Levenshtein distance, in bytes.

@@ -13,7 +13,10 @@ impl Environment {
     /// The real one. Read here and nowhere else, so that a test can give another.
     pub(crate) fn of_this_process() -> Self {
         let ours = std::env::vars_os().filter_map(|(name, value)| {
-            let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
+            let name = name
+                .into_string()
+                .ok()
+                .filter(|name| name.starts_with(PREFIX))?;
             Some((name, value.to_string_lossy().into_owned()))
         });
         Self(ours.collect())
@@ -27,6 +30,11 @@ impl Environment {
     /// The variables of a test.
     #[cfg(test)]
     pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
-        Self(variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
+        Self(
+            variables
+                .iter()
+                .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        )
     }
 }

@@ -47,7 +47,13 @@ const fn key(
     example: &'static str,
     about: &'static str,
 ) -> Key {
-    Key { name, long, default, example, about }
+    Key {
+        name,
+        long,
+        default,
+        example,
+        about,
+    }
 }
 
 impl Key {
@@ -83,11 +89,17 @@ const CONFIG: &str = "config";
 
 impl Args for Settings {
     fn augment_args(command: Command) -> Command {
-        let config = Arg::new(CONFIG).long(CONFIG).value_name("FILE").help("TOML file with any of these settings");
+        let config = Arg::new(CONFIG)
+            .long(CONFIG)
+            .value_name("FILE")
+            .help("TOML file with any of these settings");
         KEYS.iter().fold(command.arg(config), |command, key| {
             let arg = Arg::new(key.name).long(key.long).help(help(key));
             command.arg(if key.is_switch() {
-                arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("true|false")
+                arg.num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true")
+                    .value_name("true|false")
             } else {
                 arg.value_name("VALUE")
             })
@@ -100,7 +112,11 @@ impl Args for Settings {
 }
 
 fn help(key: &Key) -> String {
-    if key.default.is_empty() { key.about.to_owned() } else { format!("{} [default: {}]", key.about, key.default) }
+    if key.default.is_empty() {
+        key.about.to_owned()
+    } else {
+        format!("{} [default: {}]", key.about, key.default)
+    }
 }
 
 impl FromArgMatches for Settings {
@@ -133,7 +149,8 @@ impl Settings {
     #[cfg(test)]
     pub(crate) fn from_flags(flags: &[&str]) -> Self {
         let command = Self::augment_args(Command::new("wharfinger"));
-        let matches = command.get_matches_from(std::iter::once("wharfinger").chain(flags.iter().copied()));
+        let matches =
+            command.get_matches_from(std::iter::once("wharfinger").chain(flags.iter().copied()));
         Self::from_arg_matches(&matches).unwrap()
     }
 }

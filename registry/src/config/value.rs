@@ -30,16 +30,17 @@ impl PublicUrl {
         let wrong = || "is not an http or https URL of a host, without a path".to_owned();
         let url = text.parse::<http::Uri>().map_err(|_| wrong())?;
         let (scheme, authority) = url.scheme_str().zip(url.authority()).ok_or_else(wrong)?;
-        let bare = matches!(url.path_and_query().map(http::uri::PathAndQuery::as_str), None | Some("/"));
+        let bare = matches!(
+            url.path_and_query().map(http::uri::PathAndQuery::as_str),
+            None | Some("/")
+        );
         if !matches!(scheme, "http" | "https") || !bare || authority.as_str().contains('@') {
             return Err(wrong());
         }
-        Ok(Self { scheme: scheme.to_owned(), authority: authority.to_string() })
-    }
-
-    /// `http` or `https`.
-    pub(crate) fn scheme(&self) -> &str {
-        &self.scheme
+        Ok(Self {
+            scheme: scheme.to_owned(),
+            authority: authority.to_string(),
+        })
     }
 
     /// The host, and the port if one is given.
@@ -55,23 +56,34 @@ impl fmt::Display for PublicUrl {
 }
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "is not an address with a port".to_owned())
+    text.parse()
+        .map_err(|_| "is not an address with a port".to_owned())
 }
 
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() { Err("is not a path".to_owned()) } else { Ok(text.into()) }
+    if text.is_empty() {
+        Err("is not a path".to_owned())
+    } else {
+        Ok(text.into())
+    }
 }
 
 pub(super) fn sqlite_file(text: &str) -> Result<PathBuf, String> {
-    let file = text.strip_prefix("sqlite:").map(|file| file.strip_prefix("//").unwrap_or(file));
+    let file = text
+        .strip_prefix("sqlite:")
+        .map(|file| file.strip_prefix("//").unwrap_or(file));
     match file {
         Some(file) if !file.is_empty() && !file.contains('?') => Ok(file.into()),
-        _ => Err("is not a SQLite database, the only kind this version keeps its data in".to_owned()),
+        _ => {
+            Err("is not a SQLite database, the only kind this version keeps its data in".to_owned())
+        }
     }
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let milliseconds_each = match unit {
         "ms" => 1,
@@ -83,17 +95,27 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     };
     let number = u64::from_str(number).map_err(|_| "is not a duration".to_owned())?;
     // Past a century, sums of times and durations would not fit any more.
-    let milliseconds = number.checked_mul(milliseconds_each).filter(|&ms| ms <= 36_500 * 86_400_000);
-    milliseconds.map(Duration::from_millis).ok_or_else(|| "is longer than a century".to_owned())
+    let milliseconds = number
+        .checked_mul(milliseconds_each)
+        .filter(|&ms| ms <= 36_500 * 86_400_000);
+    milliseconds
+        .map(Duration::from_millis)
+        .ok_or_else(|| "is longer than a century".to_owned())
 }
 
 pub(super) fn at_least_a_second(text: &str) -> Result<Duration, String> {
     let duration = duration(text)?;
-    if duration < Duration::from_secs(1) { Err("is less than a second".to_owned()) } else { Ok(duration) }
+    if duration < Duration::from_secs(1) {
+        Err("is less than a second".to_owned())
+    } else {
+        Ok(duration)
+    }
 }
 
 pub(super) fn size(text: &str) -> Result<usize, String> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let bytes_each = match unit {
         "" | "B" => 1,
@@ -103,11 +125,14 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
         _ => return Err("is not a size in bytes, KiB, MiB or GiB".to_owned()),
     };
     let number = usize::from_str(number).ok().filter(|&number| number > 0);
-    number.and_then(|number| number.checked_mul(bytes_each)).ok_or_else(|| "is not a size above zero".to_owned())
+    number
+        .and_then(|number| number.checked_mul(bytes_each))
+        .ok_or_else(|| "is not a size above zero".to_owned())
 }
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
-    text.parse().map_err(|_| "is neither text nor json".to_owned())
+    text.parse()
+        .map_err(|_| "is neither text nor json".to_owned())
 }
 
 pub(super) fn log_level(text: &str) -> Result<String, String> {
@@ -116,7 +141,8 @@ pub(super) fn log_level(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| "is neither true nor false".to_owned())
+    text.parse()
+        .map_err(|_| "is neither true nor false".to_owned())
 }
 
 /// The text with what stands between `://` and `@` taken out, so that no error and no list shows a password.
@@ -133,11 +159,30 @@ mod tests {
 
     #[test]
     fn durations_have_a_number_and_a_unit() {
-        for (text, milliseconds) in [("500ms", 500), ("20s", 20_000), ("5m", 300_000), ("24h", 86_400_000)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        for (text, milliseconds) in [
+            ("500ms", 500),
+            ("20s", 20_000),
+            ("5m", 300_000),
+            ("24h", 86_400_000),
+        ] {
+            assert_eq!(
+                duration(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
         }
         assert_eq!(duration("7d"), Ok(Duration::from_hours(168)));
-        for text in ["", "20", "s", "20 s", "-1s", "1.5s", "1w", "99999999999999999999s", "40000d"] {
+        for text in [
+            "",
+            "20",
+            "s",
+            "20 s",
+            "-1s",
+            "1.5s",
+            "1w",
+            "99999999999999999999s",
+            "40000d",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
@@ -155,9 +200,15 @@ mod tests {
     fn a_public_url_is_scheme_and_host_only() {
         let url = PublicUrl::parse("https://hub.example:8443/").unwrap();
 
-        assert_eq!((url.scheme(), url.authority()), ("https", "hub.example:8443"));
+        assert_eq!(url.authority(), "hub.example:8443");
         assert_eq!(url.to_string(), "https://hub.example:8443");
-        for text in ["hub.example", "ftp://hub.example", "https://hub.example/path", "https://a:b@hub", "https://?x"] {
+        for text in [
+            "hub.example",
+            "ftp://hub.example",
+            "https://hub.example/path",
+            "https://a:b@hub",
+            "https://?x",
+        ] {
             assert!(PublicUrl::parse(text).is_err(), "{text}");
         }
     }
@@ -166,7 +217,12 @@ mod tests {
     fn a_sqlite_url_is_a_file() {
         assert_eq!(sqlite_file("sqlite:./a.db"), Ok("./a.db".into()));
         assert_eq!(sqlite_file("sqlite:///var/a.db"), Ok("/var/a.db".into()));
-        for text in ["postgres://db/wharf", "sqlite:", "sqlite:a.db?mode=ro", "a.db"] {
+        for text in [
+            "postgres://db/wharf",
+            "sqlite:",
+            "sqlite:a.db?mode=ro",
+            "a.db",
+        ] {
             assert!(sqlite_file(text).is_err(), "{text}");
         }
     }

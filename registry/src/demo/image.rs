@@ -17,7 +17,10 @@ pub(super) struct Part {
 
 impl Part {
     fn new(bytes: Vec<u8>) -> Self {
-        Self { digest: digest(&bytes), bytes }
+        Self {
+            digest: digest(&bytes),
+            bytes,
+        }
     }
 }
 
@@ -44,16 +47,18 @@ impl Image {
             "config": { "Labels": { "org.opencontainers.image.title": "hello" } },
             "rootfs": { "type": "layers", "diff_ids": [layer.digest] },
         })));
-        let descriptor = |media_type: &str, part: &Part| {
-            json!({ "mediaType": media_type, "digest": part.digest, "size": part.bytes.len() })
-        };
+        let descriptor = |media_type: &str, part: &Part| json!({ "mediaType": media_type, "digest": part.digest, "size": part.bytes.len() });
         let manifest = Part::new(text(&json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": descriptor(CONFIG_TYPE, &config),
             "layers": [descriptor(LAYER_TYPE, &layer)],
         })));
-        Self { manifest, config, layer }
+        Self {
+            manifest,
+            config,
+            layer,
+        }
     }
 
     /// What must be there before the manifest.
@@ -75,7 +80,8 @@ const BLOCK: usize = 512;
 /// A tar archive of one file, of type ustar.
 fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     let mut header = [0_u8; BLOCK];
-    let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    let mut put =
+        |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
     put(0, name);
     put(100, "0000644\0"); // mode
     put(108, "0000000\0"); // user
@@ -84,7 +90,8 @@ fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     put(136, "00000000000\0"); // modified in 1970, so that the digest never changes
     put(148, "        "); // the checksum counts itself as spaces
     put(156, "0"); // a regular file
-    put(257, "ustar\000");
+    put(257, "ustar\0");
+    put(263, "00"); // the version of ustar
     let checksum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
     header[148..156].copy_from_slice(format!("{checksum:06o}\0 ").as_bytes());
 
@@ -110,9 +117,17 @@ mod tests {
         let archive = folder.path().join("layer.tar");
         std::fs::write(&archive, tar("hello.txt", b"Hello")).unwrap();
 
-        let unpacked = std::process::Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(folder.path()).status();
+        let unpacked = std::process::Command::new("tar")
+            .arg("-xf")
+            .arg(&archive)
+            .arg("-C")
+            .arg(folder.path())
+            .status();
 
         assert!(unpacked.unwrap().success());
-        assert_eq!(std::fs::read(folder.path().join("hello.txt")).unwrap(), b"Hello");
+        assert_eq!(
+            std::fs::read(folder.path().join("hello.txt")).unwrap(),
+            b"Hello"
+        );
     }
 }

@@ -11,15 +11,27 @@ use crate::cli::client;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OciClientError {
     #[error("no answer to {what}")]
-    NoAnswer { what: String, #[source] cause: reqwest::Error },
+    NoAnswer {
+        what: String,
+        #[source]
+        cause: reqwest::Error,
+    },
     #[error("{what} was answered {status}: {body}")]
-    Status { what: String, status: StatusCode, body: String },
+    Status {
+        what: String,
+        status: StatusCode,
+        body: String,
+    },
     #[error("the answer to {what} has no {part}")]
     Incomplete { what: String, part: &'static str },
     #[error("the manifest was stored but not published in time: {0}")]
     Warned(String),
     #[error("{what} came back with digest {got} in place of {wanted}")]
-    Changed { what: String, wanted: String, got: String },
+    Changed {
+        what: String,
+        wanted: String,
+        got: String,
+    },
 }
 
 /// A client with a token for one repository.
@@ -32,9 +44,17 @@ pub(super) struct OciClient {
 
 impl OciClient {
     /// Gets a token to pull from and push to this repository.
-    pub(super) async fn log_in(server: &str, name: &str, user: &str, password: &str) -> Result<Self, OciClientError> {
+    pub(super) async fn log_in(
+        server: &str,
+        name: &str,
+        user: &str,
+        password: &str,
+    ) -> Result<Self, OciClientError> {
         let what = "the request for a token";
-        let no_answer = |cause| OciClientError::NoAnswer { what: what.to_owned(), cause };
+        let no_answer = |cause| OciClientError::NoAnswer {
+            what: what.to_owned(),
+            cause,
+        };
         let http = client::http().map_err(no_answer)?;
         let scope = format!("repository:{name}:pull,push");
         let service = server.split_once("://").map_or(server, |(_, host)| host);
@@ -45,35 +65,73 @@ impl OciClient {
         let answer = expect(what, StatusCode::OK, request).await?;
         let body: Value = answer.json().await.map_err(no_answer)?;
         let token = body["token"].as_str();
-        let token = token.ok_or_else(|| OciClientError::Incomplete { what: what.to_owned(), part: "token" })?.to_owned();
-        Ok(Self { http, server: server.to_owned(), name: name.to_owned(), token })
+        let token = token
+            .ok_or_else(|| OciClientError::Incomplete {
+                what: what.to_owned(),
+                part: "token",
+            })?
+            .to_owned();
+        Ok(Self {
+            http,
+            server: server.to_owned(),
+            name: name.to_owned(),
+            token,
+        })
     }
 
     /// POST, PATCH with the bytes, PUT with the digest.
     pub(super) async fn push_blob(&self, blob: &Part) -> Result<(), OciClientError> {
         let opened = self.http.post(self.url("/blobs/uploads/"));
-        let opened = self.send("POST of an upload", StatusCode::ACCEPTED, opened).await?;
-        let sent = self.http.patch(self.location(&opened)?).body(blob.bytes.clone());
-        let sent = self.send("PATCH of an upload", StatusCode::ACCEPTED, sent).await?;
-        let done = self.http.put(self.location(&sent)?).query(&[("digest", &blob.digest)]);
-        self.send("PUT of an upload", StatusCode::CREATED, done).await?;
+        let opened = self
+            .send("POST of an upload", StatusCode::ACCEPTED, opened)
+            .await?;
+        let sent = self
+            .http
+            .patch(self.location(&opened)?)
+            .body(blob.bytes.clone());
+        let sent = self
+            .send("PATCH of an upload", StatusCode::ACCEPTED, sent)
+            .await?;
+        let done = self
+            .http
+            .put(self.location(&sent)?)
+            .query(&[("digest", &blob.digest)]);
+        self.send("PUT of an upload", StatusCode::CREATED, done)
+            .await?;
         Ok(())
     }
 
     /// PUT by tag; answered when the tag is pullable.
-    pub(super) async fn push_manifest(&self, tag: &str, manifest: &Part) -> Result<(), OciClientError> {
+    pub(super) async fn push_manifest(
+        &self,
+        tag: &str,
+        manifest: &Part,
+    ) -> Result<(), OciClientError> {
         let request = self.http.put(self.url(&format!("/manifests/{tag}")));
-        let request = request.header(CONTENT_TYPE, MANIFEST_TYPE).body(manifest.bytes.clone());
-        let answer = self.send("PUT of the manifest", StatusCode::CREATED, request).await?;
+        let request = request
+            .header(CONTENT_TYPE, MANIFEST_TYPE)
+            .body(manifest.bytes.clone());
+        let answer = self
+            .send("PUT of the manifest", StatusCode::CREATED, request)
+            .await?;
         match answer.headers().get(WARNING) {
-            Some(warning) => Err(OciClientError::Warned(String::from_utf8_lossy(warning.as_bytes()).into_owned())),
+            Some(warning) => Err(OciClientError::Warned(
+                String::from_utf8_lossy(warning.as_bytes()).into_owned(),
+            )),
             None => Ok(()),
         }
     }
 
     /// The manifest that the tag names, which must have this digest.
-    pub(super) async fn pull_manifest(&self, tag: &str, digest: &str) -> Result<Vec<u8>, OciClientError> {
-        let request = self.http.get(self.url(&format!("/manifests/{tag}"))).header(ACCEPT, MANIFEST_TYPE);
+    pub(super) async fn pull_manifest(
+        &self,
+        tag: &str,
+        digest: &str,
+    ) -> Result<Vec<u8>, OciClientError> {
+        let request = self
+            .http
+            .get(self.url(&format!("/manifests/{tag}")))
+            .header(ACCEPT, MANIFEST_TYPE);
         self.verified("GET of the manifest", digest, request).await
     }
 
@@ -83,17 +141,37 @@ impl OciClient {
         self.verified("GET of a blob", digest, request).await
     }
 
-    async fn verified(&self, what: &str, wanted: &str, request: RequestBuilder) -> Result<Vec<u8>, OciClientError> {
+    async fn verified(
+        &self,
+        what: &str,
+        wanted: &str,
+        request: RequestBuilder,
+    ) -> Result<Vec<u8>, OciClientError> {
         let answer = self.send(what, StatusCode::OK, request).await?;
-        let bytes = answer.bytes().await.map_err(|cause| OciClientError::NoAnswer { what: what.to_owned(), cause })?;
+        let bytes = answer
+            .bytes()
+            .await
+            .map_err(|cause| OciClientError::NoAnswer {
+                what: what.to_owned(),
+                cause,
+            })?;
         let got = image::digest(&bytes);
         if got == wanted {
             return Ok(bytes.to_vec());
         }
-        Err(OciClientError::Changed { what: what.to_owned(), wanted: wanted.to_owned(), got })
+        Err(OciClientError::Changed {
+            what: what.to_owned(),
+            wanted: wanted.to_owned(),
+            got,
+        })
     }
 
-    async fn send(&self, what: &str, wanted: StatusCode, request: RequestBuilder) -> Result<Response, OciClientError> {
+    async fn send(
+        &self,
+        what: &str,
+        wanted: StatusCode,
+        request: RequestBuilder,
+    ) -> Result<Response, OciClientError> {
         expect(what, wanted, request.bearer_auth(&self.token)).await
     }
 
@@ -103,20 +181,40 @@ impl OciClient {
 
     /// Where to go on; relative to the server.
     fn location(&self, answer: &Response) -> Result<String, OciClientError> {
-        let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+        let location = answer
+            .headers()
+            .get(LOCATION)
+            .and_then(|location| location.to_str().ok());
         match location {
             Some(path) => Ok(format!("{}{path}", self.server)),
-            None => Err(OciClientError::Incomplete { what: "an upload".to_owned(), part: "Location" }),
+            None => Err(OciClientError::Incomplete {
+                what: "an upload".to_owned(),
+                part: "Location",
+            }),
         }
     }
 }
 
-async fn expect(what: &str, wanted: StatusCode, request: RequestBuilder) -> Result<Response, OciClientError> {
-    let answer = request.send().await.map_err(|cause| OciClientError::NoAnswer { what: what.to_owned(), cause })?;
+async fn expect(
+    what: &str,
+    wanted: StatusCode,
+    request: RequestBuilder,
+) -> Result<Response, OciClientError> {
+    let answer = request
+        .send()
+        .await
+        .map_err(|cause| OciClientError::NoAnswer {
+            what: what.to_owned(),
+            cause,
+        })?;
     let status = answer.status();
     if status == wanted {
         return Ok(answer);
     }
     let body = answer.text().await.unwrap_or_default();
-    Err(OciClientError::Status { what: what.to_owned(), status, body })
+    Err(OciClientError::Status {
+        what: what.to_owned(),
+        status,
+        body,
+    })
 }

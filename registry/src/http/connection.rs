@@ -8,11 +8,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 use tracing::debug;
 
+use super::linger::{self, Lent};
 use super::{Draining, Peer};
 
 /// The first byte of every TLS hello: a record of type "handshake". No HTTP method starts with it.
@@ -38,7 +39,11 @@ pub(super) async fn talk(
         spoke = tokio::time::timeout(head, stream.peek(&mut first)) => spoke,
     };
     match spoke {
-        Ok(Ok(1)) if first[0] == TLS_HANDSHAKE => return refuse_tls(&mut stream, head).await,
+        Ok(Ok(1)) if first[0] == TLS_HANDSHAKE => {
+            // Whoever breaks off here is not interested in the answer.
+            let _ = stream.write_all(NOT_TLS).await;
+            return linger::close(stream).await;
+        }
         Ok(Ok(1)) => {}
         Ok(Ok(_) | Err(_)) | Err(_) => return, // closed, broken or silent: there is nobody to answer
     }
@@ -49,6 +54,7 @@ pub(super) async fn talk(
         request.extensions_mut().insert(draining.clone());
         router.clone().oneshot(request)
     });
+    let (stream, returned) = Lent::new(stream);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
@@ -56,16 +62,7 @@ pub(super) async fn talk(
     if let Err(broken) = watcher.watch(connection).await {
         debug!(peer = %peer.0, error = %broken, "a connection broke");
     }
-}
-
-/// Takes the hello off the socket first, because closing it unread would reset the connection under our answer.
-async fn refuse_tls(stream: &mut TcpStream, head: Duration) {
-    let mut hello = [0; 4096];
-    let answer = async {
-        let _ = stream.read(&mut hello).await?;
-        stream.write_all(NOT_TLS).await?;
-        stream.shutdown().await
-    };
-    // Whoever breaks off here is not interested in the answer.
-    let _ = tokio::time::timeout(head, answer).await;
+    if let Ok(stream) = returned.await {
+        linger::close(stream).await;
+    }
 }

@@ -171,7 +171,9 @@ impl HttpBody for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.notes.received_bytes.fetch_add(length(frame), Ordering::Relaxed);
+            self.notes
+                .received_bytes
+                .fetch_add(length(frame), Ordering::Relaxed);
         }
         polled
     }

@@ -30,21 +30,23 @@ impl<'a> Caller<'a> {
     /// Who sends the request with this head, refused if what it shows as credentials does not count.
     pub(super) async fn of(app: &'a App, head: &'a Parts) -> Result<Self, OciError> {
         let challenge = || Challenge::new(&app.config, &head.headers);
-        let subject = auth::authenticate(app, &head.headers).await.map_err(|error| {
-            let why = error.to_string();
-            match error {
-                AuthError::WrongPassword | AuthError::Unreadable => OciError::Unauthorized {
-                    why,
-                    challenge: challenge(),
-                },
-                AuthError::Token(_) | AuthError::UserGone => OciError::Unauthorized {
-                    why,
-                    challenge: challenge().invalid_token(),
-                },
-                AuthError::Catalog(error) => error.into(),
-                AuthError::Password(error) => OciError::internal(error),
-            }
-        })?;
+        let subject = auth::authenticate(app, &head.headers)
+            .await
+            .map_err(|error| {
+                let why = error.to_string();
+                match error {
+                    AuthError::WrongPassword | AuthError::Unreadable => OciError::Unauthorized {
+                        why,
+                        challenge: challenge(),
+                    },
+                    AuthError::Token(_) | AuthError::UserGone => OciError::Unauthorized {
+                        why,
+                        challenge: challenge().invalid_token(),
+                    },
+                    AuthError::Catalog(error) => error.into(),
+                    AuthError::Password(error) => OciError::internal(error),
+                }
+            })?;
         Ok(Self { app, head, subject })
     }
 
@@ -60,7 +62,10 @@ impl<'a> Caller<'a> {
 
     /// The user, or a request to log in.
     pub(super) fn user(&self) -> Result<&User, OciError> {
-        self.subject.user.as_ref().ok_or_else(|| self.log_in_first())
+        self.subject
+            .user
+            .as_ref()
+            .ok_or_else(|| self.log_in_first())
     }
 
     /// Refused if nothing was shown at all.
@@ -84,9 +89,15 @@ impl<'a> Caller<'a> {
     }
 
     /// What the name means, if the caller may pull from there and shows enough for it.
-    pub(super) async fn pull_from(&self, tx: &mut Tx, name: &PushName) -> Result<Resolved, OciError> {
+    pub(super) async fn pull_from(
+        &self,
+        tx: &mut Tx,
+        name: &PushName,
+    ) -> Result<Resolved, OciError> {
         let found = self.visible(tx, name).await?;
-        let unknown = || OciError::NameUnknown { name: name.to_string() };
+        let unknown = || OciError::NameUnknown {
+            name: name.to_string(),
+        };
         match (found, &self.subject.user) {
             (Some(found), _) => self.covered(name, RepositoryAction::Pull).map(|()| found),
             (None, Some(_)) => Err(unknown()),
@@ -121,10 +132,14 @@ impl<'a> Caller<'a> {
 
     /// What the name means, if the caller may push there, with all that the push will need, and shows enough for it.
     pub(super) async fn push_to(&self, tx: &mut Tx, name: &PushName) -> Result<Resolved, OciError> {
-        let user = self.subject.user.as_ref().ok_or_else(|| OciError::Unauthorized {
-            why: format!("log in to push to `{name}`"),
-            challenge: self.challenge().with_scope(name.as_str(), "pull,push"),
-        })?;
+        let user = self
+            .subject
+            .user
+            .as_ref()
+            .ok_or_else(|| OciError::Unauthorized {
+                why: format!("log in to push to `{name}`"),
+                challenge: self.challenge().with_scope(name.as_str(), "pull,push"),
+            })?;
         let denied = || {
             OciError::Denied(
                 Denied {
@@ -139,13 +154,25 @@ impl<'a> Caller<'a> {
             Ok(to) => to,
             Err(unknown @ ResolveError::UnknownOrganization { .. }) => {
                 let could_see_it = holds_everywhere(tx, Some(user), Permission::Pull).await?;
-                return Err(if could_see_it { unknown.into() } else { denied() });
+                return Err(if could_see_it {
+                    unknown.into()
+                } else {
+                    denied()
+                });
             }
             Err(ResolveError::UnknownProduct { name, organization }) => {
-                let place = Place { organization: organization.id, product: None, repository: None };
+                let place = Place {
+                    organization: organization.id,
+                    product: None,
+                    repository: None,
+                };
                 let could_see_it = holds(tx, Some(user), Permission::Pull, &place).await?;
                 let unknown = ResolveError::UnknownProduct { name, organization };
-                return Err(if could_see_it { unknown.into() } else { denied() });
+                return Err(if could_see_it {
+                    unknown.into()
+                } else {
+                    denied()
+                });
             }
             Err(other) => return Err(other.into()),
         };
@@ -161,7 +188,11 @@ impl<'a> Caller<'a> {
             return Ok(destination);
         }
         let at = self.app.services.clock.now();
-        let made = self.app.services.database.transact(move |tx| Box::pin(async move { make(tx, &to, at).await }));
+        let made = self
+            .app
+            .services
+            .database
+            .transact(move |tx| Box::pin(async move { make(tx, &to, at).await }));
         Ok(made.await??)
     }
 

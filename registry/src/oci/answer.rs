@@ -2,9 +2,11 @@
 
 use http::header::{LOCATION, RANGE};
 use http::{HeaderName, HeaderValue};
+use storage::content::UploadId;
 
 /// The digest of what the answer is about.
-pub(super) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+pub(super) const DOCKER_CONTENT_DIGEST: HeaderName =
+    HeaderName::from_static("docker-content-digest");
 /// The id of an upload session.
 pub(super) const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 /// Says that this is a registry; in every answer.
@@ -15,11 +17,15 @@ pub(super) const DOCKER_DISTRIBUTION_API_VERSION: HeaderName =
 const MAX_WARNING_BYTES: usize = 4096;
 
 /// Where an upload session goes on, and how much of it is durable.
-pub(super) fn session(upload: &str, location: &str, offset: u64) -> Vec<(HeaderName, HeaderValue)> {
+pub(super) fn session(
+    upload: UploadId,
+    location: &str,
+    offset: u64,
+) -> Vec<(HeaderName, HeaderValue)> {
     vec![
         (LOCATION, ascii(location)),
         (RANGE, ascii(&range(offset))),
-        (DOCKER_UPLOAD_UUID, ascii(upload)),
+        (DOCKER_UPLOAD_UUID, ascii(&upload.to_string())),
     ]
 }
 
@@ -50,7 +56,8 @@ pub(super) fn warning(text: &str) -> HeaderValue {
 
 /// A value made of printable ASCII.
 pub(super) fn ascii(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("names, digests, numbers and quoted warnings are printable ASCII")
+    HeaderValue::from_str(text)
+        .expect("names, digests, numbers and quoted warnings are printable ASCII")
 }
 
 #[cfg(test)]
@@ -59,7 +66,10 @@ mod tests {
 
     #[test]
     fn a_warning_is_one_line_of_ascii_with_its_quotes_escaped() {
-        assert_eq!(warning("disk \"full\"\nat C:\\ – später"), r#"299 - "disk \"full\" at C:\\ ? sp?ter""#);
+        assert_eq!(
+            warning("disk \"full\"\nat C:\\ – später"),
+            r#"299 - "disk \"full\" at C:\\ ? sp?ter""#
+        );
     }
 
     #[test]

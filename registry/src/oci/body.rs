@@ -13,7 +13,7 @@ use super::error::OciError;
 /// A body that has not been read yet.
 #[derive(Debug)]
 pub(super) struct Body {
-    body: axum::body::Body,
+    bytes: axum::body::Body,
     length: Option<u64>,
     idle: Duration,
 }
@@ -35,7 +35,9 @@ pub(super) enum BodyError {
 impl From<BodyError> for OciError {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::Idle { idle } => Self::BodyIdle { seconds: idle.as_secs() },
+            BodyError::Idle { idle } => Self::BodyIdle {
+                seconds: idle.as_secs(),
+            },
             BodyError::Broken => Self::BodyBroken,
         }
     }
@@ -44,8 +46,14 @@ impl From<BodyError> for OciError {
 impl Body {
     /// The body of a request with these headers; it breaks off once nothing has come for `idle`.
     pub(super) fn new(body: axum::body::Body, headers: &HeaderMap, idle: Duration) -> Self {
-        let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        Self { body, length, idle }
+        let length = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
+        Self {
+            bytes: body,
+            length,
+            idle,
+        }
     }
 
     /// How long it says it is.
@@ -55,21 +63,26 @@ impl Body {
 
     /// True if nothing comes.
     pub(super) fn is_empty(&self) -> bool {
-        self.body.is_end_stream()
+        self.bytes.is_end_stream()
     }
 
     /// Its bytes as they come; nothing after an error.
-    pub(super) fn into_stream(self) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static {
+    pub(super) fn into_stream(
+        self,
+    ) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static {
         let idle = self.idle;
-        stream::unfold(Some(self.body.into_data_stream()), move |state| async move {
-            let mut body = state?;
-            match tokio::time::timeout(idle, body.next()).await {
-                Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(body))),
-                Ok(Some(Err(_))) => Some((Err(BodyError::Broken), None)),
-                Ok(None) => None,
-                Err(_) => Some((Err(BodyError::Idle { idle }), None)),
-            }
-        })
+        stream::unfold(
+            Some(self.bytes.into_data_stream()),
+            move |state| async move {
+                let mut body = state?;
+                match tokio::time::timeout(idle, body.next()).await {
+                    Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(body))),
+                    Ok(Some(Err(_))) => Some((Err(BodyError::Broken), None)),
+                    Ok(None) => None,
+                    Err(_) => Some((Err(BodyError::Idle { idle }), None)),
+                }
+            },
+        )
     }
 
     /// All of it, if that is at most `limit` bytes.
@@ -97,50 +110,66 @@ mod tests {
 
     use super::*;
 
-    const IDLE: Duration = Duration::from_secs(60);
+    const IDLE: Duration = Duration::from_mins(1);
 
-    fn body(stream: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static) -> Body {
-        Body::new(axum::body::Body::from_stream(stream), &HeaderMap::new(), IDLE)
-    }
-
-    fn chunk(text: &'static str) -> Result<Bytes, std::io::Error> {
-        Ok(Bytes::from_static(text.as_bytes()))
+    fn body(stream: impl Stream<Item = std::io::Result<&'static str>> + Send + 'static) -> Body {
+        Body::new(
+            axum::body::Body::from_stream(stream),
+            &HeaderMap::new(),
+            IDLE,
+        )
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stands_still_ends_with_an_error_after_what_came() {
-        let stuck = body(stream::iter([chunk("abc")]).chain(stream::pending()));
+        let stuck = body(stream::iter([Ok("abc")]).chain(stream::pending()));
 
         let read: Vec<_> = stuck.into_stream().collect().await;
 
-        assert_eq!(read, [Ok(Bytes::from_static(b"abc")), Err(BodyError::Idle { idle: IDLE })]);
+        assert_eq!(
+            read,
+            [
+                Ok(Bytes::from_static(b"abc")),
+                Err(BodyError::Idle { idle: IDLE })
+            ]
+        );
     }
 
     #[tokio::test]
     async fn a_body_that_breaks_ends_with_an_error_after_what_came() {
         let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        let broken = body(stream::iter([chunk("abc"), Err(broken), chunk("never")]));
+        let broken = body(stream::iter([Ok("abc"), Err(broken), Ok("never")]));
 
         let read: Vec<_> = broken.into_stream().collect().await;
 
-        assert_eq!(read, [Ok(Bytes::from_static(b"abc")), Err(BodyError::Broken)]);
+        assert_eq!(
+            read,
+            [Ok(Bytes::from_static(b"abc")), Err(BodyError::Broken)]
+        );
     }
 
     #[tokio::test]
     async fn a_body_is_read_up_to_its_limit_and_not_beyond() {
-        let just = body(stream::iter([chunk("ab"), chunk("cd")]));
-        let over = body(stream::iter([chunk("ab"), chunk("cde")]));
+        let just = body(stream::iter([Ok("ab"), Ok("cd")]));
+        let over = body(stream::iter([Ok("ab"), Ok("cde")]));
 
         assert_eq!(just.read_at_most(4).await.unwrap(), "abcd");
-        assert!(matches!(over.read_at_most(4).await, Err(OciError::ManifestTooLarge { limit: 4 })));
+        assert!(matches!(
+            over.read_at_most(4).await,
+            Err(OciError::ManifestTooLarge { limit: 4 })
+        ));
     }
 
     #[tokio::test]
     async fn a_body_that_says_it_is_too_large_is_not_read() {
         let headers = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("5"))]);
-        let never = axum::body::Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        let never =
+            axum::body::Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
         let body = Body::new(never, &headers, IDLE);
 
-        assert!(matches!(body.read_at_most(4).await, Err(OciError::ManifestTooLarge { limit: 4 })));
+        assert!(matches!(
+            body.read_at_most(4).await,
+            Err(OciError::ManifestTooLarge { limit: 4 })
+        ));
     }
 }

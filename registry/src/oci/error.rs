@@ -8,10 +8,11 @@ use engine::journal::PlanId;
 use http::header::{ALLOW, CONNECTION, CONTENT_RANGE, WARNING, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
+use storage::TagError;
 use storage::catalog::CatalogError;
+use storage::content::{ContentError, UploadId};
 use storage::database::DatabaseError;
-use storage::digest::{Digest, DigestError};
-use storage::tag::TagError;
+use storage::{Digest, DigestError};
 use tracing::error;
 use workflows::destination::{NameError, ResolveError};
 
@@ -71,19 +72,28 @@ pub(crate) enum OciError {
     #[error("there is no blob {digest} in `{name}`")]
     BlobUnknown { name: String, digest: Digest },
     /// No such upload session of this user in this repository.
-    #[error("there is no upload session `{upload}` here; it was finished, cancelled or never begun")]
+    #[error(
+        "there is no upload session `{upload}` here; it was finished, cancelled or never begun"
+    )]
     UploadUnknown { upload: String },
     /// Another request writes to the session.
     #[error("another request is writing to upload session `{upload}`; wait for its end")]
-    UploadBusy { upload: String },
+    UploadBusy { upload: UploadId },
     /// Bytes that do not follow those already there.
     #[error("the upload has {offset} bytes, so the next one is byte {offset}, not {start}")]
-    OutOfOrder { upload: String, location: String, offset: u64, start: u64 },
+    OutOfOrder {
+        upload: UploadId,
+        location: String,
+        offset: u64,
+        start: u64,
+    },
     /// A `Content-Range` that cannot be read.
     #[error("Content-Range `{range}` is not `<first>-<last>`")]
     ContentRange { range: String },
     /// The client stopped sending.
-    #[error("no bytes came for {seconds} s; what came before is kept, ask the upload session how much")]
+    #[error(
+        "no bytes came for {seconds} s; what came before is kept, ask the upload session how much"
+    )]
     BodyIdle { seconds: u64 },
     /// The body broke off.
     #[error("the body broke off before its end")]
@@ -104,16 +114,37 @@ pub(crate) enum OciError {
     #[error("`{path}` is no route of this registry's OCI API")]
     NoSuchRoute { path: String },
     /// The push is paused: everything is stored, and publishing waits for a person.
-    #[error("the image is stored, but not published: {headline}; task {task}: an operator can resume it, or push again: {url}")]
-    Paused { headline: String, task: PlanId, step: Option<String>, url: String },
+    #[error(
+        "the image is stored, but not published: {headline}; task {task}: an operator can resume it, or push again: {url}"
+    )]
+    Paused {
+        headline: String,
+        task: PlanId,
+        step: Option<String>,
+        url: String,
+    },
     /// The push was ended without publishing.
-    #[error("the image is stored, but its push ended unpublished: {headline}; task {task}, push again to publish it: {url}")]
-    Ended { headline: String, task: PlanId, url: String },
+    #[error(
+        "the image is stored, but its push ended unpublished: {headline}; task {task}, push again to publish it: {url}"
+    )]
+    Ended {
+        headline: String,
+        task: PlanId,
+        url: String,
+    },
+    /// The registry is being stopped, and takes no new work.
+    #[error("the registry is being stopped; push again once it runs")]
+    Stopping,
     /// The disk is full.
-    #[error("the registry's disk is full; nothing that was acknowledged is lost, and pushes go on once there is space")]
+    #[error(
+        "the registry's disk is full; nothing that was acknowledged is lost, and pushes go on once there is space"
+    )]
     Full,
     /// Something here is broken; what, is in the log.
-    #[error("the registry failed to answer; its log says why{}", under_request_id())]
+    #[error(
+        "the registry failed to answer; its log says why{}",
+        under_request_id()
+    )]
     Internal(#[source] Box<dyn Error + Send + Sync>),
 }
 
@@ -161,15 +192,22 @@ impl OciError {
             Self::RangeUnsatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
             Self::Paused { .. } | Self::Ended { .. }
                                             => (StatusCode::FAILED_DEPENDENCY, "UNKNOWN"),
-            Self::Internal(_)               => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+            Self::Internal(_) | Self::Stopping
+                                            => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
             Self::Full                      => (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN"),
         }
     }
 
     /// What programs may want to know beside the message.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "most refusals say all in their message"
+    )]
     fn detail(&self) -> Value {
         match self {
-            Self::Paused { task, step, url, .. } => {
+            Self::Paused {
+                task, step, url, ..
+            } => {
                 json!({ "task": task.to_string(), "step": step, "help": url })
             }
             Self::Ended { task, url, .. } => json!({ "task": task.to_string(), "help": url }),
@@ -181,17 +219,32 @@ impl OciError {
         }
     }
 
+    /// What the refusal says in headers.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "most refusals have no header of their own"
+    )]
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
             Self::Unauthorized { challenge, .. } => vec![(WWW_AUTHENTICATE, challenge.header())],
             Self::Unsupported { allow, .. } => vec![(ALLOW, HeaderValue::from_static(allow))],
-            Self::OutOfOrder { upload, location, offset, .. } => answer::session(upload, location, *offset),
+            Self::OutOfOrder {
+                upload,
+                location,
+                offset,
+                ..
+            } => answer::session(*upload, location, *offset),
             Self::RangeUnsatisfiable { size } => {
                 vec![(CONTENT_RANGE, answer::ascii(&format!("bytes */{size}")))]
             }
-            Self::Paused { .. } | Self::Ended { .. } => vec![(WARNING, answer::warning(&self.to_string()))],
+            Self::Paused { .. } | Self::Ended { .. } => {
+                vec![(WARNING, answer::warning(&self.to_string()))]
+            }
             // The rest of the body is not wanted, and the next request could not be told from it.
-            Self::BodyIdle { .. } | Self::BodyBroken | Self::ManifestTooLarge { .. } | Self::Full => {
+            Self::BodyIdle { .. }
+            | Self::BodyBroken
+            | Self::ManifestTooLarge { .. }
+            | Self::Full => {
                 vec![(CONNECTION, HeaderValue::from_static("close"))]
             }
             _ => Vec::new(),
@@ -201,13 +254,27 @@ impl OciError {
 
 impl From<CatalogError> for OciError {
     fn from(error: CatalogError) -> Self {
-        if error.is_full() { Self::Full } else { Self::internal(error) }
+        if error.is_full() {
+            Self::Full
+        } else {
+            Self::internal(error)
+        }
     }
 }
 
 impl From<DatabaseError> for OciError {
     fn from(error: DatabaseError) -> Self {
         CatalogError::from(error).into()
+    }
+}
+
+impl From<ContentError> for OciError {
+    fn from(error: ContentError) -> Self {
+        if error.is_full() {
+            Self::Full
+        } else {
+            Self::internal(error)
+        }
     }
 }
 
@@ -244,6 +311,8 @@ impl IntoResponse for OciError {
 
 /// The error and what caused it, in one line.
 fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    match error.source() {
+        Some(cause) => format!("{error}: {}", chain(cause)),
+        None => error.to_string(),
+    }
 }

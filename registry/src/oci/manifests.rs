@@ -3,13 +3,14 @@
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use engine::journal::PlanId;
+use engine::node::NodeError;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, USER_AGENT, WARNING};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
+use storage::Digest;
 use storage::catalog::manifests::{self, Manifest};
 use storage::catalog::{publications, pushed, versions};
 use storage::database::Tx;
-use storage::digest::Digest;
 use tokio_util::sync::CancellationToken;
 use workflows::destination::{PushName, Resolved};
 use workflows::push::{self, Client, NewPush, PushError, Submitted};
@@ -36,10 +37,16 @@ pub(super) async fn get(
     let mut tx = caller.app.services.database.read().await?;
     let found = caller.pull_from(&mut tx, name).await?;
     if found.destination.is_none() {
-        return Err(OciError::NameUnknown { name: name.to_string() });
+        return Err(OciError::NameUnknown {
+            name: name.to_string(),
+        });
     }
-    let digest = find(&mut tx, &found, reference).await?.ok_or_else(unknown)?;
-    let manifest = manifests::get(&mut tx, &digest).await?.ok_or_else(unknown)?;
+    let digest = find(&mut tx, &found, reference)
+        .await?
+        .ok_or_else(unknown)?;
+    let manifest = manifests::get(&mut tx, &digest)
+        .await?
+        .ok_or_else(unknown)?;
     let headers = [
         (CONTENT_TYPE, answer::ascii(&manifest.media_type)),
         (CONTENT_LENGTH, HeaderValue::from(manifest.bytes.len())),
@@ -50,7 +57,11 @@ pub(super) async fn get(
 }
 
 /// The digest the reference means, if it may be pulled here.
-async fn find(tx: &mut Tx, found: &Resolved, reference: &Reference) -> Result<Option<Digest>, OciError> {
+async fn find(
+    tx: &mut Tx,
+    found: &Resolved,
+    reference: &Reference,
+) -> Result<Option<Digest>, OciError> {
     match reference {
         Reference::Tag(tag) => {
             let Some(repository) = found.repository else {
@@ -95,30 +106,44 @@ pub(super) async fn put(
         Reference::Tag(tag) => Some(tag),
         Reference::Digest(expected) if expected == digest => None,
         Reference::Digest(expected) => {
-            return Err(OciError::DigestMismatch { expected, found: digest });
+            return Err(OciError::DigestMismatch {
+                expected,
+                found: digest,
+            });
         }
     };
     let media_type = media_type(&caller.head.headers, &bytes);
-    let manifest = Manifest::read(digest, &media_type, bytes)
-        .map_err(|unreadable| OciError::ManifestUnreadable { why: unreadable.to_string() })?;
+    let manifest = Manifest::read(digest, &media_type, bytes).map_err(|unreadable| {
+        OciError::ManifestUnreadable {
+            why: unreadable.to_string(),
+        }
+    })?;
     let new = NewPush {
         user: caller.user()?.clone(),
-        destination: caller.make_destination(to).await?,
+        to: caller.make_destination(to).await?,
         tag,
         manifest,
         client: client(caller),
     };
-    let warning = match push::submit(&app.node, new).await.map_err(|error| refused(name, error))? {
+    let warning = match push::submit(&app.node, new)
+        .await
+        .map_err(|error| refused(name, error))?
+    {
         Submitted::Unchanged | Submitted::Kept => None,
         Submitted::Plan { id, .. } => published(caller, id).await?,
     };
     let headers = [
-        (LOCATION, answer::ascii(&format!("/v2/{name}/manifests/{digest}"))),
+        (
+            LOCATION,
+            answer::ascii(&format!("/v2/{name}/manifests/{digest}")),
+        ),
         (DOCKER_CONTENT_DIGEST, answer::ascii(&digest.to_string())),
     ];
     let mut response = (StatusCode::CREATED, headers).into_response();
     if let Some(warning) = warning {
-        response.headers_mut().insert(WARNING, answer::warning(&warning));
+        response
+            .headers_mut()
+            .insert(WARNING, answer::warning(&warning));
     }
     Ok(response)
 }
@@ -127,24 +152,36 @@ pub(super) async fn put(
 async fn published(caller: &Caller<'_>, plan: PlanId) -> Result<Option<String>, OciError> {
     let app = caller.app;
     let never = CancellationToken::new();
-    let stopping = caller.head.extensions.get::<Draining>().map_or(&never, |draining| &draining.0);
+    let stopping = caller
+        .head
+        .extensions
+        .get::<Draining>()
+        .map_or(&never, |draining| &draining.0);
     let settled = tokio::select! {
         settled = app.node.wait(plan, app.config.push_wait) => settled,
         () = stopping.cancelled() => app.node.plan(plan).await,
     };
     let plan = settled.map_err(OciError::internal)?;
-    let task = app.node.explained(&plan).await.map_err(OciError::internal)?;
+    let task = app
+        .node
+        .explained(&plan)
+        .await
+        .map_err(OciError::internal)?;
     outcome::of(&plan, &task, app.task_url(plan.id))
 }
 
 fn refused(name: &PushName, error: PushError) -> OciError {
     let name = name.to_string();
     match error {
-        PushError::MissingBlob(digest) | PushError::MissingManifest(digest) => {
-            OciError::ManifestPartUnknown { name, digest }
-        }
-        PushError::Full => OciError::Full,
-        other => OciError::internal(other),
+        PushError::MissingBlob { blob, .. } => OciError::ManifestPartUnknown { name, digest: blob },
+        PushError::MissingManifest { child, .. } => OciError::ManifestPartUnknown {
+            name,
+            digest: child,
+        },
+        PushError::Retired(_) => OciError::PlaceUnknown(error.to_string()),
+        PushError::Catalog(error) => error.into(),
+        PushError::Node(NodeError::Draining) => OciError::Stopping,
+        PushError::Node(error) => OciError::internal(error),
     }
 }
 
@@ -155,7 +192,9 @@ fn media_type(headers: &HeaderMap, bytes: &Bytes) -> String {
         #[serde(rename = "mediaType")]
         media_type: String,
     }
-    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let named = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     let named = named.map(|value| value.split(';').next().unwrap_or(value).trim());
     named
         .filter(|value| !value.is_empty())
@@ -167,12 +206,23 @@ fn media_type(headers: &HeaderMap, bytes: &Bytes) -> String {
 
 /// What pushes, by the first product of its `User-Agent`, and from where.
 fn client(caller: &Caller<'_>) -> Client {
-    let agent = caller.head.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-    let product = agent.and_then(|agent| agent.split(' ').next()).unwrap_or_default();
+    let agent = caller
+        .head
+        .headers
+        .get(USER_AGENT)
+        .and_then(|agent| agent.to_str().ok());
+    let product = agent
+        .and_then(|agent| agent.split(' ').next())
+        .unwrap_or_default();
     let (name, version) = product.split_once('/').unwrap_or((product, ""));
+    let unless_empty = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     Client {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        address: caller.head.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string()),
+        name: unless_empty(name),
+        version: unless_empty(version),
+        address: caller
+            .head
+            .extensions
+            .get::<Peer>()
+            .map(|peer| peer.0.ip().to_string()),
     }
 }

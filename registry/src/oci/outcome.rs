@@ -19,7 +19,10 @@ pub(super) fn of(plan: &Plan, task: &Task, url: String) -> Result<Option<String>
     if published {
         return Ok(match plan.result {
             PlanResult::Warning => Some(format!("{headline}; task {}: {url}", plan.id)),
-            PlanResult::Pending | PlanResult::Success | PlanResult::Error | PlanResult::Cancelled => None,
+            PlanResult::Pending
+            | PlanResult::Success
+            | PlanResult::Error
+            | PlanResult::Cancelled => None,
         });
     }
     match (plan.state, plan.result, plan.reason) {
@@ -33,14 +36,21 @@ pub(super) fn of(plan: &Plan, task: &Task, url: String) -> Result<Option<String>
             step: failed_step(task),
             url,
         }),
-        (PlanState::Stopped, PlanResult::Error, _) => Err(OciError::Denied(format!("{headline}; task {}: {url}", plan.id))),
-        (PlanState::Stopped, _, Some(Reason::Superseded)) => Ok(Some(format!("{headline}; task {}: {url}", plan.id))),
+        (PlanState::Stopped, PlanResult::Error, _) => Err(OciError::Denied(format!(
+            "{headline}; task {}: {url}",
+            plan.id
+        ))),
+        (PlanState::Stopped, _, Some(Reason::Superseded)) => {
+            Ok(Some(format!("{headline}; task {}: {url}", plan.id)))
+        }
         (PlanState::Stopped, PlanResult::Success | PlanResult::Warning, _) => Ok(None),
-        (PlanState::Stopped, PlanResult::Pending | PlanResult::Cancelled, _) => Err(OciError::Ended {
-            headline,
-            task: plan.id,
-            url,
-        }),
+        (PlanState::Stopped, PlanResult::Pending | PlanResult::Cancelled, _) => {
+            Err(OciError::Ended {
+                headline,
+                task: plan.id,
+                url,
+            })
+        }
     }
 }
 
@@ -60,7 +70,11 @@ mod tests {
     use super::*;
 
     /// What a client is told of a push in this state, with its steps left out.
-    fn told(state: PlanState, result: PlanResult, reason: Option<Reason>) -> Result<Option<String>, OciError> {
+    fn told(
+        state: PlanState,
+        result: PlanResult,
+        reason: Option<Reason>,
+    ) -> Result<Option<String>, OciError> {
         let mut plan = Plan::empty(PlanId(Uuid::nil()));
         (plan.state, plan.result, plan.reason) = (state, result, reason);
         let task = Task::of(&plan, &[], &[], Timestamp(0));
@@ -69,15 +83,26 @@ mod tests {
 
     #[test]
     fn a_push_that_is_done_is_nothing_to_talk_about() {
-        assert_eq!(told(PlanState::Stopped, PlanResult::Success, None).unwrap(), None);
+        assert_eq!(
+            told(PlanState::Stopped, PlanResult::Success, None).unwrap(),
+            None
+        );
     }
 
     #[test]
     fn one_that_still_runs_is_a_warning_with_the_task() {
-        let warning = told(PlanState::Running, PlanResult::Pending, None).unwrap().unwrap();
+        let warning = told(PlanState::Running, PlanResult::Pending, None)
+            .unwrap()
+            .unwrap();
 
-        assert!(warning.starts_with("the image is stored and not published yet: "), "{warning}");
-        assert!(warning.ends_with(&format!("task {}: http://hub/tasks/0", Uuid::nil())), "{warning}");
+        assert!(
+            warning.starts_with("the image is stored and not published yet: "),
+            "{warning}"
+        );
+        assert!(
+            warning.ends_with(&format!("task {}: http://hub/tasks/0", Uuid::nil())),
+            "{warning}"
+        );
     }
 
     #[test]
@@ -85,7 +110,10 @@ mod tests {
         let paused = told(PlanState::Paused, PlanResult::Error, Some(Reason::Error)).unwrap_err();
 
         assert_eq!(paused.wire(), (StatusCode::FAILED_DEPENDENCY, "UNKNOWN"));
-        assert!(paused.to_string().contains("http://hub/tasks/0"), "{paused}");
+        assert!(
+            paused.to_string().contains("http://hub/tasks/0"),
+            "{paused}"
+        );
     }
 
     #[test]
@@ -96,9 +124,23 @@ mod tests {
     }
 
     #[test]
-    fn one_that_a_later_one_made_pointless_is_a_warning_and_one_that_was_cancelled_is_not_published() {
-        assert!(told(PlanState::Stopped, PlanResult::Cancelled, Some(Reason::Superseded)).unwrap().is_some());
-        let cancelled = told(PlanState::Stopped, PlanResult::Cancelled, Some(Reason::Operator)).unwrap_err();
+    fn one_that_a_later_one_made_pointless_is_a_warning_and_one_that_was_cancelled_is_not_published()
+     {
+        assert!(
+            told(
+                PlanState::Stopped,
+                PlanResult::Cancelled,
+                Some(Reason::Superseded)
+            )
+            .unwrap()
+            .is_some()
+        );
+        let cancelled = told(
+            PlanState::Stopped,
+            PlanResult::Cancelled,
+            Some(Reason::Operator),
+        )
+        .unwrap_err();
         assert_eq!(cancelled.wire(), (StatusCode::FAILED_DEPENDENCY, "UNKNOWN"));
     }
 }

@@ -1,6 +1,6 @@
 //! Ranges of bytes: `Range` of a download, `Content-Range` of an upload.
 
-use std::ops::RangeInclusive;
+use std::ops::Range;
 
 use super::error::OciError;
 
@@ -10,7 +10,7 @@ pub(super) enum Wanted {
     /// All of it: no range was asked for, or one that servers may overlook (several, or another unit).
     Whole,
     /// These bytes, which are there.
-    Part(RangeInclusive<u64>),
+    Part(Range<u64>),
     /// Bytes that begin after its end.
     Beyond,
 }
@@ -26,7 +26,7 @@ pub(super) fn wanted(range: Option<&str>, size: u64) -> Wanted {
     };
     let part = |first: u64, last: u64| {
         if first < size {
-            Wanted::Part(first..=last.min(size - 1))
+            Wanted::Part(first..last.saturating_add(1).min(size))
         } else {
             Wanted::Beyond
         }
@@ -43,12 +43,19 @@ pub(super) fn wanted(range: Option<&str>, size: u64) -> Wanted {
 /// The first byte and the number of bytes that a `Content-Range` speaks of. The specification of OCI leaves out the unit
 /// and the size; some clients write them.
 pub(super) fn sent(content_range: &str) -> Result<(u64, u64), OciError> {
-    let wrong = || OciError::ContentRange { range: content_range.to_owned() };
-    let range = content_range.strip_prefix("bytes ").unwrap_or(content_range);
+    let wrong = || OciError::ContentRange {
+        range: content_range.to_owned(),
+    };
+    let range = content_range
+        .strip_prefix("bytes ")
+        .unwrap_or(content_range);
     let range = range.split_once('/').map_or(range, |(range, _)| range);
     let (first, last) = range.trim().split_once('-').ok_or_else(wrong)?;
     let (first, last) = number(first).zip(number(last)).ok_or_else(wrong)?;
-    let length = last.checked_sub(first).and_then(|more| more.checked_add(1)).ok_or_else(wrong)?;
+    let length = last
+        .checked_sub(first)
+        .and_then(|more| more.checked_add(1))
+        .ok_or_else(wrong)?;
     Ok((first, length))
 }
 
@@ -65,12 +72,12 @@ mod tests {
     #[test]
     fn a_range_is_read_against_the_size() {
         for (range, size, expected) in [
-            ("bytes=0-0", 10, Wanted::Part(0..=0)),
-            ("bytes=2-5", 10, Wanted::Part(2..=5)),
-            ("bytes=2-", 10, Wanted::Part(2..=9)),
-            ("bytes=2-99", 10, Wanted::Part(2..=9)),
-            ("bytes=-3", 10, Wanted::Part(7..=9)),
-            ("bytes=-99", 10, Wanted::Part(0..=9)),
+            ("bytes=0-0", 10, Wanted::Part(0..1)),
+            ("bytes=2-5", 10, Wanted::Part(2..6)),
+            ("bytes=2-", 10, Wanted::Part(2..10)),
+            ("bytes=2-99", 10, Wanted::Part(2..10)),
+            ("bytes=-3", 10, Wanted::Part(7..10)),
+            ("bytes=-99", 10, Wanted::Part(0..10)),
             ("bytes=10-", 10, Wanted::Beyond),
             ("bytes=-0", 10, Wanted::Beyond),
             ("bytes=0-", 0, Wanted::Beyond),
@@ -93,7 +100,16 @@ mod tests {
             assert_eq!(sent(text).unwrap(), (5, 5), "{text}");
         }
         assert_eq!(sent("0-0").unwrap(), (0, 1));
-        for text in ["", "5", "9-5", "a-b", "-5", "5-", "+1-2", "0-18446744073709551615"] {
+        for text in [
+            "",
+            "5",
+            "9-5",
+            "a-b",
+            "-5",
+            "5-",
+            "+1-2",
+            "0-18446744073709551615",
+        ] {
             assert!(sent(text).is_err(), "{text}");
         }
     }

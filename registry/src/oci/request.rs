@@ -5,9 +5,8 @@
 
 use axum::extract::Query;
 use http::{Method, Uri};
-use storage::digest::Digest;
-use storage::tag::Tag;
-use uuid::Uuid;
+use storage::content::UploadId;
+use storage::{Digest, Tag};
 use workflows::destination::PushName;
 
 use super::error::OciError;
@@ -18,7 +17,10 @@ pub(super) enum OciRequest {
     /// `GET /v2/`: is this a registry, and am I known to it?
     Version,
     /// `GET /v2/token`: a token for these scopes at this service.
-    Token { service: Option<String>, scopes: Option<Vec<String>> },
+    Token {
+        service: Option<String>,
+        scopes: Option<Vec<String>>,
+    },
     /// `HEAD /v2/<name>/blobs/<digest>`
     HeadBlob { name: PushName, digest: Digest },
     /// `GET /v2/<name>/blobs/<digest>`
@@ -30,15 +32,28 @@ pub(super) enum OciRequest {
     /// `PATCH /v2/<name>/blobs/uploads/<id>`: some bytes.
     AppendUpload { name: PushName, upload: UploadId },
     /// `PUT /v2/<name>/blobs/uploads/<id>?digest=`: the last bytes, if any, and what it all must be.
-    FinishUpload { name: PushName, upload: UploadId, digest: Digest },
+    FinishUpload {
+        name: PushName,
+        upload: UploadId,
+        digest: Digest,
+    },
     /// `DELETE /v2/<name>/blobs/uploads/<id>`
     CancelUpload { name: PushName, upload: UploadId },
     /// `HEAD /v2/<name>/manifests/<reference>`
-    HeadManifest { name: PushName, reference: Reference },
+    HeadManifest {
+        name: PushName,
+        reference: Reference,
+    },
     /// `GET /v2/<name>/manifests/<reference>`
-    GetManifest { name: PushName, reference: Reference },
+    GetManifest {
+        name: PushName,
+        reference: Reference,
+    },
     /// `PUT /v2/<name>/manifests/<reference>`: the commit record of a push.
-    PutManifest { name: PushName, reference: Reference },
+    PutManifest {
+        name: PushName,
+        reference: Reference,
+    },
     /// `GET /v2/<name>/tags/list`
     ListTags { name: PushName, page: TagPage },
 }
@@ -51,11 +66,11 @@ pub(super) enum Start {
     /// `?digest=`: with the whole blob in this request.
     Whole(Digest),
     /// `?mount=&from=`: not at all, if the other repository has the blob and may be pulled from; else with a session.
-    Mount { digest: Digest, from: Option<String> },
+    Mount {
+        digest: Digest,
+        from: Option<String>,
+    },
 }
-
-/// What stands for an upload session in a path. What is no UUID cannot be one of ours.
-pub(super) type UploadId = Uuid;
 
 /// What names a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,48 +104,78 @@ impl OciRequest {
     pub(super) fn parse(method: &Method, uri: &Uri) -> Result<Self, OciError> {
         let path = uri.path().strip_prefix("/v2").unwrap_or_default();
         let parameters = Parameters::of(uri)?;
-        let parts: Vec<&str> = path.strip_prefix('/').unwrap_or_default().split('/').collect();
+        let parts: Vec<&str> = path
+            .strip_prefix('/')
+            .unwrap_or_default()
+            .split('/')
+            .collect();
         match parts[..] {
-            [""] => route(method, "GET, HEAD", &[Method::GET, Method::HEAD], |_| Ok(Self::Version)),
+            [""] => route(method, "GET, HEAD", &[Method::GET, Method::HEAD], |_| {
+                Ok(Self::Version)
+            }),
             ["token"] => route(method, "GET", &[Method::GET], |_| {
                 Ok(Self::Token {
                     service: parameters.get("service"),
                     scopes: parameters.all("scope"),
                 })
             }),
-            [ref name @ .., "manifests", reference] if !name.is_empty() => manifest(method, name, reference),
+            [ref name @ .., "manifests", reference] if !name.is_empty() => {
+                manifest(method, name, reference)
+            }
             [ref name @ .., "tags", "list"] if !name.is_empty() => {
                 let name = parse_name(name)?;
                 route(method, "GET", &[Method::GET], |_| {
-                    Ok(Self::ListTags { name, page: tag_page(&parameters)? })
+                    Ok(Self::ListTags {
+                        name,
+                        page: tag_page(&parameters)?,
+                    })
                 })
             }
-            [ref name @ .., "blobs", "uploads"] | [ref name @ .., "blobs", "uploads", ""] if !name.is_empty() => {
+            [ref name @ .., "blobs", "uploads"] | [ref name @ .., "blobs", "uploads", ""]
+                if !name.is_empty() =>
+            {
                 let name = parse_name(name)?;
                 route(method, "POST", &[Method::POST], |_| {
-                    Ok(Self::StartUpload { name, start: start(&parameters)? })
+                    Ok(Self::StartUpload {
+                        name,
+                        start: start(&parameters)?,
+                    })
                 })
             }
             [ref name @ .., "blobs", "uploads", upload] if !name.is_empty() => {
                 Self::upload(method, name, upload, &parameters)
             }
             [ref name @ .., "blobs", digest] if !name.is_empty() => blob(method, name, digest),
-            _ => Err(OciError::NoSuchRoute { path: uri.path().to_owned() }),
+            _ => Err(OciError::NoSuchRoute {
+                path: uri.path().to_owned(),
+            }),
         }
     }
 
-    fn upload(method: &Method, name: &[&str], upload: &str, parameters: &Parameters) -> Result<Self, OciError> {
+    fn upload(
+        method: &Method,
+        name: &[&str],
+        upload: &str,
+        parameters: &Parameters,
+    ) -> Result<Self, OciError> {
         let name = parse_name(name)?;
-        let upload = upload
-            .parse()
-            .map_err(|_| OciError::UploadUnknown { upload: upload.to_owned() })?;
+        let upload = upload.parse().map_err(|_| OciError::UploadUnknown {
+            upload: upload.to_owned(),
+        })?;
         let methods = [Method::GET, Method::PATCH, Method::PUT, Method::DELETE];
         route(method, "GET, PATCH, PUT, DELETE", &methods, |method| {
             Ok(match *method {
                 Method::PATCH => Self::AppendUpload { name, upload },
                 Method::PUT => {
-                    let digest = parameters.get("digest").ok_or(OciError::DigestMissing)?.parse()?;
-                    Self::FinishUpload { name, upload, digest }
+                    let digest = parameters
+                        .get("digest")
+                        .ok_or(OciError::DigestMissing)?
+                        .parse()?;
+                    Self::FinishUpload {
+                        name,
+                        upload,
+                        digest,
+                    }
                 }
                 Method::DELETE => Self::CancelUpload { name, upload },
                 _ => Self::UploadStatus { name, upload },
@@ -181,34 +226,41 @@ fn manifest(method: &Method, name: &[&str], reference: &str) -> Result<OciReques
     let methods = [Method::GET, Method::HEAD, Method::PUT];
     route(method, "GET, HEAD, PUT", &methods, |method| {
         let parsed = parse_reference(reference);
+        if method == Method::PUT {
+            return Ok(OciRequest::PutManifest {
+                name,
+                reference: parsed?,
+            });
+        }
         // Reading what cannot exist finds nothing; only who writes it must be told what is wrong with the tag.
-        let to_read = |parsed: Result<Reference, OciError>| {
-            parsed.map_err(|wrong| match wrong {
-                OciError::Tag(_) => OciError::ManifestUnknown {
-                    name: name.to_string(),
-                    reference: reference.to_owned(),
-                },
-                other => other,
-            })
-        };
-        Ok(match *method {
-            Method::PUT => OciRequest::PutManifest { reference: parsed?, name },
-            Method::HEAD => OciRequest::HeadManifest { reference: to_read(parsed)?, name },
-            _ => OciRequest::GetManifest { reference: to_read(parsed)?, name },
+        if let Err(OciError::Tag(_)) = parsed {
+            let (name, reference) = (name.to_string(), reference.to_owned());
+            return Err(OciError::ManifestUnknown { name, reference });
+        }
+        let reference = parsed?;
+        Ok(if method == Method::HEAD {
+            OciRequest::HeadManifest { name, reference }
+        } else {
+            OciRequest::GetManifest { name, reference }
         })
     })
 }
 
 fn blob(method: &Method, name: &[&str], digest: &str) -> Result<OciRequest, OciError> {
     let name = parse_name(name)?;
-    route(method, "GET, HEAD", &[Method::GET, Method::HEAD], |method| {
-        let digest = digest.parse()?;
-        Ok(if method == Method::HEAD {
-            OciRequest::HeadBlob { name, digest }
-        } else {
-            OciRequest::GetBlob { name, digest }
-        })
-    })
+    route(
+        method,
+        "GET, HEAD",
+        &[Method::GET, Method::HEAD],
+        |method| {
+            let digest = digest.parse()?;
+            Ok(if method == Method::HEAD {
+                OciRequest::HeadBlob { name, digest }
+            } else {
+                OciRequest::GetBlob { name, digest }
+            })
+        },
+    )
 }
 
 /// What `request` makes of the method, if it is one of those this path has.
@@ -221,7 +273,10 @@ fn route(
     if methods.contains(method) {
         request(method)
     } else {
-        Err(OciError::Unsupported { method: method.clone(), allow })
+        Err(OciError::Unsupported {
+            method: method.clone(),
+            allow,
+        })
     }
 }
 
@@ -239,7 +294,10 @@ fn parse_reference(text: &str) -> Result<Reference, OciError> {
 
 fn start(parameters: &Parameters) -> Result<Start, OciError> {
     if let Some(digest) = parameters.get("mount") {
-        Ok(Start::Mount { digest: digest.parse()?, from: parameters.get("from") })
+        Ok(Start::Mount {
+            digest: digest.parse()?,
+            from: parameters.get("from"),
+        })
     } else if let Some(digest) = parameters.get("digest") {
         Ok(Start::Whole(digest.parse()?))
     } else {
@@ -252,7 +310,10 @@ fn tag_page(parameters: &Parameters) -> Result<TagPage, OciError> {
         Some(n) => Some(n.parse().map_err(|_| OciError::PageSize { n })?),
         None => None,
     };
-    Ok(TagPage { n, last: parameters.get("last") })
+    Ok(TagPage {
+        n,
+        last: parameters.get("last"),
+    })
 }
 
 /// The query; what we do not know in it is not looked at.
@@ -306,60 +367,155 @@ mod tests {
 
     #[test]
     fn every_route_is_known_by_method_and_path() {
-        let upload: Uuid = UPLOAD.parse().unwrap();
+        let upload: UploadId = UPLOAD.parse().unwrap();
         let blob = format!("/v2/acme/tools/busybox/blobs/{DIGEST}");
         let session = format!("/v2/acme/tools/busybox/blobs/uploads/{UPLOAD}");
         let finish = format!("{session}?_state=x&digest={}", DIGEST.replace(':', "%3A"));
         let uploads = "/v2/acme/tools/busybox/blobs/uploads/";
         let latest = "/v2/acme/tools/busybox/manifests/latest";
         let by_digest = format!("/v2/acme/tools/busybox/manifests/{DIGEST}");
-        let all_tags = TagPage { n: None, last: None };
-        let some_tags = TagPage { n: Some(2), last: Some("1.0".to_owned()) };
+        let all_tags = TagPage {
+            n: None,
+            last: None,
+        };
+        let some_tags = TagPage {
+            n: Some(2),
+            last: Some("1.0".to_owned()),
+        };
         let rows = [
             (Method::GET, "/v2/".to_owned(), OciRequest::Version),
             (Method::GET, "/v2".to_owned(), OciRequest::Version),
-            (Method::HEAD, blob.clone(), OciRequest::HeadBlob { name: name(), digest: digest() }),
-            (Method::GET, blob, OciRequest::GetBlob { name: name(), digest: digest() }),
-            (Method::POST, uploads.to_owned(), OciRequest::StartUpload { name: name(), start: Start::Session }),
+            (
+                Method::HEAD,
+                blob.clone(),
+                OciRequest::HeadBlob {
+                    name: name(),
+                    digest: digest(),
+                },
+            ),
+            (
+                Method::GET,
+                blob,
+                OciRequest::GetBlob {
+                    name: name(),
+                    digest: digest(),
+                },
+            ),
+            (
+                Method::POST,
+                uploads.to_owned(),
+                OciRequest::StartUpload {
+                    name: name(),
+                    start: Start::Session,
+                },
+            ),
             (
                 Method::POST,
                 uploads.trim_end_matches('/').to_owned(),
-                OciRequest::StartUpload { name: name(), start: Start::Session },
+                OciRequest::StartUpload {
+                    name: name(),
+                    start: Start::Session,
+                },
             ),
             (
                 Method::POST,
                 format!("{uploads}?digest={DIGEST}"),
-                OciRequest::StartUpload { name: name(), start: Start::Whole(digest()) },
+                OciRequest::StartUpload {
+                    name: name(),
+                    start: Start::Whole(digest()),
+                },
             ),
             (
                 Method::POST,
                 format!("{uploads}?mount={DIGEST}&from=acme%2Fother"),
                 OciRequest::StartUpload {
                     name: name(),
-                    start: Start::Mount { digest: digest(), from: Some("acme/other".to_owned()) },
+                    start: Start::Mount {
+                        digest: digest(),
+                        from: Some("acme/other".to_owned()),
+                    },
                 },
             ),
-            (Method::GET, session.clone(), OciRequest::UploadStatus { name: name(), upload }),
-            (Method::PATCH, session.clone(), OciRequest::AppendUpload { name: name(), upload }),
-            (Method::PUT, finish, OciRequest::FinishUpload { name: name(), upload, digest: digest() }),
-            (Method::DELETE, session, OciRequest::CancelUpload { name: name(), upload }),
-            (Method::HEAD, latest.to_owned(), OciRequest::HeadManifest { name: name(), reference: tag("latest") }),
-            (Method::GET, latest.to_owned(), OciRequest::GetManifest { name: name(), reference: tag("latest") }),
-            (Method::PUT, latest.to_owned(), OciRequest::PutManifest { name: name(), reference: tag("latest") }),
+            (
+                Method::GET,
+                session.clone(),
+                OciRequest::UploadStatus {
+                    name: name(),
+                    upload,
+                },
+            ),
+            (
+                Method::PATCH,
+                session.clone(),
+                OciRequest::AppendUpload {
+                    name: name(),
+                    upload,
+                },
+            ),
+            (
+                Method::PUT,
+                finish,
+                OciRequest::FinishUpload {
+                    name: name(),
+                    upload,
+                    digest: digest(),
+                },
+            ),
+            (
+                Method::DELETE,
+                session,
+                OciRequest::CancelUpload {
+                    name: name(),
+                    upload,
+                },
+            ),
+            (
+                Method::HEAD,
+                latest.to_owned(),
+                OciRequest::HeadManifest {
+                    name: name(),
+                    reference: tag("latest"),
+                },
+            ),
+            (
+                Method::GET,
+                latest.to_owned(),
+                OciRequest::GetManifest {
+                    name: name(),
+                    reference: tag("latest"),
+                },
+            ),
+            (
+                Method::PUT,
+                latest.to_owned(),
+                OciRequest::PutManifest {
+                    name: name(),
+                    reference: tag("latest"),
+                },
+            ),
             (
                 Method::PUT,
                 by_digest,
-                OciRequest::PutManifest { name: name(), reference: Reference::Digest(digest()) },
+                OciRequest::PutManifest {
+                    name: name(),
+                    reference: Reference::Digest(digest()),
+                },
             ),
             (
                 Method::GET,
                 "/v2/acme/tools/busybox/tags/list".to_owned(),
-                OciRequest::ListTags { name: name(), page: all_tags },
+                OciRequest::ListTags {
+                    name: name(),
+                    page: all_tags,
+                },
             ),
             (
                 Method::GET,
                 "/v2/acme/tools/busybox/tags/list?n=2&last=1.0".to_owned(),
-                OciRequest::ListTags { name: name(), page: some_tags },
+                OciRequest::ListTags {
+                    name: name(),
+                    page: some_tags,
+                },
             ),
         ];
         for (method, path, expected) in rows {
@@ -370,46 +526,137 @@ mod tests {
     #[test]
     fn a_token_is_asked_for_with_several_scopes_or_none() {
         let none = parse(&Method::GET, "/v2/token?service=hub&account=bob").unwrap();
-        let two = parse(&Method::GET, "/v2/token?scope=repository%3Aa%2Fb%3Apull&scope=c").unwrap();
+        let two = parse(
+            &Method::GET,
+            "/v2/token?scope=repository%3Aa%2Fb%3Apull&scope=c",
+        )
+        .unwrap();
 
-        assert_eq!(none, OciRequest::Token { service: Some("hub".to_owned()), scopes: None });
+        assert_eq!(
+            none,
+            OciRequest::Token {
+                service: Some("hub".to_owned()),
+                scopes: None
+            }
+        );
         let scopes = Some(vec!["repository:a/b:pull".to_owned(), "c".to_owned()]);
-        assert_eq!(two, OciRequest::Token { service: None, scopes });
+        assert_eq!(
+            two,
+            OciRequest::Token {
+                service: None,
+                scopes
+            }
+        );
     }
 
     #[test]
     fn a_name_may_hold_the_words_of_the_routes() {
-        let request = parse(&Method::GET, "/v2/acme/blobs/uploads/manifests/manifests/list").unwrap();
+        let request = parse(
+            &Method::GET,
+            "/v2/acme/blobs/uploads/manifests/manifests/list",
+        )
+        .unwrap();
 
         let name = "acme/blobs/uploads/manifests".parse().unwrap();
-        assert_eq!(request, OciRequest::GetManifest { name, reference: tag("list") });
+        assert_eq!(
+            request,
+            OciRequest::GetManifest {
+                name,
+                reference: tag("list")
+            }
+        );
     }
 
     #[test]
     fn what_cannot_be_is_refused_with_the_code_of_its_kind() {
         let rows = [
-            (Method::GET, "/v2/acme/Busybox/tags/list", 400, "NAME_INVALID"),
+            (
+                Method::GET,
+                "/v2/acme/Busybox/tags/list",
+                400,
+                "NAME_INVALID",
+            ),
             (Method::GET, "/v2/busybox/tags/list", 400, "NAME_INVALID"),
-            (Method::GET, "/v2/acme/../busybox/tags/list", 400, "NAME_INVALID"),
-            (Method::GET, "/v2/acme/%2e%2e/busybox/tags/list", 400, "NAME_INVALID"),
-            (Method::GET, "/v2/acme%2Fbusybox/tags/list", 400, "NAME_INVALID"),
-            (Method::PUT, "/v2/acme/busybox/manifests/.tag", 400, "NAME_INVALID"),
-            (Method::GET, "/v2/acme/busybox/manifests/.tag", 404, "MANIFEST_UNKNOWN"),
-            (Method::GET, "/v2/acme/busybox/manifests/sha256:12", 400, "DIGEST_INVALID"),
-            (Method::GET, "/v2/acme/busybox/blobs/sha256:12", 400, "DIGEST_INVALID"),
-            (Method::GET, "/v2/acme/busybox/blobs/12", 400, "DIGEST_INVALID"),
-            (Method::PATCH, "/v2/acme/busybox/blobs/uploads/nobody", 404, "BLOB_UPLOAD_UNKNOWN"),
+            (
+                Method::GET,
+                "/v2/acme/../busybox/tags/list",
+                400,
+                "NAME_INVALID",
+            ),
+            (
+                Method::GET,
+                "/v2/acme/%2e%2e/busybox/tags/list",
+                400,
+                "NAME_INVALID",
+            ),
+            (
+                Method::GET,
+                "/v2/acme%2Fbusybox/tags/list",
+                400,
+                "NAME_INVALID",
+            ),
+            (
+                Method::PUT,
+                "/v2/acme/busybox/manifests/.tag",
+                400,
+                "NAME_INVALID",
+            ),
+            (
+                Method::GET,
+                "/v2/acme/busybox/manifests/.tag",
+                404,
+                "MANIFEST_UNKNOWN",
+            ),
+            (
+                Method::GET,
+                "/v2/acme/busybox/manifests/sha256:12",
+                400,
+                "DIGEST_INVALID",
+            ),
+            (
+                Method::GET,
+                "/v2/acme/busybox/blobs/sha256:12",
+                400,
+                "DIGEST_INVALID",
+            ),
+            (
+                Method::GET,
+                "/v2/acme/busybox/blobs/12",
+                400,
+                "DIGEST_INVALID",
+            ),
+            (
+                Method::PATCH,
+                "/v2/acme/busybox/blobs/uploads/nobody",
+                404,
+                "BLOB_UPLOAD_UNKNOWN",
+            ),
             (
                 Method::PUT,
                 "/v2/acme/busybox/blobs/uploads/01890a5d-ac96-774b-bcce-b302099a8057",
                 400,
                 "DIGEST_INVALID",
             ),
-            (Method::DELETE, "/v2/acme/busybox/manifests/latest", 405, "UNSUPPORTED"),
-            (Method::DELETE, "/v2/acme/busybox/blobs/sha256:12", 405, "UNSUPPORTED"),
+            (
+                Method::DELETE,
+                "/v2/acme/busybox/manifests/latest",
+                405,
+                "UNSUPPORTED",
+            ),
+            (
+                Method::DELETE,
+                "/v2/acme/busybox/blobs/sha256:12",
+                405,
+                "UNSUPPORTED",
+            ),
             (Method::POST, "/v2/token", 405, "UNSUPPORTED"),
             (Method::POST, "/v2/", 405, "UNSUPPORTED"),
-            (Method::GET, "/v2/acme/busybox/tags/list?n=many", 400, "PAGINATION_NUMBER_INVALID"),
+            (
+                Method::GET,
+                "/v2/acme/busybox/tags/list?n=many",
+                400,
+                "PAGINATION_NUMBER_INVALID",
+            ),
             (Method::GET, "/v2/acme/busybox", 404, "UNSUPPORTED"),
             (Method::GET, "/v2/tags/list", 404, "UNSUPPORTED"),
         ];

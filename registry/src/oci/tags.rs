@@ -4,8 +4,8 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::LINK;
 use serde_json::json;
+use storage::Tag;
 use storage::catalog::{publications, versions};
-use storage::tag::Tag;
 use workflows::destination::PushName;
 
 use super::access::Caller;
@@ -17,11 +17,17 @@ use super::request::TagPage;
 const MAX_PAGE: usize = 10_000;
 
 /// The tags Library publishes, in the order of their bytes.
-pub(super) async fn list(caller: &Caller<'_>, name: &PushName, page: &TagPage) -> Result<Response, OciError> {
+pub(super) async fn list(
+    caller: &Caller<'_>,
+    name: &PushName,
+    page: &TagPage,
+) -> Result<Response, OciError> {
     let mut tx = caller.app.services.database.read().await?;
     let found = caller.pull_from(&mut tx, name).await?;
     let Some(repository) = found.repository else {
-        return Err(OciError::NameUnknown { name: name.to_string() });
+        return Err(OciError::NameUnknown {
+            name: name.to_string(),
+        });
     };
     let size = page.n.unwrap_or(MAX_PAGE).min(MAX_PAGE);
     let mut tags: Vec<Tag> = match publications::library(&mut tx, repository).await? {
@@ -37,7 +43,10 @@ pub(super) async fn list(caller: &Caller<'_>, name: &PushName, page: &TagPage) -
     drop(tx);
     let more = tags.len() > size;
     tags.truncate(size);
-    let next = tags.last().filter(|_| more).map(|last| link(name, size, last));
+    let next = tags
+        .last()
+        .filter(|_| more)
+        .map(|last| link(name, size, last));
     let mut response = Json(json!({ "name": name.as_str(), "tags": tags })).into_response();
     if let Some(next) = next {
         response.headers_mut().insert(LINK, answer::ascii(&next));
@@ -56,8 +65,12 @@ mod tests {
 
     #[test]
     fn the_next_page_begins_after_the_last_tag() {
-        let (name, last): (PushName, Tag) = ("acme/busybox".parse().unwrap(), "1.0".parse().unwrap());
+        let (name, last): (PushName, Tag) =
+            ("acme/busybox".parse().unwrap(), "1.0".parse().unwrap());
 
-        assert_eq!(link(&name, 2, &last), "</v2/acme/busybox/tags/list?n=2&last=1.0>; rel=\"next\"");
+        assert_eq!(
+            link(&name, 2, &last),
+            "</v2/acme/busybox/tags/list?n=2&last=1.0>; rel=\"next\""
+        );
     }
 }

@@ -84,5 +84,8 @@ pub async fn make(
 pub async fn get(tx: &mut Tx, id: DestinationId) -> Result<Option<Destination>, CatalogError> {
     const SQL: &str = "
         SELECT id, organization_id, product_label, name, created_at FROM destinations WHERE id = $1";
-    Ok(sqlx::query_as(SQL).bind(id).fetch_optional(&mut *tx).await?)
+    Ok(sqlx::query_as(SQL)
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?)
 }

@@ -75,5 +75,8 @@ pub async fn list(
     const SQL: &str = "
         SELECT id, organization_id, label, name, prior_id FROM environments
         WHERE organization_id = $1 ORDER BY id";
-    Ok(sqlx::query_as(SQL).bind(organization).fetch_all(&mut *tx).await?)
+    Ok(sqlx::query_as(SQL)
+        .bind(organization)
+        .fetch_all(&mut *tx)
+        .await?)
 }

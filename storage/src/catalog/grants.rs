@@ -58,9 +58,14 @@ impl Scope {
     /// True if what is granted here counts at that place.
     #[must_use]
     pub fn covers(&self, place: &Place) -> bool {
-        self.organization.is_none_or(|organization| organization == place.organization)
-            && self.product.is_none_or(|product| Some(product) == place.product)
-            && self.repository.is_none_or(|repository| Some(repository) == place.repository)
+        self.organization
+            .is_none_or(|organization| organization == place.organization)
+            && self
+                .product
+                .is_none_or(|product| Some(product) == place.product)
+            && self
+                .repository
+                .is_none_or(|repository| Some(repository) == place.repository)
     }
 
     /// True if what is granted here counts everywhere.
@@ -135,7 +140,10 @@ pub async fn get(tx: &mut Tx, id: GrantId) -> Result<Option<Grant>, CatalogError
     const SQL: &str = "
         SELECT id, user_id, role, organization_id, product_id, repository_id, created_at
         FROM grants WHERE id = $1";
-    Ok(sqlx::query_as(SQL).bind(id).fetch_optional(&mut *tx).await?)
+    Ok(sqlx::query_as(SQL)
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?)
 }
 
 /// Up to `limit` grants by number, from the one that follows `after`.

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::manifests::{Manifest, MediaKind, PartKind, platform, texts};
-use super::{CatalogError, json, parsed, size, stored_size};
+use super::{CatalogError, json, parsed, size, stored_json, stored_size};
 use crate::{Digest, Tx};
 
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -75,7 +75,10 @@ impl Image {
                         .into_iter()
                         .map(|(name, value)| (clean(name), clean(value)))
                         .collect(),
-                    created: config.get("created").and_then(Value::as_str).map(|text| clean(text.to_owned())),
+                    created: config
+                        .get("created")
+                        .and_then(Value::as_str)
+                        .map(|text| clean(text.to_owned())),
                     ..plain
                 },
                 Err(why) => Self {
@@ -107,7 +110,11 @@ fn read_config(config: Option<&[u8]>) -> Result<Value, String> {
 /// In the order of the index; attestations, which call themselves `unknown/unknown`, are no platform.
 fn index_platforms(manifest: &Manifest) -> Vec<String> {
     let mut platforms = Vec::new();
-    for platform in manifest.parts.iter().filter_map(|part| part.platform.clone()) {
+    for platform in manifest
+        .parts
+        .iter()
+        .filter_map(|part| part.platform.clone())
+    {
         let platform = clean(platform);
         if platform != "unknown/unknown" && !platforms.contains(&platform) {
             platforms.push(platform);
@@ -123,12 +130,18 @@ fn weigh(manifest: &Manifest) -> u64 {
         .collect();
     parts
         .values()
-        .fold(manifest.bytes.len() as u64, |sum, size| sum.saturating_add(*size))
+        .fold(manifest.bytes.len() as u64, |sum, size| {
+            sum.saturating_add(*size)
+        })
 }
 
 /// Without the one character that not every database can keep in a text.
 fn clean(text: String) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+    if text.contains('\0') {
+        text.replace('\0', "\u{fffd}")
+    } else {
+        text
+    }
 }
 
 impl FromRow<'_, SqliteRow> for Image {
@@ -155,7 +168,6 @@ pub async fn upsert(tx: &mut Tx, image: &Image) -> Result<(), CatalogError> {
         ON CONFLICT (digest) DO UPDATE SET kind = excluded.kind, platforms = excluded.platforms,
             labels = excluded.labels, created = excluded.created,
             size_bytes = excluded.size_bytes, warning = excluded.warning";
-    let plain_data = "lists and maps of texts can always be written as JSON";
     let size_bytes = match image.kind {
         ImageKind::Index => weigh_index(tx, image).await?,
         ImageKind::Image | ImageKind::Artifact => stored_size(image.size_bytes),
@@ -163,8 +175,8 @@ pub async fn upsert(tx: &mut Tx, image: &Image) -> Result<(), CatalogError> {
     sqlx::query(SQL)
         .bind(image.digest.to_string())
         .bind(image.kind.to_string())
-        .bind(serde_json::to_string(&image.platforms).expect(plain_data))
-        .bind(serde_json::to_string(&image.labels).expect(plain_data))
+        .bind(stored_json(&image.platforms)?)
+        .bind(stored_json(&image.labels)?)
         .bind(&image.created)
         .bind(size_bytes)
         .bind(&image.warning)
@@ -257,7 +269,11 @@ mod tests {
             let read = Image::read(&image(DOCKER_CONFIG), config);
 
             assert_eq!(read.kind, ImageKind::Artifact);
-            assert!(read.warning.unwrap().starts_with("shown as an artifact: its config "));
+            assert!(
+                read.warning
+                    .unwrap()
+                    .starts_with("shown as an artifact: its config ")
+            );
         }
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use engine::clock::Timestamp;
 use sqlx::Row as _;
 
-use super::{CatalogError, json, parsed, parsed_option, stored_size};
+use super::{CatalogError, json, parsed, parsed_option, stored_json, stored_size};
 use crate::{Digest, Tx};
 
 pub use document::{MediaKind, Unreadable};
@@ -101,15 +101,13 @@ pub async fn put(tx: &mut Tx, manifest: &Manifest, at: Timestamp) -> Result<(), 
     const PART: &str = "
         INSERT INTO manifest_parts (manifest, position, kind, digest, media_type, size_bytes)
         VALUES ($1, $2, $3, $4, $5, $6)";
-    let annotations = serde_json::to_string(&manifest.annotations)
-        .expect("a map of texts can always be written as JSON");
     let digest = manifest.digest.to_string();
     let put = sqlx::query(SQL)
         .bind(&digest)
         .bind(&manifest.media_type)
         .bind(&manifest.artifact_type)
         .bind(manifest.subject.map(|subject| subject.to_string()))
-        .bind(annotations)
+        .bind(stored_json(&manifest.annotations)?)
         .bind(stored_size(manifest.bytes.len() as u64))
         .bind(&manifest.bytes[..])
         .bind(at.0)

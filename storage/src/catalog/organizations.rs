@@ -77,7 +77,10 @@ pub async fn find(tx: &mut Tx, label: &str) -> Result<Option<Organization>, Cata
 /// The organization with this number.
 pub async fn get(tx: &mut Tx, id: OrganizationId) -> Result<Option<Organization>, CatalogError> {
     const SQL: &str = "SELECT id, label, name, created_at FROM organizations WHERE id = $1";
-    Ok(sqlx::query_as(SQL).bind(id).fetch_optional(&mut *tx).await?)
+    Ok(sqlx::query_as(SQL)
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?)
 }
 
 /// Up to `limit` organizations by number, from the one that follows `after`.

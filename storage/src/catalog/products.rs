@@ -161,7 +161,10 @@ pub async fn get(tx: &mut Tx, id: ProductId) -> Result<Option<Product>, CatalogE
     const SQL: &str = "
         SELECT id, organization_id, label, name, created_by_plan, created_at FROM products
         WHERE id = $1";
-    Ok(sqlx::query_as(SQL).bind(id).fetch_optional(&mut *tx).await?)
+    Ok(sqlx::query_as(SQL)
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?)
 }
 
 /// Up to `limit` products of the organization by number, from the one that follows `after`.
@@ -184,7 +187,10 @@ pub async fn list(
 /// How many products the organization has.
 pub async fn count(tx: &mut Tx, organization: OrganizationId) -> Result<u64, CatalogError> {
     const SQL: &str = "SELECT count(*) AS n FROM products WHERE organization_id = $1";
-    let row = sqlx::query(SQL).bind(organization).fetch_one(&mut *tx).await?;
+    let row = sqlx::query(SQL)
+        .bind(organization)
+        .fetch_one(&mut *tx)
+        .await?;
     Ok(super::size(&row, "n")?)
 }
 

@@ -47,7 +47,10 @@ pub async fn library(
         SELECT l.environment_id, l.repository_id, l.version, l.plan_id, l.published_by, l.since
         FROM published l JOIN environments e ON e.id = l.environment_id
         WHERE l.repository_id = $1 AND e.prior_id IS NULL";
-    Ok(sqlx::query_as(SQL).bind(repository).fetch_optional(&mut *tx).await?)
+    Ok(sqlx::query_as(SQL)
+        .bind(repository)
+        .fetch_optional(&mut *tx)
+        .await?)
 }
 
 /// Moves the environment to `version`, unless it shows a later one; answers the version it shows now.

@@ -44,10 +44,7 @@ pub async fn contains(
 }
 
 /// What was pushed to this destination and is in no version yet, oldest first.
-pub async fn pending(
-    tx: &mut Tx,
-    destination: DestinationId,
-) -> Result<Vec<Digest>, CatalogError> {
+pub async fn pending(tx: &mut Tx, destination: DestinationId) -> Result<Vec<Digest>, CatalogError> {
     const SQL: &str = "
         SELECT digest FROM pushed_manifests
         WHERE destination_id = $1 AND filed_by_plan IS NULL ORDER BY pushed_at, digest";

@@ -166,7 +166,10 @@ pub async fn get(tx: &mut Tx, id: RepositoryId) -> Result<Option<Repository>, Ca
     const SQL: &str = "
         SELECT id, product_id, name, label, created_by_plan, created_at FROM repositories
         WHERE id = $1";
-    Ok(sqlx::query_as(SQL).bind(id).fetch_optional(&mut *tx).await?)
+    Ok(sqlx::query_as(SQL)
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?)
 }
 
 /// The repository of this name; the labels in whatever case.

@@ -86,9 +86,14 @@ impl Role {
         use Permission as P;
         match self {
             Self::Admin => P::iter().collect(),
-            Self::Operator => [P::ViewTasks, P::OperateTasks, P::ManageProxies, P::ManageSchedules]
-                .into_iter()
-                .collect(),
+            Self::Operator => [
+                P::ViewTasks,
+                P::OperateTasks,
+                P::ManageProxies,
+                P::ManageSchedules,
+            ]
+            .into_iter()
+            .collect(),
             Self::Publisher => [
                 P::Pull,
                 P::Push,
@@ -147,7 +152,11 @@ fn bit(permission: Permission) -> u32 {
 
 impl FromIterator<Permission> for PermissionSet {
     fn from_iter<I: IntoIterator<Item = Permission>>(permissions: I) -> Self {
-        Self(permissions.into_iter().fold(0, |set, permission| set | bit(permission)))
+        Self(
+            permissions
+                .into_iter()
+                .fold(0, |set, permission| set | bit(permission)),
+        )
     }
 }
 

@@ -110,7 +110,10 @@ pub async fn find(tx: &mut Tx, login: &str) -> Result<Option<User>, CatalogError
 pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>, CatalogError> {
     const SQL: &str = "
         SELECT id, login, name, email, enabled, created_at FROM users WHERE id = $1";
-    Ok(sqlx::query_as(SQL).bind(id).fetch_optional(&mut *tx).await?)
+    Ok(sqlx::query_as(SQL)
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?)
 }
 
 /// What a login with this name is checked against.

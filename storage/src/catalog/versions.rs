@@ -10,7 +10,8 @@ use engine::journal::PlanId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
-use super::{CatalogError, RepositoryId, parsed, plan, time};
+use super::{CatalogError, RepositoryId, parsed, plan, time, unreadable};
+use crate::intervals::{CATALOG, Kind};
 use crate::{Digest, Tag, Tx};
 
 /// What made a version.
@@ -70,14 +71,6 @@ pub struct Contents {
     pub manifests: Vec<Digest>,
 }
 
-/// What an interval is about, as the tables of intervals call it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString)]
-#[strum(serialize_all = "snake_case")]
-pub(crate) enum Kind {
-    Tag,
-    Manifest,
-}
-
 impl FromRow<'_, SqliteRow> for Version {
     fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
@@ -135,70 +128,20 @@ pub async fn record(
             .await?
             .ok_or_else(|| CatalogError::missing("version of plan", plan));
     };
+    let owner = repository.0;
     for (tag, digest) in &changes.tags_set {
-        end_interval(tx, repository, Kind::Tag, tag.as_str(), Some(*digest), number).await?;
-        begin_interval(tx, repository, Kind::Tag, tag.as_str(), *digest, number).await?;
+        CATALOG.set_tag(tx, owner, tag, digest, number).await?;
     }
     for tag in &changes.tags_removed {
-        end_interval(tx, repository, Kind::Tag, tag.as_str(), None, number).await?;
+        CATALOG.remove_tag(tx, owner, tag, number).await?;
     }
     for digest in &changes.manifests_added {
-        let name = digest.to_string();
-        begin_interval(tx, repository, Kind::Manifest, &name, *digest, number).await?;
+        CATALOG.add_manifest(tx, owner, digest, number).await?;
     }
     for digest in &changes.manifests_removed {
-        let name = digest.to_string();
-        end_interval(tx, repository, Kind::Manifest, &name, None, number).await?;
+        CATALOG.remove_manifest(tx, owner, digest, number).await?;
     }
     Ok(number)
-}
-
-/// Ends the open interval of a name, unless it says `except` already.
-async fn end_interval(
-    tx: &mut Tx,
-    repository: RepositoryId,
-    kind: Kind,
-    name: &str,
-    except: Option<Digest>,
-    number: i64,
-) -> Result<(), CatalogError> {
-    const SQL: &str = "
-        UPDATE content_in SET removed = $4
-        WHERE repository_id = $1 AND kind = $2 AND name = $3 AND removed IS NULL AND digest <> $5";
-    sqlx::query(SQL)
-        .bind(repository)
-        .bind(kind.to_string())
-        .bind(name)
-        .bind(number)
-        .bind(except.map_or_else(String::new, |digest| digest.to_string()))
-        .execute(&mut *tx)
-        .await?;
-    Ok(())
-}
-
-/// Begins an interval for a name, unless one is open.
-async fn begin_interval(
-    tx: &mut Tx,
-    repository: RepositoryId,
-    kind: Kind,
-    name: &str,
-    digest: Digest,
-    number: i64,
-) -> Result<(), CatalogError> {
-    const SQL: &str = "
-        INSERT INTO content_in (repository_id, kind, name, digest, added)
-        SELECT $1, $2, $3, $4, $5
-        WHERE NOT EXISTS (SELECT 1 FROM content_in
-            WHERE repository_id = $1 AND kind = $2 AND name = $3 AND removed IS NULL)";
-    sqlx::query(SQL)
-        .bind(repository)
-        .bind(kind.to_string())
-        .bind(name)
-        .bind(digest.to_string())
-        .bind(number)
-        .execute(&mut *tx)
-        .await?;
-    Ok(())
 }
 
 /// The number of the version that `plan` made.
@@ -304,7 +247,10 @@ async fn page(
 /// How many versions the repository has.
 pub async fn count(tx: &mut Tx, repository: RepositoryId) -> Result<u64, CatalogError> {
     const SQL: &str = "SELECT count(*) AS n FROM versions WHERE repository_id = $1";
-    let row = sqlx::query(SQL).bind(repository).fetch_one(&mut *tx).await?;
+    let row = sqlx::query(SQL)
+        .bind(repository)
+        .fetch_one(&mut *tx)
+        .await?;
     Ok(super::size(&row, "n")?)
 }
 
@@ -315,17 +261,14 @@ pub async fn tag(
     version: i64,
     tag: &Tag,
 ) -> Result<Option<Digest>, CatalogError> {
-    const SQL: &str = "
-        SELECT digest FROM content_in
-        WHERE repository_id = $1 AND kind = 'tag' AND name = $3
-          AND added <= $2 AND (removed IS NULL OR removed > $2)";
-    let row = sqlx::query(SQL)
-        .bind(repository)
-        .bind(version)
-        .bind(tag.as_str())
-        .fetch_optional(&mut *tx)
+    let name = tag.as_str();
+    let found = CATALOG
+        .find(tx, repository.0, Kind::Tag, name, version)
         .await?;
-    Ok(row.map(|row| parsed(&row, "digest")).transpose()?)
+    found
+        .map(|digest| digest.parse().map_err(|error| unreadable("digest", error)))
+        .transpose()
+        .map_err(CatalogError::from)
 }
 
 /// Up to `limit` tags of that version in the order of their bytes, from the one that follows `after`.

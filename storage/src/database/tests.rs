@@ -334,3 +334,24 @@ async fn the_wal_is_brought_back_into_the_file_while_writes_go_on() {
         "{in_wal} of 3,250 pages are in the WAL: it never began again"
     );
 }
+
+#[tokio::test]
+async fn what_a_process_left_that_died_can_be_looked_at_and_opened() {
+    let (_folder, database) = open().await;
+    database
+        .transact(note::<DatabaseError>("kept"))
+        .await
+        .unwrap()
+        .unwrap();
+    let left = tempfile::tempdir().unwrap();
+    let path = left.path().join("wharfinger.db");
+    for suffix in ["", "-wal"] {
+        let from = format!("{}{suffix}", database.path().display());
+        std::fs::copy(from, format!("{}{suffix}", path.display())).unwrap();
+    }
+
+    let looking = Database::open_to_read(&path).await.unwrap();
+    assert_eq!(notes(&looking).await, ["kept"]);
+    let again = Database::open(&path).await.unwrap();
+    assert_eq!(notes(&again).await, ["kept"]);
+}

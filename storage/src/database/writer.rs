@@ -233,11 +233,19 @@ impl Writer {
         if let Some(broken) = self.tx.take_broken() {
             return Err(broken);
         }
+        self.end_savepoint(keep)
+            .await
+            .map_err(|error| DatabaseError::RolledBack {
+                why: error.to_string(),
+            })
+    }
+
+    /// Fails only if the transaction around it is gone.
+    async fn end_savepoint(&mut self, keep: bool) -> Result<(), sqlx::Error> {
         if !keep {
             execute(&mut self.tx, "ROLLBACK TO work").await?;
         }
-        execute(&mut self.tx, "RELEASE work").await?;
-        Ok(())
+        execute(&mut self.tx, "RELEASE work").await
     }
 
     /// Copies the WAL back into the file once it is long, without waiting for any reader.

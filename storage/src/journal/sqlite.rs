@@ -2,6 +2,7 @@
 
 mod append;
 mod find;
+pub(super) mod inspect;
 mod lock;
 mod node;
 mod row;
@@ -18,7 +19,7 @@ use engine::search::Search;
 use engine::state::PlanState;
 use engine::step::Work;
 use engine::store::{
-    Accepted, Append, Appended, Due, Listing, Mail, OpenPlan, Page, Store, StoreError, Submission,
+    Accepted, Append, Appended, Count, Due, Listing, Mail, OpenPlan, Page, Store, StoreError, Submission,
     Visible,
 };
 use std::time::Duration;
@@ -104,7 +105,7 @@ impl Store for Journal {
     async fn count(
         &self,
         visible: Visible,
-    ) -> Result<Vec<(PlanState, PlanResult, Option<Reason>, u64)>, StoreError> {
+    ) -> Result<Vec<Count>, StoreError> {
         let mut tx = self.database.read().await?;
         find::count(&mut tx, &visible).await
     }

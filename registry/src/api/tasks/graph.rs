@@ -19,7 +19,11 @@ pub(in crate::api) async fn dot(
     Path(task): Path<String>,
 ) -> Result<Response, Problem> {
     let task = visible(&app, &caller, id(&task)?).await?;
-    Ok(([(CONTENT_TYPE, "text/vnd.graphviz; charset=utf-8")], draw::dot(&task)).into_response())
+    Ok((
+        [(CONTENT_TYPE, "text/vnd.graphviz; charset=utf-8")],
+        draw::dot(&task),
+    )
+        .into_response())
 }
 
 pub(in crate::api) async fn mermaid(
@@ -28,5 +32,9 @@ pub(in crate::api) async fn mermaid(
     Path(task): Path<String>,
 ) -> Result<Response, Problem> {
     let task = visible(&app, &caller, id(&task)?).await?;
-    Ok(([(CONTENT_TYPE, "text/vnd.mermaid; charset=utf-8")], draw::mermaid(&task)).into_response())
+    Ok((
+        [(CONTENT_TYPE, "text/vnd.mermaid; charset=utf-8")],
+        draw::mermaid(&task),
+    )
+        .into_response())
 }

@@ -49,7 +49,7 @@ fn named(entry: Value) -> (String, Value) {
     match entry {
         Value::String(name) => (name, Value::Null),
         Value::Object(fields) => fields.into_iter().next().unwrap_or_default(),
-        other => (String::new(), other),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => (String::new(), entry),
     }
 }
 
@@ -63,7 +63,11 @@ pub(in crate::api) async fn history(
     wanted.not_searched("a task's history")?;
     let plan = visible(&app, &caller, id(&task)?).await?.id;
     let rows = app.node.history(plan).await?;
-    let shown = rows.into_iter().enumerate().map(|(before, row)| Shown::of(before + 1, row)).collect();
+    let shown = rows
+        .into_iter()
+        .enumerate()
+        .map(|(before, row)| Shown::of(before + 1, row))
+        .collect();
     Page::cut(shown, &wanted, |entry| entry.n)
 }
 
@@ -75,6 +79,9 @@ mod tests {
     #[test]
     fn an_entry_is_shown_by_its_name() {
         assert_eq!(named(json!("claimed")), ("claimed".to_owned(), Value::Null));
-        assert_eq!(named(json!({"step_started": {"step": 3}})), ("step_started".to_owned(), json!({"step": 3})));
+        assert_eq!(
+            named(json!({"step_started": {"step": 3}})),
+            ("step_started".to_owned(), json!({"step": 3}))
+        );
     }
 }

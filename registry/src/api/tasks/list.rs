@@ -29,7 +29,11 @@ pub(in crate::api) async fn list(
     wanted.only_sorted_by("-created_at")?;
     let search = Search::parse(&wanted.search)?;
     let visible = sight(&mut app.services.database.read().await?, &caller).await?;
-    let page = store::Page { before: wanted.after()?, limit: wanted.per_page, visible };
+    let page = store::Page {
+        before: wanted.after()?,
+        limit: wanted.per_page,
+        visible,
+    };
     let found = app.node.tasks(search, page).await?;
     Ok(Page::new(found.results, found.total, found.next).map(Shown::from))
 }

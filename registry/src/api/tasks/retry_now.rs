@@ -22,7 +22,17 @@ pub(in crate::api) async fn retry_now(
     let task = operable(&app, &caller, id(&task)?).await?;
     let known = task.steps.iter().flatten().any(|known| known.name == step);
     if !known {
-        return Err(Problem::not_found(format!("step {step} in task {}", task.id)));
+        return Err(Problem::not_found(format!(
+            "step {step} in task {}",
+            task.id
+        )));
     }
-    act(&app, &caller, task.id, Action::RetryNow { step }, why.reason).await
+    act(
+        &app,
+        &caller,
+        task.id,
+        Action::RetryNow { step },
+        why.reason,
+    )
+    .await
 }

@@ -21,15 +21,18 @@ pub(in crate::api) struct Summary {
     reason: BTreeMap<String, u64>,
 }
 
-pub(in crate::api) async fn summary(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Summary>, Problem> {
+pub(in crate::api) async fn summary(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+) -> Result<Json<Summary>, Problem> {
     let visible = sight(&mut app.services.database.read().await?, &caller).await?;
     let mut summary = Summary::default();
-    for (state, result, reason, count) in app.node.count(visible).await? {
-        summary.total += count;
-        *summary.state.entry(state.to_string()).or_default() += count;
-        *summary.result.entry(result.to_string()).or_default() += count;
-        if let Some(reason) = reason {
-            *summary.reason.entry(reason.to_string()).or_default() += count;
+    for counted in app.node.count(visible).await? {
+        summary.total += counted.plans;
+        *summary.state.entry(counted.state.to_string()).or_default() += counted.plans;
+        *summary.result.entry(counted.result.to_string()).or_default() += counted.plans;
+        if let Some(reason) = counted.reason {
+            *summary.reason.entry(reason.to_string()).or_default() += counted.plans;
         }
     }
     Ok(Json(summary))

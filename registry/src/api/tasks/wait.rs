@@ -41,10 +41,16 @@ pub(in crate::api) async fn wait(
 }
 
 fn timeout(uri: &Uri) -> Result<Duration, Problem> {
-    let asked = Query::<Asked>::try_from_uri(uri).map(|Query(asked)| asked.timeout.unwrap_or(DEFAULT_SECONDS));
+    let asked = Query::<Asked>::try_from_uri(uri)
+        .map(|Query(asked)| asked.timeout.unwrap_or(DEFAULT_SECONDS));
     match asked {
-        Ok(seconds) if (0.0..=MAX_SECONDS).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err(Problem::invalid_field("timeout", format!("must be a number of seconds from 0 to {MAX_SECONDS}"))),
+        Ok(seconds) if (0.0..=MAX_SECONDS).contains(&seconds) => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
+        _ => Err(Problem::invalid_field(
+            "timeout",
+            format!("must be a number of seconds from 0 to {MAX_SECONDS}"),
+        )),
     }
 }
 
@@ -58,7 +64,12 @@ mod tests {
 
         assert_eq!(of(""), Some(Duration::from_secs(30)));
         assert_eq!(of("?timeout=0.25"), Some(Duration::from_millis(250)));
-        for bad in ["?timeout=-1", "?timeout=51", "?timeout=soon", "?timeout=NaN"] {
+        for bad in [
+            "?timeout=-1",
+            "?timeout=51",
+            "?timeout=soon",
+            "?timeout=NaN",
+        ] {
             assert_eq!(of(bad), None, "{bad}");
         }
     }

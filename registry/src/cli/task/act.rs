@@ -45,12 +45,18 @@ pub(super) struct RetryNow {
 }
 
 impl Resume {
-    pub(super) async fn run(&self, client: &Client, output: Output) -> Result<ExitCode, ClientError> {
+    pub(super) async fn run(
+        &self,
+        client: &Client,
+        output: Output,
+    ) -> Result<ExitCode, ClientError> {
         let mut body = with_reason(self.reason.as_deref());
         if self.dry_run {
             body["dry_run"] = json!(true);
         }
-        let answer = client.post(&format!("{}/resume", self.task.path()), &body).await?;
+        let answer = client
+            .post(&format!("{}/resume", self.task.path()), &body)
+            .await?;
         if self.dry_run && output == Output::Table {
             terminal::print(format!("would run: {}", show::field(&answer, "would_run")));
             return Ok(ExitCode::SUCCESS);
@@ -61,15 +67,28 @@ impl Resume {
 }
 
 impl Cancel {
-    pub(super) async fn run(&self, client: &Client, output: Output) -> Result<ExitCode, ClientError> {
+    pub(super) async fn run(
+        &self,
+        client: &Client,
+        output: Output,
+    ) -> Result<ExitCode, ClientError> {
         let body = with_reason(self.reason.as_deref());
-        print(&client.post(&format!("{}/cancel", self.task.path()), &body).await?, output);
+        print(
+            &client
+                .post(&format!("{}/cancel", self.task.path()), &body)
+                .await?,
+            output,
+        );
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl RetryNow {
-    pub(super) async fn run(&self, client: &Client, output: Output) -> Result<ExitCode, ClientError> {
+    pub(super) async fn run(
+        &self,
+        client: &Client,
+        output: Output,
+    ) -> Result<ExitCode, ClientError> {
         let body = with_reason(self.reason.as_deref());
         let path = format!("{}/steps/{}/retry_now", self.task.path(), self.step);
         print(&client.post(&path, &body).await?, output);

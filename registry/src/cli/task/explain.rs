@@ -8,7 +8,11 @@ use super::TaskId;
 use crate::cli::client::{Client, ClientError, Output};
 use crate::cli::{show, terminal};
 
-pub(super) async fn run(client: &Client, output: Output, task: &TaskId) -> Result<ExitCode, ClientError> {
+pub(super) async fn run(
+    client: &Client,
+    output: Output,
+    task: &TaskId,
+) -> Result<ExitCode, ClientError> {
     let task = client.get(&task.path(), &[]).await?;
     match output {
         Output::Json => show::json(&task["explanation"]),
@@ -19,22 +23,41 @@ pub(super) async fn run(client: &Client, output: Output, task: &TaskId) -> Resul
 
 fn explanation(task: &Value) -> String {
     let mut lines = vec![show::field(task, "headline"), String::new()];
-    for (title, name) in [("What happened", "happened"), ("What is safe", "safe"), ("What now", "next")] {
+    for (title, name) in [
+        ("What happened", "happened"),
+        ("What is safe", "safe"),
+        ("What now", "next"),
+    ] {
         let said = &task["explanation"][name];
         if !said.is_null() {
             lines.push(format!("{title}: {}", show::text(said)));
         }
     }
     for waiting in show::list(task, "waiting_for") {
-        let holder = waiting["task"].as_str().map_or_else(String::new, |task| format!(" (task {task})"));
-        lines.push(format!("Waits for: {}{holder}", show::field(waiting, "text")));
+        let holder = waiting["task"]
+            .as_str()
+            .map_or_else(String::new, |task| format!(" (task {task})"));
+        lines.push(format!(
+            "Waits for: {}{holder}",
+            show::field(waiting, "text")
+        ));
     }
     for lock in show::list(task, "locks") {
-        lines.push(format!("Lock: {} on {}", show::field(lock, "state"), show::field(lock, "resource")));
+        lines.push(format!(
+            "Lock: {} on {}",
+            show::field(lock, "state"),
+            show::field(lock, "resource")
+        ));
     }
-    let possible = show::list(task, "actions").iter().filter(|action| action["allowed"] == true);
+    let possible = show::list(task, "actions")
+        .iter()
+        .filter(|action| action["allowed"] == true);
     for action in possible {
-        lines.push(format!("You can {}: {}", show::field(action, "name"), show::field(action, "will")));
+        lines.push(format!(
+            "You can {}: {}",
+            show::field(action, "name"),
+            show::field(action, "will")
+        ));
     }
     lines.join("\n")
 }

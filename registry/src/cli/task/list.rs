@@ -22,7 +22,11 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) async fn run(&self, client: &Client, output: Output) -> Result<ExitCode, ClientError> {
+    pub(super) async fn run(
+        &self,
+        client: &Client,
+        output: Output,
+    ) -> Result<ExitCode, ClientError> {
         let per_page = self.per_page.to_string();
         let mut query = vec![("per_page", per_page.as_str())];
         query.extend(self.search.as_deref().map(|search| ("search", search)));
@@ -32,7 +36,8 @@ impl List {
             show::json(&body);
             return Ok(ExitCode::SUCCESS);
         }
-        let mut table = terminal::table(&["ID", "TASK", "STATE", "RESULT", "WHAT", "CREATED", "TOOK"]);
+        let mut table =
+            terminal::table(&["ID", "TASK", "STATE", "RESULT", "WHAT", "CREATED", "TOOK"]);
         for task in show::list(&body, "results") {
             table.add_row([
                 show::field(task, "id"),

@@ -8,7 +8,11 @@ use super::TaskId;
 use crate::cli::client::{Client, ClientError, Output};
 use crate::cli::{show, terminal};
 
-pub(super) async fn run(client: &Client, output: Output, task: &TaskId) -> Result<ExitCode, ClientError> {
+pub(super) async fn run(
+    client: &Client,
+    output: Output,
+    task: &TaskId,
+) -> Result<ExitCode, ClientError> {
     let task = client.get(&task.path(), &[]).await?;
     match output {
         Output::Json => show::json(&task),
@@ -20,7 +24,17 @@ pub(super) async fn run(client: &Client, output: Output, task: &TaskId) -> Resul
 /// The task's own fields, then a line for each step.
 pub(super) fn print(task: &Value) {
     let mut table = terminal::table(&[]);
-    for name in ["id", "label", "action", "state", "result", "reason", "headline", "user", "organization"] {
+    for name in [
+        "id",
+        "label",
+        "action",
+        "state",
+        "result",
+        "reason",
+        "headline",
+        "user",
+        "organization",
+    ] {
         table.add_row([name.to_owned(), show::field(task, name)]);
     }
     for name in ["repository", "tag", "digest"] {
@@ -37,7 +51,14 @@ pub(super) fn print(task: &Value) {
         table.add_row(["waits for".to_owned(), show::field(waiting, "text")]);
     }
     for lock in show::list(task, "locks") {
-        table.add_row(["lock".to_owned(), format!("{} ({})", show::field(lock, "resource"), show::field(lock, "state"))]);
+        table.add_row([
+            "lock".to_owned(),
+            format!(
+                "{} ({})",
+                show::field(lock, "resource"),
+                show::field(lock, "state")
+            ),
+        ]);
     }
     terminal::print(table.trim_fmt());
     terminal::print("");

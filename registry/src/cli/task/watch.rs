@@ -1,6 +1,7 @@
 //! `wharfinger task watch`: prints each step as it changes, then how the task ended.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use serde_json::Value;
@@ -12,7 +13,11 @@ use crate::cli::{exit, show, terminal};
 /// How long the server holds one answer back, in seconds: a step that changes is shown at most this late.
 const LOOK_EVERY_SECONDS: &str = "0.25";
 
-pub(super) async fn run(client: &Client, output: Output, task: &TaskId) -> Result<ExitCode, ClientError> {
+pub(super) async fn run(
+    client: &Client,
+    output: Output,
+    task: &TaskId,
+) -> Result<ExitCode, ClientError> {
     let mut shown = HashMap::new();
     let mut body = client.get(&task.path(), &[]).await?;
     loop {
@@ -22,7 +27,12 @@ pub(super) async fn run(client: &Client, output: Output, task: &TaskId) -> Resul
         if has_come_to_rest(&body) {
             break;
         }
-        body = client.get(&format!("{}/wait", task.path()), &[("timeout", LOOK_EVERY_SECONDS)]).await?;
+        body = client
+            .get(
+                &format!("{}/wait", task.path()),
+                &[("timeout", LOOK_EVERY_SECONDS)],
+            )
+            .await?;
     }
     match output {
         Output::Json => show::json(&body),
@@ -42,10 +52,14 @@ fn changes(task: &Value, shown: &mut HashMap<String, String>) -> Vec<String> {
         }
         let mut line = format!("{name:<24} {state:<10}");
         if !step["ended_at"].is_null() {
-            line += &format!(" {}", show::between(&step["started_at"], &step["ended_at"]));
+            let _ = write!(
+                line,
+                " {}",
+                show::between(&step["started_at"], &step["ended_at"])
+            );
         }
         if !step["error"].is_null() {
-            line += &format!(" {}", show::field(&step["error"], "message"));
+            let _ = write!(line, " {}", show::field(&step["error"], "message"));
         }
         lines.push(line.trim_end().to_owned());
     }
@@ -61,12 +75,20 @@ fn outcome(task: &Value) -> String {
         Some("paused") => "paused".to_owned(),
         _ => show::field(task, "result"),
     };
-    format!("task {} {ended}: {}", show::field(task, "id"), show::field(task, "headline"))
+    format!(
+        "task {} {ended}: {}",
+        show::field(task, "id"),
+        show::field(task, "headline")
+    )
 }
 
 /// 0 only for what was wanted: a task that was cancelled has not done it either.
 fn exit_code(task: &Value) -> ExitCode {
-    if did_what_was_wanted(task) { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) }
+    if did_what_was_wanted(task) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::FAILED)
+    }
 }
 
 fn did_what_was_wanted(task: &Value) -> bool {
@@ -83,9 +105,15 @@ mod tests {
         let mut shown = HashMap::new();
         let step = |state: &str| json!({"steps": [{"name": "copy", "state": state}, {"name": "reindex", "state": "pending"}]});
 
-        assert_eq!(changes(&step("running"), &mut shown), ["copy                     running"]);
+        assert_eq!(
+            changes(&step("running"), &mut shown),
+            ["copy                     running"]
+        );
         assert!(changes(&step("running"), &mut shown).is_empty());
-        assert_eq!(changes(&step("success"), &mut shown), ["copy                     success"]);
+        assert_eq!(
+            changes(&step("success"), &mut shown),
+            ["copy                     success"]
+        );
     }
 
     #[test]

@@ -62,7 +62,9 @@ pub enum Unreadable {
         sent: String,
     },
     /// A form that nobody should use any more.
-    #[error("`{media_type}` is docker's schema 1, which is not taken; push with a client newer than docker 1.10")]
+    #[error(
+        "`{media_type}` is docker's schema 1, which is not taken; push with a client newer than docker 1.10"
+    )]
     Schema1 {
         /// The media type.
         media_type: String,
@@ -159,7 +161,11 @@ fn parse(bytes: &[u8]) -> Result<Document, Unreadable> {
         Some(b'"') => "a text",
         Some(_) | None => {
             let value: Value = serde_json::from_slice(bytes).map_err(not_json)?;
-            if value.is_null() { "null" } else { "a number or a truth value" }
+            if value.is_null() {
+                "null"
+            } else {
+                "a number or a truth value"
+            }
         }
     };
     Err(Unreadable::NotAnObject { found })
@@ -171,7 +177,11 @@ fn image_parts(document: &Document) -> Result<Vec<Part>, Unreadable> {
         .as_ref()
         .ok_or(Unreadable::Missing { field: "config" })?;
     let mut parts = vec![part(PartKind::Config, "config", config)?];
-    parts.extend(every_part(PartKind::Layer, "layers", document.layers.as_ref())?);
+    parts.extend(every_part(
+        PartKind::Layer,
+        "layers",
+        document.layers.as_ref(),
+    )?);
     Ok(parts)
 }
 
@@ -180,7 +190,10 @@ fn index_parts(document: &Document) -> Result<Vec<Part>, Unreadable> {
 }
 
 fn artifact_parts(document: &Document) -> Vec<Part> {
-    let single = document.config.iter().map(|value| (PartKind::Config, value));
+    let single = document
+        .config
+        .iter()
+        .map(|value| (PartKind::Config, value));
     let layers = items(document.layers.as_ref()).map(|value| (PartKind::Layer, value));
     let blobs = items(document.blobs.as_ref()).map(|value| (PartKind::Layer, value));
     let manifests = items(document.manifests.as_ref()).map(|value| (PartKind::Manifest, value));
@@ -236,7 +249,12 @@ fn descriptor(field: &str, value: &Value) -> Result<Descriptor, Unreadable> {
 
 /// `os/architecture[/variant]` of an object that has these fields, as descriptors and image configs do.
 pub(in crate::catalog) fn platform(value: &Value) -> Option<String> {
-    let field = |name| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let field = |name| {
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
     let (os, architecture) = (field("os")?, field("architecture")?);
     Some(match field("variant") {
         Some(variant) => format!("{os}/{architecture}/{variant}"),
@@ -245,7 +263,10 @@ pub(in crate::catalog) fn platform(value: &Value) -> Option<String> {
 }
 
 fn text(value: Option<&Value>) -> Option<String> {
-    value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    value
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
 }
 
 /// The members of an object that are texts; nothing of what is not an object.
@@ -287,10 +308,18 @@ mod tests {
 
         let manifest = read_json(OCI_IMAGE, &image).unwrap();
 
-        let kinds: Vec<_> = manifest.parts.iter().map(|part| (part.kind, part.foreign)).collect();
+        let kinds: Vec<_> = manifest
+            .parts
+            .iter()
+            .map(|part| (part.kind, part.foreign))
+            .collect();
         assert_eq!(
             kinds,
-            [(PartKind::Config, false), (PartKind::Layer, false), (PartKind::Layer, true)]
+            [
+                (PartKind::Config, false),
+                (PartKind::Layer, false),
+                (PartKind::Layer, true)
+            ]
         );
         assert_eq!(manifest.required().count(), 2);
         assert_eq!(manifest.subject, Some(Digest::of(b"subject")));
@@ -298,7 +327,10 @@ mod tests {
             manifest.artifact_type.as_deref(),
             Some("application/vnd.oci.image.config.v1+json")
         );
-        assert_eq!(manifest.annotations, BTreeMap::from([("a".to_owned(), "b".to_owned())]));
+        assert_eq!(
+            manifest.annotations,
+            BTreeMap::from([("a".to_owned(), "b".to_owned())])
+        );
     }
 
     #[test]
@@ -329,8 +361,16 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_said() {
         let cases = [
-            (OCI_IMAGE, "nonsense", "the manifest is not readable JSON: expected ident at line 1 column 2"),
-            (OCI_IMAGE, "[]", "the manifest must be a JSON object, but is an array"),
+            (
+                OCI_IMAGE,
+                "nonsense",
+                "the manifest is not readable JSON: expected ident at line 1 column 2",
+            ),
+            (
+                OCI_IMAGE,
+                "[]",
+                "the manifest must be a JSON object, but is an array",
+            ),
             (OCI_IMAGE, "{}", "the manifest has no `config`"),
             (OCI_INDEX, "{}", "the manifest has no `manifests`"),
             (
@@ -345,7 +385,11 @@ mod tests {
                 "the manifest says its mediaType is `x`, but it was sent as \
                  `application/vnd.oci.image.index.v1+json`",
             ),
-            (OCI_IMAGE, r#"{"config": 1, "config": 2}"#, "the manifest is not readable JSON: duplicate field `config` at line 1 column 22"),
+            (
+                OCI_IMAGE,
+                r#"{"config": 1, "config": 2}"#,
+                "the manifest is not readable JSON: duplicate field `config` at line 1 column 22",
+            ),
         ];
         for (media_type, text, wanted) in cases {
             let bytes = Bytes::from_static(text.as_bytes());

@@ -6,7 +6,7 @@ use engine::clock::Timestamp;
 use engine::journal::{Entry, Message, PlanId, PlanResult, Reason, Row};
 use engine::search::{Field, Search};
 use engine::state::PlanState;
-use engine::store::{Listing, Mail, Page, StoreError, Visible};
+use engine::store::{Count, Listing, Mail, Page, StoreError, Visible};
 use sqlx::{QueryBuilder, Sqlite};
 use uuid::Uuid;
 
@@ -22,9 +22,19 @@ pub(super) async fn rows(tx: &mut Tx, plan: PlanId) -> Result<Vec<Row>, StoreErr
     let rows = rows.into_iter().map(|(seq, nonce, node, at, text)| {
         let (entries, unreadable) = match serde_json::from_str::<Vec<Entry>>(&text) {
             Ok(entries) => (entries, None),
-            Err(error) => (Vec::new(), Some(format!("its entries are not understood: {error}"))),
+            Err(error) => (
+                Vec::new(),
+                Some(format!("its entries are not understood: {error}")),
+            ),
         };
-        Row { seq, nonce, node: row::node_id(node), at: Timestamp(at), entries, unreadable }
+        Row {
+            seq,
+            nonce,
+            node: row::node_id(node),
+            at: Timestamp(at),
+            entries,
+            unreadable,
+        }
     });
     Ok(rows.collect())
 }
@@ -46,11 +56,7 @@ pub(super) async fn mail(tx: &mut Tx, plan: PlanId) -> Result<Vec<Mail>, StoreEr
 }
 
 /// A page of plans, newest first.
-pub(super) async fn list(
-    tx: &mut Tx,
-    search: &Search,
-    page: &Page,
-) -> Result<Listing, StoreError> {
+pub(super) async fn list(tx: &mut Tx, search: &Search, page: &Page) -> Result<Listing, StoreError> {
     let mut counted = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM plan WHERE true");
     narrow(&mut counted, search, &page.visible);
     let total: i64 = counted
@@ -73,7 +79,11 @@ pub(super) async fn list(
         .map_err(unreadable)?;
     let more = ids.len() > page.limit as usize;
     Ok(Listing {
-        plans: ids.into_iter().take(page.limit as usize).map(row::plan_id).collect(),
+        plans: ids
+            .into_iter()
+            .take(page.limit as usize)
+            .map(row::plan_id)
+            .collect(),
         total: u64::try_from(total).unwrap_or(0),
         more,
     })
@@ -83,7 +93,7 @@ pub(super) async fn list(
 pub(super) async fn count(
     tx: &mut Tx,
     visible: &Visible,
-) -> Result<Vec<(PlanState, PlanResult, Option<Reason>, u64)>, StoreError> {
+) -> Result<Vec<Count>, StoreError> {
     let mut query =
         QueryBuilder::<Sqlite>::new("SELECT state, result, reason, count(*) FROM plan WHERE true");
     narrow(&mut query, &Search::default(), visible);
@@ -94,12 +104,12 @@ pub(super) async fn count(
         .await
         .map_err(unreadable)?;
     let counts = rows.into_iter().map(|(state, result, reason, count)| {
-        Ok((
-            row::word(&state, "plan.state")?,
-            row::word(&result, "plan.result")?,
-            reason.map(|reason| row::word(&reason, "plan.reason")).transpose()?,
-            u64::try_from(count).unwrap_or(0),
-        ))
+        Ok(Count {
+            state: row::word(&state, "plan.state")?,
+            result: row::word(&result, "plan.result")?,
+            reason: reason.map(|reason| row::word(&reason, "plan.reason")).transpose()?,
+            plans: u64::try_from(count).unwrap_or(0),
+        })
     });
     counts.collect()
 }
@@ -127,7 +137,11 @@ fn narrow(query: &mut QueryBuilder<Sqlite>, search: &Search, visible: &Visible) 
                 .push(")"),
         };
     }
-    if let Visible::Some { organizations, actor } = visible {
+    if let Visible::Some {
+        organizations,
+        actor,
+    } = visible
+    {
         query.push(" AND (actor = ").push_bind(actor.clone());
         for label in organizations {
             query.push(" OR organization = ").push_bind(label.clone());

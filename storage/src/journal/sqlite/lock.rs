@@ -32,8 +32,7 @@ pub(super) async fn ask(
     locks: &[LockRequest],
     at: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    const SQL: &str =
-        "INSERT INTO lock (resource, mode, plan_id, since) VALUES ($1, $2, $3, $4)";
+    const SQL: &str = "INSERT INTO lock (resource, mode, plan_id, since) VALUES ($1, $2, $3, $4)";
     for lock in locks {
         sqlx::query(SQL)
             .bind(&lock.resource)
@@ -59,13 +58,7 @@ pub(super) async fn change(
             .execute(&mut *connection)
             .await?;
     }
-    ask(
-        connection,
-        append.plan,
-        &append.asked_for,
-        append.row.at,
-    )
-    .await?;
+    ask(connection, append.plan, &append.asked_for, append.row.at).await?;
     let mut granted = Vec::new();
     let asked = append.asked_for.iter().map(|lock| &lock.resource);
     for resource in append.let_go.iter().chain(asked) {

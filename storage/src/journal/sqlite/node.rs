@@ -1,7 +1,7 @@
 //! Nodes: who runs, and whose plans are nobody's.
 
-use super::row::{self, unreadable};
 use super::failed;
+use super::row::{self, unreadable};
 use crate::database::{Database, Tx};
 use engine::clock::Timestamp;
 use engine::journal::{NodeId, PlanId};

@@ -13,7 +13,11 @@ pub(super) async fn submit(
     connection: &mut SqliteConnection,
     submission: Submission,
 ) -> Result<Accepted, StoreError> {
-    let Submission { queued, granted, open_key } = submission;
+    let Submission {
+        queued,
+        granted,
+        open_key,
+    } = submission;
     let plan = queued.plan;
     let (Some(Entry::Submitted(submitted)), Some(_)) =
         (queued.row.entries.first(), queued.head.as_ref())
@@ -22,18 +26,31 @@ pub(super) async fn submit(
             "the submission of plan {plan} does not begin with `submitted`"
         )));
     };
-    let (locks, links, at) = (submitted.locks.clone(), submitted.links.clone(), queued.row.at);
-    if let Some(open) = insert_plan(connection, plan, queued.head.as_ref(), open_key.as_deref()).await? {
+    let (locks, links, at) = (
+        submitted.locks.clone(),
+        submitted.links.clone(),
+        queued.row.at,
+    );
+    if let Some(open) =
+        insert_plan(connection, plan, queued.head.as_ref(), open_key.as_deref()).await?
+    {
         return Ok(Accepted::OpenAlready(open));
     }
-    lock::ask(connection, plan, &locks, at).await.map_err(failed)?;
+    lock::ask(connection, plan, &locks, at)
+        .await
+        .map_err(failed)?;
     let at_once = locks.is_empty() || lock::holds_all(connection, plan).await.map_err(failed)?;
     let first = if at_once { &granted } else { &queued };
     let verdicts = append_batch(connection, &[first]).await.map_err(failed)?;
     if !matches!(verdicts.as_slice(), [Some(_)]) {
-        return Err(StoreError::Fenced { plan, seq: first.row.seq });
+        return Err(StoreError::Fenced {
+            plan,
+            seq: first.row.seq,
+        });
     }
-    insert_links(connection, plan, &links).await.map_err(failed)?;
+    insert_links(connection, plan, &links)
+        .await
+        .map_err(failed)?;
     Ok(Accepted::Recorded { granted: at_once })
 }
 
@@ -98,8 +115,7 @@ pub(super) async fn deliver(
     message: &Message,
     at: Timestamp,
 ) -> Result<i64, StoreError> {
-    const SQL: &str =
-        "INSERT INTO mailbox (plan_id, at, message) VALUES ($1, $2, $3) RETURNING n";
+    const SQL: &str = "INSERT INTO mailbox (plan_id, at, message) VALUES ($1, $2, $3) RETURNING n";
     let text = serde_json::to_string(message)
         .map_err(|error| StoreError::Corrupt(format!("a message cannot be written: {error}")))?;
     sqlx::query_scalar(SQL)
@@ -128,10 +144,18 @@ pub(super) async fn open(
         .map_err(failed)?;
     let mut open = Vec::with_capacity(rows.len());
     for (id, key, state, paused_at) in rows {
-        let (id, state) = (PlanId(id), row::word::<engine::state::PlanState>(&state, "plan.state")?);
-        let at_work =
-            state.is_driven() && lock::holds_all(connection, id).await.map_err(failed)?;
-        open.push(OpenPlan { id, key, state, paused_at: paused_at.map(Timestamp), at_work });
+        let (id, state) = (
+            PlanId(id),
+            row::word::<engine::state::PlanState>(&state, "plan.state")?,
+        );
+        let at_work = state.is_driven() && lock::holds_all(connection, id).await.map_err(failed)?;
+        open.push(OpenPlan {
+            id,
+            key,
+            state,
+            paused_at: paused_at.map(Timestamp),
+            at_work,
+        });
     }
     Ok(open)
 }

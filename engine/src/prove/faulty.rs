@@ -1,0 +1,182 @@
+//! A store that dies at a chosen write, as a process does that is killed: nothing is answered after that.
+
+use crate::clock::Timestamp;
+use crate::journal::{Message, NodeId, PlanId, Row};
+use crate::lock::Seat;
+use crate::search::Search;
+use crate::step::Work;
+use crate::store::{
+    Accepted, Append, Appended, Count, Due, Listing, Mail, OpenPlan, Page, Store, StoreError,
+    Submission, Visible,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// On which side of the write the store dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The write is not made.
+    Before,
+    /// The write is durable, but nobody learns of it.
+    After,
+}
+
+/// A store around another one.
+#[derive(Clone)]
+pub struct Faulty<St> {
+    inner: St,
+    fault: Option<(usize, Moment)>,
+    writes: Arc<AtomicUsize>,
+    dead: CancellationToken,
+}
+
+impl<St> Faulty<St> {
+    /// Never dies, but counts.
+    pub fn sound(inner: St) -> Self {
+        Self {
+            inner,
+            fault: None,
+            writes: Arc::default(),
+            dead: CancellationToken::new(),
+        }
+    }
+
+    /// Dies at write number `at`, counted from 0.
+    pub fn dying(inner: St, at: usize, moment: Moment) -> Self {
+        Self {
+            fault: Some((at, moment)),
+            ..Self::sound(inner)
+        }
+    }
+
+    /// How many writes were begun.
+    #[must_use]
+    pub fn writes(&self) -> usize {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    /// Returns once it is dead.
+    pub async fn death(&self) {
+        self.dead.cancelled().await;
+    }
+
+    async fn alive(&self) {
+        if self.dead.is_cancelled() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn write<T>(&self, write: impl Future<Output = T>) -> T {
+        self.alive().await;
+        let number = self.writes.fetch_add(1, Ordering::SeqCst);
+        if self.fault == Some((number, Moment::Before)) {
+            self.dead.cancel();
+            self.alive().await;
+        }
+        let done = write.await;
+        if self.fault == Some((number, Moment::After)) {
+            self.dead.cancel();
+        }
+        self.alive().await;
+        done
+    }
+}
+
+impl<St: Store> Store for Faulty<St> {
+    type Tx = St::Tx;
+
+    async fn transact<T, E>(&self, work: Work<Self::Tx, T, E>) -> Result<Result<T, E>, StoreError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.write(self.inner.transact(work)).await
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        self.write(self.inner.append(append)).await
+    }
+
+    async fn append_in(tx: &mut Self::Tx, append: Append) -> Result<Appended, StoreError> {
+        St::append_in(tx, append).await
+    }
+
+    async fn submit_in(tx: &mut Self::Tx, submission: Submission) -> Result<Accepted, StoreError> {
+        St::submit_in(tx, submission).await
+    }
+
+    async fn deliver_in(
+        tx: &mut Self::Tx,
+        plan: PlanId,
+        message: Message,
+        at: Timestamp,
+    ) -> Result<i64, StoreError> {
+        St::deliver_in(tx, plan, message, at).await
+    }
+
+    async fn open_in(tx: &mut Self::Tx, prefix: String) -> Result<Vec<OpenPlan>, StoreError> {
+        St::open_in(tx, prefix).await
+    }
+
+    async fn take_key_in(tx: &mut Self::Tx, plan: PlanId) -> Result<(), StoreError> {
+        St::take_key_in(tx, plan).await
+    }
+
+    async fn load(&self, plan: PlanId) -> Result<Vec<Row>, StoreError> {
+        self.alive().await;
+        self.inner.load(plan).await
+    }
+
+    async fn load_all(&self, plans: Vec<PlanId>) -> Result<Vec<(PlanId, Vec<Row>)>, StoreError> {
+        self.alive().await;
+        self.inner.load_all(plans).await
+    }
+
+    async fn mail(&self, plan: PlanId) -> Result<Vec<Mail>, StoreError> {
+        self.alive().await;
+        self.inner.mail(plan).await
+    }
+
+    async fn seats(&self, plan: PlanId) -> Result<Vec<Seat>, StoreError> {
+        self.alive().await;
+        self.inner.seats(plan).await
+    }
+
+    async fn list(&self, search: Search, page: Page) -> Result<Listing, StoreError> {
+        self.alive().await;
+        self.inner.list(search, page).await
+    }
+
+    async fn count(&self, visible: Visible) -> Result<Vec<Count>, StoreError> {
+        self.alive().await;
+        self.inner.count(visible).await
+    }
+
+    async fn due(&self, node: NodeId, waiting: Vec<PlanId>) -> Result<Due, StoreError> {
+        self.alive().await;
+        self.inner.due(node, waiting).await
+    }
+
+    async fn beat(&self, node: NodeId, name: String, at: Timestamp) -> Result<(), StoreError> {
+        self.alive().await;
+        self.inner.beat(node, name, at).await
+    }
+
+    async fn leave(&self, node: NodeId, at: Timestamp) -> Result<(), StoreError> {
+        self.alive().await;
+        self.inner.leave(node, at).await
+    }
+
+    async fn orphans(
+        &self,
+        node: NodeId,
+        now: Timestamp,
+        ttl: Duration,
+        limit: u32,
+    ) -> Result<Vec<PlanId>, StoreError> {
+        self.alive().await;
+        self.inner.orphans(node, now, ttl, limit).await
+    }
+}

@@ -1,0 +1,265 @@
+//! `/drills`: trouble on purpose, so that recovery can be practised. All of it is 403 unless the server allows drills.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::LOCATION;
+use serde::{Deserialize, Serialize};
+use storage::catalog::DrillId;
+use storage::catalog::drills::{self, CrashWhen, Drill, Effect, NewDrill};
+use storage::catalog::roles::Permission;
+
+use engine::step::Declared;
+use engine::workflow::Workflow;
+use workflows::push::{
+    CopyContent, Distribute, EnsureProduct, EnsureRepository, Forward, LocatePushRepository, Push,
+    Reindex, SyncProxies,
+};
+
+use super::body::Body;
+use super::caller::Caller;
+use super::page::{Page, Wanted};
+use super::path::Path;
+use super::problem::{Kind, Problem, WrongField};
+use crate::app::App;
+
+/// A step that hangs longer than this is out of the hands of whoever practises.
+const MAX_STALL_SECONDS: u64 = 3600;
+
+/// A drill as REST shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    id: DrillId,
+    workflow: String,
+    step: String,
+    repository: Option<String>,
+    tag: Option<String>,
+    effect: Effect,
+    when: CrashWhen,
+    /// None: until it is deleted.
+    times_left: Option<u64>,
+    stall_seconds: u64,
+    created_by: String,
+    created_at: String,
+}
+
+impl From<Drill> for Shown {
+    fn from(drill: Drill) -> Self {
+        Self {
+            id: drill.id,
+            workflow: drill.workflow,
+            step: drill.step,
+            repository: drill.repository,
+            tag: drill.tag,
+            effect: drill.effect,
+            when: drill.crash_when,
+            times_left: drill.times_left,
+            stall_seconds: drill.stall_seconds,
+            created_by: drill.created_by,
+            created_at: drill.created_at.to_rfc3339(),
+        }
+    }
+}
+
+/// Refused unless this server allows drills and the caller administers it.
+fn allowed(app: &App, caller: &Caller) -> Result<(), Problem> {
+    if !app.config.allow_drills {
+        let text = "this server allows no drills; start it with --allow-drills";
+        return Err(Problem::new(Kind::DrillsOff, text));
+    }
+    caller.must_everywhere(Permission::Admin)
+}
+
+/// `GET /drills`.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    wanted: Wanted,
+) -> Result<Page<Shown>, Problem> {
+    allowed(&app, &caller)?;
+    wanted.only_sorted_by("id")?;
+    wanted.not_searched("drills")?;
+    let mut tx = app.services.database.read().await?;
+    let all = drills::list(&mut tx).await?;
+    Ok(Page::cut(all, &wanted, |drill| drill.id)?.map(Shown::from))
+}
+
+/// The body of a POST.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    workflow: String,
+    step: String,
+    repository: Option<String>,
+    tag: Option<String>,
+    effect: Effect,
+    when: Option<CrashWhen>,
+    times: Option<u64>,
+    stall_seconds: Option<u64>,
+}
+
+/// `POST /drills`.
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(new): Body<New>,
+) -> Result<Response, Problem> {
+    allowed(&app, &caller)?;
+    let wrong = wrong_fields(&new);
+    if !wrong.is_empty() {
+        return Err(Problem::invalid(&wrong));
+    }
+    let new = NewDrill {
+        workflow: new.workflow,
+        step: new.step,
+        repository: new.repository.map(|name| name.to_ascii_lowercase()),
+        tag: new.tag,
+        effect: new.effect,
+        crash_when: new.when.unwrap_or_default(),
+        times: new.times,
+        stall_seconds: new.stall_seconds.unwrap_or(0),
+        created_by: caller.user.login,
+    };
+    let at = app.services.clock.now();
+    let drill = app
+        .services
+        .database
+        .transact(move |tx| Box::pin(async move { drills::create(tx, &new, at).await }))
+        .await??;
+    tracing::warn!(
+        drill.id = %drill.id,
+        "drill {} begins: {} at step {} of {}, by {}",
+        drill.id, drill.effect, drill.step, drill.workflow, drill.created_by
+    );
+    let location = format!("/api/v1/drills/{}", drill.id);
+    Ok((
+        StatusCode::CREATED,
+        [(LOCATION, location)],
+        Json(Shown::from(drill)),
+    )
+        .into_response())
+}
+
+/// The steps of a push that can be disturbed: `authorize` is recorded with the submit and never runs.
+const STEPS_OF_PUSH: [&str; 8] = [
+    Forward::NAME,
+    LocatePushRepository::NAME,
+    CopyContent::NAME,
+    EnsureProduct::NAME,
+    EnsureRepository::NAME,
+    Reindex::NAME,
+    Distribute::NAME,
+    SyncProxies::NAME,
+];
+
+fn wrong_fields(new: &New) -> Vec<WrongField> {
+    let mut wrong = Vec::new();
+    let mut say = |field: &str, message: String| {
+        wrong.push(WrongField {
+            field: field.to_owned(),
+            message,
+        });
+    };
+    if new.workflow != Push::NAME {
+        say(
+            "workflow",
+            format!("must be {}, not {:?}", Push::NAME, new.workflow),
+        );
+    } else if !STEPS_OF_PUSH.contains(&new.step.as_str()) {
+        say(
+            "step",
+            format!(
+                "must be one of {}, not {:?}",
+                STEPS_OF_PUSH.join(", "),
+                new.step
+            ),
+        );
+    }
+    if new.times == Some(0) {
+        say(
+            "times",
+            "must be at least 1; leave it out to go on until the drill is deleted".to_owned(),
+        );
+    }
+    if new.effect == Effect::Stall
+        && !(1..=MAX_STALL_SECONDS).contains(&new.stall_seconds.unwrap_or(0))
+    {
+        say(
+            "stall_seconds",
+            format!("must be from 1 to {MAX_STALL_SECONDS} for the effect `stall`"),
+        );
+    }
+    wrong
+}
+
+/// `DELETE /drills/{id}`.
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    allowed(&app, &caller)?;
+    let unknown = || Problem::not_found(format!("drill {id}"));
+    let number: DrillId = id.parse().map_err(|_| unknown())?;
+    let deleted = app
+        .services
+        .database
+        .transact(move |tx| Box::pin(async move { drills::delete(tx, number).await }))
+        .await??;
+    if deleted {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(unknown())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(body: serde_json::Value) -> Vec<String> {
+        let new: New = serde_json::from_value(body).unwrap();
+        wrong_fields(&new)
+            .into_iter()
+            .map(|wrong| wrong.field)
+            .collect()
+    }
+
+    #[test]
+    fn a_drill_names_a_step_that_runs() {
+        let drill = |workflow: &str, step: &str| serde_json::json!({"workflow": workflow, "step": step, "effect": "fail"});
+
+        assert!(wrong(drill("push", "copy")).is_empty());
+        assert_eq!(wrong(drill("push", "authorize")), ["step"]);
+        assert_eq!(wrong(drill("push", "dance")), ["step"]);
+        assert_eq!(wrong(drill("dance", "copy")), ["workflow"]);
+    }
+
+    #[test]
+    fn a_stall_says_how_long_and_no_drill_happens_zero_times() {
+        let drill = |more: serde_json::Value| {
+            let mut body =
+                serde_json::json!({"workflow": "push", "step": "copy", "effect": "stall"});
+            body.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            body
+        };
+
+        assert!(wrong(drill(serde_json::json!({"stall_seconds": 5}))).is_empty());
+        assert_eq!(wrong(drill(serde_json::json!({}))), ["stall_seconds"]);
+        assert_eq!(
+            wrong(drill(serde_json::json!({"effect": "fail", "times": 0}))),
+            ["times"]
+        );
+        assert!(
+            wrong(drill(
+                serde_json::json!({"effect": "crash", "when": "after", "times": 1})
+            ))
+            .is_empty()
+        );
+    }
+}

@@ -1,0 +1,507 @@
+//! The API as its callers see it: who is told what.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use engine::clock::Clock;
+use engine::journal::NodeId;
+use engine::node::NodeOptions;
+use http::header::{AUTHORIZATION, HOST, LOCATION, WWW_AUTHENTICATE};
+use http::{Method, Request, Response, StatusCode};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use storage::catalog::signing_keys;
+use storage::{Content, Database};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::auth::scope::{Access, RepositoryAction, Scope};
+use crate::auth::tokens::Tokens;
+use crate::config::{Config, Environment, Settings};
+use crate::data_dir::DataDir;
+use crate::first_start;
+
+const SERVICE: &str = "127.0.0.1:5000";
+const ADMIN: Who = Who::Login("admin", "secret");
+const BOB: Who = Who::Login("bob", "bobs secret");
+
+enum Who<'a> {
+    Nobody,
+    Login(&'a str, &'a str),
+    Token(String),
+}
+
+/// An answer that was read.
+struct Answer {
+    response: Response<()>,
+    body: Value,
+}
+
+impl Answer {
+    fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+}
+
+/// The API over a database and a content folder of its own.
+struct Api {
+    app: Arc<App>,
+    router: Router,
+    _data_dir: DataDir,
+    _folder: tempfile::TempDir,
+}
+
+impl Api {
+    async fn start(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings =
+            Settings::from_flags(flags).with("data_dir", folder.path().to_str().unwrap());
+        let config = Config::read(&settings, &Environment::default()).unwrap();
+        let clock = Clock::system();
+        let data_dir = DataDir::take(&config.data_dir).unwrap();
+        let database = Database::open(&config.database).await.unwrap();
+        let password = Some(SecretString::from("secret".to_owned()));
+        first_start::make(&database, &data_dir, password, clock.now())
+            .await
+            .unwrap();
+        let content = Content::open(database.clone(), &config.content_dir, clock.now())
+            .await
+            .unwrap();
+        let keys = signing_keys::all(&mut database.read().await.unwrap())
+            .await
+            .unwrap();
+        let tokens = Tokens::new(&keys, config.token_lifetime).unwrap();
+        let services = workflows::Services {
+            database,
+            content,
+            clock,
+        };
+        let options = NodeOptions::new(NodeId(Uuid::new_v4()), "test");
+        let node = workflows::start(options, services.clone(), config.allow_drills)
+            .await
+            .unwrap();
+        let app = Arc::new(App {
+            config,
+            services,
+            node,
+            tokens,
+        });
+        let router = super::router(Arc::clone(&app));
+        Self {
+            app,
+            router,
+            _data_dir: data_dir,
+            _folder: folder,
+        }
+    }
+
+    async fn ask(&self, who: &Who<'_>, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, SERVICE);
+        request = match who {
+            Who::Nobody => request,
+            Who::Login(user, password) => request.header(
+                AUTHORIZATION,
+                format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))),
+            ),
+            Who::Token(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+        };
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let response = self
+            .router
+            .clone()
+            .oneshot(request.body(body).unwrap())
+            .await
+            .unwrap();
+        let (head, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer {
+            response: Response::from_parts(head, ()),
+            body,
+        }
+    }
+
+    async fn get(&self, who: &Who<'_>, path: &str) -> Answer {
+        self.ask(who, Method::GET, path, None).await
+    }
+
+    async fn post(&self, who: &Who<'_>, path: &str, body: Value) -> Answer {
+        self.ask(who, Method::POST, path, Some(body)).await
+    }
+
+    async fn patch(&self, who: &Who<'_>, path: &str, body: Value) -> Answer {
+        self.ask(who, Method::PATCH, path, Some(body)).await
+    }
+
+    /// Organization `acme`, and Bob, who has this role in it.
+    async fn with_bob(self, role: &str) -> Self {
+        let acme = json!({"label": "acme", "name": "Acme"});
+        let bob = json!({"login": "bob", "password": "bobs secret"});
+        let grant = json!({"user": "bob", "role": role, "organization": "acme"});
+        for (path, body) in [
+            ("/organizations", acme),
+            ("/users", bob),
+            ("/grants", grant),
+        ] {
+            let made = self.post(&ADMIN, &format!("/api/v1{path}"), body).await;
+            assert_eq!(made.status(), StatusCode::CREATED, "{path}: {}", made.body);
+        }
+        self
+    }
+
+    fn token(&self, login: &str, scope: Scope) -> Who<'static> {
+        let now = self.app.services.clock.now();
+        Who::Token(
+            self.app
+                .tokens
+                .sign(login, SERVICE, scope, now)
+                .unwrap()
+                .token,
+        )
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_not_logged_in_is_told_how_to() {
+    let api = Api::start(&[]).await;
+
+    for path in [
+        "/tasks",
+        "/tasks/summary",
+        "/organizations",
+        "/repositories",
+        "/users/me",
+        "/roles",
+        "/grants",
+        "/drills",
+    ] {
+        let answer = api.get(&Who::Nobody, &format!("/api/v1{path}")).await;
+
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
+        let challenge = answer.response.headers()[WWW_AUTHENTICATE]
+            .to_str()
+            .unwrap();
+        assert!(
+            challenge.starts_with("Bearer realm=\"http://127.0.0.1:5000/v2/token\""),
+            "{challenge}"
+        );
+    }
+    assert_eq!(
+        api.get(&Who::Login("admin", "wrong"), "/api/v1/tasks")
+            .await
+            .status(),
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[tokio::test]
+async fn what_one_may_not_see_does_not_exist_and_what_one_may_not_do_is_forbidden() {
+    let api = Api::start(&[]).await.with_bob("publisher").await;
+
+    let other = api
+        .get(&BOB, "/api/v1/organizations/Default_Organization")
+        .await;
+    let own = api.get(&BOB, "/api/v1/organizations/ACME").await;
+    let all = api.get(&BOB, "/api/v1/organizations").await;
+    let changed = api
+        .patch(&BOB, "/api/v1/organizations/acme", json!({"name": "Mine"}))
+        .await;
+    let other_changed = api
+        .patch(
+            &BOB,
+            "/api/v1/organizations/Default_Organization",
+            json!({"name": "Mine"}),
+        )
+        .await;
+    let user_seen = api.get(&BOB, "/api/v1/users/admin").await;
+    let user_made = api
+        .post(
+            &BOB,
+            "/api/v1/users",
+            json!({"login": "eve", "password": "x"}),
+        )
+        .await;
+
+    assert_eq!(other.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        (own.status(), &own.body["label"]),
+        (StatusCode::OK, &json!("acme"))
+    );
+    assert_eq!(
+        (&all.body["total"], &all.body["results"][0]["label"]),
+        (&json!(1), &json!("acme"))
+    );
+    assert_eq!(changed.status(), StatusCode::FORBIDDEN);
+    assert_eq!(other_changed.status(), StatusCode::NOT_FOUND);
+    assert_eq!(user_seen.status(), StatusCode::NOT_FOUND);
+    assert_eq!(user_made.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn nobody_gives_a_role_at_a_place_where_they_do_not_manage_access() {
+    let api = Api::start(&[]).await.with_bob("admin").await;
+    let grant = |more: Value| {
+        let mut body = json!({"user": "bob", "role": "operator"});
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        body
+    };
+
+    let at_home = api
+        .post(
+            &BOB,
+            "/api/v1/grants",
+            grant(json!({"organization": "acme"})),
+        )
+        .await;
+    let again = api
+        .post(
+            &BOB,
+            "/api/v1/grants",
+            grant(json!({"organization": "ACME"})),
+        )
+        .await;
+    let everywhere = api.post(&BOB, "/api/v1/grants", grant(json!({}))).await;
+    let elsewhere = api
+        .post(
+            &BOB,
+            "/api/v1/grants",
+            grant(json!({"organization": "Default_Organization"})),
+        )
+        .await;
+    let seen = api.get(&BOB, "/api/v1/grants").await;
+
+    assert_eq!(at_home.status(), StatusCode::CREATED, "{}", at_home.body);
+    assert_eq!(again.status(), StatusCode::CONFLICT);
+    assert_eq!(everywhere.status(), StatusCode::FORBIDDEN);
+    assert_eq!(
+        elsewhere.status(),
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "as if that organization did not exist"
+    );
+    assert_eq!(
+        seen.body["total"], 2,
+        "the administrator's grant everywhere is not Bob's to see"
+    );
+}
+
+#[tokio::test]
+async fn the_last_administrator_stays_one() {
+    let api = Api::start(&[]).await;
+
+    let grant = api
+        .ask(&ADMIN, Method::DELETE, "/api/v1/grants/1", None)
+        .await;
+    let disabled = api
+        .patch(&ADMIN, "/api/v1/users/admin", json!({"enabled": false}))
+        .await;
+
+    assert_eq!(
+        (grant.status(), disabled.status()),
+        (StatusCode::CONFLICT, StatusCode::CONFLICT)
+    );
+}
+
+#[tokio::test]
+async fn a_token_is_its_user_without_the_management_of_access() {
+    let api = Api::start(&[]).await;
+    let login = api.token("admin", Scope::Login);
+    let access = Access::to_repository("acme/busybox".to_owned(), vec![RepositoryAction::Pull]);
+    let narrow = api.token("admin", Scope::Only(vec![access]));
+
+    let read = api.get(&login, "/api/v1/organizations").await;
+    let managed = api
+        .post(
+            &login,
+            "/api/v1/users",
+            json!({"login": "eve", "password": "x"}),
+        )
+        .await;
+    let administered = api
+        .post(
+            &login,
+            "/api/v1/organizations",
+            json!({"label": "a", "name": "A"}),
+        )
+        .await;
+    let password = api
+        .patch(&login, "/api/v1/users/admin", json!({"password": "new"}))
+        .await;
+    let for_a_repository = api.get(&narrow, "/api/v1/organizations").await;
+
+    assert_eq!(read.status(), StatusCode::OK);
+    assert_eq!(managed.status(), StatusCode::FORBIDDEN);
+    assert_eq!(administered.status(), StatusCode::FORBIDDEN);
+    assert_eq!(password.status(), StatusCode::FORBIDDEN);
+    assert_eq!(for_a_repository.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_user_changes_their_own_password_but_not_whether_they_are_enabled() {
+    let api = Api::start(&[]).await.with_bob("reader").await;
+
+    let enabled = api
+        .patch(&BOB, "/api/v1/users/bob", json!({"enabled": true}))
+        .await;
+    let changed = api
+        .patch(&BOB, "/api/v1/users/bob", json!({"password": "another"}))
+        .await;
+
+    assert_eq!(enabled.status(), StatusCode::FORBIDDEN);
+    assert_eq!(changed.status(), StatusCode::OK);
+    assert_eq!(
+        api.get(&BOB, "/api/v1/users/me").await.status(),
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        api.get(&Who::Login("bob", "another"), "/api/v1/users/me")
+            .await
+            .body["login"],
+        "bob"
+    );
+}
+
+#[tokio::test]
+async fn what_is_made_has_a_location_and_cannot_be_made_twice() {
+    let api = Api::start(&[]).await;
+    let products = "/api/v1/organizations/Default_Organization/products";
+    let tools = json!({"label": "Tools", "name": "Tools"});
+
+    let made = api.post(&ADMIN, products, tools.clone()).await;
+    let twice = api
+        .post(&ADMIN, products, json!({"label": "tools", "name": "Other"}))
+        .await;
+    let like_an_environment = api
+        .post(&ADMIN, products, json!({"label": "library", "name": "L"}))
+        .await;
+    let bad = api
+        .post(
+            &ADMIN,
+            products,
+            json!({"label": "no label", "name": "x", "colour": "red"}),
+        )
+        .await;
+
+    assert_eq!(made.status(), StatusCode::CREATED);
+    let location = made.response.headers()[LOCATION]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(api.get(&ADMIN, &location).await.body, made.body);
+    assert_eq!(twice.status(), StatusCode::CONFLICT);
+    assert_eq!(like_an_environment.status(), StatusCode::CONFLICT);
+    assert_eq!(bad.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(bad.body["errors"][0]["field"], "colour");
+}
+
+#[tokio::test]
+async fn a_list_is_read_page_by_page() {
+    let api = Api::start(&[]).await;
+    for label in ["a", "b", "c"] {
+        api.post(
+            &ADMIN,
+            "/api/v1/organizations",
+            json!({"label": label, "name": label}),
+        )
+        .await;
+    }
+
+    let first = api
+        .get(&ADMIN, "/api/v1/organizations?per_page=3")
+        .await
+        .body;
+    let next = first["next"].as_str().unwrap();
+    let second = api
+        .get(
+            &ADMIN,
+            &format!("/api/v1/organizations?per_page=3&cursor={next}"),
+        )
+        .await
+        .body;
+
+    assert_eq!(
+        (&first["total"], first["results"].as_array().unwrap().len()),
+        (&json!(4), 3)
+    );
+    assert_eq!(
+        (&second["results"][0]["label"], &second["next"]),
+        (&json!("c"), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn drills_are_forbidden_unless_the_server_allows_them() {
+    let (off, on) = (Api::start(&[]).await, Api::start(&["--allow-drills"]).await);
+    let drill = json!({"workflow": "push", "step": "copy", "effect": "fail", "times": 1});
+
+    let refused = off.post(&ADMIN, "/api/v1/drills", drill.clone()).await;
+    let made = on.post(&ADMIN, "/api/v1/drills", drill).await;
+    let ended = on
+        .ask(&ADMIN, Method::DELETE, "/api/v1/drills/1", None)
+        .await;
+
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert_eq!(
+        (made.status(), &made.body["times_left"]),
+        (StatusCode::CREATED, &json!(1))
+    );
+    assert_eq!(ended.status(), StatusCode::NO_CONTENT);
+    assert_eq!(on.get(&ADMIN, "/readyz").await.body["allow_drills"], true);
+    assert_eq!(off.get(&ADMIN, "/readyz").await.body["allow_drills"], false);
+}
+
+#[tokio::test]
+async fn a_task_that_does_not_exist_is_404_whatever_is_asked_of_it() {
+    let api = Api::start(&[]).await;
+    let nobody = Uuid::now_v7();
+
+    for path in ["", "/history", "/graph.dot", "/graph.mmd"] {
+        let answer = api
+            .get(&ADMIN, &format!("/api/v1/tasks/{nobody}{path}"))
+            .await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    for action in ["resume", "cancel", "steps/copy/retry_now"] {
+        let answer = api
+            .post(
+                &ADMIN,
+                &format!("/api/v1/tasks/{nobody}/{action}"),
+                json!({}),
+            )
+            .await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{action}");
+    }
+    assert_eq!(
+        api.get(&ADMIN, "/api/v1/tasks/seven").await.status(),
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn a_search_that_cannot_be_read_is_told_with_its_position() {
+    let api = Api::start(&[]).await;
+
+    let tasks = api
+        .get(&ADMIN, "/api/v1/tasks?search=state%20%3D%20paused%20or")
+        .await;
+    let repositories = api
+        .get(&ADMIN, "/api/v1/repositories?search=colour%20%3D%20red")
+        .await;
+
+    assert_eq!(
+        (tasks.status(), &tasks.body["position"]),
+        (StatusCode::BAD_REQUEST, &json!(15))
+    );
+    assert_eq!(
+        (repositories.status(), &repositories.body["position"]),
+        (StatusCode::BAD_REQUEST, &json!(0))
+    );
+}

@@ -1,0 +1,122 @@
+//! `/v2/<name>/blobs/<digest>`: a blob, if it belongs to this repository.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt;
+use http::header::{
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use storage::Digest;
+use storage::catalog::DestinationId;
+use tracing::error;
+use workflows::destination::PushName;
+
+use super::access::Caller;
+use super::answer::{self, DOCKER_CONTENT_DIGEST};
+use super::error::OciError;
+use super::range::{self, Wanted};
+
+/// `HEAD`: is it here, and how large is it?
+pub(super) async fn head(
+    caller: &Caller<'_>,
+    name: &PushName,
+    digest: &Digest,
+) -> Result<Response, OciError> {
+    let (_, size) = find(caller, name, digest).await?;
+    Ok((headers(digest), [(CONTENT_LENGTH, HeaderValue::from(size))]).into_response())
+}
+
+/// `GET`: all of it, or one range.
+pub(super) async fn get(
+    caller: &Caller<'_>,
+    name: &PushName,
+    digest: &Digest,
+) -> Result<Response, OciError> {
+    let (destination, size) = find(caller, name, digest).await?;
+    let wanted = match range::wanted(range_asked(&caller.head.headers, digest), size) {
+        Wanted::Whole => None,
+        Wanted::Part(part) => Some(part),
+        Wanted::Beyond => return Err(OciError::RangeUnsatisfiable { size }),
+    };
+    let content = &caller.app.services.content;
+    let read = content
+        .read_blob(destination, digest, wanted.clone())
+        .await?;
+    let read = read.ok_or_else(|| unknown(name, digest))?;
+    let length = read.range.end - read.range.start;
+    let (of, which) = (name.clone(), *digest);
+    let body = Body::from_stream(read.chunks.inspect_err(move |broken| {
+        error!(repository = %of, digest = %which, error = %broken, "a blob could not be read to its end");
+    }));
+    let length = [(CONTENT_LENGTH, HeaderValue::from(length))];
+    Ok(match wanted {
+        None => (StatusCode::OK, headers(digest), length, body).into_response(),
+        Some(part) => {
+            let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
+            let range = [(CONTENT_RANGE, answer::ascii(&range))];
+            (
+                StatusCode::PARTIAL_CONTENT,
+                headers(digest),
+                length,
+                range,
+                body,
+            )
+                .into_response()
+        }
+    })
+}
+
+/// Where the blob is linked, and its size; unknown if that is not this repository.
+async fn find(
+    caller: &Caller<'_>,
+    name: &PushName,
+    digest: &Digest,
+) -> Result<(DestinationId, u64), OciError> {
+    let found = {
+        let mut tx = caller.app.services.database.read().await?;
+        caller.pull_from(&mut tx, name).await?
+    };
+    let Some(destination) = found.destination else {
+        return Err(OciError::NameUnknown {
+            name: name.to_string(),
+        });
+    };
+    let blob = caller
+        .app
+        .services
+        .content
+        .blob(destination.id, digest)
+        .await?;
+    let blob = blob.ok_or_else(|| unknown(name, digest))?;
+    Ok((destination.id, blob.size_bytes))
+}
+
+fn unknown(name: &PushName, digest: &Digest) -> OciError {
+    OciError::BlobUnknown {
+        name: name.to_string(),
+        digest: *digest,
+    }
+}
+
+fn headers(digest: &Digest) -> [(HeaderName, HeaderValue); 4] {
+    [
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/octet-stream"),
+        ),
+        (DOCKER_CONTENT_DIGEST, answer::ascii(&digest.to_string())),
+        (ETAG, etag(digest)),
+        (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
+    ]
+}
+
+fn etag(digest: &Digest) -> HeaderValue {
+    answer::ascii(&format!("\"{digest}\""))
+}
+
+/// The range to answer with: none if it is only wanted of another blob.
+fn range_asked<'a>(headers: &'a HeaderMap, digest: &Digest) -> Option<&'a str> {
+    let of_this = headers.get(IF_RANGE).is_none_or(|tag| *tag == etag(digest));
+    headers.get(RANGE).filter(|_| of_this)?.to_str().ok()
+}

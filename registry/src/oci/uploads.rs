@@ -1,0 +1,247 @@
+//! `/v2/<name>/blobs/uploads/`: a blob on its way in.
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CONTENT_RANGE, LOCATION};
+use storage::Digest;
+use storage::content::{Blob, Upload, UploadError, UploadId};
+use workflows::destination::{Destination, PushName};
+
+use super::access::Caller;
+use super::answer::{self, DOCKER_CONTENT_DIGEST};
+use super::body::{Body, BodyError};
+use super::error::OciError;
+use super::range;
+use super::request::Start;
+
+/// `POST`: a session; or the whole blob in one request; or no upload at all, if another repository has the blob and the
+/// caller may pull from there.
+///
+/// Makes no product and no repository, but judges all that the push will need, before a byte is sent.
+pub(super) async fn start(
+    caller: &Caller<'_>,
+    name: &PushName,
+    start: Start,
+    body: Body,
+) -> Result<Response, OciError> {
+    let to = {
+        let mut tx = caller.app.services.database.read().await?;
+        caller.push_to(&mut tx, name).await?
+    };
+    let to = caller.make_destination(to).await?;
+    if let Start::Mount {
+        digest,
+        from: Some(from),
+    } = &start
+        && mount(caller, from, &to, digest).await?
+    {
+        return Ok(created(name, digest));
+    }
+    let services = &caller.app.services;
+    let user = caller.user()?.id;
+    let upload = services
+        .content
+        .open_upload(to.id, user, services.clock.now())
+        .await?;
+    match start {
+        Start::Whole(digest) => {
+            take_in(caller, name, &upload, body).await?;
+            seal(caller, name, &upload, &digest).await?;
+            Ok(created(name, &digest))
+        }
+        Start::Session | Start::Mount { .. } => Ok(session(StatusCode::ACCEPTED, name, &upload)),
+    }
+}
+
+/// Links the blob here, if the caller may pull it there. Whether it exists there is not told to who may not.
+async fn mount(
+    caller: &Caller<'_>,
+    from: &str,
+    to: &Destination,
+    digest: &Digest,
+) -> Result<bool, OciError> {
+    let Ok(from) = from.parse::<PushName>() else {
+        return Ok(false);
+    };
+    let services = &caller.app.services;
+    let from = {
+        let mut tx = services.database.read().await?;
+        caller.could_pull_from(&mut tx, &from).await?
+    };
+    match from.and_then(|from| from.destination) {
+        Some(from) => Ok(services
+            .content
+            .mount(from.id, to.id, *digest, services.clock.now())
+            .await?),
+        None => Ok(false),
+    }
+}
+
+/// `GET`: how many bytes are durable.
+pub(super) async fn status(
+    caller: &Caller<'_>,
+    name: &PushName,
+    upload: UploadId,
+) -> Result<Response, OciError> {
+    let upload = find(caller, name, upload).await?;
+    Ok(session(StatusCode::NO_CONTENT, name, &upload))
+}
+
+/// `PATCH`: adds the body, as far as it comes.
+pub(super) async fn append(
+    caller: &Caller<'_>,
+    name: &PushName,
+    upload: UploadId,
+    body: Body,
+) -> Result<Response, OciError> {
+    let upload = find(caller, name, upload).await?;
+    let offset = take_in(caller, name, &upload, body).await?;
+    Ok(session(
+        StatusCode::ACCEPTED,
+        name,
+        &Upload { offset, ..upload },
+    ))
+}
+
+/// `PUT`: adds the body, if there is one, and makes a blob of it all. The blob is durable before this is answered.
+pub(super) async fn finish(
+    caller: &Caller<'_>,
+    name: &PushName,
+    upload: UploadId,
+    digest: &Digest,
+    body: Body,
+) -> Result<Response, OciError> {
+    let upload = find(caller, name, upload).await?;
+    if !body.is_empty() {
+        take_in(caller, name, &upload, body).await?;
+    }
+    seal(caller, name, &upload, digest).await?;
+    Ok(created(name, digest))
+}
+
+/// `DELETE`: gives the session up.
+pub(super) async fn cancel(
+    caller: &Caller<'_>,
+    name: &PushName,
+    upload: UploadId,
+) -> Result<Response, OciError> {
+    let found = find(caller, name, upload).await?;
+    let cancelled = caller.app.services.content.cancel(upload).await;
+    if cancelled.map_err(|error| refused(name, &found, error))? {
+        Ok(StatusCode::NO_CONTENT.into_response())
+    } else {
+        Err(OciError::UploadUnknown {
+            upload: upload.to_string(),
+        })
+    }
+}
+
+/// The session, if it is the caller's own and to this repository.
+async fn find(caller: &Caller<'_>, name: &PushName, id: UploadId) -> Result<Upload, OciError> {
+    let to = {
+        let mut tx = caller.app.services.database.read().await?;
+        caller.push_to(&mut tx, name).await?
+    };
+    let user = caller.user()?.id;
+    let upload = caller.app.services.content.upload(id).await?;
+    upload
+        .filter(|upload| upload.user == user)
+        .filter(|upload| {
+            to.destination
+                .is_some_and(|destination| destination.id == upload.destination)
+        })
+        .ok_or_else(|| OciError::UploadUnknown {
+            upload: id.to_string(),
+        })
+}
+
+/// Adds the body to the session, and answers how many bytes are durable now.
+async fn take_in(
+    caller: &Caller<'_>,
+    name: &PushName,
+    upload: &Upload,
+    body: Body,
+) -> Result<u64, OciError> {
+    let first = match caller.head.headers.get(CONTENT_RANGE) {
+        Some(value) => {
+            let (first, length) = range::sent(&String::from_utf8_lossy(value.as_bytes()))?;
+            match body.length() {
+                Some(sent) if sent != length => {
+                    return Err(OciError::SizeMismatch {
+                        ranged: length,
+                        sent,
+                    });
+                }
+                Some(_) | None => Some(first),
+            }
+        }
+        None => None,
+    };
+    let services = &caller.app.services;
+    let appended = services
+        .content
+        .append(upload.id, first, body.into_stream(), services.clock.now())
+        .await;
+    appended.map_err(|error| refused(name, upload, error))
+}
+
+async fn seal(
+    caller: &Caller<'_>,
+    name: &PushName,
+    upload: &Upload,
+    digest: &Digest,
+) -> Result<Blob, OciError> {
+    let services = &caller.app.services;
+    let finished = services
+        .content
+        .finish(upload.id, digest, services.clock.now())
+        .await;
+    finished.map_err(|error| refused(name, upload, error))
+}
+
+fn refused(name: &PushName, upload: &Upload, error: UploadError) -> OciError {
+    match error {
+        UploadError::Unknown { id } => OciError::UploadUnknown {
+            upload: id.to_string(),
+        },
+        UploadError::Busy { id } => OciError::UploadBusy { upload: id },
+        UploadError::OutOfOrder { id, offset, given } => OciError::OutOfOrder {
+            upload: id,
+            location: location(name, upload.id),
+            offset,
+            start: given,
+        },
+        UploadError::BrokenOff { source, .. } => match source.downcast_ref::<BodyError>() {
+            Some(broken) => (*broken).into(),
+            None => OciError::BodyBroken,
+        },
+        UploadError::Mismatch { wanted, found, .. } => OciError::DigestMismatch {
+            expected: wanted,
+            found,
+        },
+        UploadError::Content(error) => error.into(),
+    }
+}
+
+fn location(name: &PushName, upload: UploadId) -> String {
+    format!("/v2/{name}/blobs/uploads/{upload}")
+}
+
+/// Where the session goes on. Relative, so that it fits whatever stands before us.
+fn session(status: StatusCode, name: &PushName, upload: &Upload) -> Response {
+    let mut response = status.into_response();
+    let headers = answer::session(upload.id, &location(name, upload.id), upload.offset);
+    response.headers_mut().extend(headers);
+    response
+}
+
+fn created(name: &PushName, digest: &Digest) -> Response {
+    let headers = [
+        (
+            LOCATION,
+            answer::ascii(&format!("/v2/{name}/blobs/{digest}")),
+        ),
+        (DOCKER_CONTENT_DIGEST, answer::ascii(&digest.to_string())),
+    ];
+    (StatusCode::CREATED, headers).into_response()
+}

@@ -1,0 +1,182 @@
+//! Blobs: once per digest in the whole store, visible where they are linked.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use engine::clock::Timestamp;
+use futures_util::TryStreamExt as _;
+
+use crate::catalog::{DestinationId, parsed, size, stored_size};
+use crate::content::objects::{Chunks, ObjectName};
+use crate::content::{Content, ContentError};
+use crate::{Digest, Tx};
+
+/// A blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// What it is called by.
+    pub digest: Digest,
+    /// How large it is.
+    pub size_bytes: u64,
+}
+
+/// A blob about to be read.
+pub struct BlobReader {
+    /// The blob.
+    pub blob: Blob,
+    /// Which of its bytes will come.
+    pub range: Range<u64>,
+    /// The bytes.
+    pub chunks: Chunks,
+}
+
+impl Content {
+    /// The blob, if it is linked to this destination; whatever else is stored is not seen.
+    pub async fn blob(
+        &self,
+        destination: DestinationId,
+        digest: &Digest,
+    ) -> Result<Option<Blob>, ContentError> {
+        let mut tx = self.0.database.read().await?;
+        stat(&mut tx, destination, digest).await
+    }
+
+    /// Reads the blob, if it is linked to this destination; the part of `range` that the blob has.
+    pub async fn read_blob(
+        &self,
+        destination: DestinationId,
+        digest: &Digest,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<BlobReader>, ContentError> {
+        let mut tx = self.0.database.read().await?;
+        let found = locate(&mut tx, destination, digest).await?;
+        drop(tx);
+        let Some((blob, object)) = found else {
+            return Ok(None);
+        };
+        let range = range.unwrap_or(0..blob.size_bytes);
+        let range = range.start.min(blob.size_bytes)..range.end.min(blob.size_bytes);
+        let chunks = self.0.objects.read_range(&object, range.clone()).await?;
+        Ok(Some(BlobReader {
+            blob,
+            range,
+            chunks,
+        }))
+    }
+
+    /// All bytes of the blob, if it is linked to this destination and has at most `limit` of them.
+    pub async fn read_small_blob(
+        &self,
+        destination: DestinationId,
+        digest: &Digest,
+        limit: u64,
+    ) -> Result<Option<Bytes>, ContentError> {
+        let Some(blob) = self.blob(destination, digest).await? else {
+            return Ok(None);
+        };
+        if blob.size_bytes > limit {
+            return Ok(None);
+        }
+        let Some(reader) = self.read_blob(destination, digest, None).await? else {
+            return Ok(None);
+        };
+        let chunks: Vec<Bytes> = reader.chunks.try_collect().await?;
+        Ok(Some(chunks.concat().into()))
+    }
+
+    /// Links a blob of one destination to another; false if it is not linked to the first.
+    ///
+    /// The caller has checked the right to pull there.
+    pub async fn mount(
+        &self,
+        from: DestinationId,
+        to: DestinationId,
+        digest: Digest,
+        at: Timestamp,
+    ) -> Result<bool, ContentError> {
+        self.0
+            .database
+            .transact(move |tx| {
+                Box::pin(async move {
+                    if stat(tx, from, &digest).await?.is_none() {
+                        return Ok(false);
+                    }
+                    link(tx, to, &digest, at).await?;
+                    Ok(true)
+                })
+            })
+            .await?
+    }
+}
+
+/// The blob, if it is linked to this destination.
+pub async fn stat(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+) -> Result<Option<Blob>, ContentError> {
+    Ok(locate(tx, destination, digest).await?.map(|(blob, _)| blob))
+}
+
+async fn locate(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+) -> Result<Option<(Blob, ObjectName)>, ContentError> {
+    const SQL: &str = "
+        SELECT b.size_bytes, b.object FROM blob_links l JOIN blobs b ON b.digest = l.digest
+        WHERE l.destination_id = $1 AND l.digest = $2";
+    let row = sqlx::query(SQL)
+        .bind(destination)
+        .bind(digest.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let blob = Blob {
+        digest: *digest,
+        size_bytes: size(&row, "size_bytes")?,
+    };
+    Ok(Some((blob, parsed(&row, "object")?)))
+}
+
+/// Makes the sealed object the blob of its digest, unless there is one; answers the object that is it now.
+pub(super) async fn keep(
+    tx: &mut Tx,
+    blob: &Blob,
+    object: &ObjectName,
+    at: Timestamp,
+) -> Result<ObjectName, ContentError> {
+    const SQL: &str = "
+        INSERT INTO blobs (digest, size_bytes, object, created_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (digest) DO NOTHING";
+    const KEPT: &str = "SELECT object FROM blobs WHERE digest = $1";
+    let digest = blob.digest.to_string();
+    sqlx::query(SQL)
+        .bind(&digest)
+        .bind(stored_size(blob.size_bytes))
+        .bind(object.as_str())
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    let row = sqlx::query(KEPT).bind(&digest).fetch_one(&mut *tx).await?;
+    Ok(parsed(&row, "object")?)
+}
+
+/// Makes the blob visible in the destination.
+pub(super) async fn link(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+    at: Timestamp,
+) -> Result<(), ContentError> {
+    const SQL: &str = "
+        INSERT INTO blob_links (destination_id, digest, since) VALUES ($1, $2, $3)
+        ON CONFLICT (destination_id, digest) DO NOTHING";
+    sqlx::query(SQL)
+        .bind(destination)
+        .bind(digest.to_string())
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}

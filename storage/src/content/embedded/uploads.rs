@@ -1,0 +1,261 @@
+//! Upload sessions: rows that say how far a blob has come, so that it survives a restart and a client that breaks off.
+
+mod busy;
+mod intake;
+mod row;
+
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::clock::Timestamp;
+use futures_util::Stream;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub(in crate::content) use busy::Busy;
+
+use super::blobs::{self, Blob};
+use crate::Digest;
+use crate::catalog::{DestinationId, UserId};
+use crate::content::objects::ObjectName;
+use crate::content::{Content, ContentError};
+use intake::Intake;
+use row::{HashState, UploadRow};
+
+/// The unguessable id of an upload session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UploadId(pub Uuid);
+
+impl fmt::Display for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for UploadId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// An upload session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// Its id.
+    pub id: UploadId,
+    /// Where its blob will be linked.
+    pub destination: DestinationId,
+    /// Who opened it.
+    pub user: UserId,
+    /// How many bytes are durable.
+    pub offset: u64,
+    /// When it was opened.
+    pub created_at: Timestamp,
+}
+
+/// Why an upload did not go on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum UploadError {
+    /// There is no such session.
+    #[error("there is no upload {id}; begin a new one")]
+    Unknown {
+        /// The id asked for.
+        id: UploadId,
+    },
+    /// Somebody else is writing to it.
+    #[error("upload {id} is being written to by another request; wait for that one")]
+    Busy {
+        /// Which.
+        id: UploadId,
+    },
+    /// The bytes do not follow those that are there.
+    #[error("upload {id} has {offset} bytes, so the next one is number {offset} and not {given}")]
+    OutOfOrder {
+        /// Which.
+        id: UploadId,
+        /// How many bytes are durable.
+        offset: u64,
+        /// Where the request wanted to go on.
+        given: u64,
+    },
+    /// The client stopped sending.
+    #[error("the body of upload {id} broke off; {offset} bytes are kept, go on from there")]
+    BrokenOff {
+        /// Which.
+        id: UploadId,
+        /// How many bytes are durable.
+        offset: u64,
+        /// What the connection says.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The bytes are not what they should be. The session is gone.
+    #[error("upload {id} should be {wanted} but is {found}; begin a new one")]
+    Mismatch {
+        /// Which.
+        id: UploadId,
+        /// The digest asked for.
+        wanted: Digest,
+        /// The digest of what was sent.
+        found: Digest,
+    },
+    /// The backend did not do its part.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+}
+
+impl Content {
+    /// Opens an upload session.
+    pub async fn open_upload(
+        &self,
+        destination: DestinationId,
+        user: UserId,
+        at: Timestamp,
+    ) -> Result<Upload, ContentError> {
+        let object = self.0.objects.begin(ObjectName::random());
+        let row = UploadRow {
+            id: UploadId(Uuid::new_v4()),
+            destination,
+            user,
+            hash: HashState::default(),
+            object,
+            created_at: at,
+        };
+        let upload = row.upload();
+        self.0
+            .database
+            .transact(move |tx| Box::pin(async move { row::insert(tx, &row).await }))
+            .await??;
+        Ok(upload)
+    }
+
+    /// The session with this id.
+    pub async fn upload(&self, id: UploadId) -> Result<Option<Upload>, ContentError> {
+        let mut tx = self.0.database.read().await?;
+        let row = row::get(&mut tx, id).await?;
+        Ok(row.map(|row| row.upload()))
+    }
+
+    /// Adds `body` to the session, and answers how many bytes are durable now.
+    ///
+    /// With `offset` the body must begin there. When the body breaks off, or this future is dropped, what has arrived
+    /// is recorded all the same.
+    pub async fn append<E>(
+        &self,
+        id: UploadId,
+        offset: Option<u64>,
+        body: impl Stream<Item = Result<Bytes, E>> + Send,
+        at: Timestamp,
+    ) -> Result<u64, UploadError>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let writing = self.0.busy.begin(id).ok_or(UploadError::Busy { id })?;
+        let row = self.upload_row(id).await?;
+        let durable = row.object.size_bytes;
+        if let Some(given) = offset
+            && given != durable
+        {
+            return Err(UploadError::OutOfOrder {
+                id,
+                offset: durable,
+                given,
+            });
+        }
+        let (intake, recorded) = Intake::begin(Arc::clone(&self.0), row, writing, at);
+        let broken = intake.take_in(body).await;
+        let offset = recorded.await.map_err(|_| ContentError::Interrupted)??;
+        match broken {
+            Ok(()) => Ok(offset),
+            Err(error) => Err(UploadError::BrokenOff {
+                id,
+                offset,
+                source: Arc::from(error.into()),
+            }),
+        }
+    }
+
+    /// Makes a blob of the session, linked to its destination, if its bytes are those of `digest`.
+    ///
+    /// Otherwise the session is gone: nothing that could be sent after would make it right.
+    pub async fn finish(
+        &self,
+        id: UploadId,
+        digest: &Digest,
+        at: Timestamp,
+    ) -> Result<Blob, UploadError> {
+        let _writing = self.0.busy.begin(id).ok_or(UploadError::Busy { id })?;
+        let row = self.upload_row(id).await?;
+        let found = row.hash.digest();
+        if found != *digest {
+            self.remove(&row).await?;
+            return Err(UploadError::Mismatch {
+                id,
+                wanted: *digest,
+                found,
+            });
+        }
+        self.0
+            .objects
+            .seal(&row.object)
+            .await
+            .map_err(ContentError::from)?;
+        let blob = Blob {
+            digest: found,
+            size_bytes: row.object.size_bytes,
+        };
+        let object = row.object.name.clone();
+        let kept = self
+            .0
+            .database
+            .transact(move |tx| {
+                Box::pin(async move {
+                    let kept = blobs::keep(tx, &blob, &row.object.name, at).await?;
+                    blobs::link(tx, row.destination, &blob.digest, at).await?;
+                    row::delete(tx, id).await?;
+                    Ok::<_, ContentError>(kept)
+                })
+            })
+            .await
+            .map_err(ContentError::from)??;
+        if kept != object {
+            // Somebody else's object of the same bytes was first.
+            self.0.discard(&object).await;
+        }
+        Ok(blob)
+    }
+
+    /// Gives a session up; false if there is none.
+    pub async fn cancel(&self, id: UploadId) -> Result<bool, UploadError> {
+        let _writing = self.0.busy.begin(id).ok_or(UploadError::Busy { id })?;
+        let mut tx = self.0.database.read().await.map_err(ContentError::from)?;
+        let Some(row) = row::get(&mut tx, id).await? else {
+            return Ok(false);
+        };
+        drop(tx);
+        self.remove(&row).await?;
+        Ok(true)
+    }
+
+    async fn upload_row(&self, id: UploadId) -> Result<UploadRow, UploadError> {
+        let mut tx = self.0.database.read().await.map_err(ContentError::from)?;
+        let row = row::get(&mut tx, id).await?;
+        row.ok_or(UploadError::Unknown { id })
+    }
+
+    /// First the row, then the object: an object without a row is swept, a row without an object is a broken session.
+    async fn remove(&self, row: &UploadRow) -> Result<(), ContentError> {
+        let id = row.id;
+        self.0
+            .database
+            .transact(move |tx| Box::pin(async move { row::delete(tx, id).await }))
+            .await??;
+        self.0.discard(&row.object.name).await;
+        Ok(())
+    }
+}

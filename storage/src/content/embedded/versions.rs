@@ -1,0 +1,158 @@
+//! The backend's own versions of a destination's repository: one per plan that copies into it.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use engine::clock::Timestamp;
+use engine::journal::PlanId;
+use sqlx::Row as _;
+
+use crate::catalog::manifests::{self, PartKind};
+use crate::catalog::versions::Changes;
+use crate::catalog::{DestinationId, parsed};
+use crate::content::ContentError;
+use crate::intervals::{BACKEND, Kind};
+use crate::{Digest, Tag, Tx};
+
+/// Brings what was pushed into the repository as a new version, with all manifests it consists of; answers its number.
+///
+/// One version per plan: a repeat answers the same number and changes nothing.
+pub async fn copy(
+    tx: &mut Tx,
+    destination: DestinationId,
+    plan: PlanId,
+    tag: Option<(&Tag, &Digest)>,
+    manifests: &[Digest],
+    at: Timestamp,
+) -> Result<i64, ContentError> {
+    const SQL: &str = "
+        INSERT INTO embedded_versions (destination_id, number, plan_id, created_at)
+        SELECT $1, coalesce(max(number), 0) + 1, $2, $3 FROM embedded_versions
+        WHERE destination_id = $1
+        ON CONFLICT (destination_id, plan_id) DO NOTHING
+        RETURNING number";
+    const MADE: &str = "
+        SELECT number FROM embedded_versions WHERE destination_id = $1 AND plan_id = $2";
+    let new: Option<i64> = sqlx::query_scalar(SQL)
+        .bind(destination)
+        .bind(plan.0)
+        .bind(at.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(number) = new else {
+        let made = sqlx::query_scalar(MADE).bind(destination).bind(plan.0);
+        return Ok(made.fetch_one(&mut *tx).await?);
+    };
+    let pushed = manifests.iter().chain(tag.map(|(_, digest)| digest));
+    for digest in with_children(tx, pushed).await? {
+        BACKEND
+            .add_manifest(tx, destination.0, &digest, number)
+            .await?;
+    }
+    if let Some((tag, digest)) = tag {
+        BACKEND
+            .set_tag(tx, destination.0, tag, digest, number)
+            .await?;
+    }
+    Ok(number)
+}
+
+/// These manifests and all that they consist of.
+async fn with_children(
+    tx: &mut Tx,
+    pushed: impl Iterator<Item = &Digest>,
+) -> Result<BTreeSet<Digest>, ContentError> {
+    let mut open: VecDeque<Digest> = pushed.copied().collect();
+    let mut all = BTreeSet::new();
+    while let Some(digest) = open.pop_front() {
+        if all.insert(digest) {
+            let parts = manifests::parts(tx, &digest).await?;
+            let children = parts.iter().filter(|part| part.kind == PartKind::Manifest);
+            open.extend(children.map(|child| child.digest));
+        }
+    }
+    Ok(all)
+}
+
+/// Checks that the version has the tag at this digest; else [`ContentError::Absent`].
+pub async fn check(
+    tx: &mut Tx,
+    destination: DestinationId,
+    version: i64,
+    tag: Option<(&Tag, &Digest)>,
+    manifests: &[Digest],
+) -> Result<(), ContentError> {
+    let absent = |what: String| ContentError::Absent {
+        place: format!("version {version}"),
+        destination,
+        what,
+    };
+    if let Some((tag, digest)) = tag {
+        let name = tag.as_str();
+        let found = BACKEND
+            .find(tx, destination.0, Kind::Tag, name, version)
+            .await?;
+        if found != Some(digest.to_string()) {
+            return Err(absent(format!("tag `{tag}` at {digest}")));
+        }
+    }
+    for digest in manifests.iter().chain(tag.map(|(_, digest)| digest)) {
+        let name = digest.to_string();
+        let found = BACKEND
+            .find(tx, destination.0, Kind::Manifest, &name, version)
+            .await?;
+        if found.is_none() {
+            return Err(absent(format!("manifest {digest}")));
+        }
+    }
+    Ok(())
+}
+
+/// What differs between version `since` (0: nothing yet) and version `to`.
+pub async fn changes(
+    tx: &mut Tx,
+    destination: DestinationId,
+    since: i64,
+    to: i64,
+) -> Result<Changes, ContentError> {
+    const ADDED: &str = "
+        SELECT kind, name, digest FROM embedded_content
+        WHERE destination_id = $1 AND added > $2
+          AND added <= $3 AND (removed IS NULL OR removed > $3)
+        ORDER BY kind, name";
+    const REMOVED: &str = "
+        SELECT kind, name, digest FROM embedded_content gone
+        WHERE destination_id = $1 AND added <= $2 AND removed > $2 AND removed <= $3
+          AND NOT EXISTS (SELECT 1 FROM embedded_content still
+            WHERE still.destination_id = $1 AND still.kind = gone.kind AND still.name = gone.name
+              AND still.added <= $3 AND (still.removed IS NULL OR still.removed > $3))
+        ORDER BY kind, name";
+    let mut changes = Changes::default();
+    let added = sqlx::query(ADDED).bind(destination).bind(since).bind(to);
+    for row in added.fetch_all(&mut *tx).await? {
+        match parsed(&row, "kind")? {
+            Kind::Tag => changes
+                .tags_set
+                .push((parsed(&row, "name")?, parsed(&row, "digest")?)),
+            Kind::Manifest => changes.manifests_added.push(parsed(&row, "digest")?),
+        }
+    }
+    let removed = sqlx::query(REMOVED).bind(destination).bind(since).bind(to);
+    for row in removed.fetch_all(&mut *tx).await? {
+        match parsed(&row, "kind")? {
+            Kind::Tag => changes.tags_removed.push(parsed(&row, "name")?),
+            Kind::Manifest => changes.manifests_removed.push(parsed(&row, "digest")?),
+        }
+    }
+    Ok(changes)
+}
+
+/// The newest version; none before the first copy.
+pub async fn latest(tx: &mut Tx, destination: DestinationId) -> Result<Option<i64>, ContentError> {
+    const SQL: &str = "
+        SELECT max(number) AS newest FROM embedded_versions WHERE destination_id = $1";
+    let row = sqlx::query(SQL)
+        .bind(destination)
+        .fetch_one(&mut *tx)
+        .await?;
+    Ok(row.try_get("newest")?)
+}

@@ -1,0 +1,69 @@
+//! Everything that is stored, whoever may see it: for `doctor`, which compares rows and objects.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use sqlx::Row as _;
+
+use super::embedded::blobs::Blob;
+use super::objects::{DiskObjects, ObjectName, Objects};
+use super::{ContentError, OBJECTS_FOLDER};
+use crate::{Digest, Tx};
+
+/// A blob and the object that holds its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// The blob.
+    pub blob: Blob,
+    /// Its object.
+    pub object: ObjectName,
+}
+
+/// The objects of a content folder that exists; `None` if nothing was ever stored in it.
+pub fn objects(content_dir: &Path) -> Result<Option<Arc<dyn Objects>>, ContentError> {
+    let folder = content_dir.join(OBJECTS_FOLDER);
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    match DiskObjects::open(&folder) {
+        Ok(objects) => Ok(Some(Arc::new(objects))),
+        Err(error) => Err(ContentError::Folder {
+            path: folder,
+            source: Arc::new(error),
+        }),
+    }
+}
+
+/// Up to `limit` blobs in the order of their digests, from the one that follows `after`.
+pub async fn blobs(
+    tx: &mut Tx,
+    after: Option<&Digest>,
+    limit: u32,
+) -> Result<Vec<StoredBlob>, ContentError> {
+    const SQL: &str = "
+        SELECT digest, size_bytes, object FROM blobs WHERE digest > $1 ORDER BY digest LIMIT $2";
+    let rows = sqlx::query(SQL)
+        .bind(after.map_or_else(String::new, ToString::to_string))
+        .bind(i64::from(limit))
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut blobs = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let blob = Blob {
+            digest: crate::catalog::parsed(row, "digest")?,
+            size_bytes: crate::catalog::size(row, "size_bytes")?,
+        };
+        let object = crate::catalog::parsed(row, "object")?;
+        blobs.push(StoredBlob { blob, object });
+    }
+    Ok(blobs)
+}
+
+/// Every object that a row answers for: those of blobs and those of open upload sessions.
+pub async fn accounted_for(tx: &mut Tx) -> Result<BTreeSet<String>, ContentError> {
+    const SQL: &str = "SELECT object FROM blobs UNION SELECT object FROM uploads";
+    let rows = sqlx::query(SQL).fetch_all(&mut *tx).await?;
+    let names = rows.iter().map(|row| row.try_get("object"));
+    Ok(names.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,156 @@
+//! Versions as intervals, the same for the catalog and for the embedded backend: what is in version `n` has `added <= n`
+//! and `removed` none or `> n`.
+
+use crate::{Digest, Tag, Tx};
+
+/// What an interval is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum Kind {
+    Tag,
+    Manifest,
+}
+
+/// The statements on one table of intervals.
+pub(crate) struct Intervals {
+    end: &'static str,
+    begin: &'static str,
+    find: &'static str,
+}
+
+/// The statements on the table `$table`, whose rows belong to `$owner`.
+macro_rules! intervals {
+    ($table:literal, $owner:literal) => {
+        Intervals {
+            end: concat!(
+                "UPDATE ", $table, " SET removed = $4 WHERE ", $owner,
+                " = $1 AND kind = $2 AND name = $3 AND removed IS NULL AND digest <> $5"
+            ),
+            begin: concat!(
+                "INSERT INTO ", $table, " (", $owner, ", kind, name, digest, added)
+                 SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM ", $table, " WHERE ", $owner,
+                " = $1 AND kind = $2 AND name = $3 AND removed IS NULL)"
+            ),
+            find: concat!(
+                "SELECT digest FROM ", $table, " WHERE ", $owner,
+                " = $1 AND kind = $2 AND name = $3 AND added <= $4 AND (removed IS NULL OR removed > $4)"
+            ),
+        }
+    };
+}
+
+/// The versions that people see.
+pub(crate) const CATALOG: Intervals = intervals!("content_in", "repository_id");
+/// The embedded backend's own versions.
+pub(crate) const BACKEND: Intervals = intervals!("embedded_content", "destination_id");
+
+impl Intervals {
+    /// From version `number` on the tag points to `digest`.
+    pub(crate) async fn set_tag(
+        &self,
+        tx: &mut Tx,
+        owner: i64,
+        tag: &Tag,
+        digest: &Digest,
+        number: i64,
+    ) -> Result<(), sqlx::Error> {
+        let digest = digest.to_string();
+        self.end(tx, owner, Kind::Tag, tag.as_str(), &digest, number)
+            .await?;
+        self.begin(tx, owner, Kind::Tag, tag.as_str(), &digest, number)
+            .await
+    }
+
+    /// From version `number` on the tag is gone.
+    pub(crate) async fn remove_tag(
+        &self,
+        tx: &mut Tx,
+        owner: i64,
+        tag: &Tag,
+        number: i64,
+    ) -> Result<(), sqlx::Error> {
+        self.end(tx, owner, Kind::Tag, tag.as_str(), "", number)
+            .await
+    }
+
+    /// From version `number` on the manifest is there.
+    pub(crate) async fn add_manifest(
+        &self,
+        tx: &mut Tx,
+        owner: i64,
+        digest: &Digest,
+        number: i64,
+    ) -> Result<(), sqlx::Error> {
+        let digest = digest.to_string();
+        self.begin(tx, owner, Kind::Manifest, &digest, &digest, number)
+            .await
+    }
+
+    /// From version `number` on the manifest is gone.
+    pub(crate) async fn remove_manifest(
+        &self,
+        tx: &mut Tx,
+        owner: i64,
+        digest: &Digest,
+        number: i64,
+    ) -> Result<(), sqlx::Error> {
+        self.end(tx, owner, Kind::Manifest, &digest.to_string(), "", number)
+            .await
+    }
+
+    /// The digest that stands for the name in version `number`, as text.
+    pub(crate) async fn find(
+        &self,
+        tx: &mut Tx,
+        owner: i64,
+        kind: Kind,
+        name: &str,
+        number: i64,
+    ) -> Result<Option<String>, sqlx::Error> {
+        sqlx::query_scalar(self.find)
+            .bind(owner)
+            .bind(kind.to_string())
+            .bind(name)
+            .bind(number)
+            .fetch_optional(&mut *tx)
+            .await
+    }
+
+    /// Ends the open interval of the name, unless it says `except` already.
+    async fn end(
+        &self,
+        tx: &mut Tx,
+        owner: i64,
+        kind: Kind,
+        name: &str,
+        except: &str,
+        number: i64,
+    ) -> Result<(), sqlx::Error> {
+        let ended = sqlx::query(self.end)
+            .bind(owner)
+            .bind(kind.to_string())
+            .bind(name)
+            .bind(number)
+            .bind(except);
+        ended.execute(&mut *tx).await.map(drop)
+    }
+
+    /// Begins an interval for the name, unless one is open.
+    async fn begin(
+        &self,
+        tx: &mut Tx,
+        owner: i64,
+        kind: Kind,
+        name: &str,
+        digest: &str,
+        number: i64,
+    ) -> Result<(), sqlx::Error> {
+        let begun = sqlx::query(self.begin)
+            .bind(owner)
+            .bind(kind.to_string())
+            .bind(name)
+            .bind(digest)
+            .bind(number);
+        begun.execute(&mut *tx).await.map(drop)
+    }
+}

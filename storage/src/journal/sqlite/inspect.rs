@@ -1,0 +1,100 @@
+//! Everything the database says of a plan beside its journal, for whoever checks that they agree.
+
+use super::{find, lock, row};
+use crate::database::Tx;
+use engine::clock::Timestamp;
+use engine::journal::{NodeId, PlanId, Row};
+use engine::lock::Seat;
+use engine::store::{Head, StoreError};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+/// A plan as all tables tell it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its id.
+    pub plan: PlanId,
+    /// As its plan row says.
+    pub head: Head,
+    /// Its open key.
+    pub open_key: Option<String>,
+    /// Its journal.
+    pub rows: Vec<Row>,
+    /// Messages that nobody has read.
+    pub unread_mail: usize,
+    /// Its places in the queues of its locks.
+    pub seats: Vec<Seat>,
+}
+
+/// Up to `limit` plans in the order of their ids, from the one that follows `after`.
+pub async fn records(
+    tx: &mut Tx,
+    after: Option<PlanId>,
+    limit: u32,
+) -> Result<Vec<Record>, StoreError> {
+    const SQL: &str = "
+        SELECT id, workflow, state, result, reason, organization, actor, owner, open_key,
+            created_at, started_at, ended_at, paused_at
+        FROM plan WHERE id > $1 ORDER BY id LIMIT $2";
+    let after = after.map_or(uuid::Uuid::nil(), |plan| plan.0);
+    let rows = sqlx::query(SQL)
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(row::unreadable)?;
+    let mut records = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let plan = PlanId(row.try_get("id").map_err(row::unreadable)?);
+        records.push(Record {
+            plan,
+            head: head(row)?,
+            open_key: row.try_get("open_key").map_err(row::unreadable)?,
+            rows: find::rows(tx, plan).await?,
+            unread_mail: find::mail(tx, plan).await?.len(),
+            seats: lock::seats(tx, plan).await?,
+        });
+    }
+    Ok(records)
+}
+
+fn head(row: &SqliteRow) -> Result<Head, StoreError> {
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(row::unreadable);
+    let time = |column: &str| {
+        row.try_get::<Option<i64>, _>(column)
+            .map(|at| at.map(Timestamp))
+            .map_err(row::unreadable)
+    };
+    let reason: Option<String> = row.try_get("reason").map_err(row::unreadable)?;
+    let owner: Option<uuid::Uuid> = row.try_get("owner").map_err(row::unreadable)?;
+    Ok(Head {
+        workflow: text("workflow")?,
+        state: row::word(&text("state")?, "plan.state")?,
+        result: row::word(&text("result")?, "plan.result")?,
+        reason: reason
+            .map(|reason| row::word(&reason, "plan.reason"))
+            .transpose()?,
+        owner: owner.map(NodeId),
+        organization: row.try_get("organization").map_err(row::unreadable)?,
+        actor: row.try_get("actor").map_err(row::unreadable)?,
+        created_at: time("created_at")?.unwrap_or_default(),
+        started_at: time("started_at")?,
+        ended_at: time("ended_at")?,
+        paused_at: time("paused_at")?,
+    })
+}
+
+/// Locks of plans that are stopped, or of no plan: nobody would ever let them go.
+pub async fn lost_locks(tx: &mut Tx) -> Result<Vec<(PlanId, String)>, StoreError> {
+    const SQL: &str = "
+        SELECT lock.plan_id, lock.resource FROM lock LEFT JOIN plan ON plan.id = lock.plan_id
+        WHERE plan.id IS NULL OR plan.state = 'stopped' ORDER BY lock.n";
+    let rows: Vec<(uuid::Uuid, String)> = sqlx::query_as(SQL)
+        .fetch_all(tx)
+        .await
+        .map_err(row::unreadable)?;
+    Ok(rows
+        .into_iter()
+        .map(|(plan, resource)| (PlanId(plan), resource))
+        .collect())
+}

@@ -1,0 +1,14 @@
+//! What storage promises, on real files.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that meets an error has failed the test"
+)]
+
+mod access;
+mod house;
+mod images;
+mod organizations;
+mod repositories;
+mod uploads;
+mod versions;

@@ -1,0 +1,182 @@
+//! Repositories, and what is shown of them at a glance.
+
+use bytes::Bytes;
+use futures_util::stream;
+use storage::Digest;
+use storage::catalog::repositories::{self, Filter};
+use storage::catalog::versions::{self, Cause, Changes};
+use storage::catalog::{CatalogError, destinations, publications};
+
+use crate::house::{AT, House, image, label, plan, tag};
+
+#[tokio::test]
+async fn a_repository_has_the_number_of_its_destination_and_the_plan_that_made_it() {
+    let house = House::new().await;
+    let (product, made) = house.repository().await;
+    let destination = house.destination.clone();
+
+    let again = house
+        .write(move |tx| {
+            Box::pin(async move {
+                repositories::ensure(tx, &destination, product.id, plan(9), AT).await
+            })
+        })
+        .await;
+
+    assert_eq!(made.id.0, house.destination.id.0);
+    assert_eq!(
+        (made.name.as_str(), made.label.as_str()),
+        ("busybox", "busybox")
+    );
+    assert!(!again.created_here);
+    assert_eq!(again.found, made);
+    let mut tx = house.read().await;
+    let found = repositories::find(&mut tx, "ACME", "Tools", "busybox")
+        .await
+        .unwrap();
+    assert_eq!(found, Some(made.clone()));
+    assert_eq!(
+        repositories::get(&mut tx, made.id).await.unwrap(),
+        Some(made)
+    );
+    assert_eq!(
+        repositories::find(&mut tx, "acme", "tools", "no")
+            .await
+            .unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn a_repository_shows_what_library_publishes_and_counts_shared_blobs_once() {
+    let house = House::new().await;
+    let (_, repository) = house.repository().await;
+    let library = house.library().await;
+    let manifest = image("a");
+    let digest = house.manifest("a").await;
+    for part in ["config", "layer"] {
+        let upload = house
+            .content
+            .open_upload(house.destination.id, house.user.id, AT)
+            .await
+            .unwrap();
+        let bytes = Bytes::from(format!("a {part}"));
+        let blob = Digest::of(&bytes);
+        let body = stream::iter([Ok::<_, std::io::Error>(bytes)]);
+        house
+            .content
+            .append(upload.id, None, body, AT)
+            .await
+            .unwrap();
+        house.content.finish(upload.id, &blob, AT).await.unwrap();
+    }
+    let id = repository.id;
+
+    let before = repositories::list(&mut house.read().await, Filter::default(), None, 10)
+        .await
+        .unwrap();
+    house
+        .write(move |tx| {
+            Box::pin(async move {
+                let changes = Changes {
+                    tags_set: vec![(tag("latest"), digest), (tag("1.0"), digest)],
+                    manifests_added: vec![digest],
+                    ..Changes::default()
+                };
+                versions::record(tx, id, plan(1), 1, Cause::Push, &changes, AT).await?;
+                publications::publish(tx, library, id, 1, plan(1), "ann", AT).await?;
+                versions::record(tx, id, plan(2), 2, Cause::Push, &Changes::default(), AT).await
+            })
+        })
+        .await;
+
+    let after = repositories::list(&mut house.read().await, Filter::default(), None, 10)
+        .await
+        .unwrap();
+    assert_eq!(before[0].published_version, None);
+    assert_eq!((before[0].tags_count, before[0].size_bytes), (0, 0));
+    assert_eq!(before[0].last_push, None);
+    let shown = &after[0];
+    assert_eq!(
+        (shown.latest_version, shown.published_version),
+        (Some(2), Some(1))
+    );
+    assert_eq!(
+        (shown.organization.as_str(), shown.product.as_str()),
+        ("Acme", "tools")
+    );
+    assert_eq!(shown.tags_count, 2);
+    let blobs = "a config".len() + "a layer".len();
+    assert_eq!(shown.size_bytes, (manifest.bytes.len() + blobs) as u64);
+    let push = shown.last_push.as_ref().unwrap();
+    assert_eq!(
+        (push.plan, push.user.as_str(), push.at),
+        (plan(1), "ann", AT)
+    );
+}
+
+#[tokio::test]
+async fn repositories_are_filtered_and_counted() {
+    let house = House::new().await;
+    let (product, first) = house.repository().await;
+    let organization = house.organization.id;
+    let second = house
+        .write(move |tx| {
+            Box::pin(async move {
+                let there = destinations::make(tx, organization, &label("tools"), "b", AT).await?;
+                let made = repositories::ensure(tx, &there, product.id, plan(0), AT).await?;
+                Ok::<_, CatalogError>(made.found)
+            })
+        })
+        .await;
+
+    let mut tx = house.read().await;
+    let mut ids = async |filter: Filter<'_>| -> Vec<i64> {
+        let rows = repositories::list(&mut tx, filter, None, 10).await.unwrap();
+        assert_eq!(
+            repositories::count(&mut tx, filter).await.unwrap(),
+            rows.len() as u64
+        );
+        rows.iter().map(|row| row.id.0).collect()
+    };
+
+    let all = [first.id.0, second.id.0];
+    assert_eq!(ids(Filter::default()).await, all);
+    assert_eq!(
+        ids(Filter {
+            organization: Some(organization),
+            product: Some(product.id),
+            ..Filter::default()
+        })
+        .await,
+        all
+    );
+    assert_eq!(
+        ids(Filter {
+            name: Some("b"),
+            ..Filter::default()
+        })
+        .await,
+        [second.id.0]
+    );
+    assert_eq!(
+        ids(Filter {
+            repository: Some(first.id),
+            ..Filter::default()
+        })
+        .await,
+        [first.id.0]
+    );
+    assert!(
+        ids(Filter {
+            organization: Some(storage::catalog::OrganizationId(99)),
+            ..Filter::default()
+        })
+        .await
+        .is_empty()
+    );
+    let page = repositories::list(&mut tx, Filter::default(), Some(first.id), 10)
+        .await
+        .unwrap();
+    assert_eq!(page.len(), 1);
+}

@@ -1,0 +1,553 @@
+//! Uploads, and the blobs they become.
+
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use storage::Digest;
+use storage::catalog::{DestinationId, destinations};
+use storage::content::objects::{
+    Chunks, MemoryObjects, ObjectError, ObjectName, ObjectState, ObjectWriter, Objects,
+};
+use storage::content::{Blob, Content, ContentError, UploadError, UploadId};
+use storage::database::{BoxFuture, Database};
+use tokio::sync::mpsc;
+
+use crate::house::{AT, House, label};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+fn bytes(length: usize) -> Bytes {
+    let pattern = |n: usize| u8::try_from((n * 31 + n / 251) % 256).unwrap();
+    (0..length).map(pattern).collect()
+}
+
+/// A body that arrives in chunks of this size.
+fn body(content: &Bytes, chunk: usize) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+    let (content, chunk) = (content.clone(), chunk.max(1));
+    stream::iter((0..content.len()).step_by(chunk))
+        .map(move |at| Ok(content.slice(at..content.len().min(at + chunk))))
+}
+
+/// A body that breaks off after `content`.
+fn broken(content: &Bytes) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+    let error = io::Error::from(io::ErrorKind::ConnectionReset);
+    body(content, 10 * KIB).chain(stream::iter([Err(error)]))
+}
+
+async fn open(house: &House) -> UploadId {
+    let opened = house
+        .content
+        .open_upload(house.destination.id, house.user.id, AT);
+    opened.await.unwrap().id
+}
+
+async fn push(house: &House, content: &Bytes) -> Blob {
+    let id = open(house).await;
+    house
+        .content
+        .append(id, Some(0), body(content, 64 * KIB), AT)
+        .await
+        .unwrap();
+    house
+        .content
+        .finish(id, &Digest::of(content), AT)
+        .await
+        .unwrap()
+}
+
+async fn read(content: &Content, destination: DestinationId, digest: &Digest) -> Vec<u8> {
+    let reader = content
+        .read_blob(destination, digest, None)
+        .await
+        .unwrap()
+        .unwrap();
+    let chunks: Vec<Bytes> = reader.chunks.try_collect().await.unwrap();
+    chunks.concat()
+}
+
+async fn other_destination(house: &House) -> DestinationId {
+    let organization = house.organization.id;
+    let made = house.write(move |tx| {
+        Box::pin(
+            async move { destinations::make(tx, organization, &label("tools"), "other", AT).await },
+        )
+    });
+    made.await.id
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    found
+}
+
+fn objects(house: &House) -> usize {
+    files(&house.folder.path().join("content/objects")).len()
+}
+
+#[tokio::test]
+async fn a_large_layer_comes_back_byte_for_byte_and_in_ranges() {
+    let house = House::new().await;
+    let content = bytes(64 * MIB + 11);
+    let destination = house.destination.id;
+
+    let id = open(&house).await;
+    let half = content.slice(..40 * MIB + 3);
+    let rest = content.slice(40 * MIB + 3..);
+    let offset = house
+        .content
+        .append(id, None, body(&half, 300 * KIB), AT)
+        .await
+        .unwrap();
+    house
+        .content
+        .append(id, Some(offset), body(&rest, 7 * KIB + 1), AT)
+        .await
+        .unwrap();
+    let blob = house
+        .content
+        .finish(id, &Digest::of(&content), AT)
+        .await
+        .unwrap();
+
+    assert_eq!(offset, half.len() as u64);
+    assert_eq!(blob.size_bytes, content.len() as u64);
+    assert!(read(&house.content, destination, &blob.digest).await == content);
+    let part = house
+        .content
+        .read_blob(destination, &blob.digest, Some(MIB as u64..u64::MAX))
+        .await;
+    let part = part.unwrap().unwrap();
+    assert_eq!(part.range, MIB as u64..content.len() as u64);
+    let part: Vec<Bytes> = part.chunks.try_collect().await.unwrap();
+    assert!(part.concat() == content[MIB..]);
+    assert!(
+        house.content.upload(id).await.unwrap().is_none(),
+        "the session has ended"
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_goes_on_where_it_was_after_a_restart() {
+    let house = House::new().await;
+    let content = bytes(3 * MIB + 5);
+    let id = open(&house).await;
+    let arrived = content.slice(..MIB + 77);
+
+    let broken = house.content.append(id, None, broken(&arrived), AT).await;
+    let house = house.restart().await;
+
+    let Err(UploadError::BrokenOff { offset, .. }) = broken else {
+        panic!("{broken:?}");
+    };
+    assert_eq!(offset, arrived.len() as u64);
+    let upload = house.content.upload(id).await.unwrap().unwrap();
+    assert_eq!(upload.offset, offset);
+    let rest = body(&content.slice(MIB + 77..), 64 * KIB);
+    house
+        .content
+        .append(id, Some(offset), rest, AT)
+        .await
+        .unwrap();
+    let blob = house
+        .content
+        .finish(id, &Digest::of(&content), AT)
+        .await
+        .unwrap();
+    assert!(read(&house.content, upload.destination, &blob.digest).await == content);
+}
+
+#[tokio::test]
+async fn what_arrived_is_recorded_when_the_request_is_dropped() {
+    let house = House::new().await;
+    let content = bytes(2 * MIB);
+    let id = open(&house).await;
+    let (arriving, mut arrivals) = mpsc::channel::<io::Result<Bytes>>(1);
+    let arrivals = stream::poll_fn(move |cx| arrivals.poll_recv(cx));
+    let append = house.content.append(id, None, arrivals, AT);
+    {
+        tokio::pin!(append);
+        let send = async {
+            for at in (0..content.len()).step_by(256 * KIB) {
+                arriving
+                    .send(Ok(content.slice(at..at + 256 * KIB)))
+                    .await
+                    .unwrap();
+            }
+            // The last chunk has been taken when there is room for another.
+            drop(arriving.reserve().await.unwrap());
+        };
+        tokio::select! {
+            _ = &mut append => panic!("the body has not ended"),
+            () = send => {}
+        }
+    }
+
+    let house = house.restart().await;
+
+    let offset = house.content.upload(id).await.unwrap().unwrap().offset;
+    assert!(offset > 0, "nothing was recorded");
+    let rest = body(&content.slice(usize::try_from(offset).unwrap()..), MIB);
+    house
+        .content
+        .append(id, Some(offset), rest, AT)
+        .await
+        .unwrap();
+    house
+        .content
+        .finish(id, &Digest::of(&content), AT)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_second_writer_is_refused_while_the_first_one_writes() {
+    let house = House::new().await;
+    let content = bytes(MIB);
+    let id = open(&house).await;
+    let (arriving, mut arrivals) = mpsc::channel::<io::Result<Bytes>>(1);
+    let arrivals = stream::poll_fn(move |cx| arrivals.poll_recv(cx));
+
+    let first = house.content.append(id, None, arrivals, AT);
+    let second = async {
+        arriving.send(Ok(content.clone())).await.unwrap();
+        let append = house
+            .content
+            .append(id, None, body(&content, MIB), AT)
+            .await;
+        let finish = house.content.finish(id, &Digest::of(&content), AT).await;
+        let cancel = house.content.cancel(id).await;
+        drop(arriving);
+        (append, finish, cancel)
+    };
+    let (first, (append, finish, cancel)) = tokio::join!(first, second);
+
+    assert_eq!(first.unwrap(), content.len() as u64);
+    assert!(
+        matches!(append, Err(UploadError::Busy { .. })),
+        "{append:?}"
+    );
+    assert!(
+        matches!(finish, Err(UploadError::Busy { .. })),
+        "{finish:?}"
+    );
+    assert!(
+        matches!(cancel, Err(UploadError::Busy { .. })),
+        "{cancel:?}"
+    );
+    house
+        .content
+        .finish(id, &Digest::of(&content), AT)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn bytes_that_do_not_follow_are_refused_with_the_offset() {
+    let house = House::new().await;
+    let content = bytes(100);
+    let id = open(&house).await;
+    house
+        .content
+        .append(id, Some(0), body(&content, 10), AT)
+        .await
+        .unwrap();
+
+    let refused = house
+        .content
+        .append(id, Some(50), body(&content, 10), AT)
+        .await
+        .unwrap_err();
+
+    assert_eq!(
+        refused.to_string(),
+        format!("upload {id} has 100 bytes, so the next one is number 100 and not 50")
+    );
+    let unknown = UploadId(uuid::Uuid::from_u128(1));
+    let unknown = house
+        .content
+        .append(unknown, None, body(&content, 10), AT)
+        .await;
+    assert!(matches!(unknown, Err(UploadError::Unknown { .. })));
+}
+
+#[tokio::test]
+async fn a_wrong_digest_ends_the_session_and_leaves_nothing() {
+    let house = House::new().await;
+    let content = bytes(100);
+    let wanted = Digest::of(b"something else");
+    let id = open(&house).await;
+    house
+        .content
+        .append(id, None, body(&content, 10), AT)
+        .await
+        .unwrap();
+
+    let refused = house.content.finish(id, &wanted, AT).await.unwrap_err();
+
+    assert!(
+        matches!(refused, UploadError::Mismatch { found, .. } if found == Digest::of(&content))
+    );
+    assert!(house.content.upload(id).await.unwrap().is_none());
+    assert!(
+        house
+            .content
+            .blob(house.destination.id, &wanted)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert_eq!(objects(&house), 0);
+}
+
+#[tokio::test]
+async fn two_uploads_of_one_digest_are_one_object() {
+    let house = House::new().await;
+    let content = bytes(MIB);
+
+    let (first, second) = tokio::join!(push(&house, &content), push(&house, &content));
+
+    assert_eq!(first, second);
+    assert_eq!(objects(&house), 1);
+    assert!(read(&house.content, house.destination.id, &first.digest).await == content);
+}
+
+#[tokio::test]
+async fn a_blob_is_seen_only_where_it_is_linked() {
+    let house = House::new().await;
+    let other = other_destination(&house).await;
+    let content = bytes(1000);
+    let blob = push(&house, &content).await;
+
+    assert_eq!(house.content.blob(other, &blob.digest).await.unwrap(), None);
+    assert!(
+        house
+            .content
+            .read_blob(other, &blob.digest, None)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let stolen = house
+        .content
+        .mount(other, house.destination.id, blob.digest, AT)
+        .await
+        .unwrap();
+    assert!(!stolen, "there it is not linked");
+
+    assert!(
+        house
+            .content
+            .mount(house.destination.id, other, blob.digest, AT)
+            .await
+            .unwrap()
+    );
+    assert!(
+        house
+            .content
+            .mount(house.destination.id, other, blob.digest, AT)
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        house.content.blob(other, &blob.digest).await.unwrap(),
+        Some(blob)
+    );
+    assert!(read(&house.content, other, &blob.digest).await == content);
+    let small = house
+        .content
+        .read_small_blob(other, &blob.digest, 1000)
+        .await
+        .unwrap();
+    assert_eq!(small, Some(content));
+    assert_eq!(
+        house
+            .content
+            .read_small_blob(other, &blob.digest, 999)
+            .await
+            .unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn an_empty_blob_is_a_blob_and_a_cancelled_upload_is_nothing() {
+    let house = House::new().await;
+    let empty = push(&house, &Bytes::new()).await;
+    let id = open(&house).await;
+    house
+        .content
+        .append(id, None, body(&bytes(10), 10), AT)
+        .await
+        .unwrap();
+
+    assert!(house.content.cancel(id).await.unwrap());
+    assert!(!house.content.cancel(id).await.unwrap());
+
+    assert_eq!(empty.size_bytes, 0);
+    assert!(
+        read(&house.content, house.destination.id, &empty.digest)
+            .await
+            .is_empty()
+    );
+    assert_eq!(objects(&house), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_written_outside_the_content_folder_and_the_database() {
+    let house = House::new().await;
+    push(&house, &bytes(MIB)).await;
+
+    let root = house.folder.path().display().to_string();
+    let mut outside: Vec<String> = files(house.folder.path())
+        .into_iter()
+        .map(|file| file.replace(&root, ""))
+        .filter(|file| !file.starts_with("/content/"))
+        .collect();
+    outside.sort();
+
+    assert_eq!(
+        outside,
+        [
+            "/wharfinger.db",
+            "/wharfinger.db-shm",
+            "/wharfinger.db-wal",
+            "/wharfinger.db.lock"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_content_folder_of_another_instance_or_a_lost_one_is_refused() {
+    let house = House::new().await;
+    push(&house, &bytes(10)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("other.db"))
+        .await
+        .unwrap();
+
+    let foreign = Content::open(database, &house.folder.path().join("content"), AT).await;
+    let lost = Content::open(house.database.clone(), &folder.path().join("empty"), AT).await;
+
+    assert!(
+        matches!(foreign, Err(ContentError::ForeignFolder { .. })),
+        "{foreign:?}"
+    );
+    let lost = lost.unwrap_err();
+    assert!(
+        matches!(lost, ContentError::EmptyFolder { blobs: 1, .. }),
+        "{lost}"
+    );
+}
+
+/// A store that takes so many bytes more, and then is full.
+struct Small {
+    objects: MemoryObjects,
+    space: Arc<AtomicUsize>,
+}
+
+impl Objects for Small {
+    fn append(
+        &self,
+        state: ObjectState,
+    ) -> BoxFuture<'_, Result<Box<dyn ObjectWriter>, ObjectError>> {
+        Box::pin(async move {
+            let writer = self.objects.append(state).await?;
+            let space = Arc::clone(&self.space);
+            Ok(Box::new(SmallWriter { writer, space }) as Box<dyn ObjectWriter>)
+        })
+    }
+
+    fn seal<'a>(&'a self, state: &'a ObjectState) -> BoxFuture<'a, Result<(), ObjectError>> {
+        self.objects.seal(state)
+    }
+
+    fn read_range<'a>(
+        &'a self,
+        name: &'a ObjectName,
+        range: Range<u64>,
+    ) -> BoxFuture<'a, Result<Chunks, ObjectError>> {
+        self.objects.read_range(name, range)
+    }
+
+    fn delete<'a>(&'a self, name: &'a ObjectName) -> BoxFuture<'a, Result<(), ObjectError>> {
+        self.objects.delete(name)
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<ObjectName>, ObjectError>> {
+        self.objects.list(prefix)
+    }
+}
+
+struct SmallWriter {
+    writer: Box<dyn ObjectWriter>,
+    space: Arc<AtomicUsize>,
+}
+
+impl ObjectWriter for SmallWriter {
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), ObjectError>> {
+        let space = self.space.load(Ordering::SeqCst);
+        if space < bytes.len() {
+            return Box::pin(async { Err(ObjectError::Full) });
+        }
+        self.space.store(space - bytes.len(), Ordering::SeqCst);
+        self.writer.write(bytes)
+    }
+
+    fn sync(self: Box<Self>) -> BoxFuture<'static, Result<ObjectState, ObjectError>> {
+        self.writer.sync()
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_the_upload_goes_on_once_there_is_space() {
+    let house = House::new().await;
+    let space = Arc::new(AtomicUsize::new(7 * MIB));
+    let small = Small {
+        objects: MemoryObjects::default(),
+        space: Arc::clone(&space),
+    };
+    let content = Content::on(house.database.clone(), Arc::new(small));
+    let destination = house.destination.id;
+    let sent = bytes(12 * MIB);
+    let id = content
+        .open_upload(destination, house.user.id, AT)
+        .await
+        .unwrap()
+        .id;
+
+    let full = content.append(id, None, body(&sent, 64 * KIB), AT).await;
+    let kept = content.upload(id).await.unwrap().unwrap().offset;
+    space.store(usize::MAX, Ordering::SeqCst);
+    let rest = sent.slice(usize::try_from(kept).unwrap()..);
+    content
+        .append(id, Some(kept), body(&rest, 64 * KIB), AT)
+        .await
+        .unwrap();
+    let blob = content.finish(id, &Digest::of(&sent), AT).await.unwrap();
+
+    let told = full.unwrap_err();
+    assert!(
+        matches!(&told, UploadError::Content(error) if error.is_full()),
+        "{told}"
+    );
+    assert_eq!(kept, 7 * MIB as u64, "what fitted is kept");
+    assert!(read(&content, destination, &blob.digest).await == sent);
+}

@@ -1,0 +1,128 @@
+//! A push: from the manifest PUT to a published name.
+//!
+//! ```text
+//! authorize -+-> forward -> locate_push_repository -> copy -+-> ensure_repository -> reindex -> distribute -> sync_proxies
+//!            +-> ensure_product ---------------------------+
+//! ```
+//!
+//! Submit has stored the manifest's bytes, so a crash at any line is finished after a restart.
+
+mod authorize;
+mod copy;
+mod distribute;
+mod ensure_product;
+mod ensure_repository;
+mod forward;
+mod locate_push_repository;
+mod reindex;
+mod submit;
+mod sync_proxies;
+
+pub use authorize::{Authorize, Authorized};
+pub(crate) use authorize::judge;
+pub use copy::{Copied, CopyContent};
+pub use distribute::{Distribute, Distributed};
+pub use ensure_product::{EnsureProduct, EnsuredProduct};
+pub use ensure_repository::{EnsureRepository, EnsuredRepository};
+pub use forward::{Forward, Forwarded};
+pub use locate_push_repository::{LocatePushRepository, Located};
+pub use reindex::{Reindex, Reindexed};
+pub use submit::{NewPush, PushError, Submitted, submit};
+pub use sync_proxies::{SyncProxies, SyncedProxies};
+
+use crate::destination::Destination;
+use crate::services::Services;
+use engine::lock::{Lock, OnPause};
+use engine::workflow::{Steps, Workflow, after};
+use serde::{Deserialize, Serialize};
+use storage::catalog::UserId;
+use storage::{Digest, Tag};
+
+/// The input of a push: recorded before the first step runs, never changed afterwards.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Push {
+    /// Who pushes.
+    pub user: UserId,
+    /// His login, as it was then.
+    pub login: String,
+    /// Where the push goes.
+    pub to: Destination,
+    /// The tag that shall point to the manifest.
+    pub tag: Tag,
+    /// The manifest, whose bytes are kept beside.
+    pub manifest: ManifestRef,
+    /// The program that pushed.
+    pub client: Client,
+}
+
+/// A manifest by reference.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ManifestRef {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The program that made a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// Its name, as its `User-Agent` says.
+    pub name: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Where it called from.
+    pub address: Option<String>,
+}
+
+impl Workflow for Push {
+    const NAME: &'static str = "push";
+    const VERSION: u32 = 1;
+    type Services = Services;
+
+    fn steps() -> Steps<Self> {
+        Steps::first(Authorize)
+            .step(Forward, after::<Authorize>())
+            .step(LocatePushRepository, after::<Forward>())
+            .step(CopyContent, after::<LocatePushRepository>())
+            .step(EnsureProduct, after::<Authorize>())
+            .step(EnsureRepository, after::<(CopyContent, EnsureProduct)>())
+            .step(Reindex, after::<EnsureRepository>())
+            .step(Distribute, after::<Reindex>())
+            .step(SyncProxies, after::<Distribute>())
+    }
+
+    fn action(&self) -> String {
+        format!("Push of {}:{}", self.to, self.tag)
+    }
+
+    /// Pushes to one destination are ordered; a paused one steps aside.
+    fn locks(&self) -> Vec<Lock> {
+        let resource = format!("destination {} ({})", self.to.id, self.to);
+        vec![Lock::exclusive(resource).until::<Distribute>().on_pause(OnPause::Release)]
+    }
+
+    fn organization(&self) -> Option<String> {
+        Some(self.to.organization_label.clone())
+    }
+
+    fn links(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("repository", self.to.label_form()),
+            ("tag", self.tag.to_string()),
+            ("digest", self.manifest.digest.to_string()),
+            ("product", self.to.product_label.clone()),
+        ]
+    }
+
+    fn open_key(&self) -> Option<String> {
+        Some(format!("{}{}", keys_of_tag(&self.to, &self.tag), self.manifest.digest))
+    }
+}
+
+/// How the open keys of all pushes to this tag begin.
+fn keys_of_tag(to: &Destination, tag: &Tag) -> String {
+    format!("push {} {tag} ", to.id)
+}

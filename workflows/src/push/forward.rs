@@ -1,0 +1,35 @@
+//! Into the push repository.
+
+use super::Push;
+use crate::error::Failed;
+use engine::step::{Begun, Context, Declared, Polled, PollingStep, StepError};
+use serde::{Deserialize, Serialize};
+use storage::content::Ticket;
+
+/// Nothing but that it happened: what is there is looked up by the next step.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Forwarded {}
+
+/// Puts manifest and tag into the backend's push repository. Content-addressed, so that a repeat is harmless.
+pub struct Forward;
+
+impl Declared for Forward {
+    const NAME: &'static str = "forward";
+    type Workflow = Push;
+    type Needs = ();
+    type Output = Forwarded;
+}
+
+impl PollingStep for Forward {
+    type Ticket = Ticket;
+
+    async fn start(&self, cx: &Context<Push>, push: &Push, (): ()) -> Result<Begun<Forwarded, Ticket>, StepError> {
+        let content = &cx.services.content;
+        content.forward(push.to.id, push.tag.clone(), push.manifest.digest).await.map_err(Failed::from)?;
+        Ok(Begun::Done(Forwarded {}))
+    }
+
+    async fn poll(&self, _: &Context<Push>, _: &Push, ticket: &Ticket) -> Result<Polled<Forwarded>, StepError> {
+        match *ticket {}
+    }
+}
