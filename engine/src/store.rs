@@ -23,7 +23,12 @@ pub enum StoreError {
         /// The number.
         seq: i64,
     },
-    /// Nothing was kept, and the same call may succeed later: the disk is full, the database busy or closed.
+    /// Nothing was kept, because there is no space.
+    #[error(
+        "the disk of the database is full; what was acknowledged is safe, free some space and try again"
+    )]
+    Full,
+    /// Nothing was kept, and the same call may succeed later: the database is busy or closed.
     #[error("the database refused: {0}")]
     Unavailable(String),
     /// Nobody knows whether it was kept: read it back before anything else.

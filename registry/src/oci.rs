@@ -24,6 +24,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::{HeaderValue, StatusCode};
+use workflows::destination::PushName;
 
 use crate::app::App;
 use crate::http::{about_repository, answered_by};
@@ -31,7 +32,7 @@ use access::Caller;
 use answer::DOCKER_DISTRIBUTION_API_VERSION;
 use body::Body;
 use error::OciError;
-use request::OciRequest;
+use request::{OciRequest, Wanted};
 
 /// The routes under `/v2`.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -57,38 +58,40 @@ async fn answer_one(app: &App, request: Request) -> Result<Response, OciError> {
     let (head, body) = request.into_parts();
     let wanted = OciRequest::parse(&head.method, &head.uri)?;
     answered_by(wanted.route());
-    if let Some(name) = wanted.name() {
-        about_repository(name.as_str());
-    }
     let caller = Caller::of(app, &head).await?;
-    let body = Body::new(body, &head.headers, app.config.body_idle_timeout);
     match wanted {
         OciRequest::Version => caller
             .has_shown_something()
             .map(|()| StatusCode::OK.into_response()),
         OciRequest::Token { service, scopes } => token::sign(&caller, service, scopes).await,
-        OciRequest::HeadBlob { name, digest } => blobs::head(&caller, &name, &digest).await,
-        OciRequest::GetBlob { name, digest } => blobs::get(&caller, &name, &digest).await,
-        OciRequest::StartUpload { name, start } => {
-            uploads::start(&caller, &name, start, body).await
+        OciRequest::Repository { name, wanted } => {
+            about_repository(name.as_str());
+            let body = Body::new(body, &head.headers, app.config.body_idle_timeout);
+            answer_in(&caller, &name, wanted, body).await
         }
-        OciRequest::UploadStatus { name, upload } => uploads::status(&caller, &name, upload).await,
-        OciRequest::AppendUpload { name, upload } => {
-            uploads::append(&caller, &name, upload, body).await
+    }
+}
+
+async fn answer_in(
+    caller: &Caller<'_>,
+    name: &PushName,
+    wanted: Wanted,
+    body: Body,
+) -> Result<Response, OciError> {
+    match wanted {
+        Wanted::HeadBlob(digest) => blobs::head(caller, name, &digest).await,
+        Wanted::GetBlob(digest) => blobs::get(caller, name, &digest).await,
+        Wanted::StartUpload(start) => uploads::start(caller, name, start, body).await,
+        Wanted::UploadStatus(upload) => uploads::status(caller, name, upload).await,
+        Wanted::AppendUpload(upload) => uploads::append(caller, name, upload, body).await,
+        Wanted::FinishUpload(upload, digest) => {
+            uploads::finish(caller, name, upload, &digest, body).await
         }
-        OciRequest::FinishUpload {
-            name,
-            upload,
-            digest,
-        } => uploads::finish(&caller, &name, upload, &digest, body).await,
-        OciRequest::CancelUpload { name, upload } => uploads::cancel(&caller, &name, upload).await,
-        OciRequest::HeadManifest { name, reference }
-        | OciRequest::GetManifest { name, reference } => {
-            manifests::get(&caller, &name, &reference).await
+        Wanted::CancelUpload(upload) => uploads::cancel(caller, name, upload).await,
+        Wanted::HeadManifest(reference) | Wanted::GetManifest(reference) => {
+            manifests::get(caller, name, &reference).await
         }
-        OciRequest::PutManifest { name, reference } => {
-            manifests::put(&caller, &name, reference, body).await
-        }
-        OciRequest::ListTags { name, page } => tags::list(&caller, &name, &page).await,
+        Wanted::PutManifest(reference) => manifests::put(caller, name, reference, body).await,
+        Wanted::ListTags(page) => tags::list(caller, name, &page).await,
     }
 }

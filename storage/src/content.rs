@@ -8,6 +8,7 @@ mod error;
 mod instance;
 pub mod inventory;
 pub mod objects;
+mod ticket;
 
 use std::fmt;
 use std::path::Path;
@@ -20,6 +21,7 @@ pub use embedded::blobs::{Blob, BlobReader};
 pub use embedded::uploads::{Upload, UploadError, UploadId};
 pub use embedded::{blobs, push_repository, versions};
 pub use error::ContentError;
+pub use ticket::Ticket;
 
 use crate::Database;
 use embedded::uploads::Busy;

@@ -26,7 +26,9 @@ impl Journal {
 
 impl From<DatabaseError> for StoreError {
     fn from(error: DatabaseError) -> Self {
-        if matches!(error, DatabaseError::Unknown { .. }) {
+        if error.is_full() {
+            Self::Full
+        } else if matches!(error, DatabaseError::Unknown { .. }) {
             Self::Unknown(error.to_string())
         } else {
             Self::Unavailable(error.to_string())
@@ -36,5 +38,5 @@ impl From<DatabaseError> for StoreError {
 
 /// A statement that failed inside a transaction: that is rolled back, so nothing was kept.
 fn failed(error: impl Into<DatabaseError>) -> StoreError {
-    StoreError::Unavailable(error.into().to_string())
+    error.into().into()
 }

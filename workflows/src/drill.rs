@@ -27,7 +27,9 @@ impl CatalogDrill {
             return None; // most attempts: one read, no write
         }
         let taken = self.0.transact::<_, CatalogError>(move |tx| {
-            Box::pin(async move { drills::take(tx, &workflow, &step, repository.as_deref(), tag.as_deref()).await })
+            Box::pin(async move {
+                drills::take(tx, &workflow, &step, repository.as_deref(), tag.as_deref()).await
+            })
         });
         match taken.await {
             Ok(Ok(drill)) => drill,
@@ -43,8 +45,12 @@ impl CatalogDrill {
     }
 
     async fn any(&self) -> bool {
-        let Ok(mut tx) = self.0.read().await else { return true };
-        drills::list(&mut tx).await.map_or(true, |drills| !drills.is_empty())
+        let Ok(mut tx) = self.0.read().await else {
+            return true;
+        };
+        drills::list(&mut tx)
+            .await
+            .map_or(true, |drills| !drills.is_empty())
     }
 }
 
@@ -58,7 +64,9 @@ impl Drill for CatalogDrill {
                 (drills::Effect::FailTransient, _) => Effect::FailTransient,
                 (drills::Effect::Crash, CrashWhen::Before) => Effect::CrashBefore,
                 (drills::Effect::Crash, CrashWhen::After) => Effect::CrashAfter,
-                (drills::Effect::Stall, _) => Effect::Stall(Duration::from_secs(drill.stall_seconds)),
+                (drills::Effect::Stall, _) => {
+                    Effect::Stall(Duration::from_secs(drill.stall_seconds))
+                }
             })
         })
     }

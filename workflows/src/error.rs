@@ -24,7 +24,14 @@ impl From<Failed> for StepError {
 impl From<CatalogError> for Failed {
     fn from(error: CatalogError) -> Self {
         let class = "catalog";
-        Self(if error.is_transient() { StepError::transient(error) } else { StepError::permanent(error) }.class(class))
+        Self(
+            if error.is_transient() {
+                StepError::transient(error)
+            } else {
+                StepError::permanent(error)
+            }
+            .class(class),
+        )
     }
 }
 
@@ -37,6 +44,13 @@ impl From<DatabaseError> for Failed {
 impl From<ContentError> for Failed {
     fn from(error: ContentError) -> Self {
         let class = "content";
-        Self(if error.is_transient() { StepError::transient(error) } else { StepError::permanent(error) }.class(class))
+        Self(
+            if error.is_transient() {
+                StepError::transient(error)
+            } else {
+                StepError::permanent(error)
+            }
+            .class(class),
+        )
     }
 }

@@ -18,8 +18,8 @@ mod reindex;
 mod submit;
 mod sync_proxies;
 
-pub use authorize::{Authorize, Authorized};
 pub(crate) use authorize::judge;
+pub use authorize::{Authorize, Authorized};
 pub use copy::{Copied, CopyContent};
 pub use distribute::{Distribute, Distributed};
 pub use ensure_product::{EnsureProduct, EnsuredProduct};
@@ -101,7 +101,11 @@ impl Workflow for Push {
     /// Pushes to one destination are ordered; a paused one steps aside.
     fn locks(&self) -> Vec<Lock> {
         let resource = format!("destination {} ({})", self.to.id, self.to);
-        vec![Lock::exclusive(resource).until::<Distribute>().on_pause(OnPause::Release)]
+        vec![
+            Lock::exclusive(resource)
+                .until::<Distribute>()
+                .on_pause(OnPause::Release),
+        ]
     }
 
     fn organization(&self) -> Option<String> {
@@ -118,7 +122,11 @@ impl Workflow for Push {
     }
 
     fn open_key(&self) -> Option<String> {
-        Some(format!("{}{}", keys_of_tag(&self.to, &self.tag), self.manifest.digest))
+        Some(format!(
+            "{}{}",
+            keys_of_tag(&self.to, &self.tag),
+            self.manifest.digest
+        ))
     }
 }
 

@@ -16,7 +16,9 @@ pub enum ResumeError {
     #[error(transparent)]
     Node(#[from] NodeError),
     /// Whoever started it has lost the right meanwhile; it stays paused.
-    #[error("the task stays paused: {missing}; grant it again, or resume with \"override\": true and a reason")]
+    #[error(
+        "the task stays paused: {missing}; grant it again, or resume with \"override\": true and a reason"
+    )]
     NotAllowedAnyMore {
         /// The missing right, in words.
         missing: String,
@@ -41,22 +43,37 @@ pub async fn resume(
     if !overrule && let Some(missing) = missing_right(node, &now).await? {
         return Err(ResumeError::NotAllowedAnyMore { missing });
     }
-    Ok(node.act(plan, Message { action: Action::Resume, by, reason }).await?)
+    Ok(node
+        .act(
+            plan,
+            Message {
+                action: Action::Resume,
+                by,
+                reason,
+            },
+        )
+        .await?)
 }
 
 /// The right that whoever started the task lacks as of now.
 async fn missing_right(node: &Node, plan: &Plan) -> Result<Option<String>, NodeError> {
-    let submitted = plan.submitted.as_ref().filter(|submitted| submitted.workflow == Push::NAME);
+    let submitted = plan
+        .submitted
+        .as_ref()
+        .filter(|submitted| submitted.workflow == Push::NAME);
     let Some(push) = submitted.and_then(|submitted| submitted.input.decode::<Push>().ok()) else {
         return Ok(None);
     };
     let database = &node.services().database;
-    let mut tx = database.read().await.map_err(|error| NodeError::Store(error.into()))?;
+    let mut tx = database
+        .read()
+        .await
+        .map_err(|error| NodeError::Store(error.into()))?;
     match push::judge(&mut tx, &push).await.map_err(StepError::from) {
         Ok(_) => Ok(None),
-        Err(StepError(failure)) if failure.transient => {
-            Err(NodeError::Store(engine::store::StoreError::Unavailable(failure.message)))
-        }
+        Err(StepError(failure)) if failure.transient => Err(NodeError::Store(
+            engine::store::StoreError::Unavailable(failure.message),
+        )),
         Err(StepError(failure)) => Ok(Some(failure.message)),
     }
 }

@@ -31,9 +31,18 @@ pub async fn start(
     allow_drills: bool,
 ) -> Result<Node, StartError> {
     let store = Journal::new(services.database.clone());
-    let drill = allow_drills.then(|| Arc::new(CatalogDrill::new(services.database.clone())) as Arc<dyn Drill>);
+    let drill = allow_drills
+        .then(|| Arc::new(CatalogDrill::new(services.database.clone())) as Arc<dyn Drill>);
     let clock = services.clock;
-    Ok(engine::node::Node::start(options, store, Arc::new(services), crate::all()?, clock, drill).await?)
+    Ok(engine::node::Node::start(
+        options,
+        store,
+        Arc::new(services),
+        crate::all()?,
+        clock,
+        drill,
+    )
+    .await?)
 }
 
 /// Why the node did not start.

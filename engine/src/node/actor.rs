@@ -282,8 +282,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                         return Ok(());
                     }
                 }
-                Err(StoreError::Unavailable(why)) => {
-                    tracing::warn!(task.id = %id, why, "an append of task {id} is tried again");
+                Err(error @ (StoreError::Unavailable(_) | StoreError::Full)) => {
+                    tracing::warn!(task.id = %id, %error, "an append of task {id} is tried again");
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(APPEND_AGAIN.1);
                 }

@@ -1,4 +1,5 @@
-//! What every store must do. One line tests a store: `engine::store_conformance!(fresh)`, where `fresh` makes an empty one.
+//! What every store must do. One line tests a store: `engine::store_conformance!(fresh)`, where `fresh` makes an empty one, and with
+//! it whatever must be kept meanwhile.
 
 use crate::clock::Timestamp;
 use crate::decide::{Happening, decide, submit};
@@ -37,7 +38,7 @@ macro_rules! store_conformance {
     (@ $fresh:expr; $($requirement:ident)*) => { $(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $requirement() {
-            let store = ($fresh)().await;
+            let (store, _kept) = ($fresh)().await;
             $crate::prove::conformance::$requirement(&store).await;
         }
     )* };

@@ -1,3 +1,3 @@
 use engine::store::memory::Memory;
 
-engine::store_conformance!(async || Memory::default());
+engine::store_conformance!(async || (Memory::default(), ()));

@@ -76,6 +76,7 @@ impl From<NodeError> for Problem {
             NodeError::Refused(refused) => Self::new(Kind::DoesNotFit, refused.to_string())
                 .with("state", json!(refused.state))
                 .with("can", json!(refused.can)),
+            NodeError::Store(StoreError::Full) => Self::new(Kind::Full, error.to_string()),
             NodeError::Unanswered(_)
             | NodeError::Draining
             | NodeError::Store(StoreError::Unavailable(_)) => {

@@ -6,7 +6,7 @@ use storage::catalog::manifests::{self, PartKind};
 use storage::catalog::repositories::{self, Filter, RepositoryRow};
 use storage::catalog::versions::{self, Version};
 use storage::catalog::{DestinationId, RepositoryId, pushed};
-use storage::content;
+use storage::content::blobs;
 use storage::{Database, Digest, Tag, Tx};
 use workflows::destination::label_form;
 
@@ -150,7 +150,7 @@ async fn examine_manifest(
         let here = match part.kind {
             PartKind::Manifest => manifests::exists(tx, &part.digest).await?,
             PartKind::Config | PartKind::Layer => {
-                content::is_linked(tx, destination, &part.digest).await?
+                blobs::stat(tx, destination, &part.digest).await?.is_some()
             }
         };
         if !here {

@@ -210,12 +210,16 @@ impl Writer {
             && only.is_row_only()
         {
             // One statement is its own transaction.
-            return append_batch(self.tx.conn(), &appends)
-                .await
-                .map_err(DatabaseError::of_commit);
+            let written = append_batch(&mut self.tx, &appends).await;
+            self.tx.take_broken(); // the statement was the whole transaction
+            return written.map_err(DatabaseError::of_commit);
         }
         execute(&mut self.tx, "BEGIN IMMEDIATE").await?;
-        let verdicts = append_batch(self.tx.conn(), &appends).await?;
+        let written = append_batch(&mut self.tx, &appends).await;
+        if let Some(broken) = self.tx.take_broken() {
+            return Err(broken);
+        }
+        let verdicts = written?;
         while let Some(mut job) = jobs.pop_front() {
             let ran = self.run_in_savepoint(&mut *job).await;
             begun.push(job);

@@ -13,14 +13,13 @@ pub(crate) use append::append_batch;
 use super::{Journal, failed};
 use crate::database::Tx;
 use engine::clock::Timestamp;
-use engine::journal::{Message, NodeId, PlanId, PlanResult, Reason, Row};
+use engine::journal::{Message, NodeId, PlanId, Row};
 use engine::lock::Seat;
 use engine::search::Search;
-use engine::state::PlanState;
 use engine::step::Work;
 use engine::store::{
-    Accepted, Append, Appended, Count, Due, Listing, Mail, OpenPlan, Page, Store, StoreError, Submission,
-    Visible,
+    Accepted, Append, Appended, Count, Due, Listing, Mail, OpenPlan, Page, Store, StoreError,
+    Submission, Visible,
 };
 use std::time::Duration;
 
@@ -42,7 +41,7 @@ impl Store for Journal {
     async fn append_in(tx: &mut Tx, append: Append) -> Result<Appended, StoreError> {
         let plan = append.plan;
         let seq = append.row.seq;
-        let mut verdicts = append_batch(tx.conn(), &[&append]).await.map_err(failed)?;
+        let mut verdicts = append_batch(tx, &[&append]).await.map_err(failed)?;
         verdicts
             .pop()
             .flatten()
@@ -50,7 +49,7 @@ impl Store for Journal {
     }
 
     async fn submit_in(tx: &mut Tx, submission: Submission) -> Result<Accepted, StoreError> {
-        submit::submit(tx.conn(), submission).await
+        submit::submit(tx, submission).await
     }
 
     async fn deliver_in(
@@ -59,15 +58,15 @@ impl Store for Journal {
         message: Message,
         at: Timestamp,
     ) -> Result<i64, StoreError> {
-        submit::deliver(tx.conn(), plan, &message, at).await
+        submit::deliver(tx, plan, &message, at).await
     }
 
     async fn open_in(tx: &mut Tx, prefix: String) -> Result<Vec<OpenPlan>, StoreError> {
-        submit::open(tx.conn(), &prefix).await
+        submit::open(tx, &prefix).await
     }
 
     async fn take_key_in(tx: &mut Tx, plan: PlanId) -> Result<(), StoreError> {
-        submit::take_key(tx.conn(), plan).await.map_err(failed)
+        submit::take_key(tx, plan).await.map_err(failed)
     }
 
     async fn load(&self, plan: PlanId) -> Result<Vec<Row>, StoreError> {
@@ -102,10 +101,7 @@ impl Store for Journal {
         find::list(&mut tx, &search, &page).await
     }
 
-    async fn count(
-        &self,
-        visible: Visible,
-    ) -> Result<Vec<Count>, StoreError> {
+    async fn count(&self, visible: Visible) -> Result<Vec<Count>, StoreError> {
         let mut tx = self.database.read().await?;
         find::count(&mut tx, &visible).await
     }
@@ -115,7 +111,7 @@ impl Store for Journal {
         let mail = node::unread(&mut tx, node).await?;
         let mut granted = Vec::new();
         for plan in waiting {
-            if lock::holds_all(tx.conn(), plan).await.map_err(failed)? {
+            if lock::holds_all(&mut tx, plan).await.map_err(failed)? {
                 granted.push(plan);
             }
         }

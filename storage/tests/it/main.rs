@@ -8,6 +8,7 @@
 mod access;
 mod house;
 mod images;
+mod journal;
 mod organizations;
 mod repositories;
 mod uploads;

@@ -4,7 +4,6 @@ use super::Push;
 use crate::destination::{self, PushName, ResolveError};
 use crate::error::Failed;
 use crate::permission::{self, Verdict};
-use crate::services::Services;
 use engine::journal::Rescue;
 use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
@@ -33,7 +32,13 @@ impl Declared for Authorize {
 }
 
 impl TransactionalStep for Authorize {
-    async fn run(&self, tx: &mut Tx, _: &Context<Push>, push: &Push, (): ()) -> Result<Authorized, StepError> {
+    async fn run(
+        &self,
+        tx: &mut Tx,
+        _: &Context<Push>,
+        push: &Push,
+        (): (),
+    ) -> Result<Authorized, StepError> {
         Ok(judge(tx, push).await?)
     }
 }
@@ -42,13 +47,21 @@ impl TransactionalStep for Authorize {
 pub(crate) async fn judge(tx: &mut Tx, push: &Push) -> Result<Authorized, Failed> {
     let user = users::get(tx, push.user).await?.filter(|user| user.enabled);
     let Some(user) = user else {
-        return Err(Failed::for_good(format!("user `{}` does not exist any more or is disabled", push.login)));
+        return Err(Failed::for_good(format!(
+            "user `{}` does not exist any more or is disabled",
+            push.login
+        )));
     };
     let name: PushName = push.to.label_form().parse().map_err(Failed::for_good)?;
-    let to = destination::resolve(tx, &name).await.map_err(|error| match error {
-        ResolveError::Catalog(error) => Failed::from(error),
-        other => Failed::for_good(other),
-    })?;
+    let to = destination::resolve(tx, &name)
+        .await
+        .map_err(|error| match error {
+            ResolveError::Catalog(error) => Failed::from(error),
+            error @ (ResolveError::UnknownOrganization { .. }
+        | ResolveError::UnknownProduct { .. }
+        | ResolveError::LabelOfEnvironment { .. }
+        | ResolveError::Name(_)) => Failed::for_good(error),
+        })?;
     match permission::judge_push(tx, &user, &to).await? {
         Verdict::Allowed => Ok(Authorized {
             organization: to.organization.id,

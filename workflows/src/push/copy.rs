@@ -6,7 +6,7 @@ use engine::step::{Begun, Context, Declared, Polled, PollingStep, StepError};
 use serde::{Deserialize, Serialize};
 use storage::Digest;
 use storage::catalog::pushed;
-use storage::content::Ticket;
+use storage::content::{Ticket, versions};
 
 /// The version that holds what was pushed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,21 +31,36 @@ impl Declared for CopyContent {
 impl PollingStep for CopyContent {
     type Ticket = Ticket;
 
-    async fn start(&self, cx: &Context<Push>, push: &Push, (): ()) -> Result<Begun<Copied, Ticket>, StepError> {
-        let pending = {
-            let mut tx = cx.services.database.read().await.map_err(Failed::from)?;
-            pushed::pending(&mut tx, push.to.id).await.map_err(Failed::from)?
-        };
-        let copied = cx
-            .services
-            .content
-            .copy(push.to.id, cx.plan(), push.tag.clone(), push.manifest.digest, pending, cx.clock().now())
-            .await
-            .map_err(Failed::from)?;
-        Ok(Begun::Done(Copied { backend_version: copied.number, taken_along: copied.taken_along }))
+    async fn start(
+        &self,
+        cx: &Context<Push>,
+        push: &Push,
+        (): (),
+    ) -> Result<Begun<Copied, Ticket>, StepError> {
+        let (to, tag, digest) = (push.to.id, push.tag.clone(), push.manifest.digest);
+        let (plan, at) = (cx.plan(), cx.clock().now());
+        let work = cx.services.database.transact::<Copied, Failed>(move |tx| {
+            Box::pin(async move {
+                let taken_along = pushed::pending(tx, to).await?;
+                let pushed = Some((&tag, &digest));
+                let backend_version =
+                    versions::copy(tx, to, plan, pushed, &taken_along, at).await?;
+                versions::check(tx, to, backend_version, pushed, &[]).await?;
+                Ok(Copied {
+                    backend_version,
+                    taken_along,
+                })
+            })
+        });
+        Ok(Begun::Done(work.await.map_err(Failed::from)??))
     }
 
-    async fn poll(&self, _: &Context<Push>, _: &Push, ticket: &Ticket) -> Result<Polled<Copied>, StepError> {
+    async fn poll(
+        &self,
+        _: &Context<Push>,
+        _: &Push,
+        ticket: &Ticket,
+    ) -> Result<Polled<Copied>, StepError> {
         match *ticket {}
     }
 }

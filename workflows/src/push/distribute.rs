@@ -37,21 +37,38 @@ impl TransactionalStep for Distribute {
         (allowed, indexed): (Authorized, Reindexed),
     ) -> Result<Distributed, StepError> {
         let repository = RepositoryId::from(push.to.id);
-        let library = environments::library(tx, allowed.organization).await.map_err(Failed::from)?;
+        let library = environments::library(tx, allowed.organization)
+            .await
+            .map_err(Failed::from)?;
         let at = cx.clock().now();
-        let version =
-            publications::publish(tx, library.id, repository, indexed.version, cx.plan(), &push.login, at)
+        let version = publications::publish(
+            tx,
+            library.id,
+            repository,
+            indexed.version,
+            cx.plan(),
+            &push.login,
+            at,
+        )
+        .await
+        .map_err(Failed::from)?;
+        let points_to = versions::tag(tx, repository, version, &push.tag)
+            .await
+            .map_err(Failed::from)?;
+        if points_to != Some(push.manifest.digest) {
+            let published = publications::library(tx, repository)
                 .await
                 .map_err(Failed::from)?;
-        let points_to = versions::tag(tx, repository, version, &push.tag).await.map_err(Failed::from)?;
-        if points_to != Some(push.manifest.digest) {
-            let published = publications::library(tx, repository).await.map_err(Failed::from)?;
             let by = published.map_or_else(String::new, |it| format!(" by task {}", it.plan));
             cx.warn(format!(
                 "version {version}, published{by}, does not have {}:{} at {}; what was pushed can be pulled by that digest",
                 push.to, push.tag, push.manifest.digest
             ));
         }
-        Ok(Distributed { environment: library.label, version, names: vec![push.to.label_form()] })
+        Ok(Distributed {
+            environment: library.label,
+            version,
+            names: vec![push.to.label_form()],
+        })
     }
 }

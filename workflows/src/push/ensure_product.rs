@@ -36,10 +36,22 @@ impl TransactionalStep for EnsureProduct {
     ) -> Result<EnsuredProduct, StepError> {
         let text = &push.to.product_label;
         let label = Label::parse(text).map_err(StepError::permanent)?;
-        let product = products::ensure(tx, allowed.organization, &label, text, cx.plan(), cx.clock().now())
+        let product = products::ensure(
+            tx,
+            allowed.organization,
+            &label,
+            text,
+            cx.plan(),
+            cx.clock().now(),
+        )
+        .await
+        .map_err(Failed::from)?;
+        products::note_use(tx, product.found.id, cx.plan())
             .await
             .map_err(Failed::from)?;
-        products::note_use(tx, product.found.id, cx.plan()).await.map_err(Failed::from)?;
-        Ok(EnsuredProduct { product: product.found.id, created_here: product.created_here })
+        Ok(EnsuredProduct {
+            product: product.found.id,
+            created_here: product.created_here,
+        })
     }
 }

@@ -34,12 +34,27 @@ impl TransactionalStep for EnsureRepository {
         push: &Push,
         (_, product): (super::Copied, super::EnsuredProduct),
     ) -> Result<EnsuredRepository, StepError> {
-        let destination = destinations::get(tx, push.to.id).await.map_err(Failed::from)?;
-        let destination = destination
-            .ok_or_else(|| StepError::permanent(format!("destination {} ({}) is gone; push again", push.to.id, push.to)))?;
-        let repository = repositories::ensure(tx, &destination, product.product, cx.plan(), cx.clock().now())
+        let destination = destinations::get(tx, push.to.id)
             .await
             .map_err(Failed::from)?;
-        Ok(EnsuredRepository { repository: repository.found.id, created_here: repository.created_here })
+        let destination = destination.ok_or_else(|| {
+            StepError::permanent(format!(
+                "destination {} ({}) is gone; push again",
+                push.to.id, push.to
+            ))
+        })?;
+        let repository = repositories::ensure(
+            tx,
+            &destination,
+            product.product,
+            cx.plan(),
+            cx.clock().now(),
+        )
+        .await
+        .map_err(Failed::from)?;
+        Ok(EnsuredRepository {
+            repository: repository.found.id,
+            created_here: repository.created_here,
+        })
     }
 }

@@ -4,7 +4,7 @@ use super::Push;
 use crate::error::Failed;
 use engine::step::{Begun, Context, Declared, Polled, PollingStep, StepError};
 use serde::{Deserialize, Serialize};
-use storage::content::Ticket;
+use storage::content::{Ticket, push_repository};
 
 /// Nothing but that it happened: what is there is looked up by the next step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,13 +23,28 @@ impl Declared for Forward {
 impl PollingStep for Forward {
     type Ticket = Ticket;
 
-    async fn start(&self, cx: &Context<Push>, push: &Push, (): ()) -> Result<Begun<Forwarded, Ticket>, StepError> {
-        let content = &cx.services.content;
-        content.forward(push.to.id, push.tag.clone(), push.manifest.digest).await.map_err(Failed::from)?;
+    async fn start(
+        &self,
+        cx: &Context<Push>,
+        push: &Push,
+        (): (),
+    ) -> Result<Begun<Forwarded, Ticket>, StepError> {
+        let (to, tag, digest) = (push.to.id, push.tag.clone(), push.manifest.digest);
+        let work = cx.services.database.transact::<(), Failed>(move |tx| {
+            Box::pin(async move {
+                Ok(push_repository::forward(tx, to, Some((&tag, &digest)), &[]).await?)
+            })
+        });
+        work.await.map_err(Failed::from)??;
         Ok(Begun::Done(Forwarded {}))
     }
 
-    async fn poll(&self, _: &Context<Push>, _: &Push, ticket: &Ticket) -> Result<Polled<Forwarded>, StepError> {
+    async fn poll(
+        &self,
+        _: &Context<Push>,
+        _: &Push,
+        ticket: &Ticket,
+    ) -> Result<Polled<Forwarded>, StepError> {
         match *ticket {}
     }
 }

@@ -4,13 +4,14 @@ use super::Push;
 use crate::error::Failed;
 use engine::step::{Begun, Context, Declared, Polled, PollingStep, StepError};
 use serde::{Deserialize, Serialize};
-use storage::content::Ticket;
+use storage::catalog::DestinationId;
+use storage::content::{Ticket, push_repository};
 
 /// Where the backend keeps what was pushed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Located {
-    /// The backend's own name of the push repository.
-    pub push_repository: String,
+    /// The embedded backend keeps it under the destination's number.
+    pub push_repository: DestinationId,
 }
 
 /// Finds the push repository and checks that what was pushed is in it.
@@ -26,13 +27,28 @@ impl Declared for LocatePushRepository {
 impl PollingStep for LocatePushRepository {
     type Ticket = Ticket;
 
-    async fn start(&self, cx: &Context<Push>, push: &Push, (): ()) -> Result<Begun<Located, Ticket>, StepError> {
-        let content = &cx.services.content;
-        let found = content.locate_push_repository(push.to.id, &push.tag, &push.manifest.digest).await;
-        Ok(Begun::Done(Located { push_repository: found.map_err(Failed::from)? }))
+    async fn start(
+        &self,
+        cx: &Context<Push>,
+        push: &Push,
+        (): (),
+    ) -> Result<Begun<Located, Ticket>, StepError> {
+        let mut tx = cx.services.database.read().await.map_err(Failed::from)?;
+        let pushed = Some((&push.tag, &push.manifest.digest));
+        push_repository::locate(&mut tx, push.to.id, pushed, &[])
+            .await
+            .map_err(Failed::from)?;
+        Ok(Begun::Done(Located {
+            push_repository: push.to.id,
+        }))
     }
 
-    async fn poll(&self, _: &Context<Push>, _: &Push, ticket: &Ticket) -> Result<Polled<Located>, StepError> {
+    async fn poll(
+        &self,
+        _: &Context<Push>,
+        _: &Push,
+        ticket: &Ticket,
+    ) -> Result<Polled<Located>, StepError> {
         match *ticket {}
     }
 }

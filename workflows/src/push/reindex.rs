@@ -9,6 +9,10 @@ use storage::Digest;
 use storage::catalog::images::{self, Image};
 use storage::catalog::versions::{self, Cause};
 use storage::catalog::{DestinationId, RepositoryId, manifests, pushed};
+use storage::content::versions as backend;
+
+/// A config larger than this is not read: its image is shown as an artifact with a warning.
+const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The version of the repository that has everything the push brought.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,11 +48,19 @@ impl Step for Reindex {
             && backend_version >= copied.backend_version
         {
             // A later push has brought this one's content along.
-            return Ok(Reindexed { version, manifests: 0 });
+            return Ok(Reindexed {
+                version,
+                manifests: 0,
+            });
         }
         let since = indexed.map_or(0, |(_, backend_version)| backend_version);
-        let content = &cx.services.content;
-        let changes = content.changes(destination, since, copied.backend_version).await.map_err(Failed::from)?;
+        let changes = {
+            let mut tx = cx.services.database.read().await.map_err(Failed::from)?;
+            let to = copied.backend_version;
+            backend::changes(&mut tx, destination, since, to)
+                .await
+                .map_err(Failed::from)?
+        };
         let images = read(&cx.services, destination, &changes.manifests_added).await?;
         let (plan, at, count) = (cx.plan(), cx.clock().now(), images.len());
         let version = cx
@@ -60,26 +72,44 @@ impl Step for Reindex {
                         images::upsert(tx, image).await?;
                     }
                     let cause = Cause::Push;
-                    let number =
-                        versions::record(tx, repository, plan, copied.backend_version, cause, &changes, at).await?;
+                    let number = versions::record(
+                        tx,
+                        repository,
+                        plan,
+                        copied.backend_version,
+                        cause,
+                        &changes,
+                        at,
+                    )
+                    .await?;
                     pushed::file(tx, destination, &changes.manifests_added, plan).await?;
                     Ok(number)
                 })
             })
             .await
             .map_err(Failed::from)??;
-        Ok(Reindexed { version, manifests: count })
+        Ok(Reindexed {
+            version,
+            manifests: count,
+        })
     }
 }
 
 /// The newest version of the catalog, and the backend's that it was read from.
-async fn indexed_until(services: &Services, repository: RepositoryId) -> Result<Option<(i64, i64)>, Failed> {
+async fn indexed_until(
+    services: &Services,
+    repository: RepositoryId,
+) -> Result<Option<(i64, i64)>, Failed> {
     let mut tx = services.database.read().await?;
     let latest = versions::latest(&mut tx, repository).await?;
     Ok(latest.map(|version| (version.number, version.backend_version)))
 }
 
-async fn read(services: &Services, destination: DestinationId, digests: &[Digest]) -> Result<Vec<Image>, Failed> {
+async fn read(
+    services: &Services,
+    destination: DestinationId,
+    digests: &[Digest],
+) -> Result<Vec<Image>, Failed> {
     let mut images = Vec::with_capacity(digests.len());
     for digest in digests {
         let manifest = {
@@ -87,10 +117,17 @@ async fn read(services: &Services, destination: DestinationId, digests: &[Digest
             manifests::get(&mut tx, digest).await?
         };
         let Some(manifest) = manifest else {
-            return Err(Failed::for_good(format!("the bytes of manifest {digest} are missing; run `wharfinger doctor`")));
+            return Err(Failed::for_good(format!(
+                "the bytes of manifest {digest} are missing; run `wharfinger doctor`"
+            )));
         };
         let config = match manifest.config() {
-            Some(config) => services.content.read_config(destination, &config.digest).await?,
+            Some(config) => {
+                services
+                    .content
+                    .read_small_blob(destination, &config.digest, MAX_CONFIG_BYTES)
+                    .await?
+            }
             None => None,
         };
         images.push(Image::read(&manifest, config.as_deref()));

@@ -13,8 +13,10 @@ use engine::workflow::Workflow;
 use std::time::Duration;
 use storage::catalog::manifests::{self, Manifest, PartKind};
 use storage::catalog::users::User;
-use storage::catalog::{CatalogError, RepositoryId, destinations, products, publications, pushed, versions};
-use storage::content::is_linked;
+use storage::catalog::{
+    CatalogError, RepositoryId, destinations, products, publications, pushed, versions,
+};
+use storage::content::{ContentError, blobs};
 use storage::{Digest, Tag, Tx};
 
 /// Clients repeat a failed PUT three times within seconds: that is no wish of a person to try again.
@@ -55,7 +57,9 @@ pub enum Submitted {
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
     /// It names a blob that this repository does not have.
-    #[error("manifest {manifest} names blob {blob}, which was not pushed to {to}; push the blob first")]
+    #[error(
+        "manifest {manifest} names blob {blob}, which was not pushed to {to}; push the blob first"
+    )]
     MissingBlob {
         /// The manifest.
         manifest: Digest,
@@ -65,7 +69,9 @@ pub enum PushError {
         to: Box<Destination>,
     },
     /// It names a manifest that this repository does not have.
-    #[error("index {manifest} names manifest {child}, which was not pushed to {to}; push that one first")]
+    #[error(
+        "index {manifest} names manifest {child}, which was not pushed to {to}; push that one first"
+    )]
     MissingManifest {
         /// The index.
         manifest: Digest,
@@ -80,6 +86,9 @@ pub enum PushError {
     /// The catalog did not do its part.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The content did not do its part.
+    #[error(transparent)]
+    Content(#[from] ContentError),
     /// The engine did not do its part.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -95,10 +104,15 @@ impl From<StoreError> for PushError {
 ///
 /// An open plan for the same tag and digest is attached to, and resumed when it is paused by an error that is not just now.
 /// Plans of the tag that are not at work are superseded.
-pub async fn submit<St: Store<Tx = Tx>>(node: &Node<St>, push: NewPush) -> Result<Submitted, PushError> {
+pub async fn submit<St: Store<Tx = Tx>>(
+    node: &Node<St>,
+    push: NewPush,
+) -> Result<Submitted, PushError> {
     let login = push.user.login.clone();
     let taken = Taken::new(node, push)?;
-    let (submitted, again) = node.transact(move |tx, desk| Box::pin(taken.record(tx, desk))).await??;
+    let (submitted, again) = node
+        .transact(move |tx, desk| Box::pin(taken.record(tx, desk)))
+        .await??;
     if let Some(paused) = again {
         resume_again(node, &paused, login).await?;
     }
@@ -106,13 +120,29 @@ pub async fn submit<St: Store<Tx = Tx>>(node: &Node<St>, push: NewPush) -> Resul
 }
 
 /// Resumes a paused plan for whoever has pushed the same again.
-async fn resume_again<St: Store<Tx = Tx>>(node: &Node<St>, paused: &OpenPlan, login: String) -> Result<(), PushError> {
+async fn resume_again<St: Store<Tx = Tx>>(
+    node: &Node<St>,
+    paused: &OpenPlan,
+    login: String,
+) -> Result<(), PushError> {
     let plan = node.plan(paused.id).await?;
-    let not_before = plan.times.paused.max(plan.times.resumed).unwrap_or_default() + RESUME_NOT_BEFORE;
-    if plan.state != PlanState::Paused || plan.reason != Some(Reason::Error) || node.clock().now() < not_before {
+    let not_before = plan
+        .times
+        .paused
+        .max(plan.times.resumed)
+        .unwrap_or_default()
+        + RESUME_NOT_BEFORE;
+    if plan.state != PlanState::Paused
+        || plan.reason != Some(Reason::Error)
+        || node.clock().now() < not_before
+    {
         return Ok(());
     }
-    let message = Message { action: Action::Resume, by: login, reason: Some("pushed again".into()) };
+    let message = Message {
+        action: Action::Resume,
+        by: login,
+        reason: Some("pushed again".into()),
+    };
     match node.act(paused.id, message).await {
         // Whoever was faster has done it.
         Ok(_) | Err(NodeError::Refused(_) | NodeError::Unanswered(_)) => Ok(()),
@@ -145,10 +175,18 @@ impl Taken {
                     client: push.client.clone(),
                 };
                 let key = input.open_key().unwrap_or_default();
-                Some((tag.clone(), node.offer(&input, Some(push.user.login.clone()))?, key))
+                Some((
+                    tag.clone(),
+                    node.offer(&input, Some(push.user.login.clone()))?,
+                    key,
+                ))
             }
         };
-        Ok(Self { push, offer, at: node.clock().now() })
+        Ok(Self {
+            push,
+            offer,
+            at: node.clock().now(),
+        })
     }
 
     async fn record<St: Store<Tx = Tx>>(
@@ -158,7 +196,7 @@ impl Taken {
     ) -> Result<(Submitted, Option<OpenPlan>), PushError> {
         let Self { push, offer, at } = self;
         let (to, manifest) = (&push.to, &push.manifest);
-        if destinations::get(tx, to.id).await?.is_none_or(|destination| destination.retired_at.is_some()) {
+        if destinations::get(tx, to.id).await?.is_none() {
             return Err(PushError::Retired(Box::new(to.clone())));
         }
         all_there(tx, to, manifest).await?;
@@ -174,17 +212,35 @@ impl Taken {
         let (same, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|plan| plan.key == key);
         let winner = same.first().map_or(offer.id(), |plan| plan.id);
         for older in others.iter().filter(|plan| !plan.at_work) {
-            desk.supersede(tx, older.id, winner, &push.user.login).await?;
+            desk.supersede(tx, older.id, winner, &push.user.login)
+                .await?;
         }
         if let Some(same) = same.into_iter().next() {
             let paused = same.state == PlanState::Paused;
-            return Ok((Submitted::Plan { id: same.id, attached: true }, paused.then_some(same)));
+            return Ok((
+                Submitted::Plan {
+                    id: same.id,
+                    attached: true,
+                },
+                paused.then_some(same),
+            ));
         }
         let product = products::find(tx, to.organization, &to.product_label).await?;
-        let judged = Authorized { organization: to.organization, product: product.map(|product| product.id) };
-        let offer = offer.with_recorded::<Authorize>(&judged).map_err(NodeError::from)?;
+        let judged = Authorized {
+            organization: to.organization,
+            product: product.map(|product| product.id),
+        };
+        let offer = offer
+            .with_recorded::<Authorize>(&judged)
+            .map_err(NodeError::from)?;
         Ok(match desk.submit(tx, offer).await? {
-            Placed::New(id) => (Submitted::Plan { id, attached: false }, None),
+            Placed::New(id) => (
+                Submitted::Plan {
+                    id,
+                    attached: false,
+                },
+                None,
+            ),
             Placed::Open(id) => (Submitted::Plan { id, attached: true }, None),
         })
     }
@@ -196,15 +252,24 @@ async fn all_there(tx: &mut Tx, to: &Destination, manifest: &Manifest) -> Result
         let (manifest, to_box) = (manifest.digest, || Box::new(to.clone()));
         match part.kind {
             PartKind::Config | PartKind::Layer => {
-                if !is_linked(tx, to.id, &part.digest).await? {
-                    return Err(PushError::MissingBlob { manifest, blob: part.digest, to: to_box() });
+                if blobs::stat(tx, to.id, &part.digest).await?.is_none() {
+                    return Err(PushError::MissingBlob {
+                        manifest,
+                        blob: part.digest,
+                        to: to_box(),
+                    });
                 }
             }
             PartKind::Manifest => {
                 let here = pushed::contains(tx, to.id, &part.digest).await?
-                    || versions::holds_manifest(tx, RepositoryId::from(to.id), &part.digest).await?;
+                    || versions::holds_manifest(tx, RepositoryId::from(to.id), &part.digest)
+                        .await?;
                 if !here {
-                    return Err(PushError::MissingManifest { manifest, child: part.digest, to: to_box() });
+                    return Err(PushError::MissingManifest {
+                        manifest,
+                        child: part.digest,
+                        to: to_box(),
+                    });
                 }
             }
         }
@@ -213,7 +278,11 @@ async fn all_there(tx: &mut Tx, to: &Destination, manifest: &Manifest) -> Result
 }
 
 /// What the tag points to, as published.
-async fn points_to(tx: &mut Tx, to: &Destination, tag: &Tag) -> Result<Option<Digest>, CatalogError> {
+async fn points_to(
+    tx: &mut Tx,
+    to: &Destination,
+    tag: &Tag,
+) -> Result<Option<Digest>, CatalogError> {
     let repository = RepositoryId::from(to.id);
     match publications::library(tx, repository).await? {
         Some(published) => versions::tag(tx, repository, published.version, tag).await,

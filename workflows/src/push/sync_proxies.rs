@@ -31,6 +31,9 @@ impl Step for SyncProxies {
         published: super::Distributed,
     ) -> Result<SyncedProxies, StepError> {
         let text = format!("no smart proxy has environment {}", published.environment);
-        Ok(SyncedProxies { proxies: Vec::new(), text })
+        Ok(SyncedProxies {
+            proxies: Vec::new(),
+            text,
+        })
     }
 }

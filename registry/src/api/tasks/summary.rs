@@ -30,7 +30,10 @@ pub(in crate::api) async fn summary(
     for counted in app.node.count(visible).await? {
         summary.total += counted.plans;
         *summary.state.entry(counted.state.to_string()).or_default() += counted.plans;
-        *summary.result.entry(counted.result.to_string()).or_default() += counted.plans;
+        *summary
+            .result
+            .entry(counted.result.to_string())
+            .or_default() += counted.plans;
         if let Some(reason) = counted.reason {
             *summary.reason.entry(reason.to_string()).or_default() += counted.plans;
         }

@@ -1,8 +1,8 @@
 //! Appends: one `INSERT` for all that wait, then what the accepted ones change besides.
 
 use super::lock;
+use crate::database::Tx;
 use engine::store::{Append, Appended, Head};
-use sqlx::sqlite::SqliteConnection;
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -39,7 +39,7 @@ fn insert(rows: usize) -> String {
 ///
 /// Stands inside a transaction. An error leaves it to be rolled back as a whole.
 pub(crate) async fn append_batch(
-    connection: &mut SqliteConnection,
+    tx: &mut Tx,
     appends: &[&Append],
 ) -> Result<Vec<Option<Appended>>, sqlx::Error> {
     let mut accepted = HashSet::with_capacity(appends.len());
@@ -62,13 +62,13 @@ pub(crate) async fn append_batch(
                 .bind(row.at.0)
                 .bind(&append.entries);
         }
-        accepted.extend(query.fetch_all(&mut *connection).await?);
+        accepted.extend(query.fetch_all(&mut *tx).await?);
         rest = later;
     }
     let mut verdicts = Vec::with_capacity(appends.len());
     for append in appends {
         verdicts.push(if accepted.contains(&append.row.nonce) {
-            Some(besides(connection, append).await?)
+            Some(besides(tx, append).await?)
         } else {
             None
         });
@@ -77,35 +77,25 @@ pub(crate) async fn append_batch(
 }
 
 /// What an accepted row changes besides: the plan row, its locks, its mailbox.
-async fn besides(
-    connection: &mut SqliteConnection,
-    append: &Append,
-) -> Result<Appended, sqlx::Error> {
+async fn besides(tx: &mut Tx, append: &Append) -> Result<Appended, sqlx::Error> {
     if let Some(head) = &append.head {
-        update_head(connection, append, head).await?;
+        update_head(tx, append, head).await?;
     }
     if append.gives_key_up && append.head.is_none() {
         const SQL: &str = "UPDATE plan SET open_key = NULL WHERE id = $1 AND open_key IS NOT NULL";
         sqlx::query(SQL)
             .bind(append.plan.0)
-            .execute(&mut *connection)
+            .execute(&mut *tx)
             .await?;
     }
     if let Some(mail) = append.mail {
         const SQL: &str = "DELETE FROM mailbox WHERE n = $1";
-        sqlx::query(SQL)
-            .bind(mail)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(SQL).bind(mail).execute(&mut *tx).await?;
     }
-    lock::change(connection, append).await
+    lock::change(tx, append).await
 }
 
-async fn update_head(
-    connection: &mut SqliteConnection,
-    append: &Append,
-    head: &Head,
-) -> Result<(), sqlx::Error> {
+async fn update_head(tx: &mut Tx, append: &Append, head: &Head) -> Result<(), sqlx::Error> {
     const SQL: &str = "
         UPDATE plan SET state = $2, result = $3, reason = $4, owner = $5, started_at = $6, ended_at = $7, paused_at = $8,
             open_key = CASE WHEN $9 THEN NULL ELSE open_key END
@@ -120,7 +110,7 @@ async fn update_head(
         .bind(head.ended_at.map(|at| at.0))
         .bind(head.paused_at.map(|at| at.0))
         .bind(append.gives_key_up)
-        .execute(connection)
+        .execute(tx)
         .await?;
     Ok(())
 }

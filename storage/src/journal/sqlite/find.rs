@@ -3,9 +3,8 @@
 use super::row::{self, unreadable};
 use crate::database::Tx;
 use engine::clock::Timestamp;
-use engine::journal::{Entry, Message, PlanId, PlanResult, Reason, Row};
+use engine::journal::{Entry, Message, PlanId, Row};
 use engine::search::{Field, Search};
-use engine::state::PlanState;
 use engine::store::{Count, Listing, Mail, Page, StoreError, Visible};
 use sqlx::{QueryBuilder, Sqlite};
 use uuid::Uuid;
@@ -90,10 +89,7 @@ pub(super) async fn list(tx: &mut Tx, search: &Search, page: &Page) -> Result<Li
 }
 
 /// How many plans there are by state, result and reason.
-pub(super) async fn count(
-    tx: &mut Tx,
-    visible: &Visible,
-) -> Result<Vec<Count>, StoreError> {
+pub(super) async fn count(tx: &mut Tx, visible: &Visible) -> Result<Vec<Count>, StoreError> {
     let mut query =
         QueryBuilder::<Sqlite>::new("SELECT state, result, reason, count(*) FROM plan WHERE true");
     narrow(&mut query, &Search::default(), visible);
@@ -107,7 +103,9 @@ pub(super) async fn count(
         Ok(Count {
             state: row::word(&state, "plan.state")?,
             result: row::word(&result, "plan.result")?,
-            reason: reason.map(|reason| row::word(&reason, "plan.reason")).transpose()?,
+            reason: reason
+                .map(|reason| row::word(&reason, "plan.reason"))
+                .transpose()?,
             plans: u64::try_from(count).unwrap_or(0),
         })
     });

@@ -6,28 +6,21 @@ use engine::clock::Timestamp;
 use engine::journal::PlanId;
 use engine::lock::{LockRequest, Seat};
 use engine::store::{Append, Appended, StoreError};
-use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 /// Whether no earlier row excludes any of the plan's.
-pub(super) async fn holds_all(
-    connection: &mut SqliteConnection,
-    plan: PlanId,
-) -> Result<bool, sqlx::Error> {
+pub(super) async fn holds_all(tx: &mut Tx, plan: PlanId) -> Result<bool, sqlx::Error> {
     const SQL: &str = "
         SELECT NOT EXISTS (
             SELECT 1 FROM lock mine
             JOIN lock other ON other.resource = mine.resource AND other.n < mine.n
             WHERE mine.plan_id = $1 AND (mine.mode = 'exclusive' OR other.mode = 'exclusive'))";
-    sqlx::query_scalar(SQL)
-        .bind(plan.0)
-        .fetch_one(connection)
-        .await
+    sqlx::query_scalar(SQL).bind(plan.0).fetch_one(tx).await
 }
 
 /// Takes the plan's places in the queues.
 pub(super) async fn ask(
-    connection: &mut SqliteConnection,
+    tx: &mut Tx,
     plan: PlanId,
     locks: &[LockRequest],
     at: Timestamp,
@@ -39,31 +32,28 @@ pub(super) async fn ask(
             .bind(lock.mode.to_string())
             .bind(plan.0)
             .bind(at.0)
-            .execute(&mut *connection)
+            .execute(&mut *tx)
             .await?;
     }
     Ok(())
 }
 
 /// Gives up and takes places as the append says, and answers with the plans whose turn it is now.
-pub(super) async fn change(
-    connection: &mut SqliteConnection,
-    append: &Append,
-) -> Result<Appended, sqlx::Error> {
+pub(super) async fn change(tx: &mut Tx, append: &Append) -> Result<Appended, sqlx::Error> {
     const LET_GO: &str = "DELETE FROM lock WHERE plan_id = $1 AND resource = $2";
     for resource in &append.let_go {
         sqlx::query(LET_GO)
             .bind(append.plan.0)
             .bind(resource)
-            .execute(&mut *connection)
+            .execute(&mut *tx)
             .await?;
     }
-    ask(connection, append.plan, &append.asked_for, append.row.at).await?;
+    ask(tx, append.plan, &append.asked_for, append.row.at).await?;
     let mut granted = Vec::new();
     let asked = append.asked_for.iter().map(|lock| &lock.resource);
     for resource in append.let_go.iter().chain(asked) {
-        for plan in next_on(connection, resource).await? {
-            if !granted.contains(&plan) && holds_all(connection, plan).await? {
+        for plan in next_on(tx, resource).await? {
+            if !granted.contains(&plan) && holds_all(tx, plan).await? {
                 granted.push(plan);
             }
         }
@@ -72,20 +62,14 @@ pub(super) async fn change(
 }
 
 /// The plans that nothing on this resource stands in the way of: the first one, or all shared ones before the first exclusive.
-async fn next_on(
-    connection: &mut SqliteConnection,
-    resource: &str,
-) -> Result<Vec<PlanId>, sqlx::Error> {
+async fn next_on(tx: &mut Tx, resource: &str) -> Result<Vec<PlanId>, sqlx::Error> {
     const SQL: &str = "
         SELECT plan_id FROM lock
         WHERE resource = $1 AND (
             n = (SELECT min(n) FROM lock WHERE resource = $1)
             OR n < (SELECT coalesce(min(n), 9223372036854775807) FROM lock WHERE resource = $1 AND mode = 'exclusive'))
         ORDER BY n";
-    let plans: Vec<Uuid> = sqlx::query_scalar(SQL)
-        .bind(resource)
-        .fetch_all(connection)
-        .await?;
+    let plans: Vec<Uuid> = sqlx::query_scalar(SQL).bind(resource).fetch_all(tx).await?;
     Ok(plans.into_iter().map(PlanId).collect())
 }
 

@@ -2,17 +2,14 @@
 
 use super::append::append_batch;
 use super::{failed, lock, row};
+use crate::database::Tx;
 use engine::clock::Timestamp;
 use engine::journal::{Entry, Message, PlanId};
 use engine::store::{Accepted, Head, OpenPlan, StoreError, Submission};
-use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 /// Records the plan with its place in the queues of its locks; which of its two first rows depends on whether those are free.
-pub(super) async fn submit(
-    connection: &mut SqliteConnection,
-    submission: Submission,
-) -> Result<Accepted, StoreError> {
+pub(super) async fn submit(tx: &mut Tx, submission: Submission) -> Result<Accepted, StoreError> {
     let Submission {
         queued,
         granted,
@@ -31,32 +28,26 @@ pub(super) async fn submit(
         submitted.links.clone(),
         queued.row.at,
     );
-    if let Some(open) =
-        insert_plan(connection, plan, queued.head.as_ref(), open_key.as_deref()).await?
-    {
+    if let Some(open) = insert_plan(tx, plan, queued.head.as_ref(), open_key.as_deref()).await? {
         return Ok(Accepted::OpenAlready(open));
     }
-    lock::ask(connection, plan, &locks, at)
-        .await
-        .map_err(failed)?;
-    let at_once = locks.is_empty() || lock::holds_all(connection, plan).await.map_err(failed)?;
+    lock::ask(tx, plan, &locks, at).await.map_err(failed)?;
+    let at_once = locks.is_empty() || lock::holds_all(tx, plan).await.map_err(failed)?;
     let first = if at_once { &granted } else { &queued };
-    let verdicts = append_batch(connection, &[first]).await.map_err(failed)?;
+    let verdicts = append_batch(tx, &[first]).await.map_err(failed)?;
     if !matches!(verdicts.as_slice(), [Some(_)]) {
         return Err(StoreError::Fenced {
             plan,
             seq: first.row.seq,
         });
     }
-    insert_links(connection, plan, &links)
-        .await
-        .map_err(failed)?;
+    insert_links(tx, plan, &links).await.map_err(failed)?;
     Ok(Accepted::Recorded { granted: at_once })
 }
 
 /// Inserts the plan row, or answers with the open plan that has its key.
 async fn insert_plan(
-    connection: &mut SqliteConnection,
+    tx: &mut Tx,
     plan: PlanId,
     head: Option<&Head>,
     open_key: Option<&str>,
@@ -75,7 +66,7 @@ async fn insert_plan(
         .bind(head.owner.map(|owner| owner.0))
         .bind(open_key)
         .bind(head.created_at.0)
-        .execute(&mut *connection)
+        .execute(&mut *tx)
         .await
         .map_err(failed)?;
     if inserted.rows_affected() == 1 {
@@ -83,14 +74,14 @@ async fn insert_plan(
     }
     let open: Uuid = sqlx::query_scalar(OPEN)
         .bind(open_key)
-        .fetch_one(&mut *connection)
+        .fetch_one(&mut *tx)
         .await
         .map_err(failed)?;
     Ok(Some(PlanId(open)))
 }
 
 async fn insert_links(
-    connection: &mut SqliteConnection,
+    tx: &mut Tx,
     plan: PlanId,
     links: &[(String, String)],
 ) -> Result<(), sqlx::Error> {
@@ -102,7 +93,7 @@ async fn insert_links(
             .bind(plan.0)
             .bind(name)
             .bind(value)
-            .execute(&mut *connection)
+            .execute(&mut *tx)
             .await?;
     }
     Ok(())
@@ -110,7 +101,7 @@ async fn insert_links(
 
 /// Puts a message into a mailbox.
 pub(super) async fn deliver(
-    connection: &mut SqliteConnection,
+    tx: &mut Tx,
     plan: PlanId,
     message: &Message,
     at: Timestamp,
@@ -122,16 +113,13 @@ pub(super) async fn deliver(
         .bind(plan.0)
         .bind(at.0)
         .bind(text)
-        .fetch_one(connection)
+        .fetch_one(tx)
         .await
         .map_err(failed)
 }
 
 /// The open plans whose key begins so.
-pub(super) async fn open(
-    connection: &mut SqliteConnection,
-    prefix: &str,
-) -> Result<Vec<OpenPlan>, StoreError> {
+pub(super) async fn open(tx: &mut Tx, prefix: &str) -> Result<Vec<OpenPlan>, StoreError> {
     const SQL: &str = "
         SELECT id, open_key, state, paused_at FROM plan
         WHERE open_key >= $1 AND open_key < $2 ORDER BY id";
@@ -139,7 +127,7 @@ pub(super) async fn open(
     let rows: Vec<(Uuid, String, String, Option<i64>)> = sqlx::query_as(SQL)
         .bind(prefix)
         .bind(past)
-        .fetch_all(&mut *connection)
+        .fetch_all(&mut *tx)
         .await
         .map_err(failed)?;
     let mut open = Vec::with_capacity(rows.len());
@@ -148,7 +136,7 @@ pub(super) async fn open(
             PlanId(id),
             row::word::<engine::state::PlanState>(&state, "plan.state")?,
         );
-        let at_work = state.is_driven() && lock::holds_all(connection, id).await.map_err(failed)?;
+        let at_work = state.is_driven() && lock::holds_all(tx, id).await.map_err(failed)?;
         open.push(OpenPlan {
             id,
             key,
@@ -161,11 +149,8 @@ pub(super) async fn open(
 }
 
 /// Frees the open key of a plan that another one supersedes.
-pub(super) async fn take_key(
-    connection: &mut SqliteConnection,
-    plan: PlanId,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn take_key(tx: &mut Tx, plan: PlanId) -> Result<(), sqlx::Error> {
     const SQL: &str = "UPDATE plan SET open_key = NULL WHERE id = $1";
-    sqlx::query(SQL).bind(plan.0).execute(connection).await?;
+    sqlx::query(SQL).bind(plan.0).execute(tx).await?;
     Ok(())
 }

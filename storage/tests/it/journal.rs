@@ -1,0 +1,49 @@
+//! The journal in SQLite keeps what every store must keep.
+
+use engine::store::Store as _;
+use storage::Database;
+use storage::journal::Journal;
+use tempfile::TempDir;
+
+async fn fresh() -> (Journal, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("wharfinger.db"))
+        .await
+        .unwrap();
+    (Journal::new(database), folder)
+}
+
+engine::store_conformance!(fresh);
+
+#[tokio::test]
+async fn a_row_that_is_not_understood_is_told_and_the_rest_can_still_be_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wharfinger.db");
+    let database = Database::open(&path).await.unwrap();
+    let plan = uuid::Uuid::now_v7();
+    let work: storage::database::Work<(), sqlx::Error> = Box::new(move |tx| {
+        Box::pin(async move {
+            const SQL: &str = "
+                INSERT INTO journal (plan_id, seq, nonce, node, at, entries)
+                VALUES ($1, 1, 1, $1, 1, '[{\"from_the_future\":{}}]')";
+            sqlx::query(SQL)
+                .bind(plan)
+                .execute(&mut *tx)
+                .await
+                .map(drop)
+        })
+    });
+    database.transact(work).await.unwrap().unwrap();
+
+    let rows = Journal::new(database)
+        .load(engine::journal::PlanId(plan))
+        .await
+        .unwrap();
+
+    let folded = engine::plan::Plan::fold(engine::journal::PlanId(plan), &rows);
+    let why = folded.unreadable.unwrap();
+    assert!(
+        why.contains("row 1") && why.contains("from_the_future"),
+        "{why}"
+    );
+}
