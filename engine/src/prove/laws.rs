@@ -25,7 +25,7 @@ pub trait World: Sized + Send + Sync {
     type Store: Store<Tx = <Self::Services as Services>::Tx> + Clone;
 
     /// A new world in which nothing has happened.
-    fn fresh() -> impl Future<Output = Self> + Send;
+    fn fresh() -> impl Future<Output = Self>;
     /// Its store.
     fn store(&self) -> Self::Store;
     /// Its services.

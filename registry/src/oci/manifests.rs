@@ -180,6 +180,7 @@ fn refused(name: &PushName, error: PushError) -> OciError {
         },
         PushError::Retired(_) => OciError::PlaceUnknown(error.to_string()),
         PushError::Catalog(error) => error.into(),
+        PushError::Content(error) => error.into(),
         PushError::Node(NodeError::Draining) => OciError::Stopping,
         PushError::Node(error) => OciError::internal(error),
     }

@@ -114,8 +114,9 @@ impl OciRequest {
             ["token"] => return token(method, &parameters),
             [ref name @ .., "manifests", reference] => (name, Manifest(reference)),
             [ref name @ .., "tags", "list"] => (name, Tags),
-            [ref name @ .., "blobs", "uploads"] => (name, Uploads),
-            [ref name @ .., "blobs", "uploads", ""] => (name, Uploads),
+            [ref name @ .., "blobs", "uploads"] | [ref name @ .., "blobs", "uploads", ""] => {
+                (name, Uploads)
+            }
             [ref name @ .., "blobs", "uploads", upload] => (name, Upload(upload)),
             [ref name @ .., "blobs", digest] => (name, Blob(digest)),
             _ => (&parts[..0], Tags),

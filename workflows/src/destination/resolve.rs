@@ -54,7 +54,7 @@ impl Resolved {
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     /// There is no such organization.
-    #[error("`{name}` is in no organization of this registry")]
+    #[error("there is no organization `{}` in this registry, which `{name}` would be in", name.organization())]
     UnknownOrganization {
         /// The name that was asked for.
         name: PushName,

@@ -58,9 +58,9 @@ pub(crate) async fn judge(tx: &mut Tx, push: &Push) -> Result<Authorized, Failed
         .map_err(|error| match error {
             ResolveError::Catalog(error) => Failed::from(error),
             error @ (ResolveError::UnknownOrganization { .. }
-        | ResolveError::UnknownProduct { .. }
-        | ResolveError::LabelOfEnvironment { .. }
-        | ResolveError::Name(_)) => Failed::for_good(error),
+            | ResolveError::UnknownProduct { .. }
+            | ResolveError::LabelOfEnvironment { .. }
+            | ResolveError::Name(_)) => Failed::for_good(error),
         })?;
     match permission::judge_push(tx, &user, &to).await? {
         Verdict::Allowed => Ok(Authorized {

@@ -1,0 +1,11 @@
+//! What a push promises, on a real SQLite file and the embedded content.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that meets an error has failed the test"
+)]
+
+mod again_and_against;
+mod house;
+mod laws;
+mod push;
