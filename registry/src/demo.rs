@@ -161,7 +161,7 @@ fn line(step: &Value) -> String {
         "  {:<24} {:<8} {:>8}  {after}",
         show::field(step, "name"),
         show::field(step, "state"),
-        show::between(&step["started_at"], &step["ended_at"]),
+        show::took(step),
     );
     line.trim_end().to_owned()
 }

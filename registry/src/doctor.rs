@@ -84,16 +84,16 @@ fn report(examination: &Examination) -> ExitCode {
     let looked_at: Vec<String> = examination
         .looked_at
         .iter()
-        .map(|(count, what)| format!("{count} {what}"))
+        .map(|(count, what)| format!("{what}: {count}"))
         .collect();
     let looked_at = looked_at.join(", ");
     match examination.findings.len() {
         0 => {
-            terminal::print(format!("all is well: looked at {looked_at}"));
+            terminal::print(format!("all is well ({looked_at})"));
             ExitCode::SUCCESS
         }
         findings => {
-            terminal::print(format!("{findings} findings: looked at {looked_at}"));
+            terminal::print(format!("findings: {findings} ({looked_at})"));
             ExitCode::from(exit::FAILED)
         }
     }

@@ -230,7 +230,15 @@ fn step_event(entry: &Entry) -> Option<StepEvent> {
         Entry::StepInterrupted { .. } => Some(StepEvent::Interrupt),
         Entry::StepResumed { .. } => Some(StepEvent::Resume),
         Entry::StepCancelled { .. } => Some(StepEvent::Cancel),
-        _ => None,
+        Entry::Submitted(_)
+        | Entry::Claimed
+        | Entry::LocksGranted
+        | Entry::Started
+        | Entry::Operator { .. }
+        | Entry::Resumed
+        | Entry::Cancelling { .. }
+        | Entry::Paused { .. }
+        | Entry::Stopped { .. } => None,
     }
 }
 
@@ -242,7 +250,17 @@ fn plan_event(entry: &Entry) -> Option<PlanEvent> {
         Entry::Resumed => Some(PlanEvent::Resume),
         Entry::Cancelling { .. } => Some(PlanEvent::Cancel),
         Entry::Stopped { .. } => Some(PlanEvent::Stop),
-        _ => None,
+        Entry::Submitted(_)
+        | Entry::LocksGranted
+        | Entry::StepStarted { .. }
+        | Entry::StepSucceeded { .. }
+        | Entry::AttemptFailed { .. }
+        | Entry::StepFailed { .. }
+        | Entry::Suspended { .. }
+        | Entry::StepInterrupted { .. }
+        | Entry::StepResumed { .. }
+        | Entry::StepCancelled { .. }
+        | Entry::Operator { .. } => None,
     }
 }
 
@@ -272,10 +290,10 @@ impl Seen {
                 self.steps
                     .insert((before.steps[step].state, event, after.steps[step].state));
             }
-            if let Some(event) = plan_event(entry).filter(|_| before.submitted.is_some()) {
-                if event != PlanEvent::TakeOver || before.state.is_driven() {
-                    self.plans.insert((before.state, event, after.state));
-                }
+            if let Some(event) = plan_event(entry).filter(|_| before.submitted.is_some())
+                && (event != PlanEvent::TakeOver || before.state.is_driven())
+            {
+                self.plans.insert((before.state, event, after.state));
             }
             before = after;
         }

@@ -142,7 +142,7 @@ fn repositories(body: &Value) {
             show::field(&repository["last_push"], "user"),
         ]);
     }
-    terminal::print_table(&table, "no repository matches");
+    terminal::print_table(table, "no repository matches");
     show::more(body);
 }
 
@@ -171,7 +171,7 @@ fn repository_alone(repository: &Value) {
         );
         table.add_row(["last push".to_owned(), line]);
     }
-    terminal::print(table.trim_fmt());
+    terminal::print_table(table, "nothing");
 }
 
 fn tags(body: &Value) {
@@ -184,7 +184,7 @@ fn tags(body: &Value) {
             show::size(&tag["size_bytes"]),
         ]);
     }
-    terminal::print_table(&table, "no tag is published");
+    terminal::print_table(table, "no tag is published");
     show::more(body);
 }
 
@@ -209,6 +209,6 @@ fn versions(body: &Value) {
             show::field(version, "task_id"),
         ]);
     }
-    terminal::print_table(&table, "no version yet");
+    terminal::print_table(table, "no version yet");
     show::more(body);
 }

@@ -44,6 +44,20 @@ pub(crate) fn between(from: &Value, to: &Value) -> String {
     }
 }
 
+/// How long the attempts of a step have taken together: what it waited for in between is not its doing.
+pub(crate) fn took(step: &Value) -> String {
+    let lasted = |attempt: &Value| {
+        let (from, to) = moment(&attempt["started_at"]).zip(moment(&attempt["ended_at"]))?;
+        Some((to - from).num_milliseconds().max(0).unsigned_abs())
+    };
+    let ended: Vec<u64> = list(step, "tries").iter().filter_map(lasted).collect();
+    if ended.is_empty() {
+        "-".to_owned()
+    } else {
+        duration(ended.iter().sum())
+    }
+}
+
 fn moment(value: &Value) -> Option<DateTime<Utc>> {
     Some(DateTime::parse_from_rfc3339(value.as_str()?).ok()?.to_utc())
 }
@@ -132,6 +146,18 @@ mod tests {
         ] {
             assert_eq!(duration(ms), shown);
         }
+    }
+
+    #[test]
+    fn a_step_took_what_its_attempts_took_and_not_the_time_between_them() {
+        let step = json!({"tries": [
+            {"started_at": "2026-01-01T00:00:00.000Z", "ended_at": "2026-01-01T00:00:00.020Z"},
+            {"started_at": "2026-01-01T01:00:00.000Z", "ended_at": "2026-01-01T01:00:00.030Z"},
+            {"started_at": "2026-01-01T02:00:00.000Z", "ended_at": null}
+        ]});
+
+        assert_eq!(took(&step), "50 ms");
+        assert_eq!(took(&json!({"tries": []})), "-");
     }
 
     #[test]

@@ -22,15 +22,20 @@ pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header.iter().copied());
+    if !header.is_empty() {
+        table.set_header(header.iter().copied());
+    }
     table
 }
 
 /// Prints a table, or says that there is nothing to show.
-pub(crate) fn print_table(table: &Table, nothing: &str) {
+pub(crate) fn print_table(mut table: Table, nothing: &str) {
+    const BETWEEN_COLUMNS: (u16, u16) = (0, 2);
     if table.is_empty() {
-        print(nothing);
-    } else {
-        print(table.trim_fmt());
+        return print(nothing);
     }
+    for column in table.column_iter_mut() {
+        column.set_padding(BETWEEN_COLUMNS);
+    }
+    print(table.trim_fmt());
 }

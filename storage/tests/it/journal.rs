@@ -40,8 +40,8 @@ async fn a_row_that_is_not_understood_is_told_and_the_rest_can_still_be_listed()
         .await
         .unwrap();
 
-    let folded = engine::plan::Plan::fold(engine::journal::PlanId(plan), &rows);
-    let why = folded.unreadable.unwrap();
+    let plan = engine::plan::Plan::fold(engine::journal::PlanId(plan), &rows);
+    let why = plan.unreadable.unwrap();
     assert!(
         why.contains("row 1") && why.contains("from_the_future"),
         "{why}"

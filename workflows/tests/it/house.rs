@@ -5,6 +5,7 @@ use engine::clock::Clock;
 use engine::journal::{NodeId, PlanId};
 use engine::node::{Drill, Node, NodeOptions};
 use engine::store::Store;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::catalog::grants::{self, Scope};
@@ -23,7 +24,7 @@ use workflows::destination::{self, Destination, PushName, ResolveError};
 use workflows::push::{self, Client, NewPush, PushError, Submitted};
 
 pub(crate) const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(crate) const FOR_EVER: Duration = Duration::from_secs(60);
+pub(crate) const FOR_EVER: Duration = Duration::from_mins(1);
 
 pub(crate) struct House {
     _folder: TempDir,
@@ -171,7 +172,9 @@ impl House {
     ) -> PlanId {
         match self.submit(node, to, Some(tag), manifest).await.unwrap() {
             Submitted::Plan { id, .. } => id,
-            other => panic!("a plan was expected, not {other:?}"),
+            other @ (Submitted::Kept | Submitted::Unchanged) => {
+                panic!("a plan was expected, not {other:?}")
+            }
         }
     }
 
@@ -202,19 +205,23 @@ impl House {
                 published_in,
                 ..
             } = version;
-            picture.push_str(&format!(
-                "{number}: +{added:?} -{removed:?} in {published_in:?}\n"
-            ));
+            writeln!(
+                picture,
+                "{number}: +{added:?} -{removed:?} in {published_in:?}"
+            )
+            .unwrap();
         }
         let rows = repositories::list(&mut tx, repositories::Filter::default(), None, 100)
             .await
             .unwrap();
         for row in rows {
             let (product, size) = (row.product.clone(), row.size_bytes);
-            picture.push_str(&format!(
-                "{} in {product}: {} tags, {size} bytes\n",
+            writeln!(
+                picture,
+                "{} in {product}: {} tags, {size} bytes",
                 row.name, row.tags_count
-            ));
+            )
+            .unwrap();
         }
         picture
     }

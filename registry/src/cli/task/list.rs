@@ -49,7 +49,7 @@ impl List {
                 show::between(&task["started_at"], &task["ended_at"]),
             ]);
         }
-        terminal::print_table(&table, "no task matches");
+        terminal::print_table(table, "no task matches");
         show::more(&body);
         Ok(ExitCode::SUCCESS)
     }

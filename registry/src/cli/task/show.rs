@@ -60,7 +60,7 @@ pub(super) fn print(task: &Value) {
             ),
         ]);
     }
-    terminal::print(table.trim_fmt());
+    terminal::print_table(table, "nothing");
     terminal::print("");
     let mut steps = terminal::table(&["STEP", "STATE", "ATTEMPTS", "TOOK", "ERROR"]);
     for step in show::list(task, "steps") {
@@ -68,9 +68,9 @@ pub(super) fn print(task: &Value) {
             show::field(step, "name"),
             show::field(step, "state"),
             show::field(step, "attempts"),
-            show::between(&step["started_at"], &step["ended_at"]),
+            show::took(step),
             show::field(&step["error"], "message"),
         ]);
     }
-    terminal::print_table(&steps, "no steps");
+    terminal::print_table(steps, "no steps");
 }

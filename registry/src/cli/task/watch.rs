@@ -52,11 +52,7 @@ fn changes(task: &Value, shown: &mut HashMap<String, String>) -> Vec<String> {
         }
         let mut line = format!("{name:<24} {state:<10}");
         if !step["ended_at"].is_null() {
-            let _ = write!(
-                line,
-                " {}",
-                show::between(&step["started_at"], &step["ended_at"])
-            );
+            let _ = write!(line, " {}", show::took(step));
         }
         if !step["error"].is_null() {
             let _ = write!(line, " {}", show::field(&step["error"], "message"));
