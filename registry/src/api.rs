@@ -16,7 +16,6 @@ mod problem;
 mod products;
 mod repositories;
 mod roles;
-mod search;
 mod tasks;
 mod users;
 

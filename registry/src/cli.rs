@@ -32,6 +32,8 @@ pub(crate) enum Role {
     Serve(Settings),
     /// Push a small image through a registry of its own, and pull it back
     Demo,
+    /// Measure the engine or pushes on this machine and this disk
+    Bench(crate::bench::Command),
     /// Print the effective configuration, with the source of each value
     Config(Settings),
     /// Check everything that is kept: journals, catalog, blobs. Only reads

@@ -1,8 +1,5 @@
 //! `wharfinger demo`: a push through the real pipeline of a registry of its own, and back. No podman, no network.
 
-mod image;
-mod oci_client;
-
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -14,10 +11,9 @@ use crate::cli::client::{Client, ClientError};
 use crate::cli::{exit, show, terminal};
 use crate::config::{Config, ConfigError, Environment, Settings};
 use crate::first_start::{ADMIN, DEFAULT_ORGANIZATION};
+use crate::oci_client::{OciClient, OciClientError};
+use crate::sample_image::Image;
 use crate::serve::{Serving, StartError};
-
-use image::Image;
-use oci_client::{OciClient, OciClientError};
 
 const TAG: &str = "1.0";
 /// A push of this size takes some hundredths of a second; a demo that takes longer than this is stuck.

@@ -3,6 +3,7 @@
 mod api;
 mod app;
 mod auth;
+mod bench;
 mod cli;
 mod config;
 mod data_dir;
@@ -11,6 +12,8 @@ mod doctor;
 mod first_start;
 mod http;
 mod oci;
+mod oci_client;
+mod sample_image;
 mod serve;
 mod telemetry;
 
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         match role {
             Role::Serve(settings) => serve::command(&settings, &environment).await,
             Role::Demo => demo::command().await,
+            Role::Bench(what) => bench::command(what).await,
             Role::Config(settings) => config::command(&settings, &environment),
             Role::Doctor(settings) => doctor::command(&settings, &environment).await,
             Role::Task(task) => cli::task::command(task, &environment).await,

@@ -89,13 +89,12 @@ impl Answer {
         self
     }
 
-    /// The task that the `Warning` header or the body names.
+    /// The task whose URL the `Warning` header or the body shows.
     #[track_caller]
     pub fn named_task(&self) -> String {
-        let warning = self.header("warning").to_owned();
-        task_in(&warning)
-            .or_else(|| task_in(&self.text()))
-            .unwrap_or_else(|| panic!("{self} names no task"))
+        let told = format!("{} {}", self.header("warning"), self.text());
+        let found = told.split("/tasks/").nth(1).and_then(task_in);
+        found.unwrap_or_else(|| panic!("{self} shows no URL of a task"))
     }
 }
 

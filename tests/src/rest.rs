@@ -129,6 +129,17 @@ impl Rest {
         pushes
     }
 
+    /// The one push of a tag to a repository, with all its steps, after it has stopped.
+    pub async fn only_push_of(&self, repository: &str, tag: &str) -> Value {
+        let stopped = |task: &Value| task["state"] == "stopped";
+        let push = self
+            .until_push(repository, tag, "has stopped", stopped)
+            .await;
+        let pushes = self.pushes_of(repository, tag).await;
+        assert_eq!(pushes.len(), 1, "pushes of {repository}:{tag}: {pushes:?}");
+        push
+    }
+
     /// A task with its steps.
     pub async fn task(&self, id: &str) -> Value {
         self.get(&format!("/tasks/{id}"))

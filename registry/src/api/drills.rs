@@ -13,11 +13,7 @@ use storage::catalog::drills::{self, CrashWhen, Drill, Effect, NewDrill};
 use storage::catalog::roles::Permission;
 
 use engine::step::Declared;
-use engine::workflow::Workflow;
-use workflows::push::{
-    CopyContent, Distribute, EnsureProduct, EnsureRepository, Forward, LocatePushRepository, Push,
-    Reindex, SyncProxies,
-};
+use workflows::push::Authorize;
 
 use super::body::Body;
 use super::caller::Caller;
@@ -108,7 +104,7 @@ pub(super) async fn create(
     Body(new): Body<New>,
 ) -> Result<Response, Problem> {
     allowed(&app, &caller)?;
-    let wrong = wrong_fields(&new);
+    let wrong = wrong_fields(&new, app.node.steps_of(&new.workflow).as_deref());
     if !wrong.is_empty() {
         return Err(Problem::invalid(&wrong));
     }
@@ -143,19 +139,8 @@ pub(super) async fn create(
         .into_response())
 }
 
-/// The steps of a push that can be disturbed: `authorize` is recorded with the submit and never runs.
-const STEPS_OF_PUSH: [&str; 8] = [
-    Forward::NAME,
-    LocatePushRepository::NAME,
-    CopyContent::NAME,
-    EnsureProduct::NAME,
-    EnsureRepository::NAME,
-    Reindex::NAME,
-    Distribute::NAME,
-    SyncProxies::NAME,
-];
-
-fn wrong_fields(new: &New) -> Vec<WrongField> {
+/// What is wrong with it; `steps` are those of its workflow, if there is one of that name.
+fn wrong_fields(new: &New, steps: Option<&[&str]>) -> Vec<WrongField> {
     let mut wrong = Vec::new();
     let mut say = |field: &str, message: String| {
         wrong.push(WrongField {
@@ -163,20 +148,25 @@ fn wrong_fields(new: &New) -> Vec<WrongField> {
             message,
         });
     };
-    if new.workflow != Push::NAME {
-        say(
+    match steps {
+        None => say(
             "workflow",
-            format!("must be {}, not {:?}", Push::NAME, new.workflow),
-        );
-    } else if !STEPS_OF_PUSH.contains(&new.step.as_str()) {
-        say(
-            "step",
-            format!(
-                "must be one of {}, not {:?}",
-                STEPS_OF_PUSH.join(", "),
-                new.step
-            ),
-        );
+            format!("there is no workflow {:?}", new.workflow),
+        ),
+        Some(_) if new.step == Authorize::NAME => {
+            say(
+                "step",
+                "is recorded when the task is submitted; there is no run of it to disturb"
+                    .to_owned(),
+            );
+        }
+        Some(steps) if !steps.contains(&new.step.as_str()) => {
+            say(
+                "step",
+                format!("must be one of {}, not {:?}", steps.join(", "), new.step),
+            );
+        }
+        Some(_) => {}
     }
     if new.times == Some(0) {
         say(
@@ -222,7 +212,9 @@ mod tests {
 
     fn wrong(body: serde_json::Value) -> Vec<String> {
         let new: New = serde_json::from_value(body).unwrap();
-        wrong_fields(&new)
+        let steps = ["authorize", "forward", "copy"];
+        let steps = (new.workflow == "push").then_some(&steps[..]);
+        wrong_fields(&new, steps)
             .into_iter()
             .map(|wrong| wrong.field)
             .collect()

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use axum::response::{IntoResponse, Response};
+use engine::search::SearchError;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use serde::Serialize;
@@ -181,6 +182,14 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response
+    }
+}
+
+impl From<SearchError> for Problem {
+    fn from(error: SearchError) -> Self {
+        Self::new(Kind::BadSearch, error.to_string())
+            .with("position", json!(error.position))
+            .with("expected", json!(error.expected))
     }
 }
 

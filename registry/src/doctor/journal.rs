@@ -2,45 +2,43 @@
 
 use engine::journal::PlanId;
 use engine::plan::Plan;
-use engine::search::{Field, Search};
 use engine::state::PlanState;
-use engine::store::{Page, Store};
+use engine::store::Head;
 use storage::Database;
-use storage::journal::Journal;
+use storage::journal::{self, Record};
 
 use super::{DoctorError, Examination};
 
 /// Plans read at once.
 const AT_ONCE: u32 = 200;
-/// A plan that a running server moves between two of our looks is looked at again; this often, then it is a finding.
-const LOOKS: u32 = 3;
 
 const RESTORE: &str =
     "restore the database from a backup, and report this: no version of wharfinger writes it";
-const RESTART: &str = "restart the server: it reads its mailboxes and locks anew";
 
 pub(super) async fn examine(
     database: &Database,
     whole: &mut Examination,
 ) -> Result<(), DoctorError> {
-    let store = Journal::new(database.clone());
-    let mut before = None;
+    let mut after: Option<PlanId> = None;
     let (mut plans, mut rows) = (0, 0);
     loop {
-        let page = Page {
-            before,
-            limit: AT_ONCE,
-            ..Page::default()
-        };
-        let listing = store.list(Search::default(), page).await?;
-        for plan in &listing.plans {
+        // A snapshot for each page: what a running server writes meanwhile is not seen by halves.
+        let page = journal::records(&mut database.read().await?, after, AT_ONCE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.plan);
+        for record in &page {
             plans += 1;
-            rows += examine_plan(&store, *plan, whole).await?;
+            rows += record.rows.len() as u64;
+            for wrong in wrong_with(record) {
+                whole.find(format!("task {}: {wrong}", record.plan), RESTORE);
+            }
         }
-        before = listing.plans.last().copied();
-        if !listing.more {
-            break;
-        }
+    }
+    for (plan, resource) in journal::lost_locks(&mut database.read().await?).await? {
+        whole.find(
+            format!("task {plan}: it is not open and stands in the queue of lock {resource}"),
+            RESTORE,
+        );
     }
     whole
         .looked_at
@@ -48,105 +46,136 @@ pub(super) async fn examine(
     Ok(())
 }
 
-/// Looks at one plan until nothing is wrong with it, or it is wrong for good; returns how many rows it has.
-async fn examine_plan(
-    store: &Journal,
-    id: PlanId,
-    whole: &mut Examination,
-) -> Result<u64, DoctorError> {
-    let mut look = look(store, id).await?;
-    for _ in 1..LOOKS {
-        if look.wrong.is_empty() {
-            break;
-        }
-        look = self::look(store, id).await?;
-    }
-    for (what, remedy) in look.wrong {
-        whole.find(format!("task {id}: {what}"), remedy);
-    }
-    Ok(look.rows)
-}
-
-/// What one look at a plan has shown.
-struct Look {
-    rows: u64,
-    wrong: Vec<(String, &'static str)>,
-}
-
-async fn look(store: &Journal, id: PlanId) -> Result<Look, DoctorError> {
-    let rows = store.load(id).await?;
-    let plan = Plan::fold(id, &rows);
-    let mut wrong = Vec::new();
+/// What is wrong with a plan, in words that continue "task …: ".
+fn wrong_with(record: &Record) -> Vec<String> {
+    let plan = Plan::fold(record.plan, &record.rows);
     // A fold refuses gaps, moves that no table has, and a second success of a step.
     if let Some(why) = &plan.unreadable {
-        wrong.push((format!("its journal does not fold: {why}"), RESTORE));
+        return vec![format!("its journal does not fold: {why}")];
     }
-    for field in [Field::State, Field::Result, Field::Reason] {
-        let told = told_by_journal(&plan, field);
-        if !row_says(store, id, field, told.as_deref()).await? {
-            let told = told.unwrap_or_else(|| "none".to_owned());
-            wrong.push((
-                format!(
-                    "its journal says {field} = {told}, its row in the list of tasks says otherwise"
-                ),
-                RESTORE,
-            ));
-        }
+    let mut wrong = Vec::new();
+    let told = plan.node.map(|node| Head::of(&plan, node));
+    if let Some(told) = told.filter(|told| *told != record.head) {
+        let row = &record.head;
+        wrong.push(format!(
+            "its journal says {} {} of {:?}, its row in the list of tasks {} {} of {:?}",
+            told.state, told.result, told.owner, row.state, row.result, row.owner
+        ));
     }
     if plan.state == PlanState::Stopped {
-        if !store.seats(id).await?.is_empty() {
-            wrong.push((
-                "it has stopped and still stands in the queue of a lock".to_owned(),
-                RESTART,
-            ));
+        if record.open_key.is_some() {
+            wrong.push("it has stopped and still keeps its key from others".to_owned());
         }
-        if !store.mail(id).await?.is_empty() {
-            wrong.push((
-                "it has stopped and still has unread messages".to_owned(),
-                RESTART,
+        if record.unread_mail > 0 {
+            wrong.push(format!(
+                "it has stopped with {} unread messages",
+                record.unread_mail
             ));
         }
     }
-    Ok(Look {
-        rows: rows.len() as u64,
-        wrong,
-    })
+    wrong
 }
 
-fn told_by_journal(plan: &Plan, field: Field) -> Option<String> {
-    match field {
-        Field::State => Some(plan.state.to_string()),
-        Field::Result => Some(plan.result.to_string()),
-        Field::Reason => plan.reason.map(|reason| reason.to_string()),
-        Field::Id
-        | Field::Label
-        | Field::User
-        | Field::Organization
-        | Field::Repository
-        | Field::Tag
-        | Field::Digest => None,
+#[cfg(test)]
+mod tests {
+    use engine::clock::Timestamp;
+    use engine::journal::{Entry, Json, NodeId, PlanResult, Row, Submitted};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NODE: NodeId = NodeId(Uuid::nil());
+
+    fn row(seq: i64, entries: Vec<Entry>) -> Row {
+        Row {
+            seq,
+            nonce: seq,
+            unreadable: None,
+            node: NODE,
+            at: Timestamp(seq),
+            entries,
+        }
     }
-}
 
-/// Asks the list of tasks, as people do, whether it shows this plan with this value.
-async fn row_says(
-    store: &Journal,
-    id: PlanId,
-    field: Field,
-    value: Option<&str>,
-) -> Result<bool, DoctorError> {
-    let Some(value) = value else { return Ok(true) };
-    let search = Search {
-        terms: vec![(Field::Id, id.to_string()), (field, value.to_owned())],
-    };
-    let found = store
-        .list(
-            search,
-            Page {
-                limit: 1,
-                ..Page::default()
-            },
-        )
-        .await?;
-    Ok(found.plans == [id])
+    /// A plan without steps that was submitted and has stopped.
+    fn stopped() -> Record {
+        let submitted = Submitted {
+            workflow: "push".to_owned(),
+            version: 1,
+            action: "Push of acme/busybox:latest".to_owned(),
+            graph: [].into(),
+            input: Json::of(&()).unwrap(),
+            locks: Vec::new(),
+            actor: None,
+            organization: None,
+            links: Vec::new(),
+        };
+        let begun = vec![
+            Entry::Submitted(Box::new(submitted)),
+            Entry::LocksGranted,
+            Entry::Started,
+        ];
+        let ended = vec![Entry::Stopped {
+            result: PlanResult::Success,
+        }];
+        let rows = vec![row(1, begun), row(2, ended)];
+        let plan = PlanId(Uuid::from_u128(7));
+        let head = Head::of(&Plan::fold(plan, &rows), NODE);
+        Record {
+            plan,
+            head,
+            open_key: None,
+            rows,
+            unread_mail: 0,
+            seats: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_plan_in_order_has_nothing_wrong_with_it() {
+        assert_eq!(wrong_with(&stopped()), [""; 0]);
+    }
+
+    #[test]
+    fn a_gap_in_a_journal_is_found() {
+        let mut record = stopped();
+        record.rows[1].seq = 3;
+
+        assert_eq!(
+            wrong_with(&record),
+            ["its journal does not fold: row 3 follows row 1"]
+        );
+    }
+
+    #[test]
+    fn a_row_that_disagrees_with_its_journal_is_found() {
+        let mut record = stopped();
+        record.head.result = PlanResult::Error;
+
+        let wrong = wrong_with(&record);
+
+        assert_eq!(
+            wrong,
+            [
+                "its journal says stopped success of None, its row in the list of tasks stopped error of None"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_stopped_plan_still_holds_is_found() {
+        let record = Record {
+            open_key: Some("push 7 latest".to_owned()),
+            unread_mail: 2,
+            ..stopped()
+        };
+
+        assert_eq!(
+            wrong_with(&record),
+            [
+                "it has stopped and still keeps its key from others",
+                "it has stopped with 2 unread messages"
+            ]
+        );
+    }
 }

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use engine::journal::PlanId;
 use engine::node::NodeError;
+use engine::store::StoreError;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, USER_AGENT, WARNING};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
@@ -182,6 +183,7 @@ fn refused(name: &PushName, error: PushError) -> OciError {
         PushError::Catalog(error) => error.into(),
         PushError::Content(error) => error.into(),
         PushError::Node(NodeError::Draining) => OciError::Stopping,
+        PushError::Node(NodeError::Store(StoreError::Full)) => OciError::Full,
         PushError::Node(error) => OciError::internal(error),
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use tests::answer::Answer;
 use tests::image::{self, Image};
 use tests::oci_client::{OciClient, location};
-use tests::rest::Rest;
+use tests::rest::{Rest, text};
 use tests::server::Server;
 use tests::{digest, noise};
 
@@ -367,10 +367,7 @@ async fn rest_shows_nothing_to_strangers_and_lets_nobody_act_beyond_his_rights()
     let house = House::new(&[]).await;
     let admin = house.server.rest();
     let repository = admin.repository(NAME).await["id"].clone();
-    let task = admin.pushes_of(NAME, "latest").await[0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let task = text(&admin.only_push_of(NAME, "latest").await["id"]).to_owned();
     let (stranger, reader) = (house.rest_of("stranger"), house.rest_of("reader"));
 
     for path in [

@@ -17,7 +17,7 @@ async fn tasks_are_listed_shown_watched_and_explained() {
         .push(NAME, "latest", &Image::small(1))
         .await
         .expect_status(201);
-    let id = text(&server.rest().pushes_of(NAME, "latest").await[0]["id"]).to_owned();
+    let id = text(&server.rest().only_push_of(NAME, "latest").await["id"]).to_owned();
 
     let list = server.cli(&["task", "list"]).await.expect_code(0);
     let show = server.cli(&["task", "show", &id]).await.expect_code(0);

@@ -64,15 +64,14 @@ async fn podman_pushes_and_pulls_the_same_image_by_every_form_of_its_name() {
         ("container_push", "default_organization/busybox", "latest"),
         ("tools", "default_organization/tools/busybox", "1.0"),
     ] {
-        let pushes = rest.pushes_of(name, tag).await;
-        assert_eq!(pushes.len(), 1, "{pushes:?}");
-        assert_all_steps_succeeded(&pushes[0]);
+        let push = rest.only_push_of(name, tag).await;
+        assert_all_steps_succeeded(&push);
         let repository = rest.repository(name).await;
         assert_eq!(repository["product"], product, "{repository}");
         assert_eq!(repository["organization"], "Default_Organization");
         assert_eq!(repository["name"], "busybox");
         assert_eq!(repository["content_view"], "Default Organization View");
-        assert_eq!(repository["last_push"]["task_id"], pushes[0]["id"]);
+        assert_eq!(repository["last_push"]["task_id"], push["id"]);
         assert_eq!(rest.version_numbers(name).await, [1]);
     }
 
@@ -137,12 +136,8 @@ async fn skopeo_copies_an_image_there_and_back() {
             layer[..]
         );
     }
-    let pushes = server
-        .rest()
-        .pushes_of("default_organization/tools/cargo", "1.0")
-        .await;
-    assert_eq!(pushes.len(), 1);
-    assert_all_steps_succeeded(&pushes[0]);
+    let name = "default_organization/tools/cargo";
+    assert_all_steps_succeeded(&server.rest().only_push_of(name, "1.0").await);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn a_task_shows_the_whole_push() {
     let image = Image::small(1);
     oci.push(NAME, "latest", &image).await.expect_status(201);
 
-    let task = rest.pushes_of(NAME, "latest").await.remove(0);
+    let task = rest.only_push_of(NAME, "latest").await;
 
     assert_all_steps_succeeded(&task);
     assert_eq!(task["label"], "push");
@@ -59,10 +59,7 @@ async fn a_tasks_history_and_graph_show_all_nine_steps() {
         .push(NAME, "latest", &Image::small(1))
         .await
         .expect_status(201);
-    let id = rest.pushes_of(NAME, "latest").await[0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = text(&rest.only_push_of(NAME, "latest").await["id"]).to_owned();
 
     let history = rest
         .get(&format!("/tasks/{id}/history"))

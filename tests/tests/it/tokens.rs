@@ -124,7 +124,10 @@ async fn forged_tokens_open_no_route() {
         (Method::GET, format!("/v2/{NAME}/tags/list")),
         (Method::POST, format!("/v2/{NAME}/blobs/uploads/")),
         (Method::PATCH, upload.clone()),
-        (Method::PUT, upload),
+        (
+            Method::PUT,
+            format!("{upload}?digest={}", tests::digest::of(b"{}")),
+        ),
         (Method::PUT, tag),
         (Method::GET, "/api/v1/tasks".to_owned()),
         (Method::POST, "/api/v1/users".to_owned()),

@@ -1,5 +1,6 @@
 //! The search of repositories: which fields there are, and what they mean in the catalog.
 
+use engine::search::Search;
 use storage::Tx;
 use storage::catalog::organizations::{self, Organization};
 use storage::catalog::{RepositoryId, products};
@@ -7,7 +8,6 @@ use workflows::destination::{self, PushName, ResolveError};
 
 use super::scope::Asked;
 use crate::api::problem::Problem;
-use crate::api::search;
 
 /// What a list of repositories can be searched by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
@@ -25,7 +25,7 @@ enum Field {
 pub(super) async fn asked(tx: &mut Tx, text: &str) -> Result<Vec<Asked>, Problem> {
     let mut asked = Asked::default();
     let mut product = None;
-    for (field, value) in search::terms::<Field>(text)? {
+    for (field, value) in Search::<Field>::parse(text)?.terms {
         match field {
             Field::Id => match value.parse::<RepositoryId>() {
                 Ok(id) if asked.repository.is_none_or(|other| other == id) => {

@@ -3,23 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use engine::search::{Search, SearchError};
+use engine::search::Search;
 use engine::store;
-use serde_json::json;
 
 use super::{Shown, sight};
 use crate::api::caller::Caller;
 use crate::api::page::{Page, Wanted};
-use crate::api::problem::{Kind, Problem};
+use crate::api::problem::Problem;
 use crate::app::App;
-
-impl From<SearchError> for Problem {
-    fn from(error: SearchError) -> Self {
-        Self::new(Kind::BadSearch, error.to_string())
-            .with("position", json!(error.position))
-            .with("expected", json!(error.expected))
-    }
-}
 
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,

@@ -1,15 +1,15 @@
 //! Pushes and pulls as podman does: token, POST, PATCH, PUT, manifest PUT.
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, WARNING};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{Body, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
-use super::image::{self, MANIFEST_TYPE, Part};
 use crate::cli::client;
+use crate::sample_image::{self, LargeBlob, MANIFEST_TYPE, Part};
 
 /// What went otherwise than the distribution spec says.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum OciClientError {
+pub(crate) enum OciClientError {
     #[error("no answer to {what}")]
     NoAnswer {
         what: String,
@@ -35,7 +35,7 @@ pub(super) enum OciClientError {
 }
 
 /// A client with a token for one repository.
-pub(super) struct OciClient {
+pub(crate) struct OciClient {
     http: reqwest::Client,
     server: String,
     name: String,
@@ -44,7 +44,7 @@ pub(super) struct OciClient {
 
 impl OciClient {
     /// Gets a token to pull from and push to this repository.
-    pub(super) async fn log_in(
+    pub(crate) async fn log_in(
         server: &str,
         name: &str,
         user: &str,
@@ -80,29 +80,36 @@ impl OciClient {
     }
 
     /// POST, PATCH with the bytes, PUT with the digest.
-    pub(super) async fn push_blob(&self, blob: &Part) -> Result<(), OciClientError> {
+    pub(crate) async fn push_blob(&self, blob: &Part) -> Result<(), OciClientError> {
+        self.upload(&blob.digest, blob.bytes.clone().into()).await
+    }
+
+    /// The same for a blob that is streamed.
+    pub(crate) async fn push_large_blob(&self, blob: &LargeBlob) -> Result<(), OciClientError> {
+        let pieces = futures_util::stream::iter(blob.pieces().map(Ok::<_, std::io::Error>));
+        self.upload(&blob.digest, Body::wrap_stream(pieces)).await
+    }
+
+    async fn upload(&self, digest: &str, body: Body) -> Result<(), OciClientError> {
         let opened = self.http.post(self.url("/blobs/uploads/"));
         let opened = self
             .send("POST of an upload", StatusCode::ACCEPTED, opened)
             .await?;
-        let sent = self
-            .http
-            .patch(self.location(&opened)?)
-            .body(blob.bytes.clone());
+        let sent = self.http.patch(self.location(&opened)?).body(body);
         let sent = self
             .send("PATCH of an upload", StatusCode::ACCEPTED, sent)
             .await?;
         let done = self
             .http
             .put(self.location(&sent)?)
-            .query(&[("digest", &blob.digest)]);
+            .query(&[("digest", digest)]);
         self.send("PUT of an upload", StatusCode::CREATED, done)
             .await?;
         Ok(())
     }
 
     /// PUT by tag; answered when the tag is pullable.
-    pub(super) async fn push_manifest(
+    pub(crate) async fn push_manifest(
         &self,
         tag: &str,
         manifest: &Part,
@@ -123,7 +130,7 @@ impl OciClient {
     }
 
     /// The manifest that the tag names, which must have this digest.
-    pub(super) async fn pull_manifest(
+    pub(crate) async fn pull_manifest(
         &self,
         tag: &str,
         digest: &str,
@@ -136,7 +143,7 @@ impl OciClient {
     }
 
     /// The blob with this digest.
-    pub(super) async fn pull_blob(&self, digest: &str) -> Result<Vec<u8>, OciClientError> {
+    pub(crate) async fn pull_blob(&self, digest: &str) -> Result<Vec<u8>, OciClientError> {
         let request = self.http.get(self.url(&format!("/blobs/{digest}")));
         self.verified("GET of a blob", digest, request).await
     }
@@ -155,7 +162,7 @@ impl OciClient {
                 what: what.to_owned(),
                 cause,
             })?;
-        let got = image::digest(&bytes);
+        let got = sample_image::digest(&bytes);
         if got == wanted {
             return Ok(bytes.to_vec());
         }

@@ -1,73 +1,138 @@
-//! The image that `demo` pushes: one layer with one file, made by hand.
+//! Images made by hand: what `demo` and `bench` push.
 
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
 /// The media type of an OCI image manifest.
-pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Bytes and the digest by which they are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) digest: String,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Part {
+    pub(crate) digest: String,
+    pub(crate) bytes: Bytes,
 }
 
 impl Part {
     fn new(bytes: Vec<u8>) -> Self {
         Self {
             digest: digest(&bytes),
-            bytes,
+            bytes: bytes.into(),
         }
+    }
+
+    /// Bytes that no other seed has.
+    fn noise(seed: u64, count: usize) -> Self {
+        let mut bytes = vec![0; count];
+        StdRng::seed_from_u64(seed).fill_bytes(&mut bytes);
+        Self::new(bytes)
+    }
+}
+
+/// A blob too large to be kept in memory: one piece of noise, over and over.
+pub(crate) struct LargeBlob {
+    pub(crate) digest: String,
+    pub(crate) size_bytes: u64,
+    piece: Bytes,
+}
+
+impl LargeBlob {
+    /// As no other seed has it. `size_bytes` is a multiple of a MiB.
+    pub(crate) fn new(seed: u64, size_bytes: u64) -> Self {
+        let piece = Part::noise(seed, 1024 * 1024).bytes;
+        let mut hash = Sha256::new();
+        for _ in 0..size_bytes / piece.len() as u64 {
+            hash.update(&piece);
+        }
+        let digest = format!("sha256:{}", hex::encode(hash.finalize()));
+        Self {
+            digest,
+            size_bytes,
+            piece,
+        }
+    }
+
+    /// Its bytes, piece by piece, none of them copied.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Bytes> + Send + use<> {
+        let (piece, count) = (
+            self.piece.clone(),
+            self.size_bytes / self.piece.len() as u64,
+        );
+        (0..count).map(move |_| piece.clone())
     }
 }
 
 /// The digest of these bytes, as OCI writes it.
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 /// A whole image.
 #[derive(Clone, Debug)]
-pub(super) struct Image {
-    pub(super) manifest: Part,
+pub(crate) struct Image {
+    pub(crate) manifest: Part,
     config: Part,
-    layer: Part,
+    layers: Vec<Part>,
 }
 
 impl Image {
     /// An image that says hello.
-    pub(super) fn hello() -> Self {
+    pub(crate) fn hello() -> Self {
         let layer = Part::new(tar("hello.txt", b"Hello from a wharfinger.\n"));
-        let config = Part::new(text(&json!({
+        Self::of(vec![layer], "hello", 0)
+    }
+
+    /// An image of two layers and a config of so many bytes each, as no other number has it.
+    pub(crate) fn of_noise(number: u64, part_bytes: usize) -> Self {
+        let layers = vec![
+            Part::noise(2 * number, part_bytes),
+            Part::noise(2 * number + 1, part_bytes),
+        ];
+        Self::of(layers, &format!("noise {number}"), part_bytes)
+    }
+
+    /// `config_bytes`: how large the config is at least.
+    fn of(layers: Vec<Part>, title: &str, config_bytes: usize) -> Self {
+        let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.digest.as_str()).collect();
+        let mut config = text(&json!({
             "architecture": "amd64",
             "os": "linux",
-            "config": { "Labels": { "org.opencontainers.image.title": "hello" } },
-            "rootfs": { "type": "layers", "diff_ids": [layer.digest] },
-        })));
+            "config": { "Labels": { "org.opencontainers.image.title": title } },
+            "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        }));
+        config.resize(config.len().max(config_bytes), b' ');
+        let config = Part::new(config);
         let descriptor = |media_type: &str, part: &Part| json!({ "mediaType": media_type, "digest": part.digest, "size": part.bytes.len() });
+        let described: Vec<_> = layers
+            .iter()
+            .map(|layer| descriptor(LAYER_TYPE, layer))
+            .collect();
         let manifest = Part::new(text(&json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": descriptor(CONFIG_TYPE, &config),
-            "layers": [descriptor(LAYER_TYPE, &layer)],
+            "layers": described,
         })));
         Self {
             manifest,
             config,
-            layer,
+            layers,
         }
     }
 
     /// What must be there before the manifest.
-    pub(super) fn blobs(&self) -> [&Part; 2] {
-        [&self.layer, &self.config]
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Part> {
+        self.layers.iter().chain([&self.config])
     }
 
-    pub(super) fn size_bytes(&self) -> usize {
-        self.manifest.bytes.len() + self.config.bytes.len() + self.layer.bytes.len()
+    pub(crate) fn size_bytes(&self) -> usize {
+        let blobs: usize = self.blobs().map(|blob| blob.bytes.len()).sum();
+        self.manifest.bytes.len() + blobs
     }
 }
 

@@ -1,0 +1,90 @@
+//! `wharfinger bench`: what this machine and this disk can do. Every figure stands beside the fsync time of the same minute.
+
+mod chain;
+mod engine;
+mod fsync;
+mod push;
+mod report;
+mod server;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::cli::exit;
+
+/// What to measure, and where.
+#[derive(Args, Debug)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    what: What,
+    /// In a new folder inside this one, which must be on the disk to be measured; removed afterwards
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// A table for people, or JSON for scripts
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Workflows of eight steps on SQLite: steps per second, and the time of one alone
+    Engine,
+    /// Pushes through a server of its own: small images, a large layer, starts and memory
+    Push,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+enum BenchError {
+    #[error("no folder can be made in {}", dir.display())]
+    Folder {
+        dir: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("the folder cannot be written")]
+    Write(#[from] std::io::Error),
+    #[error(transparent)]
+    Database(#[from] storage::DatabaseError),
+    #[error(transparent)]
+    Declaration(#[from] ::engine::workflow::DeclarationError),
+    #[error(transparent)]
+    Node(#[from] ::engine::node::NodeError),
+    #[error(transparent)]
+    Oci(#[from] crate::oci_client::OciClientError),
+    #[error("a plan of the benchmark ended in {0}")]
+    Plan(String),
+    #[error("the server of the benchmark {0}")]
+    Server(String),
+}
+
+/// Measures and prints.
+pub(crate) async fn command(command: Command) -> ExitCode {
+    match run(&command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::failed(&error),
+    }
+}
+
+async fn run(command: &Command) -> Result<(), BenchError> {
+    let folder = tempfile::Builder::new()
+        .prefix("wharfinger-bench-")
+        .tempdir_in(&command.dir)
+        .map_err(|source| BenchError::Folder {
+            dir: command.dir.clone(),
+            source,
+        })?;
+    let report = match command.what {
+        What::Engine => engine::measure(folder.path()).await?,
+        What::Push => push::measure(folder.path()).await?,
+    };
+    report.print(command.output == Output::Json);
+    Ok(())
+}
