@@ -23,6 +23,10 @@ use clap::Parser;
 use cli::Role;
 use config::Environment;
 
+/// Gives freed memory back: with the system's allocator ten layers at once left 250 MiB in the arenas of its threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let environment = Environment::of_this_process();
     let role = cli::Cli::parse().role;

@@ -40,7 +40,7 @@ impl Server {
             ])
             .arg(data_dir)
             .args(["--log-level", "error", "--allow-drills"])
-            .env(crate::first_start::PASSWORD_VARIABLE, PASSWORD)
+            .env("WHARFINGER_ADMIN_PASSWORD", PASSWORD)
             .stdout(Stdio::null())
             .spawn()?;
         let mut server = Self {

@@ -19,23 +19,32 @@ const DEFAULT_SERVER: &str = "http://127.0.0.1:5000";
 
 /// Which server, as whom, and what the answer is to look like.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Server and answer")]
 pub(crate) struct Connection {
-    /// The server's URL [`WHARFINGER_SERVER`, default: <http://127.0.0.1:5000>]
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", help = SERVER)]
     server: Option<String>,
-    /// Log in as this user [`WHARFINGER_USER`]
-    #[arg(long, global = true, value_name = "LOGIN")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LOGIN",
+        help = "Log in as this user [WHARFINGER_USER]"
+    )]
     user: Option<String>,
-    /// With this password [`WHARFINGER_PASSWORD`]
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help = "With this password [WHARFINGER_PASSWORD]")]
     password: Option<String>,
-    /// Show this token in place of a login [`WHARFINGER_TOKEN`]
-    #[arg(long, global = true, conflicts_with_all = ["user", "password"])]
+    #[arg(
+        long,
+        global = true,
+        conflicts_with_all = ["user", "password"],
+        help = "Show this token in place of a login [WHARFINGER_TOKEN]"
+    )]
     token: Option<String>,
     /// A table for people, or the JSON of the REST API
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
 }
+
+const SERVER: &str = "The server's URL [WHARFINGER_SERVER, default: http://127.0.0.1:5000]";
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

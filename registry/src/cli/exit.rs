@@ -34,10 +34,16 @@ pub(crate) fn could_not_start(why: &(dyn Error + 'static)) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// The error and its causes, each after a colon.
+/// The error and its causes, each after a colon; what an error says of its cause already is not said twice.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |&cause| cause.source()) {
+        let cause = cause.to_string();
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Ends as the answer of the server says.

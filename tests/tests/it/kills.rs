@@ -126,12 +126,7 @@ async fn a_crash_before_or_after_any_steps_record_is_finished_by_the_next_start(
             let push = rest.only_push_of(name, &tag).await;
             assert_all_steps_succeeded(&push);
             let attempts = if when == "before" { 2 } else { 1 };
-            assert_eq!(
-                step(&push, crashing)["attempts"],
-                attempts,
-                "{tag}: {}",
-                push
-            );
+            assert_eq!(step(&push, crashing)["attempts"], attempts, "{tag}: {push}");
             oci.assert_pullable(name, &tag, &image).await;
         }
     }
