@@ -25,7 +25,7 @@ use config::Environment;
 
 /// Gives freed memory back: with the system's allocator ten layers at once left 250 MiB in the arenas of its threads.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let environment = Environment::of_this_process();

@@ -89,6 +89,25 @@ impl Answer {
         self
     }
 
+    /// This answer, after a check that it carries one `Warning` that every client can read.
+    #[track_caller]
+    pub fn expect_warning(self) -> Self {
+        let warning = self.header("warning");
+        let text = warning
+            .strip_prefix("299 - \"")
+            .and_then(|rest| rest.strip_suffix('"'));
+        let text = text.unwrap_or_else(|| panic!("{self} has no warning of the form 299 - \"…\""));
+        assert!(
+            !text.is_empty() && warning.len() <= 4096,
+            "{self} has a warning of no fit length"
+        );
+        assert!(
+            !text.replace("\\\"", "").contains('"'),
+            "{self} has a bare quote in its warning"
+        );
+        self
+    }
+
     /// The task whose URL the `Warning` header or the body shows.
     #[track_caller]
     pub fn named_task(&self) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -19,13 +19,16 @@ const LIMIT: Duration = Duration::from_mins(5);
 /// What was pulled: its digest and its size as they arrived.
 pub type Pulled = (String, u64);
 
+/// A token, and when it ends.
+type Token = (String, Instant);
+
 /// A client of one user, with that user's tokens.
 #[derive(Clone)]
 pub struct OciClient {
     http: Client,
     host: String,
     login: Option<(String, String)>,
-    tokens: Arc<Mutex<HashMap<String, String>>>,
+    tokens: Arc<Mutex<HashMap<String, Token>>>,
 }
 
 impl OciClient {
@@ -78,7 +81,7 @@ impl OciClient {
 
     /// A token for these scopes, as the token service gave it.
     pub async fn token(&self, scopes: &[&str]) -> String {
-        self.try_token(scopes).await.expect("the server answers")
+        self.try_token(scopes).await.expect("the server answers").0
     }
 
     /// The service name that the challenge of `/v2/` asks tokens for.
@@ -91,17 +94,24 @@ impl OciClient {
         Ok(rest.split('"').next().unwrap_or_default().to_owned())
     }
 
-    async fn try_token(&self, scopes: &[&str]) -> reqwest::Result<String> {
+    async fn try_token(&self, scopes: &[&str]) -> reqwest::Result<Token> {
+        let asked_at = Instant::now();
         let service = self.service().await?;
         let answer = self
             .try_ask_token(&service, scopes)
             .await?
             .expect_status(200);
-        let token = answer.json()["token"].as_str().map(str::to_owned);
-        Ok(token.unwrap_or_else(|| panic!("{answer} holds no token")))
+        let body = answer.json();
+        let token = body["token"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{answer} holds no token"));
+        let seconds = body["expires_in"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{answer} tells no end"));
+        Ok((token.to_owned(), asked_at + Duration::from_secs(seconds)))
     }
 
-    /// A request with a token to pull from and push to one repository, asked for once.
+    /// A request with a token to pull from and push to one repository, asked for once while it lasts.
     async fn authorized(
         &self,
         method: Method,
@@ -114,14 +124,15 @@ impl OciClient {
             .expect("no test panics here")
             .get(name)
             .cloned();
-        let token = if let Some(token) = known {
+        let lasts = known.filter(|(_, ends)| *ends > Instant::now());
+        let token = if let Some((token, _)) = lasts {
             token
         } else {
             let scope = format!("repository:{name}:pull,push");
-            let token = self.try_token(&[&scope]).await?;
+            let fresh = self.try_token(&[&scope]).await?;
             let mut tokens = self.tokens.lock().expect("no test panics here");
-            tokens.insert(name.to_owned(), token.clone());
-            token
+            tokens.insert(name.to_owned(), fresh.clone());
+            fresh.0
         };
         Ok(self.request(method, path).bearer_auth(token))
     }

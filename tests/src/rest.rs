@@ -157,6 +157,15 @@ impl Rest {
         open
     }
 
+    /// The paused tasks; a connection that breaks is an error, for servers that may die at any moment.
+    pub async fn try_all_paused(&self) -> reqwest::Result<Vec<Value>> {
+        let request = self
+            .api(Method::GET, "/tasks")
+            .query(&[("search", "state = paused")]);
+        let page = self.try_send(request).await?.expect_status(200).json();
+        Ok(page["results"].as_array().cloned().unwrap_or_default())
+    }
+
     /// Waits until no task is open; fails the test with their headlines otherwise.
     pub async fn until_no_task_is_open(&self, limit: Duration) {
         let mut last = Vec::new();

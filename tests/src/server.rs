@@ -55,7 +55,7 @@ impl Server {
             options: options.iter().map(|&option| option.to_owned()).collect(),
             process: None,
         };
-        server.launch().await;
+        server.restart().await;
         server
     }
 
@@ -86,8 +86,30 @@ impl Server {
 
     /// Starts the process again on the same folder and port, with the same options.
     pub async fn restart(&mut self) {
+        assert!(
+            self.try_restart().await,
+            "the server ended before it was ready:\n{}",
+            self.log()
+        );
+    }
+
+    /// The same, for a server that may end before it is ready; whether it became ready.
+    pub async fn try_restart(&mut self) -> bool {
         assert!(self.process.is_none(), "the server still runs");
-        self.launch().await;
+        self.launch();
+        let rest = self.rest();
+        let ready = wait::until("the server is ready", SOON, async || {
+            if !self.runs() {
+                return Some(false);
+            }
+            let answer = rest.try_get("/readyz").await.ok()?;
+            (answer.status == 200).then_some(true)
+        })
+        .await;
+        if !ready {
+            self.process = None;
+        }
+        ready
     }
 
     /// Ends the process at once, as `kill -9` does.
@@ -172,14 +194,15 @@ impl Server {
         command::run(doctor).await
     }
 
-    /// `wharfinger serve` on this server's folder, beside it, on another port; it must end by itself.
-    pub async fn second_process(&self) -> Finished {
-        let mut second = bare(binary());
-        second
+    /// One more `wharfinger serve` on this server's folder and another port, which must end by itself.
+    pub async fn serve_to_its_end(&self, options: &[&str]) -> Finished {
+        let mut serve = bare(binary());
+        serve
             .args(["serve", "--listen", &format!("127.0.0.1:{}", free_port())])
             .arg("--data-dir")
-            .arg(self.data_dir());
-        command::run(second).await
+            .arg(self.data_dir())
+            .args(options);
+        command::run(serve).await
     }
 
     /// Everything that the processes of this server have said so far.
@@ -188,7 +211,7 @@ impl Server {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    async fn launch(&mut self) {
+    fn launch(&mut self) {
         let binary = binary();
         let mut words = self.through.iter().map(PathBuf::from).chain([binary]);
         let mut serve = bare(words.next().expect("at least the binary"));
@@ -211,22 +234,6 @@ impl Server {
             .spawn()
             .unwrap_or_else(|error| panic!("{:?} could not be started: {error}", serve.as_std()));
         self.process = Some(process);
-        self.ready().await;
-    }
-
-    /// Waits until `/readyz` says so; fails the test when the process ends before that.
-    async fn ready(&mut self) {
-        let rest = self.rest();
-        wait::until("the server is ready", SOON, async || {
-            assert!(
-                self.runs(),
-                "the server ended before it was ready:\n{}",
-                self.log()
-            );
-            let answer = rest.try_get("/readyz").await.ok()?;
-            (answer.status == 200).then_some(())
-        })
-        .await;
     }
 
     fn log_path(&self) -> PathBuf {

@@ -182,7 +182,7 @@ async fn first_step_after_kill(
 ) -> Result<(Server, f64), BenchError> {
     *numbers += 1;
     let tag = format!("killed{run}");
-    let to = log_in(&server, "killed").await?;
+    let to = log_in(&server, &format!("killed{run}")).await?;
     let image = Image::of_noise(*numbers, 4096);
     for blob in image.blobs() {
         to.push_blob(blob).await?;

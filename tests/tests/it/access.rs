@@ -1,6 +1,6 @@
 //! Who may do what: every kind of caller on every route of `/v2/`.
 
-mod routes;
+pub(crate) mod routes;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;

@@ -12,6 +12,7 @@ use tests::image::{self, Image};
 use tests::rest::{Rest, step, text};
 use tests::server::Server;
 use tests::turn;
+use tests::wait::{self, SOON};
 
 use crate::first_push::{STEPS, assert_all_steps_succeeded};
 use crew::Crew;
@@ -137,6 +138,57 @@ async fn a_crash_before_or_after_any_steps_record_is_finished_by_the_next_start(
         rest.version_numbers(name).await,
         (1..=16).collect::<Vec<_>>()
     );
+    server.doctor().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_push_that_kills_every_server_pauses_as_poison_and_the_server_stays_up() {
+    let _turn = turn::heavy().await;
+    let mut server = Server::start_with(&["--allow-drills"]).await;
+    let (oci, rest) = (server.oci(), server.rest());
+    let (name, image) = ("default_organization/tools/app", Image::small(1));
+    let drill = json!({ "workflow": "push", "step": "copy", "repository": name, "effect": "crash", "when": "before" });
+    let drill = rest.begin_drill(&drill).await;
+    oci.push_blobs(name, &image).await;
+    oci.try_put_manifest(name, "latest", image::MANIFEST, &image.manifest)
+        .await
+        .unwrap_err();
+    server.ended().await;
+
+    let mut starts = 1;
+    let paused = loop {
+        assert!(starts < 10, "{starts} servers were killed by one push");
+        starts += 1;
+        if !server.try_restart().await {
+            continue;
+        }
+        let settled = wait::until(
+            "the push is paused or the server has died",
+            SOON,
+            async || {
+                if !server.runs() {
+                    return Some(None);
+                }
+                let paused = rest.try_all_paused().await.ok()?;
+                paused.into_iter().next().map(Some)
+            },
+        )
+        .await;
+        match settled {
+            Some(paused) => break paused,
+            None => drop(server.ended().await),
+        }
+    };
+
+    println!("one push killed {} servers, then it was paused", starts - 1);
+    assert_eq!(paused["reason"], "poison", "{paused}");
+    rest.end_drill(&drill).await;
+    let id = text(&paused["id"]);
+    rest.post(&format!("/tasks/{id}/resume"), &json!({}))
+        .await
+        .expect_status(202);
+    assert_all_steps_succeeded(&rest.until_state(id, "stopped").await);
+    oci.assert_pullable(name, "latest", &image).await;
     server.doctor().await.expect_code(0);
 }
 

@@ -8,6 +8,7 @@ mod full_disk;
 mod hostile;
 mod kills;
 mod paused;
+mod pulls;
 mod rest;
 mod shutdown;
 mod tokens;

@@ -1,9 +1,10 @@
 //! The REST API: problems, pages, search and what a task shows.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tests::image::Image;
 use tests::rest::{step, text};
-use tests::server::{ADMIN, Server};
+use tests::server::{ADMIN, ADMIN_PASSWORD, Server};
 
 use crate::access::expect_problem;
 use crate::first_push::{STEPS, assert_all_steps_succeeded};
@@ -189,13 +190,49 @@ async fn unknown_and_invalid_fields_are_422_and_named() {
         assert!(named, "{body}: {answer}");
     }
     let not_json = rest
-        .request(reqwest::Method::POST, "/api/v1/users")
+        .request(Method::POST, "/api/v1/users")
         .body("{")
-        .basic_auth(ADMIN, Some(tests::server::ADMIN_PASSWORD));
+        .basic_auth(ADMIN, Some(ADMIN_PASSWORD));
     let answer = rest
         .send(not_json.header("content-type", "application/json"))
         .await;
     assert!((400..=422).contains(&answer.status), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_deep_or_large_is_refused_and_harms_nobody() {
+    let server = Server::start().await;
+    let rest = server.rest();
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let large = json!({ "label": "acme", "name": "x".repeat(8 << 20) }).to_string();
+
+    for body in [
+        deep,
+        large,
+        String::new(),
+        "null".to_owned(),
+        "\"text\"".to_owned(),
+    ] {
+        let request = rest
+            .request(Method::POST, "/api/v1/organizations")
+            .basic_auth(ADMIN, Some(ADMIN_PASSWORD));
+        let answer = rest
+            .send(
+                request
+                    .header("content-type", "application/json")
+                    .body(body),
+            )
+            .await;
+        assert!((400..=422).contains(&answer.status), "{answer}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+
+    assert_eq!(rest.all("/organizations", "").await.len(), 1);
+    server
+        .oci()
+        .push(NAME, "latest", &Image::small(1))
+        .await
+        .expect_status(201);
 }
 
 #[tokio::test]

@@ -36,9 +36,14 @@ async fn sigterm_answers_a_waiting_push_and_the_next_start_finishes_it() {
 
     server.terminate().await;
 
-    let answer = puts.join_next().await.unwrap().unwrap().expect_status(201);
+    let answer = puts
+        .join_next()
+        .await
+        .unwrap()
+        .unwrap()
+        .expect_status(201)
+        .expect_warning();
     assert_eq!(answer.named_task(), held["id"], "{answer}");
-    assert!(answer.header("warning").starts_with("299 - \""), "{answer}");
     assert_eq!(server.ended().await, 0, "{}", server.log());
     server.restart().await;
     let task = rest.until_state(&answer.named_task(), "stopped").await;
@@ -60,7 +65,7 @@ async fn an_idle_server_ends_at_once_on_sigterm() {
 async fn a_second_process_on_the_same_folder_refuses_to_start() {
     let server = Server::start().await;
 
-    let second = server.second_process().await.expect_code(2);
+    let second = server.serve_to_its_end(&[]).await.expect_code(2);
 
     let folder = server.data_dir().display().to_string();
     assert!(
@@ -89,4 +94,23 @@ async fn what_was_pushed_and_who_was_made_is_there_after_a_restart() {
     oci.assert_pullable(NAME, "latest", &image).await;
     rest.get("/users/pat").await.expect_status(200);
     assert_eq!(rest.version_numbers(NAME).await, [1]);
+}
+
+#[tokio::test]
+async fn a_content_folder_of_another_house_is_refused() {
+    let (mut owner, other) = (Server::start().await, Server::start().await);
+    owner.terminate().await;
+    owner.ended().await;
+
+    let content = other.data_dir().join("content").display().to_string();
+    let refused = owner
+        .serve_to_its_end(&["--content-dir", &content])
+        .await
+        .expect_code(2);
+
+    assert!(
+        refused.stderr.contains(&content),
+        "does not name the folder: {refused}"
+    );
+    owner.restart().await;
 }

@@ -10,16 +10,20 @@ use tests::oci_client::OciClient;
 use tests::server::{ADMIN, ADMIN_PASSWORD, Server};
 use tests::wait;
 
+use crate::access::expect_challenge;
+use crate::access::routes::routes;
+
 const NAME: &str = "default_organization/tools/app";
+const PASSWORD: &str = "pats-password-1";
 const SCOPE: &str = "repository:default_organization/tools/app:pull,push";
 
 #[tokio::test]
 async fn the_token_service_gives_what_clients_need_and_no_more_than_the_user_may() {
     let server = Server::start().await;
     let rest = server.rest();
-    rest.make_user("pat", "pats-password-1", "reader", "Default_Organization")
+    rest.make_user("pat", PASSWORD, "reader", "Default_Organization")
         .await;
-    let pat = OciClient::with_login(&server.host(), "pat", "pats-password-1");
+    let pat = OciClient::with_login(&server.host(), "pat", PASSWORD);
     let service = pat.service().await.unwrap();
 
     let answer = pat
@@ -42,7 +46,7 @@ async fn the_token_service_gives_what_clients_need_and_no_more_than_the_user_may
         .await
         .unwrap()
         .expect_status(401);
-    let nobody = OciClient::with_login(&server.host(), "nobody", "pats-password-1");
+    let nobody = OciClient::with_login(&server.host(), "nobody", PASSWORD);
     nobody
         .try_ask_token(&service, &[SCOPE])
         .await
@@ -91,9 +95,9 @@ async fn forged_tokens_open_no_route() {
     let (oci, image) = (server.oci(), Image::small(1));
     oci.push(NAME, "latest", &image).await.expect_status(201);
     let rest = server.rest();
-    rest.make_user("pat", "pats-password-1", "reader", "Default_Organization")
+    rest.make_user("pat", PASSWORD, "reader", "Default_Organization")
         .await;
-    let pat = OciClient::with_login(&server.host(), "pat", "pats-password-1");
+    let pat = OciClient::with_login(&server.host(), "pat", PASSWORD);
     let real = pat.token(&[SCOPE]).await;
     let parts = Token::read(&real);
     let more = json!([{ "type": "repository", "name": NAME, "actions": ["pull", "push"] }]);
@@ -112,35 +116,19 @@ async fn forged_tokens_open_no_route() {
         ("an empty one", String::new()),
     ];
     let upload = oci.open_upload(NAME).await;
-    let tag = format!("/v2/{NAME}/manifests/latest");
-    let routes = [
-        (Method::GET, "/v2/".to_owned()),
-        (Method::GET, tag.clone()),
-        (Method::HEAD, tag.clone()),
-        (
-            Method::GET,
-            format!("/v2/{NAME}/blobs/{}", tests::digest::of(&image.config)),
-        ),
-        (Method::GET, format!("/v2/{NAME}/tags/list")),
-        (Method::POST, format!("/v2/{NAME}/blobs/uploads/")),
-        (Method::PATCH, upload.clone()),
-        (
-            Method::PUT,
-            format!("{upload}?digest={}", tests::digest::of(b"{}")),
-        ),
-        (Method::PUT, tag),
-        (Method::GET, "/api/v1/tasks".to_owned()),
-        (Method::POST, "/api/v1/users".to_owned()),
-    ];
+    let routes = routes(NAME, &image, &upload);
 
     let mut refused = 0;
     for (what, token) in &forged {
-        for (method, path) in &routes {
-            let request = oci
-                .request(method.clone(), path)
-                .bearer_auth(token)
-                .body("{}");
-            let answer = oci.send(request).await;
+        let of_a_repository = routes.iter().map(|route| route.request(&oci));
+        let others = [
+            (Method::GET, "/v2/"),
+            (Method::GET, "/api/v1/tasks"),
+            (Method::POST, "/api/v1/users"),
+        ];
+        let others = others.map(|(method, path)| oci.request(method, path));
+        for request in of_a_repository.chain(others) {
+            let answer = oci.send(request.bearer_auth(token)).await;
             assert_eq!(answer.status, 401, "{what}: {answer}");
             assert!(
                 token.len() < 20 || !answer.text().contains(token),
@@ -164,34 +152,93 @@ async fn forged_tokens_open_no_route() {
 #[tokio::test]
 async fn a_token_is_worth_nothing_after_its_time() {
     let server = Server::start_with(&["--token-lifetime=1s"]).await;
-    let oci = server.oci();
+    let (oci, image) = (server.oci(), Image::small(1));
+    oci.push(NAME, "latest", &image).await.expect_status(201);
+    let upload = oci.open_upload(NAME).await;
     let token = oci.token(&[SCOPE]).await;
-    let ask = |method: Method, path: &str| oci.request(method, path).bearer_auth(&token);
-    oci.send(ask(Method::GET, "/v2/")).await.expect_status(200);
-    let upload = oci
-        .send(ask(Method::POST, &format!("/v2/{NAME}/blobs/uploads/")))
-        .await
-        .expect_status(202);
+    let ping = || oci.request(Method::GET, "/v2/").bearer_auth(&token);
+    oci.send(ping()).await.expect_status(200);
 
     wait::until(
         "the token has expired",
         Duration::from_secs(20),
-        async || {
-            let answer = oci.send(ask(Method::GET, "/v2/")).await;
-            (answer.status == 401).then_some(())
-        },
+        async || (oci.send(ping()).await.status == 401).then_some(()),
     )
     .await;
 
-    for (method, path) in [
-        (Method::GET, format!("/v2/{NAME}/tags/list")),
-        (Method::GET, format!("/v2/{NAME}/manifests/latest")),
-        (Method::POST, format!("/v2/{NAME}/blobs/uploads/")),
-        (Method::PATCH, tests::oci_client::location(&upload)),
-        (Method::PUT, format!("/v2/{NAME}/manifests/latest")),
-        (Method::GET, "/api/v1/tasks".to_owned()),
-    ] {
-        let answer = oci.send(ask(method, &path)).await.expect_status(401);
-        assert!(!answer.header("www-authenticate").is_empty(), "{answer}");
+    let routes = routes(NAME, &image, &upload);
+    for route in &routes {
+        let answer = oci.send(route.request(&oci).bearer_auth(&token)).await;
+        expect_challenge(route, &answer, "");
     }
+    let tasks = oci
+        .request(Method::GET, "/api/v1/tasks")
+        .bearer_auth(&token);
+    oci.send(tasks).await.expect_status(401);
+    println!("an expired token: refused on {} routes", routes.len() + 1);
+    oci.assert_pullable(NAME, "latest", &image).await;
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_is_gone_at_once_whatever_tokens_say() {
+    let server = Server::start().await;
+    let rest = server.rest();
+    let (oci, image) = (server.oci(), Image::small(1));
+    oci.push(NAME, "latest", &image).await.expect_status(201);
+    rest.make_user("pat", PASSWORD, "pusher", "Default_Organization")
+        .await;
+    let pat = OciClient::with_login(&server.host(), "pat", PASSWORD);
+    pat.push(NAME, "by-pat", &image).await.expect_status(201);
+
+    let grants = rest.all("/grants", "").await;
+    let grant = grants.iter().find(|grant| grant["user"] == "pat").unwrap();
+    rest.delete(&format!("/grants/{}", grant["id"]))
+        .await
+        .expect_status(204);
+
+    let post = pat.of(Method::POST, NAME, "blobs/uploads/").await;
+    pat.send(post).await.expect_refusal(403, "DENIED");
+    pat.manifest(NAME, "latest")
+        .await
+        .expect_refusal(404, "NAME_UNKNOWN");
+}
+
+#[tokio::test]
+async fn a_disabled_user_and_an_old_password_open_nothing() {
+    let server = Server::start().await;
+    let rest = server.rest();
+    let (oci, image) = (server.oci(), Image::small(1));
+    oci.push(NAME, "latest", &image).await.expect_status(201);
+    rest.make_user("pat", PASSWORD, "pusher", "Default_Organization")
+        .await;
+    let pat = OciClient::with_login(&server.host(), "pat", PASSWORD);
+    let service = pat.service().await.unwrap();
+    let token = pat.token(&[SCOPE]).await;
+
+    rest.patch("/users/pat", &json!({ "password": "another-password-2" }))
+        .await
+        .expect_status(200);
+    pat.try_ask_token(&service, &[SCOPE])
+        .await
+        .unwrap()
+        .expect_status(401);
+    let renewed = OciClient::with_login(&server.host(), "pat", "another-password-2");
+    renewed
+        .try_ask_token(&service, &[SCOPE])
+        .await
+        .unwrap()
+        .expect_status(200);
+
+    rest.patch("/users/pat", &json!({ "enabled": false }))
+        .await
+        .expect_status(200);
+    renewed
+        .try_ask_token(&service, &[SCOPE])
+        .await
+        .unwrap()
+        .expect_status(401);
+    let tags = pat
+        .request(Method::GET, &format!("/v2/{NAME}/tags/list"))
+        .bearer_auth(&token);
+    pat.send(tags).await.expect_status(401);
 }

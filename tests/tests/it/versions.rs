@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tests::image::Image;
+use tests::image::{self, Image};
 use tests::rest::text;
 use tests::server::Server;
 use tests::wait::SOON;
@@ -96,6 +96,30 @@ async fn twenty_tags_pushed_to_one_repository_at_once_all_arrive() {
     let versions = server.rest().version_numbers(NAME).await;
     assert_eq!(versions, (1..=20).collect::<Vec<_>>());
     server.doctor().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn the_same_push_ten_times_at_once_is_one_task_and_one_version() {
+    let server = Server::start().await;
+    let (oci, rest) = (server.oci(), server.rest());
+    let image = Image::small(1);
+    oci.push_blobs(NAME, &image).await;
+
+    let mut puts = JoinSet::new();
+    for _ in 0..10 {
+        let (oci, image) = (oci.clone(), image.clone());
+        puts.spawn(async move {
+            oci.put_manifest(NAME, "latest", image::MANIFEST, &image.manifest)
+                .await
+        });
+    }
+
+    for answer in puts.join_all().await {
+        answer.expect_status(201);
+    }
+    rest.only_push_of(NAME, "latest").await;
+    assert_eq!(rest.version_numbers(NAME).await, [1]);
+    oci.assert_pullable(NAME, "latest", &image).await;
 }
 
 #[tokio::test]
