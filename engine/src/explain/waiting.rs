@@ -1,0 +1,179 @@
+//! What a task waits for: exactly what must change before it moves again.
+
+use super::words::why_paused;
+use super::{rfc3339, rfc3339_or_null};
+use crate::clock::Timestamp;
+use crate::journal::PlanId;
+use crate::lock::{LockMode, Seat};
+use crate::plan::Plan;
+use crate::state::{PlanState, StepState};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Something that a task waits for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Waiting {
+    /// What kind of thing.
+    pub kind: WaitingKind,
+    /// In words.
+    pub text: String,
+    /// The task that stands in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<PlanId>,
+    /// Since when.
+    #[serde(
+        serialize_with = "rfc3339_or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub since: Option<Timestamp>,
+    /// Until when at the latest.
+    #[serde(
+        serialize_with = "rfc3339_or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub until: Option<Timestamp>,
+}
+
+/// The kinds of things that a task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingKind {
+    /// Another task holds what this one needs alone.
+    Lock,
+    /// The next attempt of a step.
+    Retry,
+    /// Work that goes on elsewhere.
+    Time,
+    /// A person.
+    Operator,
+}
+
+/// A lock of a task.
+#[derive(Clone, Debug, Serialize)]
+pub struct LockSeen {
+    /// What is locked.
+    pub resource: String,
+    /// `exclusive` or `shared`.
+    pub mode: LockMode,
+    /// `held` or `queued`.
+    pub state: &'static str,
+    /// 0 held, 1 the first that waits.
+    pub position: u32,
+    /// Since when it is asked for or held.
+    #[serde(serialize_with = "rfc3339")]
+    pub since: Timestamp,
+}
+
+pub(super) fn lock_seen(seat: &Seat) -> LockSeen {
+    let state = if seat.position == 0 { "held" } else { "queued" };
+    LockSeen {
+        resource: seat.resource.clone(),
+        mode: seat.mode,
+        state,
+        position: seat.position,
+        since: seat.since,
+    }
+}
+
+/// Everything that must change before the plan moves again; empty when something of it is under way.
+pub(super) fn waiting_for(
+    plan: &Plan,
+    seats: &[Seat],
+    holders: &[(PlanId, Option<Arc<Plan>>)],
+) -> Vec<Waiting> {
+    match plan.state {
+        PlanState::Stopped => return Vec::new(),
+        PlanState::Paused => {
+            let text = format!("an operator: {}", why_paused(plan));
+            let since = plan.times.paused;
+            return vec![Waiting {
+                kind: WaitingKind::Operator,
+                text,
+                task: None,
+                since,
+                until: None,
+            }];
+        }
+        PlanState::Pending | PlanState::Running => {}
+    }
+    if plan.waits_for_locks() {
+        let queued = seats.iter().filter(|seat| seat.position > 0);
+        return queued.map(|seat| waiting_for_lock(seat, holders)).collect();
+    }
+    if plan
+        .steps
+        .iter()
+        .any(|step| step.state == StepState::Running)
+    {
+        return Vec::new();
+    }
+    let graph = plan.graph();
+    let waiting = plan.steps.iter().enumerate().filter_map(|(index, step)| {
+        let name = &graph[index].name;
+        if step.is_retrying() {
+            let why = step
+                .error
+                .as_ref()
+                .map_or("", |error| error.message.as_str());
+            let text = format!("the next attempt of step {name}: {why}");
+            return Some(Waiting {
+                kind: WaitingKind::Retry,
+                text,
+                task: None,
+                since: None,
+                until: step.wake_at,
+            });
+        }
+        (step.state == StepState::Suspended).then(|| {
+            let since = step.tries.last().map(|last| last.started_at);
+            let text = format!("the work of step {name}, which goes on elsewhere");
+            Waiting {
+                kind: WaitingKind::Time,
+                text,
+                task: None,
+                since,
+                until: None,
+            }
+        })
+    });
+    waiting.collect()
+}
+
+fn waiting_for_lock(seat: &Seat, holders: &[(PlanId, Option<Arc<Plan>>)]) -> Waiting {
+    let holder = holders
+        .iter()
+        .find(|(id, _)| Some(*id) == seat.behind)
+        .and_then(|(_, plan)| plan.as_ref());
+    let by = holder.map_or_else(
+        || "another task".to_owned(),
+        |plan| {
+            let action = plan
+                .submitted
+                .as_ref()
+                .map_or("task", |it| it.action.as_str());
+            match step_at_work(plan) {
+                Some(step) => format!("task {} ({action}), which is at step {step}", plan.id),
+                None => format!("task {} ({action})", plan.id),
+            }
+        },
+    );
+    let text = format!(
+        "lock {}: position {}, behind {by}",
+        seat.resource, seat.position
+    );
+    Waiting {
+        kind: WaitingKind::Lock,
+        text,
+        task: seat.behind,
+        since: Some(seat.since),
+        until: None,
+    }
+}
+
+pub(super) fn step_at_work(plan: &Plan) -> Option<&str> {
+    let index = plan
+        .steps
+        .iter()
+        .position(|step| step.state.is_under_way() || step.is_retrying())?;
+    Some(&plan.graph().get(index)?.name)
+}

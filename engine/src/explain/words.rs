@@ -1,0 +1,184 @@
+//! A task in sentences: the same in REST, in the CLI and in what a client is answered.
+
+use super::waiting::{Waiting, WaitingKind, step_at_work};
+use crate::clock::Timestamp;
+use crate::journal::{PlanResult, Reason};
+use crate::plan::{Plan, StepStatus};
+use crate::state::{PlanState, StepState};
+use serde::Serialize;
+
+/// Three short paragraphs for whoever looks at a task.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// What happened.
+    pub happened: String,
+    /// What is safe.
+    pub safe: String,
+    /// What now.
+    pub next: String,
+}
+
+pub(super) fn headline(plan: &Plan, waiting_for: &[Waiting]) -> String {
+    let action = plan
+        .submitted
+        .as_ref()
+        .map_or("Task", |it| it.action.as_str());
+    if let Some(why) = &plan.unreadable {
+        return format!("{action} cannot be read: {why}");
+    }
+    match plan.state {
+        PlanState::Paused => {
+            let since = plan
+                .times
+                .paused
+                .map(|at| format!(" since {at}"))
+                .unwrap_or_default();
+            format!("{action} is paused{since}: {}", why_paused(plan))
+        }
+        PlanState::Stopped => match plan.result {
+            PlanResult::Success => format!("{action} is done"),
+            PlanResult::Warning => format!("{action} is done, with a warning: {}", warnings(plan)),
+            PlanResult::Error => {
+                format!(
+                    "{action} failed: {}",
+                    why_failed(plan).unwrap_or_else(|| "no step says why".into())
+                )
+            }
+            PlanResult::Cancelled => match (plan.reason, plan.superseded_by) {
+                (Some(Reason::Superseded), Some(by)) => {
+                    format!("{action} was superseded by task {by}")
+                }
+                _ => format!("{action} was cancelled"),
+            },
+            PlanResult::Pending => format!("{action} has stopped"),
+        },
+        PlanState::Pending | PlanState::Running if plan.cancelling => {
+            format!("{action} is being cancelled")
+        }
+        PlanState::Pending | PlanState::Running => {
+            match (waiting_for.first(), step_at_work(plan)) {
+                (Some(waiting), _) if waiting.kind == WaitingKind::Retry => {
+                    format!("{action} is retrying: {}", waiting.text)
+                }
+                (Some(waiting), _) => format!("{action} waits for {}", waiting.text),
+                (None, Some(step)) => format!("{action} is running: step {step}"),
+                (None, None) => format!("{action} is {}", plan.state),
+            }
+        }
+    }
+}
+
+pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) -> Explanation {
+    let done: Vec<&str> = named(plan, |step| step.state == StepState::Success);
+    let rest: Vec<&str> = named(plan, |step| step.state != StepState::Success);
+    let happened = match plan.state {
+        PlanState::Paused => {
+            let ago = plan.times.paused.map_or(0, |at| now.since(at).as_secs());
+            format!("It has been paused for {ago} s: {}.", why_paused(plan))
+        }
+        PlanState::Stopped | PlanState::Pending | PlanState::Running => {
+            format!("{}.", headline(plan, waiting_for))
+        }
+    };
+    let safe = match (done.is_empty(), plan.result) {
+        (_, PlanResult::Success | PlanResult::Warning) => {
+            "All steps are done and recorded.".to_owned()
+        }
+        (true, _) => {
+            "Nothing was changed yet; what was pushed is kept and can be pulled by its digest."
+                .to_owned()
+        }
+        (false, _) => format!(
+            "Done and recorded: {}. They will not run again. What was pushed is kept and can be pulled by its digest.",
+            done.join(", ")
+        ),
+    };
+    let next = match plan.state {
+        PlanState::Paused => format!(
+            "Mend the cause, then resume: that runs {} again from where it stopped. Or push again, which resumes it too.",
+            rest.join(", ")
+        ),
+        PlanState::Stopped => match plan.result {
+            PlanResult::Error => "Mend the cause and push again.".to_owned(),
+            PlanResult::Success
+            | PlanResult::Warning
+            | PlanResult::Cancelled
+            | PlanResult::Pending => "Nothing is left to do.".to_owned(),
+        },
+        PlanState::Pending | PlanState::Running => match waiting_for.first() {
+            Some(waiting) => format!(
+                "Nothing is needed from a person: it waits for {}.",
+                waiting.text
+            ),
+            None => "Nothing is needed from a person: it is at work.".to_owned(),
+        },
+    };
+    Explanation {
+        happened,
+        safe,
+        next,
+    }
+}
+
+pub(super) fn why_paused(plan: &Plan) -> String {
+    match plan.reason {
+        Some(Reason::Poison) => format!(
+            "it was taken over {} times without any progress; perhaps step {} kills its node",
+            plan.recoveries,
+            plan.graph()
+                .iter()
+                .zip(&plan.steps)
+                .find(|(_, it)| it.state == StepState::Pending)
+                .map_or("?", |(it, _)| &it.name)
+        ),
+        Some(Reason::Error | Reason::Operator | Reason::Superseded) | None => {
+            why_failed(plan).unwrap_or_else(|| "it cannot go on".into())
+        }
+    }
+}
+
+fn why_failed(plan: &Plan) -> Option<String> {
+    let (name, step) = failed(plan)?;
+    let why = step
+        .error
+        .as_ref()
+        .map_or("without a message", |error| error.message.as_str());
+    Some(format!(
+        "step {name} failed {}: {why}",
+        times(step.failures.max(1))
+    ))
+}
+
+/// The first step that failed, with its name.
+fn failed(plan: &Plan) -> Option<(&str, &StepStatus)> {
+    let index = plan
+        .steps
+        .iter()
+        .position(|step| step.state == StepState::Error)?;
+    Some((&plan.graph().get(index)?.name, &plan.steps[index]))
+}
+
+fn times(count: u32) -> String {
+    if count == 1 {
+        "once".into()
+    } else {
+        format!("{count} times")
+    }
+}
+
+fn warnings(plan: &Plan) -> String {
+    let warnings: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter_map(|step| step.warning.as_deref())
+        .collect();
+    warnings.join("; ")
+}
+
+fn named(plan: &Plan, which: impl Fn(&StepStatus) -> bool) -> Vec<&str> {
+    let steps = plan.graph().iter().zip(&plan.steps);
+    steps
+        .filter(|(_, status)| which(status))
+        .map(|(step, _)| step.name.as_str())
+        .collect()
+}
