@@ -217,7 +217,8 @@ impl Writer {
                 self.write(Entry::StepInterrupted { step })?;
             }
         }
-        if self.next.recoveries > MAX_RECOVERIES && self.next.state == PlanState::Running {
+        let poison = self.next.recoveries > MAX_RECOVERIES && !self.next.cancelling;
+        if poison && self.next.state == PlanState::Running {
             self.write(Entry::Paused {
                 reason: Reason::Poison,
             })?;
@@ -268,14 +269,7 @@ pub fn decide(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
-    if let Some(why) = &plan.unreadable {
-        return Err(Refused {
-            what: "plan",
-            state: "unreadable".into(),
-            event: format!("go on, because its journal cannot be read ({why})"),
-            can: "be looked at".into(),
-        });
-    }
+    readable(plan)?;
     let mut to = Writer {
         entries: Vec::new(),
         next: plan.clone(),
@@ -346,6 +340,18 @@ pub fn decide(
     Ok(decision(to, refused))
 }
 
+fn readable(plan: &Plan) -> Result<(), Refused> {
+    let Some(why) = &plan.unreadable else {
+        return Ok(());
+    };
+    Err(Refused {
+        what: "task",
+        state: "unreadable".into(),
+        event: format!("go on, because its journal cannot be read ({why})"),
+        can: "be looked at".into(),
+    })
+}
+
 fn decision(mut to: Writer, refused: Option<Refused>) -> Decision {
     if !to.entries.is_empty() {
         to.next.seq += 1;
@@ -394,6 +400,7 @@ fn read_mail(
 
 /// Whether the action can be done to the plan as it is; the same answer that consuming the message will give.
 pub fn fits(plan: &Plan, action: &Action) -> Result<(), Refused> {
+    readable(plan)?;
     let refuse = |event: String| {
         let can: Vec<&str> = possible(plan).into_iter().map(|(name, _)| name).collect();
         let can = if can.is_empty() {
@@ -444,6 +451,9 @@ fn holds_its_locks(plan: &Plan) -> bool {
 #[must_use]
 pub fn possible(plan: &Plan) -> Vec<(&'static str, Option<StepIndex>)> {
     let mut possible = Vec::new();
+    if plan.unreadable.is_some() {
+        return possible;
+    }
     if plan.state == PlanState::Paused {
         possible.push(("resume", None));
     }

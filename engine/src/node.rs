@@ -5,6 +5,7 @@ mod bodies;
 mod desk;
 mod drill;
 mod duties;
+mod measure;
 mod queries;
 
 pub use desk::{Desk, Offer, Placed};
@@ -123,6 +124,8 @@ struct Inner<S: Services, St> {
     actors: Mutex<HashMap<PlanId, Handle>>,
     /// Plans whose submit is being committed: theirs will be an actor of their own.
     submitting: Mutex<HashSet<PlanId>>,
+    /// Open plans that this node cannot drive: of a workflow that it does not know, or unreadable. Told once, then left alone.
+    left_alone: Mutex<HashSet<PlanId>>,
     nonce: AtomicI64,
     tasks: TaskTracker,
     draining: CancellationToken,
@@ -168,6 +171,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             drill,
             actors: Mutex::default(),
             submitting: Mutex::default(),
+            left_alone: Mutex::default(),
             nonce: AtomicI64::new(rand::random::<i64>() >> 1),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -373,6 +377,16 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         self.nonce.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The plan is this node's own, and waits for a version of it that knows the workflow: nobody polls its mailbox.
+    fn leaves_alone(self: &Arc<Self>, plan: &Plan) -> bool {
+        plan.node == Some(self.options.id) && !self.knows(plan)
+    }
+
+    /// This node has the code of each of the plan's steps.
+    fn knows(self: &Arc<Self>, plan: &Plan) -> bool {
+        bodies::Bodies::of(self, plan).is_some()
+    }
+
     /// Tells the plan's actor; where there is none and nobody else owns the plan, makes one.
     fn wake(self: &Arc<Self>, plan: PlanId) {
         if let Some(handle) = locked(&self.actors).get(&plan) {
@@ -386,8 +400,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         let lost = self.lost.clone();
         self.tasks.spawn(lost.run_until_cancelled_owned(async move {
             match node.plan(plan).await {
-                Ok(now) if !now.state.is_driven() => node.drive(now, None, Some(Nudge::Mail)),
-                Ok(_) => {} // its owner polls the mailbox
+                Ok(now) if now.unreadable.is_some() => {} // nothing can be done to it
+                Ok(now) if now.state.is_driven() && !node.leaves_alone(&now) => {} // its owner polls the mailbox
+                Ok(now) => node.drive(now, None, Some(Nudge::Mail)),
                 Err(error) => tracing::warn!(task.id = %plan, %error, "a message for task {plan} waits for the next poll"),
             }
         }));

@@ -1,57 +1,151 @@
-//! The search language of task lists: `field = value` joined by `and`.
+//! The search language of lists: Foreman's scoped search, over fields of which each has a kind.
+//!
+//! A text is read once, into a [`Search`]; [`Search::fits`] says what it means, and stores that cannot look at everything
+//! translate it.
 
-use std::fmt;
+mod fits;
+mod lexer;
+mod parser;
+mod pattern;
+mod sort;
+mod tasks;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use crate::clock::Timestamp;
+use std::fmt::{Debug, Display};
 use std::str::FromStr;
 use strum::VariantNames;
+use uuid::Uuid;
 
-/// The fields that can be asked for.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    strum::Display,
-    strum::EnumString,
-    strum::EnumIter,
-    strum::VariantNames,
-)]
-#[strum(serialize_all = "snake_case")]
-pub enum Field {
-    /// The task's id.
-    Id,
-    /// The workflow's name.
-    Label,
-    /// Where it is.
-    State,
-    /// How it ended.
-    Result,
-    /// Why it is paused or was cancelled.
-    Reason,
-    /// The login of who wanted it.
-    User,
-    /// The organization's label.
-    Organization,
-    /// The repository it is about.
-    Repository,
-    /// The tag it is about.
-    Tag,
-    /// The digest it is about.
-    Digest,
+pub use fits::Known;
+pub use pattern::Pattern;
+pub use sort::{Cursor, Sort, SortError, SortKey};
+pub use tasks::{Field, Order, TaskCursor, Wait, Waits, attempts};
+
+/// The fields of what is listed, as an enum that reads and writes its own names.
+pub trait SearchField:
+    FromStr + VariantNames + Display + Debug + Copy + Eq + Send + Sync + 'static
+{
+    /// What values the field has.
+    fn kind(self) -> Kind;
+
+    /// The fields that a word without a field is looked for in.
+    fn bare() -> &'static [Self];
 }
 
-/// What a list is narrowed to: all terms hold.
-///
-/// `F` are the fields of what is listed, as an enum that reads and lists its own names.
+/// What values a field has, and so which operators fit it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any number of texts, equal with their case.
+    Text,
+    /// A name that is unique without case, and equal so.
+    Label,
+    /// Always exactly one of these words.
+    State(Vec<String>),
+    /// Any number of these words.
+    Word(Vec<String>),
+    /// A time, in milliseconds since 1970.
+    Time,
+    /// How long, in milliseconds.
+    Duration,
+    /// A count.
+    Number,
+    /// How many bytes.
+    Size,
+    /// A UUID.
+    Id,
+}
+
+/// What a list is narrowed to, read at a time: relative times and running durations count from there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search<F = Field> {
-    /// Field and the value it equals.
-    pub terms: Vec<(F, String)>,
+    /// What must hold; none: everything is found.
+    pub wanted: Option<Expr<F>>,
+    /// When it was asked.
+    pub now: Timestamp,
 }
 
-impl<F> Default for Search<F> {
-    fn default() -> Self {
-        Self { terms: Vec::new() }
+/// What must hold of something to be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expr<F = Field> {
+    /// Each of these.
+    All(Vec<Self>),
+    /// One of these; of none, nothing.
+    Any(Vec<Self>),
+    /// Not this. What does not have a field is not equal, like or greater than anything, so that its negation holds.
+    Not(Box<Self>),
+    /// This.
+    Term(Term<F>),
+}
+
+/// A test of one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term<F = Field> {
+    /// Of what.
+    pub field: F,
+    /// What it must pass.
+    pub test: Test,
+}
+
+/// What a field must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// One of its texts is one of these; those of a label are in lower case.
+    Is(Vec<String>),
+    /// One of its texts fits.
+    Like(Pattern),
+    /// Its number is in one of these ranges.
+    Within(Vec<Range>),
+    /// Its id is one of these.
+    Ids(Vec<Uuid>),
+}
+
+/// Numbers from `low` to `high`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The least; [`i64::MIN`]: there is none.
+    pub low: i64,
+    /// The greatest; [`i64::MAX`]: there is none.
+    pub high: i64,
+}
+
+impl Range {
+    const fn exactly(number: i64) -> Self {
+        Self {
+            low: number,
+            high: number,
+        }
+    }
+
+    /// So many from `low` on.
+    const fn long(low: i64, count: i64) -> Self {
+        Self {
+            low,
+            high: low.saturating_add(count - 1),
+        }
+    }
+
+    const fn from(low: i64) -> Self {
+        Self {
+            low,
+            high: i64::MAX,
+        }
+    }
+
+    const fn up_to(high: i64) -> Self {
+        Self {
+            low: i64::MIN,
+            high,
+        }
+    }
+
+    /// The number is among them.
+    #[must_use]
+    pub const fn holds(&self, number: i64) -> bool {
+        self.low <= number && number <= self.high
     }
 }
 
@@ -67,175 +161,34 @@ pub struct SearchError {
     pub expected: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
-    Word(String),
-    Quoted(String),
-    Equals,
-}
-
-impl fmt::Display for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Word(word) => write!(f, "`{word}`"),
-            Self::Quoted(text) => write!(f, "\"{text}\""),
-            Self::Equals => f.write_str("`=`"),
+impl SearchError {
+    fn new(position: usize, found: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self {
+            position,
+            found: found.into(),
+            expected: expected.into(),
         }
     }
 }
 
-impl<F: FromStr + VariantNames> Search<F> {
-    /// Reads `state = paused and label = "push"`; an empty text finds everything.
-    pub fn parse(text: &str) -> Result<Self, SearchError> {
-        let tokens = tokens(text)?;
-        let end = text.chars().count();
-        let mut terms = Vec::new();
-        let mut rest = tokens.into_iter().peekable();
-        if rest.peek().is_none() {
-            return Ok(Self::default());
-        }
-        loop {
-            terms.push(term::<F>(&mut rest, end)?);
-            match rest.next() {
-                None => return Ok(Self { terms }),
-                Some((_, Token::Word(word))) if word.eq_ignore_ascii_case("and") => {}
-                Some((position, found)) => {
-                    return Err(unexpected(position, Some(&found), "`and` or the end"));
-                }
-            }
-        }
+impl<F> Default for Search<F> {
+    fn default() -> Self {
+        Self::everything(Timestamp::default())
     }
 }
 
-fn term<F: FromStr + VariantNames>(
-    rest: &mut impl Iterator<Item = (usize, Token)>,
-    end: usize,
-) -> Result<(F, String), SearchError> {
-    let fields = format!("one of the fields {}", F::VARIANTS.join(", "));
-    let field = match rest.next() {
-        Some((position, Token::Word(word))) => word
-            .to_ascii_lowercase()
-            .parse::<F>()
-            .map_err(|_| unexpected(position, Some(&Token::Word(word)), &fields))?,
-        other => return Err(not(other, end, &fields)),
-    };
-    match rest.next() {
-        Some((_, Token::Equals)) => {}
-        other => return Err(not(other, end, "`=`")),
-    }
-    match rest.next() {
-        Some((_, Token::Word(value) | Token::Quoted(value))) => Ok((field, value)),
-        other => Err(not(other, end, "a value")),
+impl<F> Search<F> {
+    /// Finds everything.
+    #[must_use]
+    pub const fn everything(now: Timestamp) -> Self {
+        Self { wanted: None, now }
     }
 }
 
-fn not(found: Option<(usize, Token)>, end: usize, expected: &str) -> SearchError {
-    match found {
-        Some((position, token)) => unexpected(position, Some(&token), expected),
-        None => unexpected(end, None, expected),
-    }
-}
-
-fn unexpected(position: usize, found: Option<&Token>, expected: &str) -> SearchError {
-    let found = found.map_or_else(|| "its end".to_owned(), ToString::to_string);
-    SearchError {
-        position,
-        found,
-        expected: expected.to_owned(),
-    }
-}
-
-fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SearchError> {
-    let mut tokens = Vec::new();
-    let mut chars = text.chars().enumerate().peekable();
-    while let Some((position, char)) = chars.next() {
-        match char {
-            char if char.is_whitespace() => {}
-            '=' => tokens.push((position, Token::Equals)),
-            '"' => {
-                let mut quoted = String::new();
-                loop {
-                    match chars.next() {
-                        Some((_, '"')) => break,
-                        Some((_, char)) => quoted.push(char),
-                        None => {
-                            return Err(unexpected(text.chars().count(), None, "a closing quote"));
-                        }
-                    }
-                }
-                tokens.push((position, Token::Quoted(quoted)));
-            }
-            char if in_word(char) => {
-                let mut word = String::from(char);
-                while let Some((_, char)) = chars.next_if(|(_, char)| in_word(*char)) {
-                    word.push(char);
-                }
-                tokens.push((position, Token::Word(word)));
-            }
-            char => {
-                let found = format!("`{char}`");
-                let expected = "a field, `=`, a value or `and`".to_owned();
-                return Err(SearchError {
-                    position,
-                    found,
-                    expected,
-                });
-            }
-        }
-    }
-    Ok(tokens)
-}
-
-fn in_word(char: char) -> bool {
-    char.is_alphanumeric() || "_-./:+@".contains(char)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn terms_are_joined_by_and() {
-        let search =
-            Search::parse(r#"state = paused AND repository="acme/busybox"and label = push"#)
-                .unwrap();
-        let terms = [
-            (Field::State, "paused"),
-            (Field::Repository, "acme/busybox"),
-            (Field::Label, "push"),
-        ];
-        assert_eq!(
-            search.terms,
-            terms.map(|(field, value)| (field, value.to_owned()))
-        );
-        assert_eq!(<Search>::parse("  ").unwrap(), Search::default());
-    }
-
-    #[test]
-    fn what_is_not_understood_is_told_with_its_position() {
-        let told = |text: &str| <Search>::parse(text).unwrap_err().to_string();
-        assert_eq!(
-            told("state != paused"),
-            "at position 6 the search holds `!`, but a field, `=`, a value or `and` was expected"
-        );
-        assert_eq!(
-            told("state paused"),
-            "at position 6 the search holds `paused`, but `=` was expected"
-        );
-        assert_eq!(
-            told("state ="),
-            "at position 7 the search holds its end, but a value was expected"
-        );
-        assert_eq!(
-            told("state = a or b"),
-            "at position 10 the search holds `or`, but `and` or the end was expected"
-        );
-        assert_eq!(
-            told("state = \"a"),
-            "at position 10 the search holds its end, but a closing quote was expected"
-        );
-        assert!(told("colour = red").starts_with(
-            "at position 0 the search holds `colour`, but one of the fields id, label,"
-        ));
+impl<F: SearchField> Search<F> {
+    /// Reads `state = paused and not label ^ (push, cleanup)`; an empty text finds everything.
+    pub fn parse(text: &str, now: Timestamp) -> Result<Self, SearchError> {
+        let wanted = parser::parse(text, now)?;
+        Ok(Self { wanted, now })
     }
 }

@@ -7,7 +7,7 @@ use crate::decide::{self, Decision};
 use crate::journal::{Entry, Message, NodeId, PlanId, PlanResult, Reason, Row};
 use crate::lock::{LockRequest, Seat};
 use crate::plan::Plan;
-use crate::search::Search;
+use crate::search::{self, Order, Search, Sort, TaskCursor, Waits};
 use crate::state::PlanState;
 use crate::step::Work;
 use std::time::Duration;
@@ -71,7 +71,7 @@ pub struct Append {
     pub row: Row,
     /// Its entries as JSON text, written in the plan's own task, not in the store's only writer.
     pub entries: String,
-    /// The plan row, when it changes: about three times in a plan's life.
+    /// The plan row, when it changes: about three times in a plan's life, and where it begins or ends to wait.
     pub head: Option<Head>,
     /// The locks whose rows go.
     pub let_go: Vec<String>,
@@ -108,6 +108,10 @@ pub struct Head {
     pub ended_at: Option<Timestamp>,
     /// Paused.
     pub paused_at: Option<Timestamp>,
+    /// What it waits for.
+    pub waits: Waits,
+    /// How many attempts the step with the most had.
+    pub attempt: u32,
 }
 
 impl Head {
@@ -127,6 +131,8 @@ impl Head {
             started_at: plan.times.started,
             ended_at: plan.times.ended,
             paused_at: plan.times.paused,
+            waits: Waits::of(plan),
+            attempt: search::attempts(plan),
         }
     }
 }
@@ -210,11 +216,13 @@ pub struct OpenPlan {
     pub at_work: bool,
 }
 
-/// A page of a list of plans, newest first.
+/// A page of a list of plans.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// Only plans older than this one.
-    pub before: Option<PlanId>,
+    /// The order of the list.
+    pub sort: Sort<Order>,
+    /// Where the page before ended, in this same order and as of the time of the search.
+    pub after: Option<TaskCursor>,
     /// At most so many.
     pub limit: u32,
     /// Only plans of which this may be seen.
@@ -239,12 +247,12 @@ pub enum Visible {
 /// A page of plan ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Newest first.
+    /// In the order of the list.
     pub plans: Vec<PlanId>,
     /// How many there are on all pages.
     pub total: u64,
-    /// There are older ones.
-    pub more: bool,
+    /// Where this page ended, when more follow.
+    pub next: Option<TaskCursor>,
 }
 
 /// How many plans are like this.
@@ -323,7 +331,7 @@ pub trait Store: Send + Sync + 'static {
     /// All rows of a plan, in order.
     fn load(&self, plan: PlanId) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 
-    /// The rows of these plans; unknown ones are left out.
+    /// The rows of these plans, in the order in which they are named; unknown ones are left out.
     fn load_all(
         &self,
         plans: Vec<PlanId>,
@@ -335,7 +343,7 @@ pub trait Store: Send + Sync + 'static {
     /// The places of a plan in the queues of its locks.
     fn seats(&self, plan: PlanId) -> impl Future<Output = Result<Vec<Seat>, StoreError>> + Send;
 
-    /// A page of the plans that this search finds.
+    /// A page of the plans that this search finds: of those that stay what they are from page to page, each exactly once.
     fn list(
         &self,
         search: Search,

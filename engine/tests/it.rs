@@ -6,4 +6,5 @@ mod it {
     mod node;
     mod pure;
     mod push;
+    mod unknown;
 }

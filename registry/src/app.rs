@@ -2,6 +2,8 @@
 
 use engine::journal::PlanId;
 
+use crate::audit::Refusals;
+use crate::auth::failed_logins::FailedLogins;
 use crate::auth::tokens::Tokens;
 use crate::config::Config;
 
@@ -15,6 +17,10 @@ pub(crate) struct App {
     pub(crate) node: workflows::Node,
     /// Signs and checks the tokens of `/v2/token`.
     pub(crate) tokens: Tokens,
+    /// Slows failed logins down.
+    pub(crate) failed_logins: FailedLogins,
+    /// Which refusals the audit has already.
+    pub(crate) refusals: Refusals,
 }
 
 impl App {

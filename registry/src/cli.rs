@@ -35,7 +35,7 @@ pub(crate) enum Role {
     /// Measure the engine or pushes on this machine and this disk
     Bench(crate::bench::Command),
     /// Print the effective configuration, with the source of each value
-    Config(Settings),
+    Config(crate::config::Command),
     /// Check everything that is kept: journals, catalog, blobs. Only reads
     Doctor(Settings),
     /// See tasks and act on them

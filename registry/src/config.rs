@@ -6,18 +6,27 @@
 mod effective;
 mod environment;
 mod keys;
+mod limits;
+mod proxies;
+mod reference;
+mod tls;
 mod value;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+
+use clap::Args;
 
 use crate::cli::{exit, terminal};
 
 pub(crate) use effective::Source;
 pub(crate) use environment::Environment;
 pub(crate) use keys::Settings;
+pub(crate) use limits::Limits;
+pub(crate) use proxies::TrustedProxies;
+pub(crate) use tls::Tls;
 pub(crate) use value::{LogFormat, PublicUrl};
 
 use effective::Effective;
@@ -29,6 +38,12 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// The address by which clients know this registry, when that is not `listen`.
     pub(crate) public_url: Option<PublicUrl>,
+    /// Whether clients speak TLS to `listen`.
+    pub(crate) tls: Tls,
+    /// The address and port that show metrics and health without a login.
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// The proxies that may say for whom they ask.
+    pub(crate) trusted_proxies: TrustedProxies,
     /// Database, node id, lock and the first password; never shared by two processes.
     pub(crate) data_dir: PathBuf,
     /// The blobs.
@@ -45,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) body_idle_timeout: Duration,
     /// The largest manifest that is taken.
     pub(crate) max_manifest_bytes: usize,
+    /// What clients may ask at once, and how long they may take.
+    pub(crate) limits: Limits,
     /// How long a node may be silent before others take over its plans.
     pub(crate) lease_ttl: Duration,
     /// Text for people or JSON for machines.
@@ -71,6 +88,11 @@ impl Config {
         Ok(Self {
             listen: effective.get("listen", value::address)?,
             public_url: effective.get_unless_empty("public_url", PublicUrl::parse)?,
+            tls: Tls::of(effective)?,
+            metrics_listen: effective.get_unless_empty("metrics_listen", value::address)?,
+            trusted_proxies: effective
+                .get_unless_empty("trusted_proxies", TrustedProxies::parse)?
+                .unwrap_or_default(),
             content_dir: content_dir.unwrap_or_else(|| data_dir.join("content")),
             database: database.unwrap_or_else(|| data_dir.join("wharfinger.db")),
             data_dir,
@@ -79,6 +101,16 @@ impl Config {
             shutdown_grace: effective.get("shutdown_grace", value::duration)?,
             body_idle_timeout: effective.get("body_idle_timeout", value::at_least_a_second)?,
             max_manifest_bytes: effective.get("max_manifest_bytes", value::size)?,
+            limits: Limits {
+                connections: effective.get("max_connections", value::count)?,
+                connections_per_address: effective
+                    .get("max_connections_per_address", value::count)?,
+                requests: effective.get("max_requests", value::count)?,
+                header_bytes: effective.get("max_header_bytes", value::header_size)?,
+                header_time: effective.get("header_timeout", value::at_least_a_second)?,
+                request_time: effective.get("request_timeout", value::at_least_a_second)?,
+                answer_idle: effective.get("answer_idle_timeout", value::at_least_a_second)?,
+            },
             lease_ttl: effective.get("lease_ttl", value::at_least_a_second)?,
             log_format: effective.get("log.format", value::log_format)?,
             log_level: effective.get("log.level", value::log_level)?,
@@ -86,10 +118,15 @@ impl Config {
         })
     }
 
+    /// `http`, or `https` where clients speak TLS to this server itself.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_on() { "https" } else { "http" }
+    }
+
     /// The URL in front of every path that is shown to people, without a slash at its end.
     pub(crate) fn base_url(&self) -> String {
         self.public_url.as_ref().map_or_else(
-            || format!("http://{}", self.reachable()),
+            || format!("{}://{}", self.scheme(), self.reachable()),
             ToString::to_string,
         )
     }
@@ -105,9 +142,9 @@ impl Config {
     /// `listen`, with the loopback address in place of "every address", which nobody can connect to.
     fn reachable(&self) -> SocketAddr {
         let ip = match self.listen.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            IpAddr::V4(_) | IpAddr::V6(_) => self.listen.ip(),
+            // `[::]` takes IPv4 too, and the name of an image cannot hold an IPv6 address.
+            every if every.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            one => one,
         };
         SocketAddr::new(ip, self.listen.port())
     }
@@ -157,9 +194,23 @@ pub(crate) enum ConfigError {
     },
 }
 
+/// `wharfinger config`: what holds, or what could be set.
+#[derive(Debug, Args)]
+pub(crate) struct Command {
+    /// Print the reference of all settings instead, as Markdown
+    #[arg(long)]
+    reference: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
 /// `wharfinger config`: prints the effective configuration as a TOML file that names where each value comes from.
-pub(crate) fn command(settings: &Settings, environment: &Environment) -> ExitCode {
-    let effective = match Effective::gather(settings, environment) {
+pub(crate) fn command(command: &Command, environment: &Environment) -> ExitCode {
+    if command.reference {
+        terminal::print(reference::markdown().trim_end());
+        return ExitCode::SUCCESS;
+    }
+    let effective = match Effective::gather(&command.settings, environment) {
         Ok(effective) => effective,
         Err(error) => return exit::usage(&error),
     };
@@ -329,15 +380,23 @@ mod tests {
     fn every_default_and_every_example_is_a_value_its_key_can_have() {
         config(&[], &[]).unwrap();
         for key in keys::KEYS {
-            config(&[&format!("{}={}", key.flag(), key.example)], &[]).unwrap();
+            let flag = format!("{}={}", key.flag(), key.example);
+            let flags = match key.name {
+                "tls_cert" => vec![flag.as_str(), "--tls-key=tls.key"],
+                "tls_key" => vec![flag.as_str(), "--tls-cert=tls.crt"],
+                _ => vec![flag.as_str()],
+            };
+            config(&flags, &[]).unwrap();
         }
     }
 
     #[test]
     fn a_server_on_every_address_shows_one_that_can_be_reached() {
-        let config = config(&["--listen", "0.0.0.0:8080"], &[]).unwrap();
+        for every in ["0.0.0.0:8080", "[::]:8080"] {
+            let config = config(&["--listen", every], &[]).unwrap();
 
-        assert_eq!(config.base_url(), "http://127.0.0.1:8080");
+            assert_eq!(config.base_url(), "http://127.0.0.1:8080");
+        }
     }
 
     #[test]

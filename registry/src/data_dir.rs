@@ -14,6 +14,10 @@ const NODE_ID: &str = "node-id";
 /// Where a generated password of the first administrator is kept.
 const ADMIN_PASSWORD: &str = "admin-password";
 
+/// The self-signed certificate and its key.
+const CERTIFICATE: &str = "tls.crt";
+const CERTIFICATE_KEY: &str = "tls.key";
+
 /// For the owner's eyes only.
 const SECRET_FILE: u32 = 0o600;
 const PRIVATE_FOLDER: u32 = 0o700;
@@ -106,6 +110,12 @@ impl DataDir {
         }
     }
 
+    /// The file with the generated password, unless somebody has removed it.
+    pub(crate) fn admin_password(&self) -> Option<PathBuf> {
+        let path = self.path.join(ADMIN_PASSWORD);
+        path.is_file().then_some(path)
+    }
+
     /// Keeps the generated password where only the owner of the folder can read it; returns the file.
     pub(crate) fn keep_admin_password(
         &self,
@@ -116,6 +126,17 @@ impl DataDir {
             SECRET_FILE,
             &format!("{}\n", password.expose_secret()),
         )
+    }
+
+    /// Where the self-signed certificate and its key are kept, whether they are there or not.
+    pub(crate) fn certificate_files(&self) -> (PathBuf, PathBuf) {
+        (self.path.join(CERTIFICATE), self.path.join(CERTIFICATE_KEY))
+    }
+
+    /// Keeps a self-signed certificate, and its key for the owner's eyes only.
+    pub(crate) fn keep_certificate(&self, certificate: &str, key: &str) -> Result<(), DataDirError> {
+        self.keep(CERTIFICATE_KEY, SECRET_FILE, key)?;
+        self.keep(CERTIFICATE, 0o644, certificate).map(drop)
     }
 
     /// Writes the file as a whole: after a crash it is there with all its text, or not at all.

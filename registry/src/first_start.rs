@@ -79,7 +79,8 @@ impl fmt::Display for AdminPassword {
 
 /// Makes organization, product, administrator and signing key, unless this database has them already.
 ///
-/// `None`: it had. A password that was given counts at the first start only.
+/// A password that was given counts at the first start only. Afterwards what is told is where a generated one was kept, as
+/// long as that file is there: the first start may have ended, with a port that was taken, before anybody was told.
 pub(crate) async fn make(
     database: &Database,
     data_dir: &DataDir,
@@ -87,7 +88,7 @@ pub(crate) async fn make(
     at: Timestamp,
 ) -> Result<Option<AdminPassword>, FirstStartError> {
     if instance::id(&mut database.read().await?).await?.is_some() {
-        return Ok(None);
+        return Ok(data_dir.admin_password().map(AdminPassword::Generated));
     }
     let (password, kept) = match given {
         Some(password) if password.expose_secret().is_empty() => {
@@ -107,7 +108,7 @@ pub(crate) async fn make(
     database
         .transact(move |tx| Box::pin(async move { first_rows(tx, password_hash, &key, at).await }))
         .await??;
-    info!("first start: made organization {DEFAULT_ORGANIZATION} and user {ADMIN}");
+    info!("first start: made organization {DEFAULT_ORGANIZATION} and user {ADMIN}. {kept}");
     Ok(Some(kept))
 }
 

@@ -2,6 +2,7 @@
 
 mod api;
 mod app;
+mod audit;
 mod auth;
 mod bench;
 mod cli;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
             Role::Serve(settings) => serve::command(&settings, &environment).await,
             Role::Demo => demo::command().await,
             Role::Bench(what) => bench::command(what).await,
-            Role::Config(settings) => config::command(&settings, &environment),
+            Role::Config(command) => config::command(&command, &environment),
             Role::Doctor(settings) => doctor::command(&settings, &environment).await,
             Role::Task(task) => cli::task::command(task, &environment).await,
             Role::Repository(repository) => {

@@ -6,10 +6,13 @@ mod access;
 mod answer;
 mod blobs;
 mod body;
+mod catalog;
 mod error;
 mod manifests;
+mod mounts;
 mod outcome;
 mod range;
+mod referrers;
 mod request;
 mod tags;
 #[cfg(test)]
@@ -24,9 +27,11 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::{HeaderValue, StatusCode};
+use storage::catalog::audit::Action;
 use workflows::destination::PushName;
 
 use crate::app::App;
+use crate::audit;
 use crate::http::{about_repository, answered_by};
 use access::Caller;
 use answer::DOCKER_DISTRIBUTION_API_VERSION;
@@ -58,16 +63,24 @@ async fn answer_one(app: &App, request: Request) -> Result<Response, OciError> {
     let (head, body) = request.into_parts();
     let wanted = OciRequest::parse(&head.method, &head.uri)?;
     answered_by(wanted.route());
-    let caller = Caller::of(app, &head).await?;
+    let caller = Caller::of(app, &head, &wanted).await?;
     match wanted {
+        OciRequest::TokenKeys => Ok(token::keys(app)),
         OciRequest::Version => caller
             .has_shown_something()
             .map(|()| StatusCode::OK.into_response()),
         OciRequest::Token { service, scopes } => token::sign(&caller, service, scopes).await,
+        OciRequest::Catalog(page) => catalog::list(&caller, &page).await,
         OciRequest::Repository { name, wanted } => {
             about_repository(name.as_str());
             let body = Body::new(body, &head.headers, app.config.body_idle_timeout);
-            answer_in(&caller, &name, wanted, body).await
+            let answered = answer_in(&caller, &name, wanted, body).await;
+            if let Err(OciError::Denied(why)) = &answered {
+                let (actor, from) = (caller.login(), caller.address());
+                let subject = format!("repository {name}");
+                audit::refused(app, actor, Action::Ask, subject, from, why.clone()).await;
+            }
+            answered
         }
     }
 }
@@ -92,6 +105,12 @@ async fn answer_in(
             manifests::get(caller, name, &reference).await
         }
         Wanted::PutManifest(reference) => manifests::put(caller, name, reference, body).await,
+        Wanted::TagManifest(digest, tags) => {
+            manifests::put_with_tags(caller, name, digest, tags, body).await
+        }
         Wanted::ListTags(page) => tags::list(caller, name, &page).await,
+        Wanted::ListReferrers(subject, wanted) => {
+            referrers::list(caller, name, &subject, &wanted).await
+        }
     }
 }

@@ -10,9 +10,9 @@ use std::time::Instant;
 
 use engine::clock::Clock;
 use engine::node::NodeOptions;
+use rustix::fs::Mode;
 use secrecy::SecretString;
 use storage::catalog::CatalogError;
-use storage::catalog::signing_keys;
 use storage::content::{Content, ContentError};
 use storage::{Database, DatabaseError};
 use tokio::net::TcpListener;
@@ -23,12 +23,16 @@ use tracing::{info, warn};
 use tracing_subscriber::util::TryInitError;
 
 use crate::app::App;
+use crate::audit::Refusals;
+use crate::auth::failed_logins::FailedLogins;
+use crate::auth::key_rotation::{self, RotationError};
 use crate::auth::tokens::{TokenError, Tokens};
 use crate::cli::{exit, terminal};
-use crate::config::{Config, Environment, Settings};
+use crate::config::{Config, Environment, Limits, Settings, Tls};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::first_start::{self, ADMIN, AdminPassword, DEFAULT_ORGANIZATION, FirstStartError};
-use crate::http::{self, Limits};
+use crate::http::tls::{Certificates, TlsError, self_signed};
+use crate::http::{self, Manners};
 use crate::{api, oci, telemetry};
 
 /// Why the registry does not start. All of it ends with exit code 2.
@@ -45,11 +49,16 @@ pub(crate) enum StartError {
     #[error(transparent)]
     FirstStart(#[from] FirstStartError),
     #[error(transparent)]
+    Keys(#[from] RotationError),
+    #[error(transparent)]
     Tokens(#[from] TokenError),
     #[error(transparent)]
     Node(#[from] workflows::StartError),
-    #[error("listen = \"{listen}\" cannot be listened on; is another server running there?")]
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("{key} = \"{listen}\" cannot be listened on; is another server running there?")]
     Listen {
+        key: &'static str,
         listen: SocketAddr,
         source: io::Error,
     },
@@ -86,6 +95,8 @@ pub(crate) async fn command(settings: &Settings, environment: &Environment) -> E
 
 async fn run(config: Config, password: Option<SecretString>) -> Result<(), StartError> {
     telemetry::start(&config)?;
+    // Database and content hold password hashes, the signing key and private images, in a folder that others may enter.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
     let serving = Serving::start(config, password).await?;
@@ -103,6 +114,35 @@ async fn run(config: Config, password: Option<SecretString>) -> Result<(), Start
     Ok(())
 }
 
+/// Listens; afterwards the port is known also where the system chose it.
+async fn listen(
+    key: &'static str,
+    listen: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let refused = |source| StartError::Listen {
+        key,
+        listen,
+        source,
+    };
+    let socket = TcpListener::bind(listen).await.map_err(refused)?;
+    let address = socket.local_addr().map_err(refused)?;
+    Ok((socket, address))
+}
+
+/// The limits that this process can hold.
+fn bearable(limits: Limits) -> Limits {
+    let files = http::allow_as_many_open_files_as_possible();
+    let bearable = limits.within_open_files(files);
+    if bearable.connections < limits.connections {
+        warn!(
+            "max_connections is lowered from {} to {}: the system allows {files} open files; raise that, for example \
+             with LimitNOFILE in the unit of systemd",
+            limits.connections, bearable.connections
+        );
+    }
+    bearable
+}
+
 impl Serving {
     /// Opens everything and listens. `password` counts only if this is the first start on this database.
     pub(crate) async fn start(
@@ -115,7 +155,7 @@ impl Serving {
         let database = Database::open(&config.database).await?;
         let password = first_start::make(&database, &data_dir, password, clock.now()).await?;
         let content = Content::open(database.clone(), &config.content_dir, clock.now()).await?;
-        let keys = signing_keys::all(&mut database.read().await?).await?;
+        let keys = key_rotation::keys(&database, clock.now()).await?;
         let tokens = Tokens::new(&keys, config.token_lifetime)?;
         let services = workflows::Services {
             database,
@@ -123,29 +163,59 @@ impl Serving {
             clock,
         };
         // Before the node begins to work: a port that is taken is the commonest reason for which a start fails.
-        let refused = |source| StartError::Listen {
-            listen: config.listen,
-            source,
+        let (socket, address) = listen("listen", config.listen).await?;
+        config.listen = address;
+        let watchers = match config.metrics_listen {
+            Some(address) => Some(listen("metrics_listen", address).await?.0),
+            None => None,
         };
-        let socket = TcpListener::bind(config.listen).await.map_err(refused)?;
-        config.listen = socket.local_addr().map_err(refused)?;
+        let certificates = Certificates::of(&config, &data_dir)?;
+        config.limits = bearable(config.limits);
         let options = NodeOptions {
             lease_ttl: config.lease_ttl,
             ..NodeOptions::new(node_id, config.host())
         };
         let node = workflows::start(options, services.clone(), config.allow_drills).await?;
 
-        let limits = Limits::with_grace(config.shutdown_grace);
+        let manners = Manners {
+            limits: config.limits,
+            grace: config.shutdown_grace,
+            proxies: config.trusted_proxies.clone(),
+            certificates: certificates.clone(),
+        };
         let app = Arc::new(App {
             config,
             services,
             node,
             tokens,
+            failed_logins: FailedLogins::default(),
+            refusals: Refusals::default(),
         });
         let router = oci::router(Arc::clone(&app)).merge(api::router(Arc::clone(&app)));
         let shutdown = CancellationToken::new();
         let mut listener = JoinSet::new();
-        listener.spawn(http::serve(socket, router, shutdown.clone(), limits));
+        listener.spawn(http::serve(
+            socket,
+            router,
+            shutdown.clone(),
+            manners.clone(),
+        ));
+        listener.spawn(telemetry::metrics::tidy(shutdown.clone()));
+        if let Some(watchers) = watchers {
+            let router = api::router_for_watchers(Arc::clone(&app));
+            let plain = Manners {
+                certificates: None,
+                ..manners
+            };
+            listener.spawn(http::serve(watchers, router, shutdown.clone(), plain));
+        }
+        if let Some(certificates) = certificates {
+            let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+            let stop = shutdown.clone();
+            listener.spawn(async move { certificates.keep_current(hangup, stop).await });
+        }
+        listener.spawn(key_rotation::run(Arc::clone(&app), shutdown.clone()));
+        listener.spawn(workflows::push::keep_filing(app.node.clone(), shutdown.clone()));
         info!(listen = %app.config.listen, node.id = %node_id, "listening on {}", app.config.listen);
         Ok(Self {
             app,
@@ -208,11 +278,19 @@ impl Serving {
         } else {
             " --tls-verify=false"
         };
+        let trust = match &self.app.config.tls {
+            Tls::SelfSigned => {
+                let (certificate, _) = self.data_dir.certificate_files();
+                let commands = self_signed::how_to_trust(&self.app.config, &certificate);
+                format!("\nOnce on each client, so that podman trusts the certificate (copy {} there first):\n  {commands}\n", certificate.display())
+            }
+            Tls::Off | Tls::Files { .. } => String::new(),
+        };
         let organization = DEFAULT_ORGANIZATION.to_lowercase();
         format!(
             "wharfinger {version} on {url}
 Tasks: {url}/api/v1/tasks{password}
-
+{trust}
 A first push:
   podman login{tls} -u {ADMIN} {host}
   podman pull docker.io/library/busybox:latest

@@ -1,4 +1,7 @@
-//! The log: structured, to standard error.
+//! What this program tells of itself: the log, structured, to standard error; and metrics.
+
+pub(crate) mod metrics;
+mod process;
 
 use std::io;
 

@@ -4,6 +4,7 @@
 //! Every function takes a [`Tx`](crate::Tx) and is part of whatever transaction that is; those that write need the
 //! writer's. A name without a row is `None`: the caller knows what that means.
 
+pub mod audit;
 pub mod destinations;
 pub mod drills;
 pub mod environments;
@@ -16,9 +17,14 @@ pub mod organizations;
 pub mod products;
 pub mod publications;
 pub mod pushed;
+pub mod referrers;
 pub mod repositories;
+pub mod repository_names;
+pub mod robots;
 pub mod roles;
+pub mod settings;
 pub mod signing_keys;
+pub mod tokens;
 pub mod users;
 pub mod versions;
 
@@ -33,7 +39,8 @@ use sqlx::sqlite::SqliteRow;
 use crate::database::DatabaseError;
 
 pub use ids::{
-    DestinationId, DrillId, EnvironmentId, GrantId, OrganizationId, ProductId, RepositoryId, UserId,
+    AuditId, DestinationId, DrillId, EnvironmentId, GrantId, OrganizationId, ProductId,
+    RepositoryId, TokenId, UserId,
 };
 
 /// Why the catalog did not do what it was asked.
@@ -127,6 +134,16 @@ where
 fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, sqlx::Error> {
     let text: String = row.try_get(column)?;
     serde_json::from_str(&text).map_err(|error| unreadable(column, error))
+}
+
+/// As [`json`], for a column that may be empty.
+fn json_option<T: serde::de::DeserializeOwned>(
+    row: &SqliteRow,
+    column: &str,
+) -> Result<Option<T>, sqlx::Error> {
+    let text: Option<String> = row.try_get(column)?;
+    text.map(|text| serde_json::from_str(&text).map_err(|error| unreadable(column, error)))
+        .transpose()
 }
 
 /// What is kept in a column of JSON text.

@@ -18,7 +18,7 @@ use engine::clock::Timestamp;
 use tokio_util::task::TaskTracker;
 
 pub use embedded::blobs::{Blob, BlobReader};
-pub use embedded::uploads::{Upload, UploadError, UploadId};
+pub use embedded::uploads::{Upload, UploadError, UploadId, has_open_upload};
 pub use embedded::{blobs, push_repository, versions};
 pub use error::ContentError;
 pub use ticket::Ticket;
@@ -39,7 +39,7 @@ struct Inner {
     objects: Arc<dyn Objects>,
     /// The upload sessions somebody is writing to just now.
     busy: Busy,
-    /// Writers outlive the requests that fed them, to record how far they came.
+    /// Work on uploads outlives the requests that began it, to record how far it came.
     writers: TaskTracker,
 }
 

@@ -1,10 +1,14 @@
 //! Digests: what content is called by what it is.
 
+mod running;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
+
+pub use running::Running;
 
 /// The algorithms a digest may be made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::EnumString)]
@@ -12,6 +16,8 @@ use sha2::{Digest as _, Sha256};
 pub enum Algorithm {
     /// SHA-256: 64 hexadecimal digits.
     Sha256,
+    /// SHA-512: 128 hexadecimal digits.
+    Sha512,
 }
 
 /// A digest as `algorithm:hex`, in lower case.
@@ -19,6 +25,8 @@ pub enum Algorithm {
 pub enum Digest {
     /// The 32 bytes of a SHA-256.
     Sha256([u8; 32]),
+    /// The 64 bytes of a SHA-512.
+    Sha512([u8; 64]),
 }
 
 impl Digest {
@@ -28,11 +36,20 @@ impl Digest {
         Self::Sha256(Sha256::digest(bytes).into())
     }
 
+    /// The digest of `bytes` by that algorithm.
+    #[must_use]
+    pub fn with(algorithm: Algorithm, bytes: &[u8]) -> Self {
+        let mut running = Running::new(algorithm);
+        running.update(bytes);
+        running.digest()
+    }
+
     /// What it was made with.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         match self {
             Self::Sha256(_) => Algorithm::Sha256,
+            Self::Sha512(_) => Algorithm::Sha512,
         }
     }
 
@@ -41,6 +58,7 @@ impl Digest {
     pub fn hex(&self) -> String {
         match self {
             Self::Sha256(bytes) => hex::encode(bytes),
+            Self::Sha512(bytes) => hex::encode(bytes),
         }
     }
 }
@@ -67,7 +85,7 @@ pub enum DigestError {
         text: String,
     },
     /// An algorithm that is not known here.
-    #[error("digest `{text}` uses `{algorithm}`; this registry takes sha256")]
+    #[error("digest `{text}` uses `{algorithm}`; this registry takes sha256 and sha512")]
     Algorithm {
         /// The text.
         text: String,
@@ -75,10 +93,14 @@ pub enum DigestError {
         algorithm: String,
     },
     /// Not the right digits.
-    #[error("digest `{text}` must have 64 digits of 0-9 and a-f after `sha256:`")]
+    #[error("digest `{text}` must have {digits} digits of 0-9 and a-f after `{algorithm}:`")]
     Hex {
         /// The text.
         text: String,
+        /// The part before the colon.
+        algorithm: Algorithm,
+        /// How many there must be.
+        digits: usize,
     },
 }
 
@@ -94,17 +116,25 @@ impl FromStr for Digest {
             text: shown(),
             algorithm: algorithm.chars().take(50).collect(),
         })?;
+        let wrong = |digits| DigestError::Hex {
+            text: shown(),
+            algorithm,
+            digits,
+        };
         match algorithm {
-            Algorithm::Sha256 => {
-                let mut bytes = [0; 32];
-                if digits.bytes().any(|digit| digit.is_ascii_uppercase())
-                    || hex::decode_to_slice(digits, &mut bytes).is_err()
-                {
-                    return Err(DigestError::Hex { text: shown() });
-                }
-                Ok(Self::Sha256(bytes))
-            }
+            Algorithm::Sha256 => read_hex(digits).map(Self::Sha256).map_err(wrong),
+            Algorithm::Sha512 => read_hex(digits).map(Self::Sha512).map_err(wrong),
         }
+    }
+}
+
+/// The bytes of these lower-case digits, or how many digits there must be.
+fn read_hex<const N: usize>(digits: &str) -> Result<[u8; N], usize> {
+    let mut bytes = [0; N];
+    let upper = digits.bytes().any(|digit| digit.is_ascii_uppercase());
+    match hex::decode_to_slice(digits, &mut bytes) {
+        Ok(()) if !upper => Ok(bytes),
+        Ok(()) | Err(_) => Err(2 * N),
     }
 }
 
@@ -143,6 +173,17 @@ mod tests {
     }
 
     #[test]
+    fn a_sha512_reads_back_too() {
+        let digest = Digest::with(Algorithm::Sha512, b"abc");
+
+        let text = digest.to_string();
+
+        assert!(text.starts_with("sha512:ddaf35a193617aba"), "{text}");
+        assert_eq!(text.len(), "sha512:".len() + 128);
+        assert_eq!(text.parse(), Ok(digest));
+    }
+
+    #[test]
     fn what_is_wrong_with_a_digest_is_said() {
         let upper = format!("sha256:{}", "A".repeat(64));
         for (text, wanted) in [
@@ -152,11 +193,15 @@ mod tests {
             ),
             (
                 "md5:00",
-                "digest `md5:00` uses `md5`; this registry takes sha256",
+                "digest `md5:00` uses `md5`; this registry takes sha256 and sha512",
             ),
             (
                 "sha256:00",
                 "digest `sha256:00` must have 64 digits of 0-9 and a-f after `sha256:`",
+            ),
+            (
+                "sha512:00",
+                "digest `sha512:00` must have 128 digits of 0-9 and a-f after `sha512:`",
             ),
             (
                 &upper,

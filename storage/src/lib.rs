@@ -7,10 +7,11 @@ mod digest;
 mod intervals;
 pub mod journal;
 pub mod label;
+mod search;
 mod tag;
 
 pub use content::Content;
 pub use database::{Database, DatabaseError, Tx};
-pub use digest::{Algorithm, Digest, DigestError};
+pub use digest::{Algorithm, Digest, DigestError, Running};
 pub use label::{Label, LabelError};
 pub use tag::{Tag, TagError};

@@ -1,10 +1,15 @@
-//! SHA-256 digests as OCI writes them.
+//! Digests as OCI writes them.
 
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 /// `sha256:…` of these bytes.
 pub fn of(bytes: &[u8]) -> String {
     written(Sha256::new().chain_update(bytes))
+}
+
+/// `sha512:…` of these bytes.
+pub fn of_sha512(bytes: &[u8]) -> String {
+    format!("sha512:{}", hex::encode(Sha512::digest(bytes)))
 }
 
 /// A hash fed piece by piece, and how much it was fed.

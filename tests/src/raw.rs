@@ -22,6 +22,21 @@ impl Connection {
         let _ = self.0.write_all(bytes).await;
     }
 
+    /// What the server says until these words have come; fails the test when they do not within the limit.
+    pub async fn until(&mut self, words: &str, limit: Duration) -> String {
+        let mut said = Vec::new();
+        let read = async {
+            while !String::from_utf8_lossy(&said).contains(words) {
+                let read = self.0.read_buf(&mut said).await;
+                assert!(read.is_ok_and(|read| read > 0), "closed before `{words}`");
+            }
+        };
+        let came = tokio::time::timeout(limit, read).await.is_ok();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(came, "`{words}` did not come, but {said}");
+        said
+    }
+
     /// Everything the server says until it closes; `None` when it does not close within the limit.
     pub async fn all_until_closed(mut self, limit: Duration) -> Option<String> {
         let mut said = Vec::new();

@@ -1,12 +1,17 @@
 //! Who may do what where, with a missing right in words.
 
+mod puller;
+
 use std::fmt;
 
 use storage::catalog::CatalogError;
 use storage::catalog::grants::{self, Place};
 use storage::catalog::roles::Permission;
+use storage::catalog::settings;
 use storage::catalog::users::User;
 use storage::database::Tx;
+
+pub use puller::Puller;
 
 use crate::destination::{PushName, Resolved};
 
@@ -99,22 +104,26 @@ pub async fn holds_everywhere(
     }
 }
 
+/// The permissions that a push there needs, in the order of their use.
+pub fn needed_for_push(to: &Resolved) -> impl Iterator<Item = Permission> {
+    [
+        (Permission::Push, true),
+        (Permission::CreateProducts, to.product.is_none()),
+        (Permission::CreateRepositories, to.repository.is_none()),
+    ]
+    .into_iter()
+    .filter_map(|(permission, needed)| needed.then_some(permission))
+}
+
 /// Whether this user may push there: all rights that the push will need are judged, in the order of their use.
 ///
 /// A product or repository that does not exist yet is made by the push, and needs the right to.
 pub async fn judge_push(tx: &mut Tx, user: &User, to: &Resolved) -> Result<Verdict, CatalogError> {
     let held = grants::permissions_at(tx, user.id, &to.place()).await?;
-    let needed = [
-        (Permission::Push, true),
-        (Permission::CreateProducts, to.product.is_none()),
-        (Permission::CreateRepositories, to.repository.is_none()),
-    ];
-    let missing = needed
-        .into_iter()
-        .find(|(permission, needed)| *needed && !held.contains(*permission));
+    let missing = needed_for_push(to).find(|permission| !held.contains(*permission));
     Ok(match missing {
         None => Verdict::Allowed,
-        Some((permission, _)) => Verdict::Denied(Denied {
+        Some(permission) => Verdict::Denied(Denied {
             login: user.login.clone(),
             permission,
             name: to.asked.clone(),
@@ -122,12 +131,20 @@ pub async fn judge_push(tx: &mut Tx, user: &User, to: &Resolved) -> Result<Verdi
     })
 }
 
-/// Whether this user may pull from there.
+/// Whether this user may pull from there. From a product with anonymous pull everybody may, known or not, unless the
+/// setting of that name closes all of them.
 pub async fn may_pull(
     tx: &mut Tx,
     user: Option<&User>,
     from: &Resolved,
 ) -> Result<bool, CatalogError> {
+    let open = from
+        .product
+        .as_ref()
+        .is_some_and(|product| product.anonymous_pull);
+    if open && settings::anonymous_pull(tx).await? {
+        return Ok(true);
+    }
     holds(tx, user, Permission::Pull, &from.place()).await
 }
 

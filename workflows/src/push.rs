@@ -12,6 +12,7 @@ mod copy;
 mod distribute;
 mod ensure_product;
 mod ensure_repository;
+mod file_pending;
 mod forward;
 mod locate_push_repository;
 mod reindex;
@@ -24,6 +25,7 @@ pub use copy::{Copied, CopyContent};
 pub use distribute::{Distribute, Distributed};
 pub use ensure_product::{EnsureProduct, EnsuredProduct};
 pub use ensure_repository::{EnsureRepository, EnsuredRepository};
+pub use file_pending::{file_pending, keep_filing};
 pub use forward::{Forward, Forwarded};
 pub use locate_push_repository::{LocatePushRepository, Located};
 pub use reindex::{Reindex, Reindexed};
@@ -47,10 +49,15 @@ pub struct Push {
     pub login: String,
     /// Where the push goes.
     pub to: Destination,
-    /// The tag that shall point to the manifest.
-    pub tag: Tag,
-    /// The manifest, whose bytes are kept beside.
-    pub manifest: ManifestRef,
+    /// The tag that shall point to the manifest; none for what was pushed by digest alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
+    /// The manifest of the tag, whose bytes are kept beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<ManifestRef>,
+    /// What was pushed by digest alone, sorted, and is filed by this plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<Digest>,
     /// The program that pushed.
     pub client: Client,
 }
@@ -95,7 +102,11 @@ impl Workflow for Push {
     }
 
     fn action(&self) -> String {
-        format!("Push of {}:{}", self.to, self.tag)
+        match (&self.tag, self.digests.as_slice()) {
+            (Some(tag), _) => format!("Push of {}:{tag}", self.to),
+            (None, [digest]) => format!("Push of {}@{digest}", self.to),
+            (None, digests) => format!("Push of {} by {} digests", self.to, digests.len()),
+        }
     }
 
     /// Pushes to one destination are ordered; a paused one steps aside.
@@ -113,24 +124,58 @@ impl Workflow for Push {
     }
 
     fn links(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut links = vec![
             ("repository", self.to.label_form()),
-            ("tag", self.tag.to_string()),
-            ("digest", self.manifest.digest.to_string()),
             ("product", self.to.product_label.clone()),
-        ]
+        ];
+        links.extend(self.tag.iter().map(|tag| ("tag", tag.to_string())));
+        links.extend(
+            self.all_digests()
+                .map(|digest| ("digest", digest.to_string())),
+        );
+        links
     }
 
     fn open_key(&self) -> Option<String> {
-        Some(format!(
-            "{}{}",
-            keys_of_tag(&self.to, &self.tag),
-            self.manifest.digest
-        ))
+        Some(match self.tagged() {
+            Some((tag, digest)) => format!("{}{digest}", keys_of_tag(&self.to, tag)),
+            None => format!(
+                "{}@{}",
+                keys_of_destination(&self.to),
+                Digest::of(self.set().as_bytes())
+            ),
+        })
     }
+}
+
+impl Push {
+    /// The tag and what it shall point to.
+    #[must_use]
+    pub fn tagged(&self) -> Option<(&Tag, &Digest)> {
+        Some((self.tag.as_ref()?, &self.manifest.as_ref()?.digest))
+    }
+
+    /// Everything that this plan files.
+    pub fn all_digests(&self) -> impl Iterator<Item = &Digest> {
+        self.manifest
+            .iter()
+            .map(|manifest| &manifest.digest)
+            .chain(&self.digests)
+    }
+
+    /// The digests as one text, the same for the same set.
+    fn set(&self) -> String {
+        let digests: Vec<String> = self.digests.iter().map(ToString::to_string).collect();
+        digests.join(" ")
+    }
+}
+
+/// How the open keys of all pushes to this destination begin.
+fn keys_of_destination(to: &Destination) -> String {
+    format!("push {} ", to.id)
 }
 
 /// How the open keys of all pushes to this tag begin.
 fn keys_of_tag(to: &Destination, tag: &Tag) -> String {
-    format!("push {} {tag} ", to.id)
+    format!("{}{tag} ", keys_of_destination(to))
 }

@@ -114,6 +114,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         let (id, workflow) = (self.plan.id, self.plan.workflow().to_owned());
         tracing::error!(task.id = %id, "task {id} waits: no node here knows workflow `{workflow}` in a readable form");
         self.nudged(Nudge::Mail).await?;
+        if self.plan.cancelling {
+            self.record_dropped().await?;
+        }
         locked(&self.node.actors).remove(&id);
         Ok(())
     }
@@ -229,6 +232,15 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         for step in 0..self.plan.steps.len() {
             if self.plan.steps[step].state == StepState::Running {
                 bodies.drop_body(step);
+            }
+        }
+        self.record_dropped().await
+    }
+
+    /// No body of it runs here any more.
+    async fn record_dropped(&mut self) -> Result<(), Lost> {
+        for step in 0..self.plan.steps.len() {
+            if self.plan.steps[step].state == StepState::Running {
                 self.happen(Happening::Dropped { step }).await?;
             }
         }
@@ -319,6 +331,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             self.drop_at = Some(self.node.clock.now() + self.node.options.cancel_grace);
         }
         tell(&self.plan, &next);
+        super::measure::measure(&self.plan, &next, self.node.clock.now());
         self.plan = Arc::new(next);
         let _nobody_waits = self.published.send(self.plan.clone());
         self.node.tell_granted(&appended.granted);

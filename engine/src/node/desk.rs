@@ -92,7 +92,6 @@ impl<S: Services, St: Store<Tx = S::Tx>> Desk<S, St> {
             Ok((append, decision.next))
         };
         let ((granted, begun), (queued, waiting)) = (form(true)?, form(false)?);
-        locked(&self.node.submitting).insert(id);
         let accepted = St::submit_in(
             tx,
             Submission {
@@ -105,6 +104,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Desk<S, St> {
         match accepted {
             Accepted::OpenAlready(open) => Ok(Placed::Open(open)),
             Accepted::Recorded { granted } => {
+                locked(&self.node.submitting).insert(id);
                 locked(&self.done)
                     .plans
                     .push(if granted { begun } else { waiting });
@@ -172,6 +172,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     }
 
     /// Runs the application's work in one transaction; the plans it submits through its desk are driven once that is committed.
+    ///
+    /// Dropping this future takes nothing back: what is committed then is driven all the same.
     pub async fn transact<T, E, F>(&self, work: F) -> Result<Result<T, E>, NodeError>
     where
         T: Send + 'static,
@@ -183,31 +185,14 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         if self.0.draining.is_cancelled() {
             return Err(NodeError::Draining);
         }
-        let done = Arc::<Mutex<Done>>::default();
-        let desk = Desk {
-            node: self.0.clone(),
-            done: done.clone(),
+        let (node, lost) = (self.0.clone(), self.0.lost.clone());
+        let done = lost.run_until_cancelled_owned(async move { node.transact(work).await });
+        let done = match self.0.tasks.spawn(done).await {
+            Ok(Some(done)) => done,
+            Ok(None) => Err(StoreError::Unknown("the node was stopped".into())),
+            Err(error) => Err(StoreError::Unknown(error.to_string())),
         };
-        let result = self
-            .0
-            .store
-            .transact::<T, E>(Box::new(move |tx| work(tx, desk)))
-            .await;
-        let Done { plans, told } = std::mem::take(&mut *locked(&done));
-        let committed = matches!(result, Ok(Ok(_)));
-        for plan in plans {
-            let id = plan.id;
-            if committed {
-                self.0.drive(Arc::new(plan), None, None);
-            }
-            locked(&self.0.submitting).remove(&id);
-        }
-        if committed {
-            for plan in told {
-                self.0.wake(plan);
-            }
-        }
-        Ok(result?)
+        Ok(done?)
     }
 
     /// Submits a plan that needs no further writes.
@@ -223,5 +208,41 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             })
             .await??;
         Ok(placed.plan())
+    }
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
+    async fn transact<T, E, F>(self: &Arc<Self>, work: F) -> Result<Result<T, E>, StoreError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: for<'t> FnOnce(&'t mut St::Tx, Desk<S, St>) -> BoxFuture<'t, Result<T, E>>
+            + Send
+            + 'static,
+    {
+        let done = Arc::<Mutex<Done>>::default();
+        let desk = Desk {
+            node: self.clone(),
+            done: done.clone(),
+        };
+        let result = self
+            .store
+            .transact::<T, E>(Box::new(move |tx| work(tx, desk)))
+            .await;
+        let Done { plans, told } = std::mem::take(&mut *locked(&done));
+        let committed = matches!(result, Ok(Ok(_)));
+        for plan in plans {
+            let id = plan.id;
+            if committed {
+                self.drive(Arc::new(plan), None, None);
+            }
+            locked(&self.submitting).remove(&id);
+        }
+        if committed {
+            for plan in told {
+                self.wake(plan);
+            }
+        }
+        result
     }
 }

@@ -114,24 +114,32 @@ pub(super) async fn take_over<S: Services, St: Store<Tx = S::Tx>>(
     loop {
         let options = &node.options;
         let limit = TAKE_OVERS_PER_ROUND
-            + u32::try_from(locked(&node.actors).len()).unwrap_or(u32::MAX / 2);
+            + u32::try_from(locked(&node.actors).len() + locked(&node.left_alone).len())
+                .unwrap_or(u32::MAX / 2);
         let orphans = node
             .store
             .orphans(options.id, node.clock.now(), options.lease_ttl, limit)
             .await?;
         let all = orphans.len() < limit as usize;
-        let mut taken = 0;
-        for (plan, rows) in load_unknown(node, orphans).await? {
+        let unknown = load_unknown(node, orphans).await?;
+        let last = all || unknown.is_empty();
+        for (plan, rows) in unknown {
             let now = Arc::new(Plan::fold(plan, &rows));
             if let Some(why) = &now.unreadable {
+                locked(&node.left_alone).insert(plan);
                 tracing::error!(task.id = %plan, "task {plan} cannot be read and stays as it is: {why}");
+            } else if !now.state.is_driven() {
+                // Its actor has ended it meanwhile.
+            } else if !node.knows(&now) {
+                locked(&node.left_alone).insert(plan);
+                let workflow = now.workflow();
+                tracing::error!(task.id = %plan, "task {plan} waits: this node does not know workflow `{workflow}` with all its steps");
             } else {
                 tracing::info!(task.id = %plan, "task {plan} is taken over");
                 node.drive(now, Some(Happening::Claimed), Some(Nudge::Granted));
-                taken += 1;
             }
         }
-        if all || taken == 0 {
+        if last {
             return Ok(());
         }
         tokio::task::yield_now().await;
@@ -144,10 +152,11 @@ async fn load_unknown<S: Services, St: Store<Tx = S::Tx>>(
 ) -> Result<Vec<(PlanId, Vec<crate::journal::Row>)>, StoreError> {
     let unknown: Vec<PlanId> = {
         let (actors, submitting) = (locked(&node.actors), locked(&node.submitting));
-        plans
-            .into_iter()
-            .filter(|plan| !actors.contains_key(plan) && !submitting.contains(plan))
-            .collect()
+        let left_alone = locked(&node.left_alone);
+        let is_known = |plan: &PlanId| {
+            actors.contains_key(plan) || submitting.contains(plan) || left_alone.contains(plan)
+        };
+        plans.into_iter().filter(|plan| !is_known(plan)).collect()
     };
     if unknown.is_empty() {
         Ok(Vec::new())

@@ -6,20 +6,22 @@ use crate::decide;
 use crate::explain::{Preview, Task};
 use crate::journal::{Action, Entry, NodeId, PlanId};
 use crate::plan::Plan;
-use crate::search::Search;
+use crate::search::{Search, TaskCursor};
 use crate::step::Services;
 use crate::store::{Count, Page, Store, Visible};
 use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A page of tasks.
 #[derive(Clone, Debug, Serialize)]
 pub struct Tasks {
-    /// Newest first.
+    /// In the order of the list.
     pub results: Vec<Task>,
     /// How many there are on all pages.
     pub total: u64,
-    /// The last one of this page, when there are older ones.
-    pub next: Option<PlanId>,
+    /// Where this page ended, when more follow.
+    pub next: Option<TaskCursor>,
 }
 
 /// One entry of a task's history.
@@ -65,23 +67,16 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     /// A page of the tasks that this search finds, without their steps.
     pub async fn tasks(&self, search: Search, page: Page) -> Result<Tasks, NodeError> {
         let listing = self.store().list(search, page).await?;
-        let mut plans: Vec<Plan> = self
-            .store()
-            .load_all(listing.plans.clone())
-            .await?
-            .into_iter()
-            .map(|(id, rows)| Plan::fold(id, &rows))
-            .collect();
-        plans.sort_by_key(|plan| std::cmp::Reverse(plan.id));
-        let mut results = Vec::with_capacity(plans.len());
-        for plan in &plans {
-            results.push(self.explained(plan).await?.without_steps());
+        let mut results = Vec::with_capacity(listing.plans.len());
+        // They come in the order in which they were asked for.
+        for (id, rows) in self.store().load_all(listing.plans).await? {
+            let plan = Plan::fold(id, &rows);
+            results.push(self.explained(&plan).await?.without_steps());
         }
-        let next = listing.plans.last().copied().filter(|_| listing.more);
         Ok(Tasks {
             results,
             total: listing.total,
-            next,
+            next: listing.next,
         })
     }
 
@@ -120,6 +115,38 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
                 }
             })
             .collect())
+    }
+
+    /// The plan, once its journal goes beyond row `seq`; past the time as it is then.
+    pub async fn beyond(
+        &self,
+        plan: PlanId,
+        seq: i64,
+        at_most: Duration,
+    ) -> Result<Arc<Plan>, NodeError> {
+        let longer = async {
+            loop {
+                if let Some(mut seen) = self.0.watch(plan) {
+                    let longer = seen
+                        .wait_for(|plan| plan.seq > seq)
+                        .await
+                        .map(|plan| plan.clone());
+                    if let Ok(longer) = longer {
+                        return Ok(longer);
+                    }
+                }
+                let now = self.0.plan(plan).await?;
+                if now.seq > seq {
+                    return Ok(now);
+                }
+                // Nobody drives it, or another node does.
+                tokio::time::sleep(self.0.options.poll / 4).await;
+            }
+        };
+        match tokio::time::timeout(at_most, longer).await {
+            Ok(longer) => longer,
+            Err(_) => self.0.plan(plan).await,
+        }
     }
 
     /// What resuming the plan would do, without doing it.

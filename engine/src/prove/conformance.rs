@@ -1,13 +1,19 @@
 //! What every store must do. One line tests a store: `engine::store_conformance!(fresh)`, where `fresh` makes an empty one, and with
 //! it whatever must be kept meanwhile.
 
+mod lists;
+
 use crate::clock::Timestamp;
 use crate::decide::{Happening, decide, submit};
 use crate::journal::{Action, GraphStep, Json, Message, NodeId, PlanId, Rescue, Submitted};
 use crate::lock::{LockMode, LockRequest, OnPause};
 use crate::plan::Plan;
-use crate::search::{Field, Search};
-use crate::store::{Accepted, Append, Page, Store, StoreError, Submission, Visible};
+use crate::store::{Accepted, Append, Store, StoreError, Submission};
+pub use lists::{
+    a_plan_is_found_by_what_it_waits_for_and_by_its_attempts, a_search_finds_by_every_field,
+    every_order_comes_whole_through_its_pages_while_plans_come_and_end,
+    lists_are_newest_first_and_paged, nobody_sees_what_he_may_not_see,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -32,6 +38,8 @@ macro_rules! store_conformance {
             plans_of_silent_and_stopped_nodes_are_orphans
             lists_are_newest_first_and_paged
             a_search_finds_by_every_field
+            a_plan_is_found_by_what_it_waits_for_and_by_its_attempts
+            every_order_comes_whole_through_its_pages_while_plans_come_and_end
             nobody_sees_what_he_may_not_see
         );
     };
@@ -87,8 +95,12 @@ fn submitted(locks: &[(&str, LockMode)], organization: &str, links: &[(&str, &st
 }
 
 fn append(plan: &Plan, happening: Happening) -> (Append, Plan) {
+    append_at(plan, happening, AT)
+}
+
+fn append_at(plan: &Plan, happening: Happening, at: Timestamp) -> (Append, Plan) {
     let owner = plan.node.unwrap_or_else(|| node(1));
-    let decision = decide(plan, happening, AT, owner).expect("the happening fits");
+    let decision = decide(plan, happening, at, owner).expect("the happening fits");
     (
         Append::new(plan, &decision, owner, nonce()).expect("it can be written"),
         decision.next,
@@ -582,122 +594,4 @@ pub async fn plans_of_silent_and_stopped_nodes_are_orphans<St: Store>(store: &St
     }
 
     assert_eq!(orphans(1, 0).await, [], "a stopped plan is nobody's");
-}
-
-/// Each page goes on where the one before ended.
-pub async fn lists_are_newest_first_and_paged<St: Store>(store: &St) {
-    let mut plans = Vec::new();
-    for _ in 0..7 {
-        plans.push(placed(store, &[]).await.id);
-    }
-    plans.sort();
-    plans.reverse();
-    let mut seen = Vec::new();
-    let mut pages = 0;
-    loop {
-        let page = Page {
-            before: seen.last().copied(),
-            limit: 3,
-            visible: Visible::All,
-        };
-        let listing = store
-            .list(Search::default(), page)
-            .await
-            .expect("the store works");
-        assert_eq!(listing.total, 7);
-        seen.extend(listing.plans);
-        pages += 1;
-        if !listing.more {
-            break;
-        }
-    }
-    assert_eq!((seen, pages), (plans, 3));
-}
-
-/// And only what fits all terms.
-pub async fn a_search_finds_by_every_field<St: Store>(store: &St) {
-    let links = [
-        ("repository", "acme/busybox"),
-        ("tag", "latest"),
-        ("digest", "sha256:1"),
-    ];
-    let mine = place(store, submitted(&[], "acme", &links), None)
-        .await
-        .expect("it has no key");
-    place(store, submitted(&[], "other", &[("tag", "other")]), None)
-        .await
-        .expect("it has no key");
-    let id = mine.id.to_string();
-    let found = async |terms: &[(Field, &str)]| {
-        let terms = terms
-            .iter()
-            .map(|(field, value)| (*field, (*value).to_owned()))
-            .collect();
-        let page = Page {
-            limit: 10,
-            ..Page::default()
-        };
-        store
-            .list(Search { terms }, page)
-            .await
-            .expect("the store works")
-            .plans
-    };
-    let finds = [
-        (Field::Id, id.as_str()),
-        (Field::User, "actor of acme"),
-        (Field::Organization, "acme"),
-        (Field::Repository, "acme/busybox"),
-        (Field::Tag, "latest"),
-        (Field::Digest, "sha256:1"),
-    ];
-    for term in finds {
-        assert_eq!(found(&[term]).await, [mine.id], "{term:?}");
-        assert_eq!(found(&[(term.0, "nothing like it")]).await, [], "{term:?}");
-    }
-    for term in [
-        (Field::Label, "conform"),
-        (Field::State, "running"),
-        (Field::Result, "pending"),
-    ] {
-        assert_eq!(found(&[term]).await.len(), 2, "{term:?}");
-    }
-    assert_eq!(found(&[(Field::Reason, "error")]).await, []);
-    assert_eq!(
-        found(&[
-            (Field::Label, "conform"),
-            (Field::Tag, "other"),
-            (Field::Organization, "acme")
-        ])
-        .await,
-        []
-    );
-    assert_eq!(found(&finds).await, [mine.id]);
-}
-
-/// Only plans of his organizations, and his own.
-pub async fn nobody_sees_what_he_may_not_see<St: Store>(store: &St) {
-    for organization in ["acme", "other", "third"] {
-        place(store, submitted(&[], organization, &[]), None)
-            .await
-            .expect("it has no key");
-    }
-    let visible = Visible::Some {
-        organizations: vec!["acme".into()],
-        actor: "actor of third".into(),
-    };
-
-    let page = Page {
-        limit: 10,
-        visible: visible.clone(),
-        ..Page::default()
-    };
-    let listing = store
-        .list(Search::default(), page)
-        .await
-        .expect("the store works");
-    let counts = store.count(visible).await.expect("the store works");
-
-    assert_eq!((listing.total, listing.plans.len()), (2, 2));
-    assert_eq!(counts.iter().map(|count| count.plans).sum::<u64>(), 2);
 }

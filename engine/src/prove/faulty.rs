@@ -1,4 +1,5 @@
-//! A store that dies at a chosen write, as a process does that is killed: nothing is answered after that.
+//! A store with a fault at a chosen write: it dies, as a process does that is killed, and answers nothing after that; or it
+//! cannot tell whether the write is durable, as when a connection is lost.
 
 use crate::clock::Timestamp;
 use crate::journal::{Message, NodeId, PlanId, Row};
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// On which side of the write the store dies.
+/// On which side of the write the fault is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// The write is not made.
@@ -28,6 +29,8 @@ pub enum Moment {
 pub struct Faulty<St> {
     inner: St,
     fault: Option<(usize, Moment)>,
+    /// It lives on after its fault.
+    survives: bool,
     writes: Arc<AtomicUsize>,
     dead: CancellationToken,
 }
@@ -38,6 +41,7 @@ impl<St> Faulty<St> {
         Self {
             inner,
             fault: None,
+            survives: false,
             writes: Arc::default(),
             dead: CancellationToken::new(),
         }
@@ -48,6 +52,14 @@ impl<St> Faulty<St> {
         Self {
             fault: Some((at, moment)),
             ..Self::sound(inner)
+        }
+    }
+
+    /// Answers write number `at` with [`StoreError::Unknown`], and lives on.
+    pub fn doubting(inner: St, at: usize, moment: Moment) -> Self {
+        Self {
+            survives: true,
+            ..Self::dying(inner, at, moment)
         }
     }
 
@@ -68,19 +80,30 @@ impl<St> Faulty<St> {
         }
     }
 
-    async fn write<T>(&self, write: impl Future<Output = T>) -> T {
+    async fn write<T>(
+        &self,
+        write: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         self.alive().await;
         let number = self.writes.fetch_add(1, Ordering::SeqCst);
         if self.fault == Some((number, Moment::Before)) {
-            self.dead.cancel();
-            self.alive().await;
+            self.fail().await?;
         }
         let done = write.await;
         if self.fault == Some((number, Moment::After)) {
-            self.dead.cancel();
+            self.fail().await?;
         }
         self.alive().await;
         done
+    }
+
+    async fn fail(&self) -> Result<(), StoreError> {
+        if self.survives {
+            return Err(StoreError::Unknown("the connection was lost".into()));
+        }
+        self.dead.cancel();
+        self.alive().await;
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::journal::{Entry, Message, NodeId, PlanId, Row};
 use crate::lock::{LockMode, Seat};
-use crate::search::{Field, Search};
+use crate::search::{Cursor, Search};
 use crate::step::Work;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -158,32 +158,16 @@ impl Kept {
                 organizations,
                 actor,
             } => {
-                row.head
-                    .organization
-                    .as_ref()
-                    .is_some_and(|label| organizations.contains(label))
-                    || row.head.actor.as_ref() == Some(actor)
+                let is = |text: &Option<String>, label: &String| {
+                    text.as_ref()
+                        .is_some_and(|text| text.eq_ignore_ascii_case(label))
+                };
+                organizations
+                    .iter()
+                    .any(|label| is(&row.head.organization, label))
+                    || is(&row.head.actor, actor)
             }
         }
-    }
-
-    fn finds(search: &Search, plan: PlanId, row: &PlanRow) -> bool {
-        let head = &row.head;
-        search.terms.iter().all(|(field, value)| match field {
-            Field::Id => plan.to_string() == *value,
-            Field::Label => head.workflow == *value,
-            Field::State => head.state.to_string() == *value,
-            Field::Result => head.result.to_string() == *value,
-            Field::Reason => head
-                .reason
-                .is_some_and(|reason| reason.to_string() == *value),
-            Field::User => head.actor.as_ref() == Some(value),
-            Field::Organization => head.organization.as_ref() == Some(value),
-            Field::Repository | Field::Tag | Field::Digest => row
-                .links
-                .iter()
-                .any(|(name, known)| *name == field.to_string() && known == value),
-        })
     }
 }
 
@@ -343,21 +327,34 @@ impl Store for Memory {
 
     async fn list(&self, search: Search, page: Page) -> Result<Listing, StoreError> {
         let kept = self.0.lock().await;
-        let found: Vec<PlanId> = kept
+        let sort = page.sort;
+        let mut found: Vec<_> = kept
             .plans
             .iter()
-            .rev()
-            .filter(|(id, row)| Kept::sees(&page.visible, row) && Kept::finds(&search, **id, row))
-            .map(|(id, _)| *id)
+            .filter(|(_, row)| Kept::sees(&page.visible, row))
+            .filter(|(id, row)| search.finds(**id, &row.head, &row.links))
+            .map(|(id, row)| (sort.by.key(&row.head, search.now), *id))
             .collect();
         let total = found.len() as u64;
-        let mut plans: Vec<_> = found
-            .into_iter()
-            .filter(|id| page.before.is_none_or(|before| *id < before))
-            .collect();
-        let more = plans.len() > page.limit as usize;
-        plans.truncate(page.limit as usize);
-        Ok(Listing { plans, total, more })
+        found.sort_by(|one, other| sort.compare(one, other));
+        if let Some(cursor) = page.after {
+            let last = (cursor.key, cursor.id);
+            found.retain(|one| sort.compare(one, &last).is_gt());
+        }
+        let more = found.len() > page.limit as usize;
+        found.truncate(page.limit as usize);
+        let last = found.last().filter(|_| more).cloned();
+        let plans = found.into_iter().map(|(_, id)| id).collect();
+        Ok(Listing {
+            plans,
+            total,
+            next: last.map(|(key, id)| Cursor {
+                sort,
+                as_of: search.now,
+                key,
+                id,
+            }),
+        })
     }
 
     async fn count(&self, visible: Visible) -> Result<Vec<Count>, StoreError> {

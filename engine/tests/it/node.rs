@@ -5,7 +5,7 @@ use engine::check::check;
 use engine::clock::{Clock, Timestamp};
 use engine::explain::WaitingKind;
 use engine::journal::{Action, Message, NodeId, PlanId, PlanResult, Reason};
-use engine::node::{Node, NodeError, NodeOptions};
+use engine::node::{Node, NodeError, NodeOptions, Workflows};
 use engine::plan::Plan;
 use engine::prove::{Faulty, Moment};
 use engine::state::{PlanState, StepState};
@@ -36,6 +36,16 @@ impl House {
 
     async fn node(&self, id: u128) -> Node<Outside, Memory> {
         self.node_on(id, self.store.clone()).await
+    }
+
+    /// A node that knows no workflow, as after a change of versions.
+    async fn ignorant_node(&self, id: u128) -> Node<Outside, Memory> {
+        let options = NodeOptions::new(NodeId(Uuid::from_u128(id)), format!("node {id}"));
+        let knows = Workflows::default();
+        let (store, services) = (self.store.clone(), self.outside.clone());
+        Node::start(options, store, services, knows, self.clock, None)
+            .await
+            .unwrap()
     }
 
     async fn node_on<St: Store<Tx = MemoryTx>>(&self, id: u128, store: St) -> Node<Outside, St> {
@@ -708,5 +718,97 @@ async fn a_hundred_plans_on_one_lock_run_one_after_the_other() {
     assert!(
         spans.windows(2).all(|pair| pair[0].1 <= pair[1].0),
         "no two overlap"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn plans_of_a_workflow_that_nobody_knows_wait_untouched_and_can_be_cancelled() {
+    let house = House::new();
+    house.outside.make_wrong("copy", Wrong::Hangs);
+    let node = house.node(1).await;
+    let mut plans = Vec::new();
+    for n in 0..40 {
+        let push = Push::of(&format!("repository {n}"), "latest");
+        plans.push(node.submit(&push, None).await.unwrap());
+    }
+    for id in &plans {
+        reaches(&node, *id, is_at("copy", StepState::Running)).await;
+    }
+    node.kill().await;
+    let (id, last) = (plans[0], plans[39]);
+    let before = house.store.load(id).await.unwrap();
+
+    let ignorant = house.ignorant_node(1).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let meanwhile = house.store.load(id).await.unwrap();
+    ignorant.act(id, wants(Action::Cancel)).await.unwrap();
+    let cancelled = ignorant.wait(id, FOR_EVER).await.unwrap();
+    ignorant.kill().await;
+    house.outside.mend();
+    let knowing = house.node(1).await;
+    let ended = knowing.wait(last, FOR_EVER).await.unwrap();
+
+    assert_eq!(meanwhile, before, "nothing can be done with it");
+    assert_eq!(cancelled.result, PlanResult::Cancelled);
+    assert_eq!(ended.result, PlanResult::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_on_a_plan_that_cannot_be_read_is_refused_with_the_reason() {
+    let house = House::new();
+    house.outside.make_wrong("copy", Wrong::Hangs);
+    let node = house.node(1).await;
+    let id = push(&node, "latest").await;
+    let running = reaches(&node, id, is_at("copy", StepState::Running)).await;
+    node.kill().await;
+    let mut damaged = house.store.load(id).await.unwrap()[0].clone();
+    damaged.seq = running.seq + 1;
+    let damaged = engine::store::Append {
+        plan: id,
+        entries: serde_json::to_string(&damaged.entries).unwrap(),
+        row: damaged,
+        head: None,
+        let_go: Vec::new(),
+        asked_for: Vec::new(),
+        mail: None,
+        gives_key_up: false,
+    };
+    house.store.append(damaged).await.unwrap();
+    let node = house.node(1).await;
+
+    let refused = node.act(id, wants(Action::Cancel)).await;
+
+    let Err(NodeError::Refused(refused)) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(refused.to_string().contains("submitted twice"), "{refused}");
+    assert_eq!(house.store.mail(id).await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_is_cancelled_ends_although_it_has_killed_its_node_again_and_again() {
+    let house = House::new();
+    house.outside.make_wrong("copy", Wrong::Hangs);
+    let mut node = house.node(1).await;
+    let id = push(&node, "latest").await;
+    for owners in 0..=engine::decide::MAX_RECOVERIES {
+        let runs = |plan: &Plan| plan.epoch == owners && is_at("copy", StepState::Running)(plan);
+        reaches(&node, id, runs).await;
+        if owners == engine::decide::MAX_RECOVERIES {
+            node.act(id, wants(Action::Cancel)).await.unwrap();
+        }
+        node.kill().await;
+        node = house.node(1).await;
+    }
+
+    let ended = node.wait(id, FOR_EVER).await.unwrap();
+
+    assert_eq!(
+        (ended.state, ended.result, ended.reason),
+        (
+            PlanState::Stopped,
+            PlanResult::Cancelled,
+            Some(Reason::Operator)
+        )
     );
 }

@@ -2,7 +2,7 @@
 
 use engine::check::check;
 use engine::clock::Timestamp;
-use engine::decide::{Happening, decide, submit};
+use engine::decide::{Happening, MAX_RECOVERIES, decide, submit};
 use engine::journal::{
     Action, Entry, Failure, GraphStep, Json, Message, NodeId, PlanId, PlanResult, Reason, Rescue,
     Row, Submitted,
@@ -191,8 +191,11 @@ fn expect(plan: &Plan) -> Result<(), TestCaseError> {
             );
         }
         PlanState::Paused => {
-            prop_assert!(!under_way, "a paused plan does nothing");
-            prop_assert!(is(StepState::Error) || plan.reason == Some(Reason::Poison));
+            let poison = plan.reason == Some(Reason::Poison);
+            prop_assert!(!is(StepState::Running), "a paused plan does nothing");
+            prop_assert!(poison || !under_way, "only poison leaves a ticket unasked");
+            prop_assert!(poison || is(StepState::Error));
+            prop_assert!(!plan.cancelling, "who cancels it wants its end");
             prop_assert_eq!(plan.result, PlanResult::Error);
             let held = plan
                 .locks
@@ -384,6 +387,61 @@ fn walk(
     seen.decisions += rows.len();
     seen.stopped += 1;
     Ok(())
+}
+
+#[test]
+fn a_plan_that_is_paused_as_poison_keeps_its_ticket_and_asks_for_it_after_the_resume() {
+    let side_by_side = |name: &str| GraphStep {
+        name: name.into(),
+        after: vec![],
+        attempts: 5,
+        rescue: Rescue::Pause,
+    };
+    let submitted = Submitted {
+        workflow: "any".into(),
+        version: 1,
+        action: "Any".into(),
+        graph: Arc::new([side_by_side("elsewhere"), side_by_side("here")]),
+        input: json("input"),
+        locks: vec![],
+        actor: None,
+        organization: None,
+        links: vec![],
+    };
+    let id = PlanId(Uuid::from_u128(7));
+    let begun = submit(id, submitted, vec![], true, Timestamp(0), NODE).unwrap();
+    let then = |plan: &Plan, happening| decide(plan, happening, Timestamp(1), NODE).unwrap().next;
+    let suspended = Happening::Suspended {
+        step: 0,
+        ticket: json("ticket"),
+        wake_at: Timestamp(2),
+    };
+    let resume = Happening::Mail {
+        n: 1,
+        message: Message {
+            action: Action::Resume,
+            by: "me".into(),
+            reason: None,
+        },
+    };
+
+    let mut plan = then(&begun.next, suspended);
+    for _ in 0..=MAX_RECOVERIES {
+        assert_eq!(plan.steps[1].state, StepState::Running);
+        plan = then(&plan, Happening::Claimed);
+    }
+    let resumed = then(&plan, resume);
+
+    assert_eq!(
+        (plan.state, plan.reason),
+        (PlanState::Paused, Some(Reason::Poison))
+    );
+    let states = resumed.steps.iter().map(|step| step.state);
+    assert_eq!(
+        states.collect::<Vec<_>>(),
+        [StepState::Suspended, StepState::Running]
+    );
+    assert_eq!(resumed.steps[0].ticket, Some(json("ticket")));
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! Reads a JSON body, and names every field that is wrong.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::extract::{FromRequest, Request};
-use bytes::Bytes;
-use http_body_util::LengthLimitError;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::problem::{Kind, Problem, WrongField};
+use crate::app::App;
 
 /// No body of this API is larger: manifests and layers do not pass here.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -13,28 +17,34 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 /// A body whose fields are all known and of the right kind; no body at all reads as `{}`.
 pub(super) struct Body<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES)
-            .await
-            .map_err(|error| {
-                if is_too_large(&error) {
-                    Problem::new(
-                        Kind::TooLarge,
-                        format!("the body is larger than {MAX_BODY_BYTES} bytes"),
-                    )
-                } else {
-                    Problem::new(Kind::Malformed, "the body broke off")
-                }
-            })?;
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let bytes = whole(request.into_body(), app.config.body_idle_timeout).await?;
         read(&bytes).map(Self)
     }
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>)
+/// All of the body; refused once it is too large, or nothing has come for `idle`: no client keeps a connection for ever.
+async fn whole(body: axum::body::Body, idle: Duration) -> Result<Bytes, Problem> {
+    let mut chunks = body.into_data_stream();
+    let mut whole = BytesMut::new();
+    loop {
+        match tokio::time::timeout(idle, chunks.next()).await {
+            Ok(Some(Ok(chunk))) => whole.extend_from_slice(&chunk),
+            Ok(None) => return Ok(whole.freeze()),
+            Ok(Some(Err(_))) => return Err(Problem::new(Kind::Malformed, "the body broke off")),
+            Err(_) => {
+                let text = format!("no bytes of the body came for {} s", idle.as_secs());
+                return Err(Problem::new(Kind::TooSlow, text));
+            }
+        }
+        if whole.len() > MAX_BODY_BYTES {
+            let text = format!("the body is larger than {MAX_BODY_BYTES} bytes");
+            return Err(Problem::new(Kind::TooLarge, text));
+        }
+    }
 }
 
 fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
@@ -84,11 +94,16 @@ fn wrong_field(path: &str, text: &str) -> WrongField {
             message,
         };
     }
-    if text.starts_with("missing field") {
-        return WrongField {
-            field: quoted,
-            message: "is missing".to_owned(),
-        };
+    for (beginning, message) in [
+        ("missing field", "is missing"),
+        ("duplicate field", "is there twice"),
+    ] {
+        if text.starts_with(beginning) {
+            return WrongField {
+                field: quoted,
+                message: message.to_owned(),
+            };
+        }
     }
     WrongField {
         field: path.to_owned(),
@@ -133,6 +148,24 @@ mod tests {
         (status, serde_json::from_slice(&body).unwrap())
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stands_still_is_given_up_and_one_without_end_is_not_read() {
+        use futures_util::stream;
+        type Chunk = std::io::Result<Bytes>;
+        let chunk = |bytes: usize| Chunk::Ok(Bytes::from(vec![b' '; bytes]));
+        let stuck = stream::iter([chunk(1)]).chain(stream::pending());
+        let endless = stream::repeat_with(move || chunk(1000));
+        let idle = Duration::from_mins(1);
+
+        let stuck = whole(axum::body::Body::from_stream(stuck), idle).await;
+        let endless = whole(axum::body::Body::from_stream(endless), idle).await;
+
+        let status =
+            |refused: Result<Bytes, Problem>| refused.unwrap_err().into_response().status();
+        assert_eq!(status(stuck), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(status(endless), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
     #[test]
     fn no_body_is_an_empty_object() {
         assert_eq!(read::<Wanted>(&Bytes::new()).unwrap(), Wanted::default());
@@ -157,6 +190,17 @@ mod tests {
         assert_eq!(
             body["errors"],
             json!([{"field": "label", "message": "is missing"}])
+        );
+    }
+
+    #[tokio::test]
+    async fn a_field_that_is_there_twice_is_named() {
+        let (status, body) = refusal::<Wanted>(r#"{"label": "a", "label": "b"}"#).await;
+
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(
+            body["errors"],
+            json!([{"field": "label", "message": "is there twice"}])
         );
     }
 

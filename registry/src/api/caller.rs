@@ -1,28 +1,49 @@
 //! Who calls REST, and what they may do: everyone here has logged in.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use storage::catalog::OrganizationId;
+use storage::catalog::audit::{Action, NewEntry, Outcome};
 use storage::catalog::grants::{self, Grant, Place};
 use storage::catalog::roles::{Permission, PermissionSet};
 use storage::catalog::users::User;
 
 use super::problem::{Kind, Problem};
+use super::refusals::Asker;
+use super::rights::Right;
 use crate::app::App;
 use crate::auth::challenge::Challenge;
+use crate::auth::passwords::PasswordError;
 use crate::auth::scope::Scope;
-use crate::auth::{self, AuthError, Via};
+use crate::auth::{self, AuthError, Expired, Via};
 
 /// A user, with the roles they have been given.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) user: User,
     pub(super) grants: Vec<Grant>,
-    /// They showed a token, which gives neither `manage_access` nor `admin`: tokens lie about on disks of clients.
-    pub(super) by_token: bool,
+    /// How far what they showed reaches.
+    pub(super) shown: Shown,
+    /// What the route that they call needs.
+    pub(super) right: Right,
+    /// Where they call from.
+    pub(super) from: Option<IpAddr>,
+}
+
+/// What a caller showed to say who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Their password.
+    Password,
+    /// A personal token, which gives no more than this, if it was so made.
+    PersonalToken(Option<PermissionSet>),
+    /// A token of `/v2/token`, got with such a personal token if with one; it gives neither `manage_access` nor `admin`:
+    /// such tokens lie about on disks of clients.
+    ClientsToken(Option<PermissionSet>),
 }
 
 impl FromRequestParts<Arc<App>> for Caller {
@@ -30,19 +51,37 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let challenge = Challenge::new(&app.config, &parts.headers);
-        let subject = match auth::authenticate(app, &parts.headers).await {
+        let subject = match auth::authenticate(app, parts, Expired::Refused).await {
             Ok(subject) => subject,
             Err(AuthError::Catalog(error)) => return Err(error.into()),
-            Err(AuthError::Password(error)) => return Err(Problem::internal(&error)),
-            Err(error) => {
+            Err(AuthError::Password(
+                error @ (PasswordError::TooLong | PasswordError::Failed(_)),
+            )) => return Err(Problem::internal(&error)),
+            Err(
+                error @ (AuthError::WrongPassword
+                | AuthError::Unreadable
+                | AuthError::Password(PasswordError::NotYet(_))),
+            ) => {
+                let problem = Problem::new(Kind::NotAuthenticated, error.to_string());
+                return Err(problem.with_challenge(challenge.header()));
+            }
+            Err(error @ (AuthError::Token(_) | AuthError::UserGone | AuthError::TokenGone)) => {
                 let problem = Problem::new(Kind::NotAuthenticated, error.to_string());
                 return Err(problem.with_challenge(challenge.invalid_token().header()));
             }
         };
-        let by_token = match subject.via {
-            Via::Anonymous | Via::Basic => false,
-            Via::Bearer(Scope::Login) => true,
-            Via::Bearer(Scope::Only(_)) => {
+        let scope = subject.personal_token.and_then(|token| token.scope);
+        let shown = match subject.via {
+            Via::Anonymous | Via::Password => Shown::Password,
+            Via::PersonalToken => Shown::PersonalToken(scope),
+            Via::Bearer {
+                scope: Scope::Login,
+                ..
+            } => Shown::ClientsToken(scope),
+            Via::Bearer {
+                scope: Scope::Only(_),
+                ..
+            } => {
                 let text = "this token is good for repositories only; get one without a scope";
                 return Err(Problem::new(Kind::NotAllowed, text));
             }
@@ -54,13 +93,27 @@ impl FromRequestParts<Arc<App>> for Caller {
             );
             return Err(problem.with_challenge(challenge.header()));
         };
-        let mut tx = app.services.database.read().await?;
-        let grants = grants::of(&mut tx, user.id).await?;
-        Ok(Self {
+        let grants = {
+            let mut tx = app.services.database.read().await?;
+            grants::of(&mut tx, user.id).await?
+        };
+        if let Some(asker) = parts.extensions.get::<Asker>() {
+            asker.is(&user.login);
+        }
+        // Whoever adds a route outside the table of rights has opened it to administrators only.
+        let right = parts.extensions.get::<Right>().copied();
+        let right = right.unwrap_or(Right::Everywhere(Permission::Admin));
+        let caller = Self {
             user,
             grants,
-            by_token,
-        })
+            shown,
+            right,
+            from: auth::address(parts),
+        };
+        if let Right::Everywhere(permission) = caller.right {
+            caller.must_everywhere(permission)?;
+        }
+        Ok(caller)
     }
 }
 
@@ -70,6 +123,16 @@ impl Caller {
         self.narrowed(grants::permissions(&self.grants, place))
     }
 
+    /// What they may do everywhere.
+    pub(super) fn permissions_everywhere(&self) -> PermissionSet {
+        self.narrowed(grants::permissions_everywhere(&self.grants))
+    }
+
+    /// What this grant gives them, with what they have shown.
+    pub(super) fn gets(&self, grant: &Grant) -> PermissionSet {
+        self.narrowed(grant.role.permissions())
+    }
+
     /// True if they may do it at that place.
     pub(super) fn may(&self, permission: Permission, place: &Place) -> bool {
         self.permissions(place).contains(permission)
@@ -77,31 +140,74 @@ impl Caller {
 
     /// True if they may do it everywhere.
     pub(super) fn may_everywhere(&self, permission: Permission) -> bool {
-        self.narrowed(grants::permissions_everywhere(&self.grants))
-            .contains(permission)
+        self.permissions_everywhere().contains(permission)
     }
 
-    /// Refused unless they may do it at that place, which they can see. `named` continues "you lack … ".
-    pub(super) fn must(
+    /// True if they have the permission of this route at that place; none: everywhere.
+    pub(super) fn may_here(&self, place: Option<&Place>) -> bool {
+        match (self.right.permission(), place) {
+            (None, _) => true,
+            (Some(permission), Some(place)) => self.may(permission, place),
+            (Some(permission), None) => self.may_everywhere(permission),
+        }
+    }
+
+    /// Refused unless they have the permission of this route at that place, which they can see; none: everywhere.
+    /// `named` continues "you lack … ".
+    pub(super) fn must_here(
         &self,
-        permission: Permission,
-        place: &Place,
+        place: Option<&Place>,
         named: impl Display,
     ) -> Result<(), Problem> {
-        if self.may(permission, place) {
-            Ok(())
-        } else {
-            Err(self.lacks(permission, named))
+        match self.right.permission() {
+            Some(permission) if !self.may_here(place) => Err(self.lacks(permission, named)),
+            Some(_) | None => Ok(()),
         }
     }
 
     /// Refused unless they may do it everywhere.
-    pub(super) fn must_everywhere(&self, permission: Permission) -> Result<(), Problem> {
+    fn must_everywhere(&self, permission: Permission) -> Result<(), Problem> {
         if self.may_everywhere(permission) {
             Ok(())
         } else {
             Err(self.lacks(permission, "everywhere"))
         }
+    }
+
+    /// Refused unless they have shown their password: what a token can do ends with the token.
+    pub(super) fn must_have_shown_a_password(&self, to: &str) -> Result<(), Problem> {
+        match self.shown {
+            Shown::Password => Ok(()),
+            Shown::PersonalToken(_) | Shown::ClientsToken(_) => {
+                let text = format!("{to} takes your password, not a token; log in with it");
+                Err(Problem::new(Kind::NotAllowed, text))
+            }
+        }
+    }
+
+    /// The entry of the audit about what they do to `subject`.
+    pub(super) fn does(&self, action: Action, subject: impl Into<String>) -> NewEntry {
+        NewEntry {
+            actor: self.user.login.clone(),
+            action,
+            subject: subject.into(),
+            from: self.from.map(|address| address.to_string()),
+            result: Outcome::Done,
+            task: None,
+            reason: None,
+        }
+    }
+
+    /// True if they may do anything at this place, or were given a role inside it.
+    pub(super) fn sees(&self, place: &Place) -> bool {
+        let inside = |scope: &grants::Scope| {
+            scope.organization == Some(place.organization)
+                && place.product.is_none_or(|it| scope.product == Some(it))
+                && place
+                    .repository
+                    .is_none_or(|it| scope.repository == Some(it))
+        };
+        !self.permissions(place).is_empty() || self.grants.iter().any(|it| inside(&it.scope))
     }
 
     /// True if they were given any role in this organization, or everywhere.
@@ -120,23 +226,35 @@ impl Caller {
     }
 
     fn narrowed(&self, set: PermissionSet) -> PermissionSet {
-        if self.by_token {
-            set.without(not_by_token())
-        } else {
-            set
-        }
+        let (set, scope) = match self.shown {
+            Shown::Password => (set, None),
+            Shown::PersonalToken(scope) => (set, scope),
+            Shown::ClientsToken(scope) => (set.without(not_by_clients_token()), scope),
+        };
+        scope.map_or(set, |scope| set.intersection(scope))
     }
 
     fn lacks(&self, permission: Permission, named: impl Display) -> Problem {
-        if self.by_token && not_by_token().contains(permission) {
-            let text = format!("`{permission}` is not given by a token; log in with your password");
-            return Problem::new(Kind::NotAllowed, text);
+        match self.shown {
+            Shown::ClientsToken(_) if not_by_clients_token().contains(permission) => {
+                let text =
+                    format!("`{permission}` is not given by a token; log in with your password");
+                Problem::new(Kind::NotAllowed, text)
+            }
+            Shown::PersonalToken(Some(scope)) | Shown::ClientsToken(Some(scope))
+                if !scope.contains(permission) =>
+            {
+                let text = format!("the personal token does not give `{permission}`");
+                Problem::new(Kind::NotAllowed, text)
+            }
+            Shown::Password | Shown::PersonalToken(_) | Shown::ClientsToken(_) => {
+                Problem::not_allowed(permission, named)
+            }
         }
-        Problem::not_allowed(permission, named)
     }
 }
 
-fn not_by_token() -> PermissionSet {
+fn not_by_clients_token() -> PermissionSet {
     [Permission::ManageAccess, Permission::Admin]
         .into_iter()
         .collect()
@@ -152,45 +270,61 @@ pub(super) fn in_organization(organization: OrganizationId) -> Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use engine::clock::Timestamp;
-    use storage::catalog::roles::Role;
-    use storage::catalog::{GrantId, UserId};
+impl Caller {
+    /// Ana, who has shown her password.
+    pub(super) fn with_roles(roles: &[(storage::catalog::roles::Role, grants::Scope)]) -> Self {
+        use engine::clock::Timestamp;
+        use storage::catalog::{GrantId, UserId};
 
-    use super::*;
-
-    const ACME: OrganizationId = OrganizationId(1);
-    const OTHER: OrganizationId = OrganizationId(2);
-
-    fn caller(role: Role, organization: Option<OrganizationId>, by_token: bool) -> Caller {
         let user = User {
             id: UserId(1),
             login: "ana".to_owned(),
             name: "Ana".to_owned(),
             email: None,
             enabled: true,
+            robot_of: None,
             created_at: Timestamp(0),
         };
-        let grant = Grant {
+        let grant = |&(role, scope): &(storage::catalog::roles::Role, grants::Scope)| Grant {
             id: GrantId(1),
             user: user.id,
-            role,
-            scope: grants::Scope {
-                organization,
-                ..grants::Scope::default()
-            },
+            role: role.into(),
+            scope,
             created_at: Timestamp(0),
         };
-        Caller {
+        Self {
+            grants: roles.iter().map(grant).collect(),
             user,
-            grants: vec![grant],
-            by_token,
+            shown: Shown::Password,
+            right: Right::Known,
+            from: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::catalog::roles::Role;
+
+    use super::*;
+
+    const ACME: OrganizationId = OrganizationId(1);
+    const OTHER: OrganizationId = OrganizationId(2);
+
+    fn caller(role: Role, organization: Option<OrganizationId>, shown: Shown) -> Caller {
+        let scope = grants::Scope {
+            organization,
+            ..grants::Scope::default()
+        };
+        Caller {
+            shown,
+            ..Caller::with_roles(&[(role, scope)])
         }
     }
 
     #[test]
     fn a_role_in_one_organization_gives_nothing_in_another() {
-        let ana = caller(Role::Admin, Some(ACME), false);
+        let ana = caller(Role::Admin, Some(ACME), Shown::Password);
 
         assert!(ana.may(Permission::ManageProducts, &in_organization(ACME)));
         assert!(!ana.may(Permission::ManageProducts, &in_organization(OTHER)));
@@ -202,10 +336,23 @@ mod tests {
 
     #[test]
     fn a_token_gives_neither_manage_access_nor_admin() {
-        let ana = caller(Role::Admin, None, true);
+        let ana = caller(Role::Admin, None, Shown::ClientsToken(None));
 
         assert!(!ana.may_everywhere(Permission::Admin));
         assert!(!ana.may_everywhere(Permission::ManageAccess));
         assert!(ana.may_everywhere(Permission::ManageProducts));
+    }
+
+    #[test]
+    fn a_personal_token_gives_what_is_in_its_scope_and_in_its_users_roles() {
+        let scope = [Permission::Admin, Permission::Delete].into_iter().collect();
+        let ana = caller(Role::Publisher, None, Shown::PersonalToken(Some(scope)));
+        let all = caller(Role::Admin, None, Shown::PersonalToken(None));
+
+        assert_eq!(
+            ana.permissions_everywhere(),
+            [Permission::Delete].into_iter().collect()
+        );
+        assert!(all.may_everywhere(Permission::Admin));
     }
 }

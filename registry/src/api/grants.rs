@@ -9,10 +9,12 @@ use http::StatusCode;
 use http::header::LOCATION;
 use serde::{Deserialize, Serialize};
 use storage::Tx;
+use storage::catalog::audit::{self, Action};
 use storage::catalog::grants::{self, Filter, Grant, Place, Scope};
 use storage::catalog::repositories;
-use storage::catalog::roles::{Permission, Role};
-use storage::catalog::{GrantId, RepositoryId, organizations, products, users};
+use storage::catalog::roles::{self, NamedRole, Permission, Role};
+use storage::catalog::users::{self, User};
+use storage::catalog::{GrantId, RepositoryId, organizations, products};
 use workflows::destination::{self, PushName, ResolveError};
 
 use super::body::Body;
@@ -26,8 +28,11 @@ use crate::app::App;
 #[derive(Debug, Serialize)]
 pub(super) struct Shown {
     id: GrantId,
-    user: String,
-    role: Role,
+    /// None: a robot has it.
+    user: Option<String>,
+    /// None: a user has it.
+    robot: Option<String>,
+    role: String,
     organization: Option<String>,
     product: Option<String>,
     repository: Option<RepositoryId>,
@@ -36,9 +41,11 @@ pub(super) struct Shown {
 
 impl Shown {
     async fn of(tx: &mut Tx, grant: Grant) -> Result<Self, Problem> {
-        let user = users::get(tx, grant.user)
-            .await?
-            .map_or_else(String::new, |user| user.login);
+        let (user, robot) = match users::get(tx, grant.user).await? {
+            Some(robot) if robot.robot_of.is_some() => (None, Some(robot.login)),
+            Some(user) => (Some(user.login), None),
+            None => (None, None),
+        };
         let organization = match grant.scope.organization {
             Some(id) => organizations::get(tx, id)
                 .await?
@@ -52,12 +59,38 @@ impl Shown {
         Ok(Self {
             id: grant.id,
             user,
-            role: grant.role,
+            robot,
+            role: grant.role.name().to_owned(),
             organization,
             product,
             repository: grant.scope.repository,
             created_at: grant.created_at.to_rfc3339(),
         })
+    }
+}
+
+impl Shown {
+    /// `user bob`.
+    fn whose(&self) -> String {
+        match (&self.user, &self.robot) {
+            (_, Some(robot)) => format!("robot {robot}"),
+            (user, None) => format!("user {}", user.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// `role reader, organization acme`.
+    fn in_words(&self) -> String {
+        let mut words = format!("role {}", self.role);
+        for (part, named) in [
+            ("organization", self.organization.clone()),
+            ("product", self.product.clone()),
+            ("repository", self.repository.map(|id| id.to_string())),
+        ] {
+            if let Some(named) = named {
+                words.push_str(&format!(", {part} {named}"));
+            }
+        }
+        words
     }
 }
 
@@ -70,7 +103,7 @@ pub(super) async fn list(
     wanted.only_sorted_by("id")?;
     wanted.not_searched("grants")?;
     let mut tx = app.services.database.read().await?;
-    let page = if caller.may_everywhere(Permission::ManageAccess) {
+    let page = if caller.may_here(None) {
         let total = grants::count(&mut tx, Filter::default()).await?;
         let found = grants::list(
             &mut tx,
@@ -120,10 +153,16 @@ fn sees(caller: &Caller, grant: &Grant) -> bool {
 
 /// True if the caller manages access at all places of the scope.
 fn manages(caller: &Caller, scope: &Scope) -> bool {
-    match place(scope) {
-        Some(place) => caller.may(Permission::ManageAccess, &place),
-        None => caller.may_everywhere(Permission::ManageAccess),
-    }
+    caller.may_here(place(scope).as_ref())
+}
+
+/// What the role gives in that scope and the caller does not have there: nobody gives it, and nobody takes it back.
+pub(super) fn lacking(caller: &Caller, role: &NamedRole, scope: &Scope) -> Option<Permission> {
+    let held = match place(scope) {
+        Some(place) => caller.permissions(&place),
+        None => caller.permissions_everywhere(),
+    };
+    role.permissions().without(held).iter().next()
 }
 
 /// The scope as a place; none: everywhere.
@@ -140,7 +179,8 @@ fn place(scope: &Scope) -> Option<Place> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct New {
-    user: String,
+    user: Option<String>,
+    robot: Option<String>,
     role: String,
     organization: Option<String>,
     product: Option<String>,
@@ -161,44 +201,26 @@ pub(super) async fn create(
     caller: Caller,
     Body(new): Body<New>,
 ) -> Result<Response, Problem> {
-    let role: Role = new.role.parse().map_err(|_| {
-        Problem::invalid_field(
-            "role",
-            format!(
-                "there is no role {:?}; GET /api/v1/roles lists them",
-                new.role
-            ),
-        )
-    })?;
     let mut tx = app.services.database.read().await?;
-    let scope = scope(&mut tx, &new).await?;
-    let at_place = place(&scope);
-    if !manages(&caller, &scope) {
-        return Err(match at_place {
-            Some(place) if caller.sees_organization(place.organization) => {
-                Problem::not_allowed(Permission::ManageAccess, "there")
-            }
-            Some(_) => no_such("organization"),
-            None => Problem::not_allowed(Permission::ManageAccess, "everywhere"),
-        });
-    }
-    let lacking = role
-        .permissions()
-        .iter()
-        .find(|permission| match &at_place {
-            Some(place) => !caller.may(*permission, place),
-            None => !caller.may_everywhere(*permission),
-        });
-    if let Some(permission) = lacking {
+    let role = roles::find(&mut tx, &new.role).await?.ok_or_else(|| {
+        let text = format!(
+            "there is no role {:?}; GET /api/v1/roles lists them",
+            new.role
+        );
+        Problem::invalid_field("role", text)
+    })?;
+    let scope = scope(&mut tx, &caller, &new).await?;
+    let named = place(&scope).map_or("everywhere", |_| "there");
+    caller.must_here(place(&scope).as_ref(), named)?;
+    if let Some(permission) = lacking(&caller, &role, &scope) {
         let text =
             format!("role {role} gives `{permission}`, which you do not have there yourself");
         return Err(Problem::new(Kind::NotAllowed, text));
     }
-    let user = users::find(&mut tx, &new.user).await?;
-    let user = user.ok_or_else(|| {
-        Problem::invalid_field("user", format!("there is no user {:?}", new.user))
-    })?;
+    let user = given_to(&mut tx, &new, &scope).await?;
     drop(tx);
+    let kind = user.robot_of.map_or("user", |_| "robot");
+    let mut entry = caller.does(Action::Create, format!("grant to {kind} {}", user.login));
     let at = app.services.clock.now();
     let shown = app
         .services
@@ -212,13 +234,16 @@ pub(super) async fn create(
                     .find(|grant| same(grant))
                 {
                     let text = format!(
-                        "user {} has this role there already, by grant {}",
+                        "{} has this role there already, by grant {}",
                         user.login, known.id
                     );
                     return Err(Problem::new(Kind::Duplicate, text));
                 }
                 let created = grants::create(tx, user.id, role, scope, at).await?;
-                Shown::of(tx, created).await
+                let shown = Shown::of(tx, created).await?;
+                entry.reason = Some(shown.in_words());
+                audit::record(tx, &entry, at).await?;
+                Ok(shown)
             })
         })
         .await??;
@@ -226,8 +251,34 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(shown)).into_response())
 }
 
-/// The scope with every part above the one that was named.
-async fn scope(tx: &mut Tx, new: &New) -> Result<Scope, Problem> {
+/// The user or robot that the grant is for. A robot has roles in its own organization only.
+async fn given_to(tx: &mut Tx, new: &New, scope: &Scope) -> Result<User, Problem> {
+    let (field, login) = match (&new.user, &new.robot) {
+        (Some(login), None) => ("user", login),
+        (None, Some(login)) => ("robot", login),
+        (Some(_), Some(_)) => {
+            let text = "cannot be given beside `user`: a grant is for one of them";
+            return Err(Problem::invalid_field("robot", text));
+        }
+        (None, None) => {
+            let text = "is missing: name a `user` or a `robot`";
+            return Err(Problem::invalid_field("user", text));
+        }
+    };
+    let found = users::find(tx, login).await?;
+    let found = found.filter(|found| found.robot_of.is_some() == (field == "robot"));
+    let found = found.ok_or_else(|| {
+        Problem::invalid_field(field, format!("there is no {field} {login:?}"))
+    })?;
+    if found.robot_of.is_some() && found.robot_of != scope.organization {
+        let text = "has roles in its own organization only; name that as `organization`";
+        return Err(Problem::invalid_field("robot", text));
+    }
+    Ok(found)
+}
+
+/// The scope with every part above the one that was named. What the caller may not see is told like what is not there.
+async fn scope(tx: &mut Tx, caller: &Caller, new: &New) -> Result<Scope, Problem> {
     if let Some(named) = &new.repository {
         let id = match named {
             RepositoryNamed::Id(id) => Some(*id),
@@ -243,7 +294,14 @@ async fn scope(tx: &mut Tx, new: &New) -> Result<Scope, Problem> {
             }
             None => None,
         };
-        let row = found.ok_or_else(|| no_such("repository"))?;
+        let seen = found.filter(|row| {
+            caller.sees(&Place {
+                organization: row.organization_id,
+                product: Some(row.product_id),
+                repository: Some(row.id),
+            })
+        });
+        let row = seen.ok_or_else(|| no_such("repository"))?;
         let contradicts = |asked: &Option<String>, is: &str| {
             asked
                 .as_ref()
@@ -275,11 +333,19 @@ async fn scope(tx: &mut Tx, new: &New) -> Result<Scope, Problem> {
     };
     let organization = organizations::find(tx, organization)
         .await?
+        .filter(|found| caller.sees_organization(found.id))
         .ok_or_else(|| no_such("organization"))?;
     let product = match &new.product {
         Some(label) => {
             let found = products::find(tx, organization.id, label).await?;
-            Some(found.ok_or_else(|| no_such("product"))?.id)
+            let seen = found.filter(|product| {
+                caller.sees(&Place {
+                    organization: organization.id,
+                    product: Some(product.id),
+                    repository: None,
+                })
+            });
+            Some(seen.ok_or_else(|| no_such("product"))?.id)
         }
         None => None,
     };
@@ -320,9 +386,17 @@ pub(super) async fn delete(
     let grant = found
         .filter(|grant| sees(&caller, grant))
         .ok_or_else(unknown)?;
-    if !manages(&caller, &grant.scope) {
-        return Err(Problem::not_allowed(Permission::ManageAccess, "there"));
+    let named = place(&grant.scope).map_or("everywhere", |_| "there");
+    caller.must_here(place(&grant.scope).as_ref(), named)?;
+    if let Some(permission) = lacking(&caller, &grant.role, &grant.scope) {
+        let text = format!(
+            "role {} gives `{permission}`, which you do not have there yourself",
+            grant.role
+        );
+        return Err(Problem::new(Kind::NotAllowed, text));
     }
+    let mut entry = caller.does(Action::Delete, "");
+    let at = app.services.clock.now();
     app.services
         .database
         .transact(move |tx| {
@@ -331,7 +405,12 @@ pub(super) async fn delete(
                     let text = "this is the last grant that makes an administrator; give another user the role first";
                     return Err(Problem::new(Kind::DoesNotFit, text));
                 }
-                Ok(grants::delete(tx, grant.id).await?)
+                let id = grant.id;
+                let shown = Shown::of(tx, grant).await?;
+                entry.subject = format!("grant to {}", shown.whose());
+                entry.reason = Some(shown.in_words());
+                grants::delete(tx, id).await?;
+                Ok(audit::record(tx, &entry, at).await?)
             })
         })
         .await??;
@@ -339,7 +418,7 @@ pub(super) async fn delete(
 }
 
 fn makes_administrator(grant: &Grant) -> bool {
-    grant.role == Role::Admin && grant.scope.is_everywhere()
+    grant.role.built_in() == Some(Role::Admin) && grant.scope.is_everywhere()
 }
 
 /// True if somebody who may log in administers everything by another grant.

@@ -9,9 +9,9 @@ use http::StatusCode;
 use http::header::LOCATION;
 use serde::{Deserialize, Serialize};
 use storage::Tx;
-use storage::catalog::OrganizationId;
+use storage::catalog::audit::{self, Action};
 use storage::catalog::organizations::{self, NewOrganization, Organization};
-use storage::catalog::roles::Permission;
+use storage::catalog::{CatalogError, OrganizationId};
 
 use super::body::Body;
 use super::caller::{Caller, in_organization};
@@ -95,17 +95,20 @@ pub(super) async fn create(
     caller: Caller,
     Body(new): Body<New>,
 ) -> Result<Response, Problem> {
-    caller.must_everywhere(Permission::Admin)?;
     let new = NewOrganization {
         label: fields::label("label", &new.label)?,
         name: fields::name("name", new.name)?,
     };
+    let entry = caller.does(Action::Create, format!("organization {}", new.label));
     let at = app.services.clock.now();
-    let created = app
-        .services
-        .database
-        .transact(move |tx| Box::pin(async move { organizations::create(tx, &new, at).await }))
-        .await??;
+    let created = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            let created = organizations::create(tx, &new, at).await?;
+            audit::record(tx, &entry, at).await?;
+            Ok::<_, CatalogError>(created)
+        })
+    });
+    let created = created.await??;
     let location = format!("/api/v1/organizations/{}", created.label);
     Ok((
         StatusCode::CREATED,
@@ -131,19 +134,26 @@ pub(super) async fn change(
 ) -> Result<Json<Shown>, Problem> {
     let organization = visible(&mut app.services.database.read().await?, &caller, &label).await?;
     let named = format!("in organization {}", organization.label);
-    caller.must(Permission::Admin, &in_organization(organization.id), named)?;
+    caller.must_here(Some(&in_organization(organization.id)), named)?;
     let Some(name) = changes.name else {
         return Ok(Json(organization.into()));
     };
     let name = fields::name("name", name)?;
-    let after = app
-        .services
-        .database
-        .transact(move |tx| {
-            Box::pin(async move { organizations::rename(tx, organization.id, &name).await })
+    let mut entry = caller.does(
+        Action::Change,
+        format!("organization {}", organization.label),
+    );
+    entry.reason = fields::changed(&[("name", true)]);
+    let at = app.services.clock.now();
+    let after = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            let after = organizations::rename(tx, organization.id, &name).await?;
+            audit::record(tx, &entry, at).await?;
+            Ok::<_, CatalogError>(after)
         })
-        .await??;
+    });
     after
+        .await??
         .map(|after| Json(after.into()))
         .ok_or_else(|| unknown(&label))
 }

@@ -1,13 +1,18 @@
 //! Lists in pages: `{"results", "total", "next"}`, where `next` is opaque to the caller and a key to us.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use axum::Json;
 use axum::extract::{FromRequestParts, Query};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use engine::search::{Cursor, Sort};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use strum::VariantNames;
 
 use super::problem::{Kind, Problem};
 
@@ -29,7 +34,7 @@ struct Asked {
 pub(super) struct Wanted {
     /// The search as it was typed; empty: everything.
     pub(super) search: String,
-    /// `field`, `-field` or `field DESC`, as it was typed.
+    /// `field`, `field desc` or `-field`, as it was typed.
     pub(super) sort: Option<String>,
     /// From 1 to 500.
     pub(super) per_page: u32,
@@ -89,6 +94,31 @@ impl Wanted {
             )
         };
         key.map(Some).ok_or_else(problem)
+    }
+
+    /// The order of a list that has several, and where to go on in it. A cursor knows its own.
+    pub(super) fn sorted<K, I>(
+        &self,
+        usual: Sort<K>,
+    ) -> Result<(Sort<K>, Option<Cursor<K, I>>), Problem>
+    where
+        K: FromStr + VariantNames + Display + PartialEq + Copy + DeserializeOwned,
+        I: DeserializeOwned,
+    {
+        let invalid = |message| Problem::invalid_field("sort", message);
+        let asked = match &self.sort {
+            Some(text) => Some(Sort::parse(text).map_err(|error| invalid(error.to_string()))?),
+            None => None,
+        };
+        let after: Option<Cursor<K, I>> = self.after()?;
+        match (asked, &after) {
+            (Some(asked), Some(cursor)) if asked != cursor.sort => Err(invalid(format!(
+                "the cursor is of the list sorted by {}; begin without it to sort by {asked}",
+                cursor.sort
+            ))),
+            (_, Some(cursor)) => Ok((cursor.sort, after)),
+            (asked, None) => Ok((asked.unwrap_or(usual), None)),
+        }
     }
 
     /// How many rows to ask for: one more than shown tells whether there is a next page.
@@ -197,6 +227,11 @@ impl<T: Serialize> IntoResponse for Page<T> {
 
 #[cfg(test)]
 mod tests {
+    use engine::clock::Timestamp;
+    use engine::journal::PlanId;
+    use engine::search::{Order, SortKey, TaskCursor};
+    use uuid::Uuid;
+
     use super::*;
 
     fn wanted(per_page: &str, cursor: Option<String>) -> Result<Wanted, Problem> {
@@ -249,5 +284,35 @@ mod tests {
         let wanted = wanted("3", Some("not a cursor".to_owned())).unwrap();
 
         assert!(wanted.after::<i64>().is_err());
+    }
+
+    #[test]
+    fn a_cursor_goes_on_in_its_own_order_only() {
+        let by_start = Sort {
+            by: Order::StartedAt,
+            descending: true,
+        };
+        let cursor: TaskCursor = Cursor {
+            sort: by_start,
+            as_of: Timestamp(7),
+            key: Some(SortKey::Number(5)),
+            id: PlanId(Uuid::nil()),
+        };
+        let page = Page::<()>::new(vec![], 0, Some(&cursor));
+        let sorted = |sort: Option<&str>| {
+            let wanted = Wanted::check(Asked {
+                sort: sort.map(str::to_owned),
+                cursor: page.next.clone(),
+                ..Asked::default()
+            });
+            wanted.unwrap().sorted(Sort::<Order>::default())
+        };
+
+        let expected = (by_start, Some(cursor));
+        assert_eq!(sorted(None).unwrap(), expected);
+        assert_eq!(sorted(Some("started_at DESC")).unwrap(), expected);
+        for other in ["started_at", "-label", "colour"] {
+            assert!(sorted(Some(other)).is_err(), "{other}");
+        }
     }
 }

@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 use storage::DatabaseError;
 use storage::catalog::CatalogError;
 
+use super::refusals::Refused;
+
 /// The kinds of problem; each is one line of [`PROBLEMS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter)]
 #[strum(serialize_all = "snake_case")]
@@ -33,6 +35,8 @@ pub(super) enum Kind {
     Duplicate,
     /// The task is in a state in which this cannot be done.
     DoesNotFit,
+    /// The client stopped sending the body.
+    TooSlow,
     /// The body is too large.
     TooLarge,
     /// Fields of the body have values they cannot have.
@@ -57,6 +61,7 @@ pub(super) const PROBLEMS: &[(Kind, StatusCode, &str)] = &[
     (Kind::MethodNotAllowed, StatusCode::METHOD_NOT_ALLOWED,    "The thing does not do this"),
     (Kind::Duplicate,        StatusCode::CONFLICT,              "It exists already"),
     (Kind::DoesNotFit,       StatusCode::CONFLICT,              "This cannot be done now"),
+    (Kind::TooSlow,          StatusCode::REQUEST_TIMEOUT,       "The body did not come"),
     (Kind::TooLarge,         StatusCode::PAYLOAD_TOO_LARGE,     "The body is too large"),
     (Kind::Invalid,          StatusCode::UNPROCESSABLE_ENTITY,  "Some fields are invalid"),
     (Kind::Internal,         StatusCode::INTERNAL_SERVER_ERROR, "The server made a mistake"),
@@ -178,6 +183,9 @@ impl IntoResponse for Problem {
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if self.kind == Kind::NotAllowed {
+            response.extensions_mut().insert(Refused(self.detail));
+        }
         if let Some(challenge) = self.challenge {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }

@@ -9,11 +9,11 @@ use http::StatusCode;
 use http::header::LOCATION;
 use serde::{Deserialize, Serialize};
 use storage::Tx;
-use storage::catalog::ProductId;
+use storage::catalog::audit::{self, Action};
 use storage::catalog::grants::Place;
 use storage::catalog::organizations::Organization;
-use storage::catalog::products::{self, NewProduct, Product};
-use storage::catalog::roles::Permission;
+use storage::catalog::products::{self, NewProduct, Product, ProductChanges};
+use storage::catalog::{CatalogError, ProductId};
 
 use super::body::Body;
 use super::caller::{Caller, in_organization};
@@ -30,6 +30,8 @@ pub(super) struct Shown {
     label: String,
     name: String,
     organization: String,
+    /// Its repositories are pulled from without a login.
+    anonymous_pull: bool,
     created_at: String,
 }
 
@@ -40,6 +42,7 @@ impl Shown {
             label: product.label,
             name: product.name,
             organization: organization.label.clone(),
+            anonymous_pull: product.anonymous_pull,
             created_at: product.created_at.to_rfc3339(),
         }
     }
@@ -102,6 +105,7 @@ pub(super) async fn show(
 pub(super) struct New {
     label: String,
     name: String,
+    anonymous_pull: Option<bool>,
 }
 
 /// `POST /organizations/{label}/products`.
@@ -118,21 +122,26 @@ pub(super) async fn create(
     )
     .await?;
     let named = format!("in organization {}", organization.label);
-    caller.must(
-        Permission::ManageProducts,
-        &in_organization(organization.id),
-        named,
-    )?;
+    caller.must_here(Some(&in_organization(organization.id)), named)?;
+    let changes = ProductChanges {
+        anonymous_pull: new.anonymous_pull,
+        ..ProductChanges::default()
+    };
     let new = NewProduct {
         label: fields::label("label", &new.label)?,
         name: fields::name("name", new.name)?,
     };
+    let entry = caller.does(Action::Create, subject(new.label.as_str(), &organization));
     let (at, id) = (app.services.clock.now(), organization.id);
-    let created = app
-        .services
-        .database
-        .transact(move |tx| Box::pin(async move { products::create(tx, id, &new, at).await }))
-        .await??;
+    let created = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            let created = products::create(tx, id, &new, at).await?;
+            audit::record(tx, &entry, at).await?;
+            let changed = products::update(tx, created.id, &changes).await?;
+            Ok::<_, CatalogError>(changed.unwrap_or(created))
+        })
+    });
+    let created = created.await??;
     let location = format!(
         "/api/v1/organizations/{}/products/{}",
         organization.label, created.label
@@ -150,9 +159,10 @@ pub(super) async fn create(
 #[serde(deny_unknown_fields)]
 pub(super) struct Changes {
     name: Option<String>,
+    anonymous_pull: Option<bool>,
 }
 
-/// `PATCH /organizations/{label}/products/{label}`: the name; the label never changes.
+/// `PATCH /organizations/{label}/products/{label}`: name and anonymous pull; the label never changes.
 pub(super) async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -166,19 +176,39 @@ pub(super) async fn change(
         "in product {} of organization {}",
         product.label, organization.label
     );
-    caller.must(Permission::ManageProducts, &place(&product), named)?;
-    let Some(name) = changes.name else {
+    caller.must_here(Some(&place(&product)), named)?;
+    let mut entry = caller.does(Action::Change, subject(&product.label, &organization));
+    entry.reason = fields::changed(&[
+        ("name", changes.name.is_some()),
+        ("anonymous_pull", changes.anonymous_pull.is_some()),
+    ]);
+    if entry.reason.is_none() {
         return Ok(Json(Shown::of(product, &organization)));
+    }
+    let changes = ProductChanges {
+        name: changes
+            .name
+            .map(|name| fields::name("name", name))
+            .transpose()?,
+        anonymous_pull: changes.anonymous_pull,
     };
-    let name = fields::name("name", name)?;
-    let after = app
-        .services
-        .database
-        .transact(move |tx| Box::pin(async move { products::rename(tx, product.id, &name).await }))
-        .await??;
+    let at = app.services.clock.now();
+    let after = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            let after = products::update(tx, product.id, &changes).await?;
+            audit::record(tx, &entry, at).await?;
+            Ok::<_, CatalogError>(after)
+        })
+    });
     after
+        .await??
         .map(|after| Json(Shown::of(after, &organization)))
         .ok_or_else(|| unknown(&label))
+}
+
+/// How the audit names a product.
+fn subject(label: &str, organization: &Organization) -> String {
+    format!("product {label} of organization {}", organization.label)
 }
 
 /// The product with this label, if the caller has a role in it.
@@ -190,13 +220,7 @@ pub(super) async fn visible(
 ) -> Result<(Organization, Product), Problem> {
     let organization = organizations::visible(tx, caller, organization).await?;
     let found = products::find(tx, organization.id, label).await?;
-    let seen = found.filter(|product| {
-        let in_it = caller
-            .grants
-            .iter()
-            .any(|grant| grant.scope.product == Some(product.id));
-        in_it || !caller.permissions(&place(product)).is_empty()
-    });
+    let seen = found.filter(|product| caller.sees(&place(product)));
     seen.map(|product| (organization, product))
         .ok_or_else(|| unknown(label))
 }

@@ -1,5 +1,6 @@
 //! `/repositories`: what pushes have made.
 
+pub(super) mod create;
 pub(super) mod manifests;
 mod scope;
 mod search;
@@ -13,7 +14,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use storage::catalog::environments::LIBRARY;
-use storage::catalog::grants::Place;
+use storage::catalog::grants::{Place, Scope};
 use storage::catalog::repositories::{self, RepositoryRow};
 use storage::catalog::roles::Permission;
 use storage::catalog::{DestinationId, RepositoryId, pushed};
@@ -26,7 +27,6 @@ use super::path::Path;
 use super::problem::Problem;
 use super::products;
 use crate::app::App;
-use scope::Asked;
 
 /// Katello's word for what pushes are published by.
 const CONTENT_VIEW: &str = "Default Organization View";
@@ -107,10 +107,9 @@ pub(super) async fn list(
     caller: Caller,
     wanted: Wanted,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("id")?;
     let mut tx = app.services.database.read().await?;
-    let asked = search::asked(&mut tx, &wanted.search).await?;
-    page(&mut tx, &caller, &wanted, asked).await
+    let visible = scope::pullable(&caller);
+    search::page(&app, &mut tx, &caller, &wanted, &visible).await
 }
 
 /// `GET /organizations/{label}/products/{label}/repositories`.
@@ -120,44 +119,16 @@ pub(super) async fn list_of_product(
     Path((organization, product)): Path<(String, String)>,
     wanted: Wanted,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("id")?;
-    wanted.not_searched("a product's repositories")?;
     let mut tx = app.services.database.read().await?;
     let (organization, product) =
         products::visible(&mut tx, &caller, &organization, &product).await?;
-    let asked = Asked {
+    let product = Scope {
         organization: Some(organization.id),
         product: Some(product.id),
-        ..Asked::default()
+        repository: None,
     };
-    page(&mut tx, &caller, &wanted, vec![asked]).await
-}
-
-/// A page of what was asked for, as far as the caller may pull it.
-async fn page(
-    tx: &mut Tx,
-    caller: &Caller,
-    wanted: &Wanted,
-    asked: Vec<Asked>,
-) -> Result<Page<Shown>, Problem> {
-    let after: Option<RepositoryId> = wanted.after()?;
-    let (mut rows, mut total) = (Vec::new(), 0);
-    for narrowed in scope::pullable(caller, &asked) {
-        total += repositories::count(tx, narrowed.filter()).await?;
-        rows.extend(repositories::list(tx, narrowed.filter(), after, wanted.one_more()).await?);
-    }
-    rows.sort_by_key(|row| row.id);
-    let page = Page::of_rows(rows, total, wanted, |row| row.id);
-    let mut shown = Vec::with_capacity(page.results.len());
-    for row in page.results {
-        let push_repository = push_repository(tx, caller, &row).await?;
-        shown.push(Shown::of(row, push_repository));
-    }
-    Ok(Page {
-        results: shown,
-        total: page.total,
-        next: page.next,
-    })
+    let visible = scope::within(&scope::pullable(&caller), &product);
+    search::page(&app, &mut tx, &caller, &wanted, &visible).await
 }
 
 /// `GET /repositories/{id}`.
@@ -197,7 +168,7 @@ async fn visible(tx: &mut Tx, caller: &Caller, id: &str) -> Result<RepositoryRow
     };
     let found = repositories::list(tx, filter, None, 1).await?.pop();
     found
-        .filter(|row| caller.may(Permission::Pull, &place(row)))
+        .filter(|row| caller.may_here(Some(&place(row))))
         .ok_or_else(unknown)
 }
 

@@ -1,6 +1,7 @@
 //! `/tasks`: what people see of plans, and what operators do with them.
 
 pub(super) mod cancel;
+pub(super) mod events;
 pub(super) mod graph;
 pub(super) mod history;
 pub(super) mod list;
@@ -20,6 +21,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storage::Tx;
+use storage::catalog::audit::{self, NewEntry};
 use storage::catalog::organizations;
 use storage::catalog::roles::Permission;
 
@@ -111,14 +113,17 @@ async fn visible(app: &App, caller: &Caller, plan: PlanId) -> Result<Task, Probl
 /// The task, if the caller may operate it; 403 for one they can only see.
 async fn operable(app: &App, caller: &Caller, plan: PlanId) -> Result<Task, Problem> {
     let task = visible(app, caller, plan).await?;
-    if may(app, caller, Permission::OperateTasks, &task).await? {
-        return Ok(task);
-    }
-    let place = task.organization.as_ref().map_or_else(
+    let named = task.organization.as_ref().map_or_else(
         || "everywhere".to_owned(),
         |label| format!("in organization {label}"),
     );
-    Err(Problem::not_allowed(Permission::OperateTasks, place))
+    let organization = match &task.organization {
+        Some(label) => organizations::find(&mut app.services.database.read().await?, label).await?,
+        None => None,
+    };
+    let place = organization.map(|found| in_organization(found.id));
+    caller.must_here(place.as_ref(), named)?;
+    Ok(task)
 }
 
 async fn may(
@@ -181,12 +186,43 @@ async fn act(
     action: Action,
     reason: Option<String>,
 ) -> Result<Response, Problem> {
+    let done = match &action {
+        Action::RetryNow { .. } => audit::Action::RetryNow,
+        Action::Cancel | Action::Supersede { .. } => audit::Action::Cancel,
+        Action::Resume => audit::Action::Resume,
+    };
+    let entry = about_task(caller, done, plan, reason.clone());
     let message = Message {
         action,
         by: caller.user.login.clone(),
         reason,
     };
     let after = app.node.act(plan, message).await?;
+    write_down(app, entry).await?;
     let task = app.node.explained(&after).await?;
     Ok((StatusCode::ACCEPTED, Shown::from(task)).into_response())
+}
+
+/// The entry of the audit about what the caller did to a task.
+fn about_task(
+    caller: &Caller,
+    action: audit::Action,
+    plan: PlanId,
+    reason: Option<String>,
+) -> NewEntry {
+    NewEntry {
+        task: Some(plan),
+        reason,
+        ..caller.does(action, format!("task {plan}"))
+    }
+}
+
+/// Writes it into the audit. The task's own history, written by the engine with the action, says the same.
+async fn write_down(app: &App, entry: NewEntry) -> Result<(), Problem> {
+    let at = app.services.clock.now();
+    let written = app
+        .services
+        .database
+        .transact(move |tx| Box::pin(async move { audit::record(tx, &entry, at).await }));
+    Ok(written.await??)
 }

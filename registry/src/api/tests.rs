@@ -1,6 +1,8 @@
 //! The API as its callers see it: who is told what.
 
+mod access;
 mod house;
+mod matrix;
 
 use http::header::{LOCATION, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
@@ -8,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::auth::scope::{Access, RepositoryAction, Scope};
-use house::{ADMIN, Api, BOB, Who};
+use house::{ADMIN, Answer, Api, BOB, Who};
 
 #[tokio::test]
 async fn whoever_has_not_logged_in_is_told_how_to() {
@@ -132,6 +134,56 @@ async fn nobody_gives_a_role_at_a_place_where_they_do_not_manage_access() {
     assert_eq!(
         seen.body["total"], 2,
         "the administrator's grant everywhere is not Bob's to see"
+    );
+}
+
+#[tokio::test]
+async fn a_grant_that_is_refused_does_not_tell_what_there_is_elsewhere() {
+    let api = Api::start(&[]).await.with_bob("admin").await;
+    let refused = async |place: Value| {
+        let mut body = json!({"user": "bob", "role": "reader"});
+        body.as_object_mut()
+            .unwrap()
+            .extend(place.as_object().unwrap().clone());
+        let answer = api.post(&BOB, "/api/v1/grants", body).await;
+        (answer.status(), answer.body)
+    };
+    let elsewhere =
+        |product: &str| json!({"organization": "Default_Organization", "product": product});
+
+    let there = refused(elsewhere("container_push")).await;
+    let not_there = refused(elsewhere("nothing")).await;
+    let no_organization = refused(json!({"organization": "nowhere", "product": "nothing"})).await;
+
+    assert_eq!(there.0, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(there, not_there);
+    assert_eq!(there, no_organization);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_not_called_a_token() {
+    let api = Api::start(&[]).await;
+
+    let guessed = api
+        .get(&Who::Login("admin", "guess"), "/api/v1/tasks")
+        .await;
+    let forged = api
+        .get(&Who::Token("a.b.c".to_owned()), "/api/v1/tasks")
+        .await;
+
+    let challenge = |answer: &Answer| {
+        let header = &answer.response.headers()[http::header::WWW_AUTHENTICATE];
+        header.to_str().unwrap().to_owned()
+    };
+    assert!(
+        !challenge(&guessed).contains("error="),
+        "{}",
+        challenge(&guessed)
+    );
+    assert!(
+        challenge(&forged).ends_with("error=\"invalid_token\""),
+        "{}",
+        challenge(&forged)
     );
 }
 

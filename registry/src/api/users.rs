@@ -9,13 +9,14 @@ use http::StatusCode;
 use http::header::LOCATION;
 use serde::{Deserialize, Serialize};
 use storage::Tx;
-use storage::catalog::UserId;
-use storage::catalog::roles::Permission;
+use storage::catalog::audit::{self, Action};
+use storage::catalog::grants;
 use storage::catalog::users::{self, NewUser, User, UserChanges};
+use storage::catalog::{CatalogError, UserId};
 
 use super::body::Body;
 use super::caller::Caller;
-use super::fields;
+use super::{fields, grants as grants_api};
 use super::page::{Page, Wanted};
 use super::path::Path;
 use super::problem::{Kind, Problem};
@@ -54,7 +55,7 @@ pub(super) async fn list(
 ) -> Result<Page<Shown>, Problem> {
     wanted.only_sorted_by("id")?;
     wanted.not_searched("users")?;
-    if !caller.may_everywhere(Permission::ManageAccess) {
+    if !caller.may_here(None) {
         return Ok(Page::cut(vec![caller.user], &wanted, |user| user.id)?.map(Shown::from));
     }
     let mut tx = app.services.database.read().await?;
@@ -95,7 +96,6 @@ pub(super) async fn create(
     caller: Caller,
     Body(new): Body<New>,
 ) -> Result<Response, Problem> {
-    caller.must_everywhere(Permission::ManageAccess)?;
     let login = fields::login("login", new.login)?;
     let new = NewUser {
         name: fields::name("name", new.name.unwrap_or_else(|| login.clone()))?,
@@ -107,12 +107,16 @@ pub(super) async fn create(
         password_hash: hash(new.password).await?,
         enabled: new.enabled.unwrap_or(true),
     };
+    let entry = caller.does(Action::Create, format!("user {}", new.login));
     let at = app.services.clock.now();
-    let created = app
-        .services
-        .database
-        .transact(move |tx| Box::pin(async move { users::create(tx, &new, at).await }))
-        .await??;
+    let created = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            let created = users::create(tx, &new, at).await?;
+            audit::record(tx, &entry, at).await?;
+            Ok::<_, CatalogError>(created)
+        })
+    });
+    let created = created.await??;
     let location = format!("/api/v1/users/{}", created.login);
     Ok((
         StatusCode::CREATED,
@@ -133,26 +137,37 @@ pub(super) struct Changes {
     password: Option<String>,
 }
 
-/// `PATCH /users/{login}`: oneself, but for `enabled`; all of it for who manages access.
+/// `PATCH /users/{login}`: oneself, but for `enabled`; all of it for who manages access and may all that the user may.
 pub(super) async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(login): Path<String>,
     Body(changes): Body<Changes>,
 ) -> Result<Json<Shown>, Problem> {
-    let user = visible(&mut app.services.database.read().await?, &caller, &login).await?;
+    let mut tx = app.services.database.read().await?;
+    let user = visible(&mut tx, &caller, &login).await?;
     let oneself = user.id == caller.user.id;
     if !oneself || changes.enabled.is_some() {
-        caller.must_everywhere(Permission::ManageAccess)?;
+        caller.must_here(None, "everywhere")?;
     }
+    if !oneself && (changes.password.is_some() || changes.enabled.is_some()) {
+        must_outrank(&mut tx, &caller, user.id, &user.login).await?;
+    }
+    drop(tx);
     if oneself && changes.enabled == Some(false) {
         let text = "you cannot disable yourself; another administrator can";
         return Err(Problem::new(Kind::DoesNotFit, text));
     }
-    if changes.password.is_some() && caller.by_token {
-        let text = "a password is not changed with a token; log in with the one you have";
-        return Err(Problem::new(Kind::NotAllowed, text));
+    if changes.password.is_some() {
+        caller.must_have_shown_a_password("changing a password")?;
     }
+    let mut entry = caller.does(Action::Change, format!("user {}", user.login));
+    entry.reason = fields::changed(&[
+        ("name", changes.name.is_some()),
+        ("email", changes.email.is_some()),
+        ("enabled", changes.enabled.is_some()),
+        ("password", changes.password.is_some()),
+    ]);
     let email = match changes.email {
         Some(email) if email.is_empty() => Some(None),
         Some(email) => Some(Some(fields::name("email", email)?)),
@@ -171,14 +186,64 @@ pub(super) async fn change(
         enabled: changes.enabled,
         password_hash,
     };
-    let after = app
-        .services
-        .database
-        .transact(move |tx| Box::pin(async move { users::update(tx, user.id, &changes).await }))
-        .await??;
+    let at = app.services.clock.now();
+    let after = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            let after = users::update(tx, user.id, &changes).await?;
+            audit::record(tx, &entry, at).await?;
+            Ok::<_, CatalogError>(after)
+        })
+    });
     after
+        .await??
         .map(|after| Json(after.into()))
         .ok_or_else(|| unknown(&login))
+}
+
+/// `DELETE /users/{login}`: with all roles and tokens. Tasks and audit go on naming the login, which nobody is given again.
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(login): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let mut tx = app.services.database.read().await?;
+    let user = visible(&mut tx, &caller, &login).await?;
+    if user.id == caller.user.id {
+        let text = "you cannot delete yourself; another administrator can";
+        return Err(Problem::new(Kind::DoesNotFit, text));
+    }
+    must_outrank(&mut tx, &caller, user.id, &user.login).await?;
+    drop(tx);
+    let entry = caller.does(Action::Delete, format!("user {}", user.login));
+    let at = app.services.clock.now();
+    let deleted = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            users::delete(tx, user.id, at).await?;
+            audit::record(tx, &entry, at).await
+        })
+    });
+    deleted.await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Refused if that user or robot may do something somewhere that the caller may not do there: with their password, their
+/// token or their end, the caller would get or take more than they have.
+pub(super) async fn must_outrank(
+    tx: &mut Tx,
+    caller: &Caller,
+    other: UserId,
+    login: &str,
+) -> Result<(), Problem> {
+    for grant in grants::of(tx, other).await? {
+        if let Some(permission) = grants_api::lacking(caller, &grant.role, &grant.scope) {
+            let text = format!(
+                "{login} has `{permission}` by role {}, which you do not have there yourself",
+                grant.role
+            );
+            return Err(Problem::new(Kind::NotAllowed, text));
+        }
+    }
+    Ok(())
 }
 
 async fn hash(password: String) -> Result<String, Problem> {
@@ -187,14 +252,16 @@ async fn hash(password: String) -> Result<String, Problem> {
         Err(error @ PasswordError::TooLong) => {
             Err(Problem::invalid_field("password", error.to_string()))
         }
-        Err(error @ PasswordError::Failed(_)) => Err(Problem::internal(&error)),
+        Err(error @ (PasswordError::Failed(_) | PasswordError::NotYet(_))) => {
+            Err(Problem::internal(&error))
+        }
     }
 }
 
 async fn visible(tx: &mut Tx, caller: &Caller, login: &str) -> Result<User, Problem> {
     let found = users::find(tx, login).await?;
     let seen = found.filter(|user| {
-        user.id == caller.user.id || caller.may_everywhere(Permission::ManageAccess)
+        user.robot_of.is_none() && (user.id == caller.user.id || caller.may_here(None))
     });
     seen.ok_or_else(|| unknown(login))
 }

@@ -7,6 +7,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 
 use crate::config::Config;
+use crate::http::X_FORWARDED_PROTO;
 
 /// What a client without the right token is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,14 @@ impl Challenge {
         }
     }
 
+    /// Get a token that is good for the list of repositories.
+    pub(crate) fn with_catalog_scope(self) -> Self {
+        Self {
+            scope: Some("registry:catalog:*".to_owned()),
+            ..self
+        }
+    }
+
     /// The value of `WWW-Authenticate`.
     pub(crate) fn header(&self) -> HeaderValue {
         let parameters = [
@@ -84,9 +93,18 @@ pub(crate) fn origin(config: &Config, headers: &HeaderMap) -> String {
     if config.public_url.is_none()
         && let Some(host) = trusted_host(headers)
     {
-        return format!("http://{host}");
+        return format!("{}://{host}", scheme(config, headers));
     }
     config.base_url()
+}
+
+/// The scheme the client wrote: a trusted proxy says so, anybody else speaks to this server itself.
+fn scheme(config: &Config, headers: &HeaderMap) -> &'static str {
+    match headers.get(X_FORWARDED_PROTO).map(HeaderValue::as_bytes) {
+        Some(b"https") => "https",
+        Some(b"http") => "http",
+        Some(_) | None => config.scheme(),
+    }
 }
 
 /// The request's `Host`, if it can only be meant for us: no DNS name, which somebody else may own.
@@ -128,6 +146,20 @@ mod tests {
             assert_eq!(origin(&config, &to(host)), format!("http://{host}"));
         }
         assert_eq!(service(&config, &to("LOCALHOST:5000")), "localhost:5000");
+    }
+
+    #[test]
+    fn tokens_come_by_the_scheme_that_the_client_wrote() {
+        let plain = config(&[]);
+        let tls = config(&["--tls", "self-signed"]);
+        let mut by_proxy = to("127.0.0.1:5000");
+        by_proxy.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+
+        assert_eq!(
+            origin(&tls, &to("127.0.0.1:5000")),
+            "https://127.0.0.1:5000"
+        );
+        assert_eq!(origin(&plain, &by_proxy), "https://127.0.0.1:5000");
     }
 
     #[test]

@@ -17,22 +17,32 @@ impl Scope {
     pub(crate) fn covers(&self, repository: &str, action: RepositoryAction) -> bool {
         match self {
             Self::Login => false,
-            Self::Only(accesses) => accesses
-                .iter()
-                .any(|access| access.name == repository && access.actions.contains(&action)),
+            Self::Only(accesses) => accesses.iter().any(|access| {
+                access.kind == Kind::Repository
+                    && access.name == repository
+                    && access.actions.contains(&action)
+            }),
+        }
+    }
+
+    /// True if a token of this scope is good for the list of repositories, which shows what its user may pull.
+    pub(crate) fn covers_catalog(&self) -> bool {
+        match self {
+            Self::Login => true,
+            Self::Only(accesses) => accesses.iter().any(Access::is_to_catalog),
         }
     }
 }
 
-/// What one repository may be used for, in the form tokens carry.
+/// What one repository may be used for, or that all may be listed, in the form tokens carry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Access {
-    /// Always `repository`: nothing else has a scope.
+    /// Of a repository, or of the registry, which has a catalog and nothing else.
     #[serde(rename = "type")]
     kind: Kind,
     /// The name, in the form it was asked for.
     pub(crate) name: String,
-    /// What may be done.
+    /// What may be done. The catalog can only be listed, so that nothing stands here.
     pub(crate) actions: Vec<RepositoryAction>,
 }
 
@@ -40,7 +50,11 @@ pub(crate) struct Access {
 #[serde(rename_all = "snake_case")]
 enum Kind {
     Repository,
+    Registry,
 }
+
+/// The name that clients ask for the list of repositories by: `registry:catalog:*`.
+const CATALOG: &str = "catalog";
 
 /// What clients do with a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumString, Display)]
@@ -63,11 +77,28 @@ impl Access {
         }
     }
 
-    /// Reads `repository:<name>:<action>,…`. Other types, and actions nobody has here, are asked for by some clients
+    /// The list of repositories.
+    fn to_catalog() -> Self {
+        Self {
+            kind: Kind::Registry,
+            name: CATALOG.to_owned(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// True for the list of repositories.
+    pub(crate) fn is_to_catalog(&self) -> bool {
+        self.kind == Kind::Registry && self.name == CATALOG
+    }
+
+    /// Reads `repository:<name>:<action>,…` and `registry:catalog:*`. Other types, and actions nobody has here, are asked for by some clients
     /// and mean nothing: the answer simply does not hold them.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;
         let (name, actions) = rest.rsplit_once(':')?;
+        if (kind, name, actions) == ("registry", CATALOG, "*") {
+            return Some(Self::to_catalog());
+        }
         if kind != "repository" || name.is_empty() {
             return None;
         }
@@ -121,13 +152,25 @@ mod tests {
     fn what_is_no_repository_is_no_access() {
         for text in [
             "",
-            "registry:catalog:*",
+            "registry:catalog:pull",
+            "registry:other:*",
             "repository:acme",
             "repository::pull",
             "repository(plugin):a/b:pull",
         ] {
             assert_eq!(Access::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn the_catalog_is_listed_with_its_own_scope_or_a_login() {
+        let catalog = Access::parse("registry:catalog:*").unwrap();
+        let repository = Access::parse("repository:catalog:pull").unwrap();
+
+        assert!(Scope::Only(vec![catalog.clone()]).covers_catalog());
+        assert!(Scope::Login.covers_catalog());
+        assert!(!Scope::Only(vec![repository]).covers_catalog());
+        assert!(!Scope::Only(vec![catalog]).covers("catalog", Pull));
     }
 
     #[test]

@@ -2,13 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use engine::clock::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use storage::catalog::TokenId;
 use storage::catalog::signing_keys::SigningKey;
 use uuid::Uuid;
 
@@ -18,7 +23,7 @@ use super::scope::{Access, Scope};
 const ISSUER: &str = "wharfinger";
 
 /// How far the clocks of those who sign and those who check may be apart.
-const LEEWAY_SECONDS: i64 = 5;
+const LEEWAY: Duration = Duration::from_secs(5);
 
 /// Longer texts are no tokens of ours: 32 names of 255 bytes, in base64, with room to spare.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -57,6 +62,9 @@ pub(crate) struct Claims {
     nbf: i64,
     iat: i64,
     jti: Uuid,
+    /// The personal token it was got with: revoked, it takes this one along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) personal_token: Option<TokenId>,
     /// What it is good for; absent if it was asked for without a scope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     access: Option<Vec<Access>>,
@@ -66,6 +74,11 @@ impl Claims {
     /// True if nobody logged in for it.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.sub.is_empty()
+    }
+
+    /// When its time is over.
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        timestamp(self.exp)
     }
 
     /// What it is good for.
@@ -84,18 +97,56 @@ pub(crate) struct Signed {
 }
 
 /// Signs and checks tokens.
-#[derive(Clone)]
 pub(crate) struct Tokens {
-    key_id: String,
+    keys: RwLock<Arc<Keys>>,
+    lifetime: Duration,
+}
+
+/// The newest of them signs, all of them check.
+struct Keys {
+    newest: String,
     signing: EncodingKey,
     checking: HashMap<String, DecodingKey>,
-    lifetime: Duration,
+    public: Value,
+}
+
+impl Keys {
+    fn read(keys: &[SigningKey]) -> Result<Self, TokenError> {
+        let newest = keys
+            .iter()
+            .max_by_key(|key| key.created_at)
+            .ok_or_else(|| TokenError::NoKey("the database holds none".to_owned()))?;
+        Ed25519KeyPair::from_pkcs8(&newest.private_key)
+            .map_err(|error| TokenError::NoKey(format!("key {}: {error}", newest.id)))?;
+        let public: Vec<Value> = keys.iter().map(json_web_key).collect();
+        Ok(Self {
+            newest: newest.id.clone(),
+            signing: EncodingKey::from_ed_der(&newest.private_key),
+            checking: keys
+                .iter()
+                .map(|key| (key.id.clone(), DecodingKey::from_ed_der(&key.public_key)))
+                .collect(),
+            public: json!({ "keys": public }),
+        })
+    }
+}
+
+/// The public half as RFC 8037 writes it.
+fn json_web_key(key: &SigningKey) -> Value {
+    json!({
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": BASE64_URL_SAFE_NO_PAD.encode(&key.public_key),
+        "kid": key.id,
+        "alg": "EdDSA",
+        "use": "sig",
+    })
 }
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens")
-            .field("key_id", &self.key_id)
+            .field("newest", &self.keys().newest)
             .field("lifetime", &self.lifetime)
             .finish_non_exhaustive()
     }
@@ -117,27 +168,34 @@ impl Tokens {
 
     /// Signs with the newest of these keys, and checks with all of them.
     pub(crate) fn new(keys: &[SigningKey], lifetime: Duration) -> Result<Self, TokenError> {
-        let newest = keys
-            .iter()
-            .max_by_key(|key| key.created_at)
-            .ok_or_else(|| TokenError::NoKey("the database holds none".to_owned()))?;
-        Ed25519KeyPair::from_pkcs8(&newest.private_key)
-            .map_err(|error| TokenError::NoKey(format!("key {}: {error}", newest.id)))?;
         Ok(Self {
-            key_id: newest.id.clone(),
-            signing: EncodingKey::from_ed_der(&newest.private_key),
-            checking: keys
-                .iter()
-                .map(|key| (key.id.clone(), DecodingKey::from_ed_der(&key.public_key)))
-                .collect(),
+            keys: RwLock::new(Arc::new(Keys::read(keys)?)),
             lifetime,
         })
     }
 
-    /// A token for `login` (empty: anonymous), good for `scope` at `service` from now on.
+    /// From now on signs and checks with these keys; refused, and nothing changed, if they cannot be used.
+    pub(crate) fn replace_keys(&self, keys: &[SigningKey]) -> Result<(), TokenError> {
+        let keys = Arc::new(Keys::read(keys)?);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    /// The public halves of all keys, as a JSON Web Key Set.
+    pub(crate) fn public_keys(&self) -> Value {
+        self.keys().public.clone()
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A token for `login` (empty: anonymous), good for `scope` at `service` from now on, as long as the personal token
+    /// that it was got with counts, if it was.
     pub(crate) fn sign(
         &self,
         login: &str,
+        personal_token: Option<TokenId>,
         service: &str,
         scope: Scope,
         now: Timestamp,
@@ -150,16 +208,18 @@ impl Tokens {
             nbf: seconds(now),
             iat: seconds(now),
             jti: Uuid::new_v4(),
+            personal_token,
             access: match scope {
                 Scope::Login => None,
                 Scope::Only(accesses) => Some(accesses),
             },
         };
+        let keys = self.keys();
         let header = Header {
-            kid: Some(self.key_id.clone()),
+            kid: Some(keys.newest.clone()),
             ..Header::new(Algorithm::EdDSA)
         };
-        let token = jsonwebtoken::encode(&header, &claims, &self.signing)
+        let token = jsonwebtoken::encode(&header, &claims, &keys.signing)
             .map_err(|error| TokenError::NoKey(error.to_string()))?;
         Ok(Signed {
             token,
@@ -176,11 +236,26 @@ impl Tokens {
         service: &str,
         now: Timestamp,
     ) -> Result<Claims, TokenError> {
+        let claims = self.check_but_for_its_end(token, service, now)?;
+        if now >= claims.expires_at() + LEEWAY {
+            return Err(TokenError::Expired(claims.expires_at()));
+        }
+        Ok(claims)
+    }
+
+    /// As [`check`](Self::check), but its time may be over.
+    pub(crate) fn check_but_for_its_end(
+        &self,
+        token: &str,
+        service: &str,
+        now: Timestamp,
+    ) -> Result<Claims, TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Foreign);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Foreign)?;
-        let key = header.kid.and_then(|kid| self.checking.get(&kid));
+        let keys = self.keys();
+        let key = header.kid.and_then(|kid| keys.checking.get(&kid));
         let mut checks = Validation::new(Algorithm::EdDSA);
         checks.set_issuer(&[ISSUER]);
         checks.set_required_spec_claims(&["exp", "nbf", "aud", "iss", "sub"]);
@@ -196,11 +271,7 @@ impl Tokens {
                 service: service.to_owned(),
             });
         }
-        let now = seconds(now);
-        if now >= claims.exp.saturating_add(LEEWAY_SECONDS) {
-            return Err(TokenError::Expired(timestamp(claims.exp)));
-        }
-        if now < claims.nbf.saturating_sub(LEEWAY_SECONDS) {
+        if now < timestamp(claims.nbf) - LEEWAY {
             return Err(TokenError::NotYet(timestamp(claims.nbf)));
         }
         Ok(claims)
@@ -217,9 +288,6 @@ fn timestamp(seconds: i64) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine;
-    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-
     use super::*;
     use crate::auth::scope::RepositoryAction::Pull;
 
@@ -248,7 +316,7 @@ mod tests {
         )]);
 
         let signed = tokens
-            .sign("bob", "hub.example", scope.clone(), NOW)
+            .sign("bob", None, "hub.example", scope.clone(), NOW)
             .unwrap();
         let claims = tokens.check(&signed.token, "hub.example", NOW).unwrap();
 
@@ -262,9 +330,9 @@ mod tests {
         let tokens = tokens();
 
         let nothing = tokens
-            .sign("bob", "hub", Scope::Only(Vec::new()), NOW)
+            .sign("bob", None, "hub", Scope::Only(Vec::new()), NOW)
             .unwrap();
-        let login = tokens.sign("", "hub", Scope::Login, NOW).unwrap();
+        let login = tokens.sign("", None, "hub", Scope::Login, NOW).unwrap();
 
         assert_eq!(
             tokens.check(&nothing.token, "hub", NOW).unwrap().scope(),
@@ -279,7 +347,7 @@ mod tests {
     fn its_time_has_five_seconds_of_leeway_at_both_ends() {
         let tokens = tokens();
         let token = tokens
-            .sign("bob", "hub", Scope::Login, after(100))
+            .sign("bob", None, "hub", Scope::Login, after(100))
             .unwrap()
             .token;
 
@@ -298,7 +366,7 @@ mod tests {
     #[test]
     fn a_token_for_another_service_is_refused() {
         let tokens = tokens();
-        let token = tokens.sign("bob", "hub", Scope::Login, NOW).unwrap().token;
+        let token = tokens.sign("bob", None, "hub", Scope::Login, NOW).unwrap().token;
 
         assert!(matches!(
             tokens.check(&token, "hub2", NOW),
@@ -309,17 +377,18 @@ mod tests {
     #[test]
     fn no_other_algorithm_and_no_other_key_is_believed() {
         let (ours, theirs) = (tokens(), tokens());
-        let token = ours.sign("bob", "hub", Scope::Login, NOW).unwrap().token;
+        let token = ours.sign("bob", None, "hub", Scope::Login, NOW).unwrap().token;
         let unsigned = token.rsplit_once('.').unwrap().0;
-        let kid = &ours.key_id;
-        let foreign = theirs.sign("bob", "hub", Scope::Login, NOW).unwrap().token;
+        let keys = ours.keys();
+        let kid = &keys.newest;
+        let foreign = theirs.sign("bob", None, "hub", Scope::Login, NOW).unwrap().token;
         let public_key_as_secret = {
             let header = Header {
                 kid: Some(kid.clone()),
                 ..Header::new(Algorithm::HS256)
             };
             let claims = ours.check(&token, "hub", NOW).unwrap();
-            let secret = ours.checking[kid].try_get_as_bytes().unwrap();
+            let secret = keys.checking[kid].try_get_as_bytes().unwrap();
             jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret)).unwrap()
         };
 
@@ -348,7 +417,7 @@ mod tests {
     #[test]
     fn changed_claims_are_refused() {
         let tokens = tokens();
-        let token = tokens.sign("bob", "hub", Scope::Login, NOW).unwrap().token;
+        let token = tokens.sign("bob", None, "hub", Scope::Login, NOW).unwrap().token;
         let [header, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else {
             panic!("a JWT")
         };
@@ -368,12 +437,18 @@ mod tests {
         let old = Tokens::new_key(NOW).unwrap();
         let new = Tokens::new_key(after(1)).unwrap();
         let before = Tokens::new(std::slice::from_ref(&old), HOUR).unwrap();
-        let token = before.sign("bob", "hub", Scope::Login, NOW).unwrap().token;
+        let token = before.sign("bob", None, "hub", Scope::Login, NOW).unwrap().token;
 
-        let rotated = Tokens::new(&[new.clone(), old], HOUR).unwrap();
+        before.replace_keys(&[new.clone(), old.clone()]).unwrap();
 
-        assert!(rotated.check(&token, "hub", NOW).is_ok());
-        assert_eq!(rotated.key_id, new.id);
+        assert!(before.check(&token, "hub", NOW).is_ok());
+        assert_eq!(before.keys().newest, new.id);
+        let shown = before.public_keys();
+        assert_eq!(
+            (&shown["keys"][0]["kid"], &shown["keys"][1]["kid"]),
+            (&json!(new.id), &json!(old.id))
+        );
+        assert!(!shown.to_string().contains(&hex::encode(&old.private_key)));
     }
 
     #[test]

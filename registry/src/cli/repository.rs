@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use workflows::destination::PushName;
 
 use super::client::{Client, ClientError, Connection, Output};
 use super::{exit, show, terminal};
@@ -25,6 +26,9 @@ enum Verb {
         /// For example: organization = acme and product = tools
         #[arg(long)]
         search: Option<String>,
+        /// For example: name desc
+        #[arg(long)]
+        sort: Option<String>,
         #[command(flatten)]
         page: Page,
     },
@@ -68,11 +72,14 @@ impl Page {
         &self,
         client: &Client,
         path: &str,
-        search: Option<&str>,
+        narrowed: &[(&str, Option<String>)],
     ) -> Result<Value, ClientError> {
         let per_page = self.per_page.to_string();
         let mut query = vec![("per_page", per_page.as_str())];
-        query.extend(search.map(|search| ("search", search)));
+        let given = narrowed
+            .iter()
+            .filter_map(|(key, value)| Some((*key, value.as_deref()?)));
+        query.extend(given);
         query.extend(self.cursor.as_deref().map(|cursor| ("cursor", cursor)));
         client.get(path, &query).await
     }
@@ -89,22 +96,22 @@ pub(crate) async fn command(command: Command, environment: &Environment) -> Exit
 async fn run(command: Command, environment: &Environment) -> Result<(), ClientError> {
     let client = Client::new(&command.connection, environment)?;
     let (body, print): (Value, fn(&Value)) = match command.verb {
-        Verb::List { search, page } => (
-            page.get(&client, "/repositories", search.as_deref())
-                .await?,
-            repositories,
-        ),
+        Verb::List { search, sort, page } => {
+            let narrowed = [("search", search), ("sort", sort)];
+            let body = page.get(&client, "/repositories", &narrowed).await?;
+            (body, repositories)
+        }
         Verb::Show(repository) => (
             client.get(&path(&client, &repository).await?, &[]).await?,
             repository_alone,
         ),
         Verb::Tags { repository, page } => {
             let path = format!("{}/tags", path(&client, &repository).await?);
-            (page.get(&client, &path, None).await?, tags)
+            (page.get(&client, &path, &[]).await?, tags)
         }
         Verb::Versions { repository, page } => {
             let path = format!("{}/versions", path(&client, &repository).await?);
-            (page.get(&client, &path, None).await?, versions)
+            (page.get(&client, &path, &[]).await?, versions)
         }
     };
     match command.connection.output {
@@ -118,6 +125,10 @@ async fn run(command: Command, environment: &Environment) -> Result<(), ClientEr
 async fn path(client: &Client, repository: &Repository) -> Result<String, ClientError> {
     if repository.which.parse::<u64>().is_ok() {
         return Ok(format!("/repositories/{}", repository.which));
+    }
+    // What cannot be a name is not looked for: it would be read as part of the search.
+    if repository.which.parse::<PushName>().is_err() {
+        return Err(ClientError::no_such_repository(&repository.which));
     }
     let search = format!("pushed_name = {}", repository.which);
     let found = client.get("/repositories", &[("search", &search)]).await?;

@@ -131,7 +131,10 @@ fn line(name: &str, text: &str, source: &Source, key: &Key, config: &Config) -> 
     };
     match derived {
         Some(derived) => format!("{name} = {derived:?} # {source}"),
-        None if text.is_empty() => format!("# {name} is not set: {}", config.base_url()),
+        None if text.is_empty() && key.name == "public_url" => {
+            format!("# {name} is not set: {}", config.base_url())
+        }
+        None if text.is_empty() => format!("# {name} is not set"),
         None => format!("{name} = {:?} # {source}", value::without_password(text)),
     }
 }

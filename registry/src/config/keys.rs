@@ -19,6 +19,8 @@ pub(crate) struct Key {
     pub(crate) example: &'static str,
     /// For `--help`.
     pub(crate) about: &'static str,
+    /// Why it is so by default, for who wants to change it; empty where `about` says it all.
+    pub(super) why: &'static str,
 }
 
 /// Every setting of `wharfinger serve`.
@@ -26,6 +28,15 @@ pub(crate) struct Key {
 pub(super) const KEYS: &[Key] = &[
     key("listen", "listen", "127.0.0.1:5000", "127.0.0.1:5000", "Address and port to listen on"),
     key("public_url", "public-url", "", "https://registry.example.org", "URL by which clients know this registry [default: the address listened on]"),
+    key("tls", "tls", "off", "self-signed", "TLS on the address listened on: off, or self-signed with a certificate made and kept in <data-dir>/tls.crt")
+        .because("With tls_cert and tls_key it need not be set. A self-signed certificate is for a first day: every client must be told to trust it."),
+    key("tls_cert", "tls-cert", "", "/etc/wharfinger/tls.crt", "PEM file of the certificate, followed by those that link it to its authority")
+        .because("Read again within ten seconds of a change, or on SIGHUP, without closing a connection."),
+    key("tls_key", "tls-key", "", "/etc/wharfinger/tls.key", "PEM file of the certificate's private key"),
+    key("metrics_listen", "metrics-listen", "", "127.0.0.1:9090", "Address and port of a second listener that shows /metrics and health without a login [default: none]")
+        .because("On the address of the API, /metrics asks for a login with the right view_tasks."),
+    key("trusted_proxies", "trusted-proxies", "", "10.0.0.0/8, 192.0.2.7", "Addresses and networks of proxies whose word on a client's address, scheme and host counts [default: none]")
+        .because("Only from these are Forwarded and X-Forwarded-For, -Proto and -Host read; from anybody else they are thrown away. The limit per address does not count connections of these."),
     key("data_dir", "data-dir", "./wharfinger-data", "/var/lib/wharfinger", "Folder of this node's database, id and lock; never shared"),
     key("content_dir", "content-dir", "", "/var/lib/wharfinger/content", "Folder of the blobs [default: <data-dir>/content]"),
     key("database_url", "database-url", "", "sqlite:/var/lib/wharfinger/wharfinger.db", "Database [default: sqlite:<data-dir>/wharfinger.db]"),
@@ -34,6 +45,20 @@ pub(super) const KEYS: &[Key] = &[
     key("shutdown_grace", "shutdown-grace", "30s", "30s", "How long running work may take after SIGTERM"),
     key("body_idle_timeout", "body-idle-timeout", "60s", "60s", "How long an upload may stand still"),
     key("max_manifest_bytes", "max-manifest-bytes", "4MiB", "4MiB", "The largest manifest that is taken"),
+    key("max_connections", "max-connections", "4000", "4000", "How many connections are open at once; further ones wait")
+        .because("Each may hold two open files, so it is lowered to what the system's limit of open files allows, and the log says so."),
+    key("max_connections_per_address", "max-connections-per-address", "512", "512", "How many connections one address may have open; further ones are closed at once")
+        .because("A tenth of all, so that one address cannot keep everybody else out; many runners behind one address still fit. An IPv6 address counts with its /64."),
+    key("max_requests", "max-requests", "2000", "2000", "How many requests are answered at once; further ones without a body are answered 429, those with a body wait")
+        .because("One costs up to 1.5 MiB while it moves a blob. A request with a body is never answered 429: clients would send the whole layer again."),
+    key("max_header_bytes", "max-header-bytes", "64KiB", "64KiB", "How large the head of a request may be")
+        .because("The longest in use are tokens with many scopes, a few KiB each."),
+    key("header_timeout", "header-timeout", "75s", "75s", "How long the head of a request, or a TLS handshake, may take; also how long a connection may idle")
+        .because("As long as the usual proxies keep an idle connection, so that it is not this side that breaks one just being used again."),
+    key("request_timeout", "request-timeout", "120s", "120s", "How long a request without a body may take until its answer begins")
+        .because("The longest that is meant to take long is to wait for a task, 50 s."),
+    key("answer_idle_timeout", "answer-idle-timeout", "60s", "60s", "How long a client may stop reading an answer before its connection is closed")
+        .because("A download that stands still holds a megabyte and two open files."),
     key("lease_ttl", "lease-ttl", "10s", "10s", "How long a node may be silent before its plans are taken over"),
     key("log.format", "log-format", "text", "json", "Form of the log: text or json"),
     key("log.level", "log-level", "info", "info,engine=debug", "What is logged: error, warn, info, debug, trace, or levels by module"),
@@ -53,10 +78,17 @@ const fn key(
         default,
         example,
         about,
+        why: "",
     }
 }
 
 impl Key {
+    /// The same key with the reason for its default.
+    const fn because(mut self, why: &'static str) -> Self {
+        self.why = why;
+        self
+    }
+
     /// `--push-wait`, `--log-format`.
     pub(crate) fn flag(&self) -> String {
         format!("--{}", self.long)

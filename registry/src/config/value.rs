@@ -130,6 +130,29 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "is not a size above zero".to_owned())
 }
 
+/// Less than this would not hold the head of an ordinary request; more is memory that anybody may fill.
+const HEADER_BYTES: std::ops::RangeInclusive<usize> = 8 << 10..=1 << 20;
+
+pub(super) fn header_size(text: &str) -> Result<usize, String> {
+    let size = size(text)?;
+    if HEADER_BYTES.contains(&size) {
+        Ok(size)
+    } else {
+        Err("is not between 8KiB and 1MiB".to_owned())
+    }
+}
+
+/// No more than a semaphore can count.
+const MOST: usize = usize::MAX >> 3;
+
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=MOST).contains(number));
+    number.ok_or_else(|| "is not a number above zero".to_owned())
+}
+
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     text.parse()
         .map_err(|_| "is neither text nor json".to_owned())
@@ -193,6 +216,18 @@ mod tests {
         assert_eq!(size("4MiB"), Ok(4 << 20));
         for text in ["", "0", "4MB", "MiB", "99999999999GiB"] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_count_is_above_zero_and_a_head_of_a_sensible_size() {
+        assert_eq!(count("400"), Ok(400));
+        assert_eq!(header_size("64KiB"), Ok(65536));
+        for text in ["", "0", "-1", "many", "99999999999999999999"] {
+            assert!(count(text).is_err(), "{text}");
+        }
+        for text in ["1KiB", "2MiB"] {
+            assert!(header_size(text).is_err(), "{text}");
         }
     }
 

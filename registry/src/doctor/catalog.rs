@@ -129,7 +129,7 @@ pub(super) fn replay(
 }
 
 /// The bytes are those the digest names, and what they name is here too. Whether blobs are whole is the content's matter.
-async fn examine_manifest(
+pub(super) async fn examine_manifest(
     tx: &mut Tx,
     destination: DestinationId,
     name: &str,
@@ -140,7 +140,7 @@ async fn examine_manifest(
         whole.find(format!("{name}: manifest {digest} is missing"), PUSH_AGAIN);
         return Ok(());
     };
-    if Digest::of(&manifest.bytes) != *digest {
+    if Digest::with(digest.algorithm(), &manifest.bytes) != *digest {
         whole.find(
             format!("{name}: the bytes of manifest {digest} have another digest"),
             PUSH_AGAIN,

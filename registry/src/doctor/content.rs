@@ -2,20 +2,26 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::{fs, io};
 
 use futures_util::TryStreamExt;
-use sha2::{Digest as _, Sha256};
+use storage::catalog::instance;
 use storage::content::inventory::{self, StoredBlob};
 use storage::content::objects::{ObjectError, ObjectName, Objects};
-use storage::{Database, Digest};
+use storage::{Database, Digest, Running};
 
 use super::{DoctorError, Examination};
+
+/// The file in the content folder that says whose it is.
+const MARK: &str = "instance";
 
 /// Blobs whose rows are read at once.
 const AT_ONCE: u32 = 500;
 
 const PUSH_AGAIN: &str =
     "restore the content folder from a backup, or push the images that use it again";
+const RIGHT_FOLDER: &str =
+    "give --content-dir the folder that belongs to this database, or restore it from a backup";
 const REMOVE: &str =
     "it is of no use to anybody: an upload was broken off before its end; its file can be removed";
 
@@ -39,6 +45,9 @@ pub(super) async fn examine(
             }
         }
     }
+    if let Some(wrong) = wrong_with_mark(database, content_dir, blobs).await? {
+        whole.find(wrong, RIGHT_FOLDER);
+    }
     if let Some(objects) = objects {
         for object in without_row(database, &*objects).await? {
             whole.find(format!("object {object} has no row"), REMOVE);
@@ -48,6 +57,31 @@ pub(super) async fn examine(
         .looked_at
         .extend([(blobs, "blobs"), (bytes, "bytes in them")]);
     Ok(())
+}
+
+/// Whether the folder is this database's: a server refuses any other.
+async fn wrong_with_mark(
+    database: &Database,
+    content_dir: &Path,
+    blobs: u64,
+) -> Result<Option<String>, DoctorError> {
+    let Some(known) = instance::id(&mut database.read().await?).await? else {
+        return Ok(None);
+    };
+    let folder = content_dir.display();
+    Ok(match fs::read_to_string(content_dir.join(MARK)) {
+        Ok(mark) if mark.trim() == known.to_string() => None,
+        Ok(mark) => Some(format!(
+            "the content folder {folder} belongs to another database: it is marked {}, this one {known}",
+            mark.trim()
+        )),
+        // Nothing is in it yet: the next start marks it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && blobs == 0 => None,
+        Err(error) => Some(format!(
+            "the content folder {folder} does not show that it belongs to this database: its file `{MARK}` cannot be \
+             read: {error}"
+        )),
+    })
 }
 
 /// What is wrong with the bytes of this blob; reads all of them.
@@ -69,11 +103,11 @@ async fn digest_of(objects: &dyn Objects, stored: &StoredBlob) -> Result<Digest,
     let mut chunks = objects
         .read_range(&stored.object, 0..stored.blob.size_bytes)
         .await?;
-    let mut hash = Sha256::new();
+    let mut hash = Running::new(stored.blob.digest.algorithm());
     while let Some(chunk) = chunks.try_next().await? {
         hash.update(&chunk);
     }
-    Ok(Digest::Sha256(hash.finalize().into()))
+    Ok(hash.digest())
 }
 
 /// Objects that no row answers for, in two looks: beside a running server one look may fall between row and object.

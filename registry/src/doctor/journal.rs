@@ -1,13 +1,18 @@
 //! Every journal folds, and what is kept beside it agrees.
 
+use std::collections::BTreeSet;
+
 use engine::journal::PlanId;
+use engine::lock::LockState;
 use engine::plan::Plan;
 use engine::state::PlanState;
 use engine::store::Head;
+use engine::workflow::Workflow;
 use storage::Database;
 use storage::journal::{self, Record};
+use workflows::push::Push;
 
-use super::{DoctorError, Examination};
+use super::{DoctorError, Examination, catalog};
 
 /// Plans read at once.
 const AT_ONCE: u32 = 200;
@@ -32,6 +37,14 @@ pub(super) async fn examine(
             for wrong in wrong_with(record) {
                 whole.find(format!("task {}: {wrong}", record.plan), RESTORE);
             }
+            // Acknowledged, and perhaps in no version yet: all that a paused first push has left behind.
+            if let Some(push) = open_push(record) {
+                let name = push.to.label_form();
+                for digest in push.all_digests() {
+                    let mut tx = database.read().await?;
+                    catalog::examine_manifest(&mut tx, push.to.id, &name, digest, whole).await?;
+                }
+            }
         }
     }
     for (plan, resource) in journal::lost_locks(&mut database.read().await?).await? {
@@ -44,6 +57,14 @@ pub(super) async fn examine(
         .looked_at
         .extend([(plans, "tasks"), (rows, "journal rows")]);
     Ok(())
+}
+
+/// The push that this plan is to bring to its end; none if it is no push, or has stopped.
+fn open_push(record: &Record) -> Option<Push> {
+    let plan = Plan::fold(record.plan, &record.rows);
+    let submitted = plan.submitted.as_deref()?;
+    let open = plan.state != PlanState::Stopped && submitted.workflow == Push::NAME;
+    open.then(|| submitted.input.decode().ok())?
 }
 
 /// What is wrong with a plan, in words that continue "task …: ".
@@ -72,6 +93,28 @@ fn wrong_with(record: &Record) -> Vec<String> {
                 record.unread_mail
             ));
         }
+        return wrong;
+    }
+    let sits: BTreeSet<&str> = record.seats.iter().map(|it| it.resource.as_str()).collect();
+    for lock in &plan.locks {
+        let asked_for = matches!(lock.state, LockState::Queued | LockState::Held);
+        let resource = lock.request.resource.as_str();
+        if asked_for && !sits.contains(resource) {
+            wrong.push(format!(
+                "it stands nowhere in the queue of its lock {resource}"
+            ));
+        }
+        if !asked_for && sits.contains(resource) {
+            wrong.push(format!(
+                "it stands in the queue of lock {resource}, which it has given up"
+            ));
+        }
+    }
+    if let Some(push) = open_push(record).filter(|push| push.open_key() != record.open_key) {
+        wrong.push(format!(
+            "the same push again would not find it: its key is {:?}",
+            record.open_key
+        ));
     }
     wrong
 }
@@ -80,6 +123,7 @@ fn wrong_with(record: &Record) -> Vec<String> {
 mod tests {
     use engine::clock::Timestamp;
     use engine::journal::{Entry, Json, NodeId, PlanResult, Row, Submitted};
+    use engine::lock::{LockMode, LockRequest, OnPause, Seat};
     use uuid::Uuid;
 
     use super::*;
@@ -175,6 +219,76 @@ mod tests {
             [
                 "it has stopped and still keeps its key from others",
                 "it has stopped with 2 unread messages"
+            ]
+        );
+    }
+
+    /// A push that was submitted and waits for its lock.
+    fn waiting() -> Record {
+        const RESOURCE: &str = "destination/7";
+        let push: Push = serde_json::from_value(serde_json::json!({
+            "user": 1, "login": "ana", "tag": "latest", "client": {},
+            "to": {
+                "id": 7, "organization": 1, "organization_label": "acme", "product_label": "tools", "name": "busybox"
+            },
+            "manifest": {
+                "digest": storage::Digest::of(b"{}"), "media_type": "application/vnd.oci.image.manifest.v1+json", "size": 2
+            },
+        }))
+        .unwrap();
+        let lock = LockRequest {
+            resource: RESOURCE.to_owned(),
+            mode: LockMode::Exclusive,
+            until: None,
+            on_pause: OnPause::Release,
+        };
+        let submitted = Submitted {
+            workflow: Push::NAME.to_owned(),
+            version: 1,
+            action: "Push of acme/tools/busybox:latest".to_owned(),
+            graph: [].into(),
+            input: Json::of(&push).unwrap(),
+            locks: vec![lock],
+            actor: None,
+            organization: None,
+            links: Vec::new(),
+        };
+        let rows = vec![row(1, vec![Entry::Submitted(Box::new(submitted))])];
+        let plan = PlanId(Uuid::from_u128(8));
+        Record {
+            plan,
+            head: Head::of(&Plan::fold(plan, &rows), NODE),
+            open_key: push.open_key(),
+            rows,
+            unread_mail: 0,
+            seats: vec![Seat {
+                resource: RESOURCE.to_owned(),
+                mode: LockMode::Exclusive,
+                since: Timestamp(1),
+                position: 1,
+                behind: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_push_that_waits_in_order_has_nothing_wrong_with_it() {
+        assert_eq!(wrong_with(&waiting()), [""; 0]);
+    }
+
+    #[test]
+    fn an_open_push_that_has_lost_its_place_or_its_key_is_found() {
+        let record = Record {
+            open_key: None,
+            seats: Vec::new(),
+            ..waiting()
+        };
+
+        assert_eq!(
+            wrong_with(&record),
+            [
+                "it stands nowhere in the queue of its lock destination/7",
+                "the same push again would not find it: its key is None"
             ]
         );
     }

@@ -138,6 +138,22 @@ async fn a_blob_whose_object_is_gone_is_found() {
 }
 
 #[tokio::test]
+async fn a_content_folder_without_its_mark_or_with_another_is_found() {
+    let house = House::with_a_blob().await;
+    let mark = house.config.content_dir.join("instance");
+
+    fs::remove_file(&mark).unwrap();
+    let without = house.findings().await;
+    fs::write(&mark, "00000000-0000-0000-0000-000000000000\n").unwrap();
+    let foreign = house.findings().await;
+
+    for (findings, says) in [(without, "does not show"), (foreign, "another database")] {
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(findings[0].contains(says), "{findings:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_object_that_no_row_answers_for_is_found() {
     let house = House::with_a_blob().await;
     let stray = "0123abcd-feed";

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -18,15 +19,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A stream lent to somebody who will drop it without a word; it comes back then.
 pub(super) struct Lent {
+    /// What was read from it before it was lent, to be read first.
+    read: Bytes,
     stream: Option<TcpStream>,
     back: Option<oneshot::Sender<TcpStream>>,
 }
 
 impl Lent {
-    /// The stream, and where it comes back.
-    pub(super) fn new(stream: TcpStream) -> (Self, oneshot::Receiver<TcpStream>) {
+    /// The stream, of which this much was read already, and where it comes back.
+    pub(super) fn new(stream: TcpStream, read: Vec<u8>) -> (Self, oneshot::Receiver<TcpStream>) {
         let (back, returned) = oneshot::channel();
         let lent = Self {
+            read: read.into(),
             stream: Some(stream),
             back: Some(back),
         };
@@ -65,6 +69,11 @@ impl AsyncRead for Lent {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.read.is_empty() {
+            let fits = self.read.len().min(buffer.remaining());
+            buffer.put_slice(&self.read.split_to(fits));
+            return Poll::Ready(Ok(()));
+        }
         self.stream().poll_read(cx, buffer)
     }
 }

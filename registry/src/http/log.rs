@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use hyper::body::{Frame, SizeHint};
+use metrics::{counter, histogram};
 use tracing::{Instrument, debug, info, info_span};
 use uuid::Uuid;
 
@@ -122,10 +123,37 @@ struct Line {
     ended: bool,
 }
 
+/// The methods that are counted under their own name; a client can make up others without end.
+const METHODS: [Method; 6] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+];
+
+impl Line {
+    fn count(&self, route: &str) {
+        let route = route.to_owned();
+        let known = METHODS.contains(&self.method);
+        let method = if known { self.method.as_str() } else { "other" };
+        let (method, status) = (method.to_owned(), self.status.as_str().to_owned());
+        let received = self.notes.received_bytes.load(Ordering::Relaxed);
+        counter!("wharfinger_requests_total", "route" => route.clone(), "method" => method, "status" => status)
+            .increment(1);
+        histogram!("wharfinger_request_seconds", "route" => route.clone())
+            .record(self.started.elapsed());
+        counter!("wharfinger_received_bytes_total", "route" => route.clone()).increment(received);
+        counter!("wharfinger_sent_bytes_total", "route" => route).increment(self.sent_bytes);
+    }
+}
+
 impl Drop for Line {
     fn drop(&mut self) {
         let known = |note: &OnceLock<String>| note.get().cloned().unwrap_or_else(|| "-".to_owned());
         let (route, user) = (known(&self.notes.route), known(&self.notes.user));
+        self.count(&route);
         let milliseconds = self.started.elapsed().as_millis();
         macro_rules! write_line {
             ($level:ident) => {

@@ -3,19 +3,32 @@
 //! The subject is judged first: who has no right is refused whatever the token says; who has the right but shows a
 //! too narrow token is told to get another. What somebody may not pull does not exist for them.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use http::request::Parts;
+use storage::catalog::TokenId;
 use storage::catalog::grants::Place;
 use storage::catalog::roles::Permission;
 use storage::catalog::users::User;
+use storage::content::Upload;
 use storage::database::Tx;
 use workflows::destination::{Destination, PushName, ResolveError, Resolved, make, resolve};
-use workflows::permission::{Denied, Verdict, holds, holds_everywhere, judge_push, may_pull};
+use workflows::permission::{
+    Denied, Puller, Verdict, holds, holds_everywhere, judge_push, may_pull, needed_for_push,
+};
 
 use super::error::OciError;
+use super::request::OciRequest;
 use crate::app::App;
 use crate::auth::challenge::Challenge;
+use crate::auth::passwords::PasswordError;
 use crate::auth::scope::RepositoryAction;
-use crate::auth::{self, AuthError, Subject, Via};
+use crate::auth::tokens::TokenError;
+use crate::auth::{self, AuthError, Expired, Subject, Via};
+
+/// How long after its opening an upload session carries its own right, for a client whose token has expired meanwhile.
+const SESSION_RIGHT: Duration = Duration::from_hours(24);
 
 /// Who sends a request, and with what head.
 pub(super) struct Caller<'a> {
@@ -28,9 +41,18 @@ pub(super) struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     /// Who sends the request with this head, refused if what it shows as credentials does not count.
-    pub(super) async fn of(app: &'a App, head: &'a Parts) -> Result<Self, OciError> {
+    pub(super) async fn of(
+        app: &'a App,
+        head: &'a Parts,
+        wanted: &OciRequest,
+    ) -> Result<Self, OciError> {
         let challenge = || Challenge::new(&app.config, &head.headers);
-        let subject = auth::authenticate(app, &head.headers)
+        let expired = if wanted.is_of_an_upload_session() {
+            Expired::Accepted
+        } else {
+            Expired::Refused
+        };
+        let subject = auth::authenticate(app, head, expired)
             .await
             .map_err(|error| {
                 let why = error.to_string();
@@ -39,12 +61,27 @@ impl<'a> Caller<'a> {
                         why,
                         challenge: challenge(),
                     },
-                    AuthError::Token(_) | AuthError::UserGone => OciError::Unauthorized {
-                        why,
-                        challenge: challenge().invalid_token(),
-                    },
+                    AuthError::Token(_) | AuthError::UserGone | AuthError::TokenGone => {
+                        OciError::Unauthorized {
+                            why,
+                            challenge: challenge().invalid_token(),
+                        }
+                    }
+                    // Only a request that surely has no body may be put off: another would lose what it has sent.
+                    AuthError::Password(PasswordError::NotYet(wait)) => {
+                        if matches!(wanted, OciRequest::Token { .. }) {
+                            OciError::TooManyFailures { wait }
+                        } else {
+                            OciError::Unauthorized {
+                                why,
+                                challenge: challenge(),
+                            }
+                        }
+                    }
                     AuthError::Catalog(error) => error.into(),
-                    AuthError::Password(error) => OciError::internal(error),
+                    AuthError::Password(
+                        error @ (PasswordError::TooLong | PasswordError::Failed(_)),
+                    ) => OciError::internal(error),
                 }
             })?;
         Ok(Self { app, head, subject })
@@ -53,6 +90,16 @@ impl<'a> Caller<'a> {
     /// What was shown to say who asks.
     pub(super) fn via(&self) -> &Via {
         &self.subject.via
+    }
+
+    /// The personal token behind what was shown.
+    pub(super) fn personal_token(&self) -> Option<TokenId> {
+        self.subject.personal_token.as_ref().map(|token| token.id)
+    }
+
+    /// Where the request came from.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        auth::address(self.head)
     }
 
     /// The login; empty for anonymous.
@@ -72,7 +119,7 @@ impl<'a> Caller<'a> {
     pub(super) fn has_shown_something(&self) -> Result<(), OciError> {
         match self.subject.via {
             Via::Anonymous => Err(self.log_in_first()),
-            Via::Basic | Via::Bearer(_) => Ok(()),
+            Via::Password | Via::PersonalToken | Via::Bearer { .. } => Ok(()),
         }
     }
 
@@ -108,6 +155,32 @@ impl<'a> Caller<'a> {
         }
     }
 
+    /// Refused if what was shown is not good for lists of names.
+    pub(super) fn may_list_names(&self) -> Result<(), OciError> {
+        let challenge = || self.challenge().with_catalog_scope();
+        match &self.subject.via {
+            Via::Password | Via::PersonalToken => Ok(()),
+            Via::Bearer { scope, .. } if scope.covers_catalog() => Ok(()),
+            Via::Bearer { .. } => Err(OciError::Unauthorized {
+                why: "the token is not good for the list of repositories; get one that is"
+                    .to_owned(),
+                challenge: challenge().insufficient_scope(),
+            }),
+            Via::Anonymous => Err(OciError::Unauthorized {
+                why: "log in to list the repositories you may pull".to_owned(),
+                challenge: challenge(),
+            }),
+        }
+    }
+
+    /// What judges names for the caller; `None` if what was shown lets nothing be pulled.
+    pub(super) async fn puller(&self, tx: &mut Tx) -> Result<Option<Puller>, OciError> {
+        if !self.subject.gives(Permission::Pull) {
+            return Ok(None);
+        }
+        Ok(Some(Puller::of(tx, self.subject.user.as_ref()).await?))
+    }
+
     /// What the name means, if the caller may pull from there with what was shown; `None` says no more than that.
     pub(super) async fn could_pull_from(
         &self,
@@ -127,7 +200,7 @@ impl<'a> Caller<'a> {
             Err(other) => return Err(other.into()),
         };
         let may = may_pull(tx, self.subject.user.as_ref(), &found).await?;
-        Ok(may.then_some(found))
+        Ok((may && self.subject.gives(Permission::Pull)).then_some(found))
     }
 
     /// What the name means, if the caller may push there, with all that the push will need, and shows enough for it.
@@ -177,7 +250,15 @@ impl<'a> Caller<'a> {
             Err(other) => return Err(other.into()),
         };
         match judge_push(tx, user, &to).await? {
-            Verdict::Allowed => self.covered(name, RepositoryAction::Push).map(|()| to),
+            Verdict::Allowed => {
+                if let Some(missing) = needed_for_push(&to).find(|it| !self.subject.gives(*it)) {
+                    return Err(OciError::Denied(format!(
+                        "the personal token does not give the permission `{missing}`, which this push needs; \
+                         use one whose scope has it"
+                    )));
+                }
+                self.covered(name, RepositoryAction::Push).map(|()| to)
+            }
             Verdict::Denied(missing) => Err(OciError::Denied(missing.to_string())),
         }
     }
@@ -196,9 +277,32 @@ impl<'a> Caller<'a> {
         Ok(made.await??)
     }
 
+    /// Refused if the token that was shown has expired, unless it was good when the session was opened and that was not
+    /// long ago: an upload may take longer than a token lives, and was allowed when it began.
+    pub(super) fn may_go_on_with(&self, session: Option<&Upload>) -> Result<(), OciError> {
+        let Via::Bearer {
+            expired_at: Some(expired_at),
+            ..
+        } = self.subject.via
+        else {
+            return Ok(());
+        };
+        let now = self.app.services.clock.now();
+        let carried = session.is_some_and(|session| {
+            session.created_at < expired_at && now.since(session.created_at) < SESSION_RIGHT
+        });
+        if carried {
+            return Ok(());
+        }
+        Err(OciError::Unauthorized {
+            why: TokenError::Expired(expired_at).to_string(),
+            challenge: self.challenge().invalid_token(),
+        })
+    }
+
     /// Refused if a token was shown and is not good for this.
     fn covered(&self, name: &PushName, action: RepositoryAction) -> Result<(), OciError> {
-        let Via::Bearer(scope) = &self.subject.via else {
+        let Via::Bearer { scope, .. } = &self.subject.via else {
             return Ok(());
         };
         if scope.covers(name.as_str(), action) {

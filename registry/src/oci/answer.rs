@@ -1,7 +1,9 @@
 //! The headers of OCI answers.
 
-use http::header::{LOCATION, RANGE};
-use http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use http::header::{ETAG, IF_NONE_MATCH, LOCATION, RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use storage::Digest;
 use storage::content::UploadId;
 
 /// The digest of what the answer is about.
@@ -32,6 +34,41 @@ pub(super) fn session(
 /// The first and the last byte there; of none too it is `0-0`, as the specification has it.
 fn range(offset: u64) -> String {
     format!("0-{}", offset.saturating_sub(1))
+}
+
+/// What the content of this digest is told from other content by, for caches.
+pub(super) fn etag(digest: &Digest) -> HeaderValue {
+    ascii(&format!("\"{digest}\""))
+}
+
+/// 304, if the client has the content of this digest already.
+pub(super) fn not_modified(headers: &HeaderMap, digest: &Digest) -> Option<Response> {
+    let tag = etag(digest);
+    let known = headers.get_all(IF_NONE_MATCH).iter();
+    let known = known.filter_map(|value| value.to_str().ok());
+    let is_known = known.flat_map(|value| value.split(',')).any(|known| {
+        let known = known.trim();
+        known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
+    });
+    let headers = [
+        (ETAG, tag),
+        (DOCKER_CONTENT_DIGEST, ascii(&digest.to_string())),
+    ];
+    is_known.then(|| (StatusCode::NOT_MODIFIED, headers).into_response())
+}
+
+/// A text as it stands in a query.
+pub(super) fn in_query(text: &str) -> String {
+    let mut written = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~' => {
+                written.push(char::from(byte));
+            }
+            _ => written.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    written
 }
 
 /// `299 - "…"`: a warning of this registry's own, in one line of ASCII.
@@ -80,6 +117,26 @@ mod tests {
             assert!((4095..=4096).contains(&warning.len()), "{}", warning.len());
             assert!(warning.to_str().unwrap().ends_with('"'));
         }
+    }
+
+    #[test]
+    fn what_the_client_has_already_is_not_sent_again() {
+        let digest = Digest::of(b"");
+        let tag = format!("\"{digest}\"");
+        let answered = |known: &str| {
+            let known = HeaderValue::from_str(known).unwrap();
+            not_modified(&HeaderMap::from_iter([(IF_NONE_MATCH, known)]), &digest)
+        };
+
+        for known in [&tag, "*", &format!("W/{tag}"), &format!("\"x\", {tag}")] {
+            let response = answered(known).expect(known);
+            assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{known}");
+            assert_eq!(response.headers()[ETAG], tag, "{known}");
+        }
+        for unknown in ["\"x\"", "", &digest.to_string()] {
+            assert!(answered(unknown).is_none(), "{unknown}");
+        }
+        assert!(not_modified(&HeaderMap::new(), &digest).is_none());
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub(super) async fn head(
     digest: &Digest,
 ) -> Result<Response, OciError> {
     let (_, size) = find(caller, name, digest).await?;
+    if let Some(response) = answer::not_modified(&caller.head.headers, digest) {
+        return Ok(response);
+    }
     Ok((headers(digest), [(CONTENT_LENGTH, HeaderValue::from(size))]).into_response())
 }
 
@@ -34,6 +37,9 @@ pub(super) async fn get(
     digest: &Digest,
 ) -> Result<Response, OciError> {
     let (destination, size) = find(caller, name, digest).await?;
+    if let Some(response) = answer::not_modified(&caller.head.headers, digest) {
+        return Ok(response);
+    }
     let wanted = match range::wanted(range_asked(&caller.head.headers, digest), size) {
         Wanted::Whole => None,
         Wanted::Part(part) => Some(part),
@@ -106,17 +112,15 @@ fn headers(digest: &Digest) -> [(HeaderName, HeaderValue); 4] {
             HeaderValue::from_static("application/octet-stream"),
         ),
         (DOCKER_CONTENT_DIGEST, answer::ascii(&digest.to_string())),
-        (ETAG, etag(digest)),
+        (ETAG, answer::etag(digest)),
         (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
     ]
 }
 
-fn etag(digest: &Digest) -> HeaderValue {
-    answer::ascii(&format!("\"{digest}\""))
-}
-
 /// The range to answer with: none if it is only wanted of another blob.
 fn range_asked<'a>(headers: &'a HeaderMap, digest: &Digest) -> Option<&'a str> {
-    let of_this = headers.get(IF_RANGE).is_none_or(|tag| *tag == etag(digest));
+    let of_this = headers
+        .get(IF_RANGE)
+        .is_none_or(|tag| *tag == answer::etag(digest));
     headers.get(RANGE).filter(|_| of_this)?.to_str().ok()
 }

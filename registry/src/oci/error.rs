@@ -1,11 +1,12 @@
 //! What the OCI API refuses, and the one table that says how.
 
 use std::error::Error;
+use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use engine::journal::PlanId;
-use http::header::{ALLOW, CONNECTION, CONTENT_RANGE, WARNING, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, CONTENT_RANGE, RETRY_AFTER, WARNING, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use storage::TagError;
@@ -26,6 +27,9 @@ pub(crate) enum OciError {
     /// Nobody known asks, or what was shown does not count here.
     #[error("{why}")]
     Unauthorized { why: String, challenge: Challenge },
+    /// Too many logins have failed from there. Only for requests without a body.
+    #[error("too many logins have failed; try again in {} s", .wait.as_secs_f64().ceil())]
+    TooManyFailures { wait: Duration },
     /// The user may not, whatever the token says.
     #[error("{0}")]
     Denied(String),
@@ -47,6 +51,11 @@ pub(crate) enum OciError {
     /// Not a digest.
     #[error(transparent)]
     Digest(#[from] DigestError),
+    /// An upload by an algorithm that is not known here.
+    #[error(
+        "`digest-algorithm={algorithm}` is not known here; this registry takes sha256 and sha512"
+    )]
+    AlgorithmUnknown { algorithm: String },
     /// A PUT that ends an upload without saying what it must be.
     #[error("the upload must be finished with `?digest=` and the digest of the whole blob")]
     DigestMissing,
@@ -59,6 +68,9 @@ pub(crate) enum OciError {
     /// A manifest past the limit.
     #[error("a manifest has at most {limit} bytes here")]
     ManifestTooLarge { limit: usize },
+    /// More tags in one request than are taken.
+    #[error("a manifest is pushed with at most {limit} tags at once; push it again for the others")]
+    TooManyTags { limit: usize },
     /// Not a manifest at all.
     #[error("the manifest cannot be read: {why}")]
     ManifestUnreadable { why: String },
@@ -167,7 +179,7 @@ impl OciError {
         match self {
             Self::Name(_) | Self::NameTaken(_) | Self::Tag(_)
                                             => (StatusCode::BAD_REQUEST, "NAME_INVALID"),
-            Self::Digest(_) | Self::DigestMissing | Self::DigestMismatch { .. }
+            Self::Digest(_) | Self::AlgorithmUnknown { .. } | Self::DigestMissing | Self::DigestMismatch { .. }
                                             => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
             Self::SizeMismatch { .. }       => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
             Self::ManifestUnreadable { .. } => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
@@ -176,6 +188,7 @@ impl OciError {
             Self::PageSize { .. }           => (StatusCode::BAD_REQUEST, "PAGINATION_NUMBER_INVALID"),
             Self::Query                     => (StatusCode::BAD_REQUEST, "UNSUPPORTED"),
             Self::Unauthorized { .. }       => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::TooManyFailures { .. }    => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
             Self::Denied(_)                 => (StatusCode::FORBIDDEN, "DENIED"),
             Self::NameUnknown { .. } | Self::PlaceUnknown(_)
                                             => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
@@ -188,6 +201,7 @@ impl OciError {
             Self::BodyIdle { .. }           => (StatusCode::REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID"),
             Self::UploadBusy { .. }         => (StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID"),
             Self::ManifestTooLarge { .. }   => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
+            Self::TooManyTags { .. }        => (StatusCode::URI_TOO_LONG, "SIZE_INVALID"),
             Self::OutOfOrder { .. }         => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
             Self::RangeUnsatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
             Self::Paused { .. } | Self::Ended { .. }
@@ -227,6 +241,10 @@ impl OciError {
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
             Self::Unauthorized { challenge, .. } => vec![(WWW_AUTHENTICATE, challenge.header())],
+            Self::TooManyFailures { wait } => {
+                let seconds = wait.as_millis().div_ceil(1000);
+                vec![(RETRY_AFTER, answer::ascii(&seconds.to_string()))]
+            }
             Self::Unsupported { allow, .. } => vec![(ALLOW, HeaderValue::from_static(allow))],
             Self::OutOfOrder {
                 upload,

@@ -5,13 +5,14 @@ use bytes::Bytes;
 use engine::journal::PlanId;
 use engine::node::NodeError;
 use engine::store::StoreError;
+use futures_util::future::try_join_all;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, USER_AGENT, WARNING};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
-use storage::Digest;
 use storage::catalog::manifests::{self, Manifest};
 use storage::catalog::{publications, pushed, versions};
 use storage::database::Tx;
+use storage::{Algorithm, Digest, Tag};
 use tokio_util::sync::CancellationToken;
 use workflows::destination::{PushName, Resolved};
 use workflows::push::{self, Client, NewPush, PushError, Submitted};
@@ -23,6 +24,11 @@ use super::error::OciError;
 use super::outcome;
 use super::request::Reference;
 use crate::http::{Draining, Peer};
+
+/// The manifest that what was pushed is about: tells the client that it is listed among that one's referrers.
+const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+/// The tags that were pushed, where there were several.
+const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 /// `GET` and `HEAD`: the bytes as they came. A tag is what Library publishes; what only lies in the push repository is
 /// shown by its digest alone, so that nobody skips the PUT that would publish it.
@@ -45,6 +51,9 @@ pub(super) async fn get(
     let digest = find(&mut tx, &found, reference)
         .await?
         .ok_or_else(unknown)?;
+    if let Some(response) = answer::not_modified(&caller.head.headers, &digest) {
+        return Ok(response);
+    }
     let manifest = manifests::get(&mut tx, &digest)
         .await?
         .ok_or_else(unknown)?;
@@ -52,7 +61,7 @@ pub(super) async fn get(
         (CONTENT_TYPE, answer::ascii(&manifest.media_type)),
         (CONTENT_LENGTH, HeaderValue::from(manifest.bytes.len())),
         (DOCKER_CONTENT_DIGEST, answer::ascii(&digest.to_string())),
-        (ETAG, answer::ascii(&format!("\"{digest}\""))),
+        (ETAG, answer::etag(&digest)),
     ];
     Ok((headers, manifest.bytes).into_response())
 }
@@ -96,43 +105,75 @@ pub(super) async fn put(
     reference: Reference,
     body: Body,
 ) -> Result<Response, OciError> {
+    match reference {
+        Reference::Tag(tag) => take(caller, name, None, vec![tag], body).await,
+        Reference::Digest(digest) => take(caller, name, Some(digest), Vec::new(), body).await,
+    }
+}
+
+/// `PUT` by digest with tags: each tag is a push of its own, and all of them are waited for together.
+pub(super) async fn put_with_tags(
+    caller: &Caller<'_>,
+    name: &PushName,
+    digest: Digest,
+    tags: Vec<Tag>,
+    body: Body,
+) -> Result<Response, OciError> {
+    let accepted: Vec<_> = tags.iter().map(Tag::as_str).collect();
+    let accepted = answer::ascii(&accepted.join(", "));
+    let mut response = take(caller, name, Some(digest), tags, body).await?;
+    response.headers_mut().insert(OCI_TAG, accepted);
+    Ok(response)
+}
+
+/// Takes the manifest in the body, which must be that of `expected`, and publishes it under each of the tags.
+async fn take(
+    caller: &Caller<'_>,
+    name: &PushName,
+    expected: Option<Digest>,
+    tags: Vec<Tag>,
+    body: Body,
+) -> Result<Response, OciError> {
     let app = caller.app;
     let to = {
         let mut tx = app.services.database.read().await?;
         caller.push_to(&mut tx, name).await?
     };
     let bytes = body.read_at_most(app.config.max_manifest_bytes).await?;
-    let digest = Digest::of(&bytes);
-    let tag = match reference {
-        Reference::Tag(tag) => Some(tag),
-        Reference::Digest(expected) if expected == digest => None,
-        Reference::Digest(expected) => {
-            return Err(OciError::DigestMismatch {
-                expected,
-                found: digest,
-            });
-        }
-    };
+    let algorithm = expected.map_or(Algorithm::Sha256, |expected| expected.algorithm());
+    let digest = Digest::with(algorithm, &bytes);
+    if let Some(expected) = expected.filter(|expected| *expected != digest) {
+        return Err(OciError::DigestMismatch {
+            expected,
+            found: digest,
+        });
+    }
     let media_type = media_type(&caller.head.headers, &bytes);
     let manifest = Manifest::read(digest, &media_type, bytes).map_err(|unreadable| {
         OciError::ManifestUnreadable {
             why: unreadable.to_string(),
         }
     })?;
+    let subject = manifest.subject;
     let new = NewPush {
         user: caller.user()?.clone(),
         to: caller.make_destination(to).await?,
-        tag,
+        tag: None,
         manifest,
         client: client(caller),
     };
-    let warning = match push::submit(&app.node, new)
-        .await
-        .map_err(|error| refused(name, error))?
-    {
-        Submitted::Unchanged | Submitted::Kept => None,
-        Submitted::Plan { id, .. } => published(caller, id).await?,
+    let warnings = if tags.is_empty() {
+        submit(caller, name, new).await?;
+        Vec::new()
+    } else {
+        let mut plans = Vec::new();
+        for tag in tags {
+            let tag = Some(tag);
+            plans.extend(submit(caller, name, NewPush { tag, ..new.clone() }).await?);
+        }
+        try_join_all(plans.into_iter().map(|plan| published(caller, plan))).await?
     };
+    let warnings: Vec<String> = warnings.into_iter().flatten().collect();
     let headers = [
         (
             LOCATION,
@@ -141,12 +182,29 @@ pub(super) async fn put(
         (DOCKER_CONTENT_DIGEST, answer::ascii(&digest.to_string())),
     ];
     let mut response = (StatusCode::CREATED, headers).into_response();
-    if let Some(warning) = warning {
+    if let Some(subject) = subject {
         response
             .headers_mut()
-            .insert(WARNING, answer::warning(&warning));
+            .insert(OCI_SUBJECT, answer::ascii(&subject.to_string()));
+    }
+    if !warnings.is_empty() {
+        let warning = answer::warning(&warnings.join("; "));
+        response.headers_mut().insert(WARNING, warning);
     }
     Ok(response)
+}
+
+/// Submits the push, and answers its plan if there is one to wait for.
+async fn submit(
+    caller: &Caller<'_>,
+    name: &PushName,
+    new: NewPush,
+) -> Result<Option<PlanId>, OciError> {
+    let submitted = push::submit(&caller.app.node, new).await;
+    match submitted.map_err(|error| refused(name, error))? {
+        Submitted::Unchanged | Submitted::Kept => Ok(None),
+        Submitted::Plan { id, .. } => Ok(Some(id)),
+    }
 }
 
 /// Waits until the push is published, with a warning if it is not yet, or until it cannot be.

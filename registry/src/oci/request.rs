@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use http::{Method, Uri};
 use storage::content::UploadId;
-use storage::{Digest, Tag};
+use storage::{Algorithm, Digest, Tag};
 use workflows::destination::PushName;
 
 use super::error::OciError;
@@ -28,6 +28,10 @@ pub(super) enum OciRequest {
         service: Option<String>,
         scopes: Option<Vec<String>>,
     },
+    /// `GET /v2/token/keys`: what tokens are checked with, for everyone who checks them.
+    TokenKeys,
+    /// `GET /v2/_catalog`: the names there are.
+    Catalog(Page),
     /// `/v2/<name>/…`
     Repository { name: PushName, wanted: Wanted },
 }
@@ -56,18 +60,23 @@ pub(super) enum Wanted {
     GetManifest(Reference),
     /// `PUT …/manifests/<reference>`: the commit record of a push.
     PutManifest(Reference),
+    /// `PUT …/manifests/<digest>?tag=…&tag=…`: the same, for several tags at once.
+    TagManifest(Digest, Vec<Tag>),
     /// `GET …/tags/list`
-    ListTags(TagPage),
+    ListTags(Page),
+    /// `GET …/referrers/<digest>`: what is about this manifest.
+    ListReferrers(Digest, Referrers),
 }
 
 /// How an upload is to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// With a session.
-    Session,
+    /// With a session, whose blob will be called by a digest of this algorithm.
+    Session(Algorithm),
     /// `?digest=`: with the whole blob in this request.
     Whole(Digest),
     /// `?mount=&from=`: not at all, if the other repository has the blob and may be pulled from; else with a session.
+    /// Without `from`, whichever other repository that is.
     Mount {
         digest: Digest,
         from: Option<String>,
@@ -83,9 +92,20 @@ pub(super) enum Reference {
     Digest(Digest),
 }
 
-/// A page of a list of tags.
+/// Which referrers are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TagPage {
+pub(super) struct Referrers {
+    /// Only those of this type.
+    pub(super) artifact_type: Option<String>,
+    /// At most so many; none: as many as a page may have.
+    pub(super) n: Option<usize>,
+    /// Only those after this one.
+    pub(super) last: Option<Digest>,
+}
+
+/// A page of a list of names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Page {
     /// At most so many; none: as many as a page may have.
     pub(super) n: Option<usize>,
     /// Only those after this one.
@@ -100,7 +120,11 @@ enum Resource<'a> {
     Upload(&'a str),
     Manifest(&'a str),
     Tags,
+    Referrers(&'a str),
 }
+
+/// More tags than anybody gives one image; each is a push of its own.
+const MAX_TAGS: usize = 32;
 
 impl OciRequest {
     /// The request, or what is wrong with it.
@@ -112,8 +136,11 @@ impl OciRequest {
         let (name, resource) = match parts[..] {
             [] | [""] => return version(method),
             ["token"] => return token(method, &parameters),
+            ["token", "keys"] => return token_keys(method),
+            ["_catalog"] => return catalog(method, &parameters),
             [ref name @ .., "manifests", reference] => (name, Manifest(reference)),
             [ref name @ .., "tags", "list"] => (name, Tags),
+            [ref name @ .., "referrers", digest] => (name, Resource::Referrers(digest)),
             [ref name @ .., "blobs", "uploads"] | [ref name @ .., "blobs", "uploads", ""] => {
                 (name, Uploads)
             }
@@ -131,11 +158,35 @@ impl OciRequest {
         Ok(Self::Repository { name, wanted })
     }
 
+    /// True if it goes on with an upload session that was opened before.
+    pub(super) fn is_of_an_upload_session(&self) -> bool {
+        match self {
+            Self::Version | Self::Token { .. } | Self::TokenKeys | Self::Catalog(_) => false,
+            Self::Repository { wanted, .. } => match wanted {
+                Wanted::UploadStatus(_)
+                | Wanted::AppendUpload(_)
+                | Wanted::FinishUpload(..)
+                | Wanted::CancelUpload(_) => true,
+                Wanted::HeadBlob(_)
+                | Wanted::GetBlob(_)
+                | Wanted::StartUpload(_)
+                | Wanted::HeadManifest(_)
+                | Wanted::GetManifest(_)
+                | Wanted::PutManifest(_)
+                | Wanted::TagManifest(..)
+                | Wanted::ListTags(_)
+                | Wanted::ListReferrers(..) => false,
+            },
+        }
+    }
+
     /// What the log calls it.
     pub(super) fn route(&self) -> &'static str {
         match self {
             Self::Version => "oci.version",
             Self::Token { .. } => "oci.token",
+            Self::TokenKeys => "oci.token_keys",
+            Self::Catalog(_) => "oci.catalog",
             Self::Repository { wanted, .. } => wanted.into(),
         }
     }
@@ -168,11 +219,17 @@ impl Wanted {
 
             (Manifest(reference), "HEAD") => Ok(Self::HeadManifest(to_read(name, reference)?)),
             (Manifest(reference), "GET") => Ok(Self::GetManifest(to_read(name, reference)?)),
-            (Manifest(reference), "PUT") => Ok(Self::PutManifest(reference.parse()?)),
+            (Manifest(reference), "PUT") => put_manifest(reference.parse()?, parameters),
             (Manifest(_), _) => Err(unsupported(method, "GET, HEAD, PUT")),
 
-            (Tags, "GET") => Ok(Self::ListTags(TagPage::of(parameters)?)),
+            (Tags, "GET") => Ok(Self::ListTags(Page::of(parameters)?)),
             (Tags, _) => Err(unsupported(method, "GET")),
+
+            (Resource::Referrers(subject), "GET") => {
+                let wanted = Referrers::of(parameters)?;
+                Ok(Self::ListReferrers(subject.parse()?, wanted))
+            }
+            (Resource::Referrers(_), _) => Err(unsupported(method, "GET")),
         }
     }
 }
@@ -191,6 +248,40 @@ fn token(method: &Method, parameters: &Parameters) -> Result<OciRequest, OciErro
             scopes: parameters.all("scope"),
         }),
         _ => Err(unsupported(method, "GET")),
+    }
+}
+
+fn token_keys(method: &Method) -> Result<OciRequest, OciError> {
+    match method.as_str() {
+        "GET" | "HEAD" => Ok(OciRequest::TokenKeys),
+        _ => Err(unsupported(method, "GET, HEAD")),
+    }
+}
+
+fn catalog(method: &Method, parameters: &Parameters) -> Result<OciRequest, OciError> {
+    match method.as_str() {
+        "GET" => Ok(OciRequest::Catalog(Page::of(parameters)?)),
+        _ => Err(unsupported(method, "GET")),
+    }
+}
+
+/// Tags in the query go with a digest only: a tag in the path is the one that is pushed.
+fn put_manifest(reference: Reference, parameters: &Parameters) -> Result<Wanted, OciError> {
+    match (reference, parameters.all("tag")) {
+        (Reference::Digest(digest), Some(asked)) => {
+            let mut tags: Vec<Tag> = Vec::new();
+            for tag in asked {
+                let tag = tag.parse()?;
+                if !tags.contains(&tag) {
+                    tags.push(tag);
+                }
+            }
+            if tags.len() > MAX_TAGS {
+                return Err(OciError::TooManyTags { limit: MAX_TAGS });
+            }
+            Ok(Wanted::TagManifest(digest, tags))
+        }
+        (reference, _) => Ok(Wanted::PutManifest(reference)),
     }
 }
 
@@ -227,23 +318,51 @@ impl Start {
             })
         } else if let Some(digest) = parameters.get("digest") {
             Ok(Self::Whole(digest.parse()?))
+        } else if let Some(algorithm) = parameters.get("digest-algorithm") {
+            let known = algorithm.parse();
+            Ok(Self::Session(
+                known.map_err(|_| OciError::AlgorithmUnknown { algorithm })?,
+            ))
         } else {
-            Ok(Self::Session)
+            Ok(Self::Session(Algorithm::Sha256))
+        }
+    }
+
+    /// What the blob's digest will be made with.
+    pub(super) fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Session(algorithm) => *algorithm,
+            Self::Whole(digest) | Self::Mount { digest, .. } => digest.algorithm(),
         }
     }
 }
 
-impl TagPage {
+impl Page {
     fn of(parameters: &Parameters) -> Result<Self, OciError> {
-        let n = match parameters.get("n") {
-            Some(n) => Some(n.parse().map_err(|_| OciError::PageSize { n })?),
-            None => None,
-        };
         Ok(Self {
-            n,
+            n: page_size(parameters)?,
             last: parameters.get("last"),
         })
     }
+}
+
+impl Referrers {
+    fn of(parameters: &Parameters) -> Result<Self, OciError> {
+        let last = parameters.get("last").map(|last| last.parse());
+        Ok(Self {
+            artifact_type: parameters
+                .get("artifactType")
+                .filter(|wanted| !wanted.is_empty()),
+            n: page_size(parameters)?,
+            last: last.transpose()?,
+        })
+    }
+}
+
+fn page_size(parameters: &Parameters) -> Result<Option<usize>, OciError> {
+    let n = parameters.get("n");
+    n.map(|n| n.parse().map_err(|_| OciError::PageSize { n }))
+        .transpose()
 }
 
 impl FromStr for Reference {

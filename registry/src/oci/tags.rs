@@ -11,7 +11,7 @@ use workflows::destination::PushName;
 use super::access::Caller;
 use super::answer;
 use super::error::OciError;
-use super::request::TagPage;
+use super::request::Page;
 
 /// A page has at most so many tags, whatever is asked for: clients follow the `Link`.
 const MAX_PAGE: usize = 10_000;
@@ -20,7 +20,7 @@ const MAX_PAGE: usize = 10_000;
 pub(super) async fn list(
     caller: &Caller<'_>,
     name: &PushName,
-    page: &TagPage,
+    page: &Page,
 ) -> Result<Response, OciError> {
     let mut tx = caller.app.services.database.read().await?;
     let found = caller.pull_from(&mut tx, name).await?;

@@ -2,6 +2,7 @@
 
 mod access;
 mod blobs;
+mod credentials;
 mod manifests;
 mod tokens;
 mod uploads;
@@ -32,6 +33,8 @@ use uuid::Uuid;
 use workflows::Services;
 
 use crate::app::App;
+use crate::audit::Refusals;
+use crate::auth::failed_logins::FailedLogins;
 use crate::auth::passwords;
 use crate::auth::tokens::Tokens;
 use crate::config::{Config, Environment, Settings};
@@ -88,6 +91,8 @@ impl World {
             services,
             node,
             tokens,
+            failed_logins: FailedLogins::default(),
+            refusals: Refusals::default(),
         });
         let router = super::router(Arc::clone(&app));
         let world = Self {

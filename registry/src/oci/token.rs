@@ -3,12 +3,13 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::json;
 use workflows::destination::PushName;
 
 use super::access::Caller;
 use super::error::OciError;
+use crate::app::App;
 use crate::auth::Via;
 use crate::auth::challenge;
 use crate::auth::scope::{Access, RepositoryAction, Scope};
@@ -27,7 +28,7 @@ pub(super) async fn sign(
             "this registry is the service `{ours}` and signs no tokens for `{other}`"
         )));
     }
-    if let Via::Bearer(_) = caller.via() {
+    if let Via::Bearer { .. } = caller.via() {
         return Err(OciError::Denied(
             "a token is no way to get another token; show login and password".to_owned(),
         ));
@@ -41,7 +42,7 @@ pub(super) async fn sign(
     let signed = caller
         .app
         .tokens
-        .sign(login, &ours, scope, now)
+        .sign(login, caller.personal_token(), &ours, scope, now)
         .map_err(OciError::internal)?;
     let body = json!({
         "token": signed.token,
@@ -55,10 +56,25 @@ pub(super) async fn sign(
     Ok(response)
 }
 
+/// The public halves of the keys that tokens are signed with, as a JSON Web Key Set: for everyone.
+pub(super) fn keys(app: &App) -> Response {
+    let mut response = Json(app.tokens.public_keys()).into_response();
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/jwk-set+json"),
+    );
+    response
+}
+
 async fn allowed(caller: &Caller<'_>, scopes: &[String]) -> Result<Vec<Access>, OciError> {
     let mut tx = caller.app.services.database.read().await?;
     let mut allowed = Vec::new();
     for asked in Access::parse_all(scopes.iter().map(String::as_str)) {
+        // Everybody may list what they may pull.
+        if asked.is_to_catalog() {
+            allowed.push(asked);
+            continue;
+        }
         // A name that cannot be opens nothing; the request for it will say what is wrong with it.
         let Ok(name) = asked.name.parse::<PushName>() else {
             continue;

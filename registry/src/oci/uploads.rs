@@ -5,12 +5,13 @@ use http::StatusCode;
 use http::header::{CONTENT_RANGE, LOCATION};
 use storage::Digest;
 use storage::content::{Blob, Upload, UploadError, UploadId};
-use workflows::destination::{Destination, PushName};
+use workflows::destination::PushName;
 
 use super::access::Caller;
 use super::answer::{self, DOCKER_CONTENT_DIGEST};
 use super::body::{Body, BodyError};
 use super::error::OciError;
+use super::mounts;
 use super::range;
 use super::request::Start;
 
@@ -29,11 +30,8 @@ pub(super) async fn start(
         caller.push_to(&mut tx, name).await?
     };
     let to = caller.make_destination(to).await?;
-    if let Start::Mount {
-        digest,
-        from: Some(from),
-    } = &start
-        && mount(caller, from, &to, digest).await?
+    if let Start::Mount { digest, from } = &start
+        && mounts::mount(caller, from.as_deref(), &to, digest).await?
     {
         return Ok(created(name, digest));
     }
@@ -41,7 +39,7 @@ pub(super) async fn start(
     let user = caller.user()?.id;
     let upload = services
         .content
-        .open_upload(to.id, user, services.clock.now())
+        .open_upload_by(to.id, user, start.algorithm(), services.clock.now())
         .await?;
     match start {
         Start::Whole(digest) => {
@@ -49,31 +47,7 @@ pub(super) async fn start(
             seal(caller, name, &upload, &digest).await?;
             Ok(created(name, &digest))
         }
-        Start::Session | Start::Mount { .. } => Ok(session(StatusCode::ACCEPTED, name, &upload)),
-    }
-}
-
-/// Links the blob here, if the caller may pull it there. Whether it exists there is not told to who may not.
-async fn mount(
-    caller: &Caller<'_>,
-    from: &str,
-    to: &Destination,
-    digest: &Digest,
-) -> Result<bool, OciError> {
-    let Ok(from) = from.parse::<PushName>() else {
-        return Ok(false);
-    };
-    let services = &caller.app.services;
-    let from = {
-        let mut tx = services.database.read().await?;
-        caller.could_pull_from(&mut tx, &from).await?
-    };
-    match from.and_then(|from| from.destination) {
-        Some(from) => Ok(services
-            .content
-            .mount(from.id, to.id, *digest, services.clock.now())
-            .await?),
-        None => Ok(false),
+        Start::Session(_) | Start::Mount { .. } => Ok(session(StatusCode::ACCEPTED, name, &upload)),
     }
 }
 
@@ -144,15 +118,16 @@ async fn find(caller: &Caller<'_>, name: &PushName, id: UploadId) -> Result<Uplo
     };
     let user = caller.user()?.id;
     let upload = caller.app.services.content.upload(id).await?;
-    upload
+    let found = upload
         .filter(|upload| upload.user == user)
         .filter(|upload| {
             to.destination
                 .is_some_and(|destination| destination.id == upload.destination)
-        })
-        .ok_or_else(|| OciError::UploadUnknown {
-            upload: id.to_string(),
-        })
+        });
+    caller.may_go_on_with(found.as_ref())?;
+    found.ok_or_else(|| OciError::UploadUnknown {
+        upload: id.to_string(),
+    })
 }
 
 /// Adds the body to the session, and answers how many bytes are durable now.

@@ -4,11 +4,13 @@ use engine::clock::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
-use super::roles::{PermissionSet, Role};
-use super::{CatalogError, GrantId, OrganizationId, ProductId, RepositoryId, UserId, parsed, time};
+use super::roles::{NamedRole, PermissionSet};
+use super::{
+    CatalogError, GrantId, OrganizationId, ProductId, RepositoryId, UserId, json_option, time,
+};
 use crate::Tx;
 
-/// A role given to a user.
+/// A role given to a user or a robot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// Its number.
@@ -16,7 +18,7 @@ pub struct Grant {
     /// Who has it.
     pub user: UserId,
     /// What he has.
-    pub role: Role,
+    pub role: NamedRole,
     /// Where he has it.
     pub scope: Scope,
     /// Since when.
@@ -102,7 +104,7 @@ impl FromRow<'_, SqliteRow> for Grant {
         Ok(Self {
             id: row.try_get("id")?,
             user: row.try_get("user_id")?,
-            role: parsed(row, "role")?,
+            role: NamedRole::granted(row.try_get("role")?, json_option(row, "permissions")?),
             scope: Scope {
                 organization: row.try_get("organization_id")?,
                 product: row.try_get("product_id")?,
@@ -117,29 +119,38 @@ impl FromRow<'_, SqliteRow> for Grant {
 pub async fn create(
     tx: &mut Tx,
     user: UserId,
-    role: Role,
+    role: impl Into<NamedRole>,
     scope: Scope,
     at: Timestamp,
 ) -> Result<Grant, CatalogError> {
     const SQL: &str = "
         INSERT INTO grants (user_id, role, organization_id, product_id, repository_id, created_at)
         VALUES ($1, $2, $3, $4, $5, $6)
-        RETURNING id, user_id, role, organization_id, product_id, repository_id, created_at";
-    let created = sqlx::query_as(SQL)
+        RETURNING id";
+    let role = role.into();
+    let id = sqlx::query_scalar(SQL)
         .bind(user)
-        .bind(role.to_string())
+        .bind(role.name())
         .bind(scope.organization)
         .bind(scope.product)
         .bind(scope.repository)
-        .bind(at.0);
-    Ok(created.fetch_one(&mut *tx).await?)
+        .bind(at.0)
+        .fetch_one(&mut *tx)
+        .await?;
+    Ok(Grant {
+        id,
+        user,
+        role,
+        scope,
+        created_at: at,
+    })
 }
 
 /// The grant with this number.
 pub async fn get(tx: &mut Tx, id: GrantId) -> Result<Option<Grant>, CatalogError> {
     const SQL: &str = "
-        SELECT id, user_id, role, organization_id, product_id, repository_id, created_at
-        FROM grants WHERE id = $1";
+        SELECT g.id, user_id, role, organization_id, product_id, repository_id, g.created_at, permissions
+        FROM grants g LEFT JOIN roles r ON r.name = g.role WHERE g.id = $1";
     Ok(sqlx::query_as(SQL)
         .bind(id)
         .fetch_optional(&mut *tx)
@@ -154,9 +165,10 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<Grant>, CatalogError> {
     const SQL: &str = "
-        SELECT id, user_id, role, organization_id, product_id, repository_id, created_at FROM grants
-        WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR organization_id = $2) AND id > $3
-        ORDER BY id LIMIT $4";
+        SELECT g.id, user_id, role, organization_id, product_id, repository_id, g.created_at, permissions
+        FROM grants g LEFT JOIN roles r ON r.name = g.role
+        WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR organization_id = $2) AND g.id > $3
+        ORDER BY g.id LIMIT $4";
     let page = sqlx::query_as(SQL)
         .bind(filter.user)
         .bind(filter.organization)
@@ -185,11 +197,18 @@ pub async fn delete(tx: &mut Tx, id: GrantId) -> Result<bool, CatalogError> {
     Ok(deleted.rows_affected() == 1)
 }
 
+/// Takes all roles of a user back.
+pub async fn delete_all(tx: &mut Tx, user: UserId) -> Result<(), CatalogError> {
+    const SQL: &str = "DELETE FROM grants WHERE user_id = $1";
+    sqlx::query(SQL).bind(user).execute(&mut *tx).await?;
+    Ok(())
+}
+
 /// All grants of a user.
 pub async fn of(tx: &mut Tx, user: UserId) -> Result<Vec<Grant>, CatalogError> {
     const SQL: &str = "
-        SELECT id, user_id, role, organization_id, product_id, repository_id, created_at
-        FROM grants WHERE user_id = $1 ORDER BY id";
+        SELECT g.id, user_id, role, organization_id, product_id, repository_id, g.created_at, permissions
+        FROM grants g LEFT JOIN roles r ON r.name = g.role WHERE user_id = $1 ORDER BY g.id";
     Ok(sqlx::query_as(SQL).bind(user).fetch_all(&mut *tx).await?)
 }
 

@@ -61,6 +61,14 @@ id! {
     GrantId
 }
 id! {
+    /// A personal token, or the token of a robot.
+    TokenId
+}
+id! {
+    /// An entry of the audit.
+    AuditId
+}
+id! {
     /// A drill.
     DrillId
 }

@@ -22,6 +22,8 @@ pub struct Product {
     pub name: String,
     /// The plan that made it on a push; none: a person made it.
     pub created_by_plan: Option<PlanId>,
+    /// True: its repositories are pulled from without a login.
+    pub anonymous_pull: bool,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -44,6 +46,7 @@ impl FromRow<'_, SqliteRow> for Product {
             label: row.try_get("label")?,
             name: row.try_get("name")?,
             created_by_plan: created_by_plan.map(PlanId),
+            anonymous_pull: row.try_get::<i64, _>("anonymous_pull")? == 1,
             created_at: time(row, "created_at")?,
         })
     }
@@ -110,7 +113,7 @@ async fn insert(
         SELECT $1, $2, $3, $4, $5, $6
         WHERE NOT EXISTS (SELECT 1 FROM environments WHERE organization_id = $1 AND label_key = $3)
         ON CONFLICT (organization_id, label_key) DO NOTHING
-        RETURNING id, organization_id, label, name, created_by_plan, created_at";
+        RETURNING id, organization_id, label, name, created_by_plan, anonymous_pull, created_at";
     let inserted = sqlx::query_as(SQL)
         .bind(organization)
         .bind(new.label.as_str())
@@ -148,7 +151,7 @@ pub async fn find(
     label: &str,
 ) -> Result<Option<Product>, CatalogError> {
     const SQL: &str = "
-        SELECT id, organization_id, label, name, created_by_plan, created_at FROM products
+        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, created_at FROM products
         WHERE organization_id = $1 AND label_key = $2";
     let found = sqlx::query_as(SQL)
         .bind(organization)
@@ -159,7 +162,7 @@ pub async fn find(
 /// The product with this number.
 pub async fn get(tx: &mut Tx, id: ProductId) -> Result<Option<Product>, CatalogError> {
     const SQL: &str = "
-        SELECT id, organization_id, label, name, created_by_plan, created_at FROM products
+        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, created_at FROM products
         WHERE id = $1";
     Ok(sqlx::query_as(SQL)
         .bind(id)
@@ -175,7 +178,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<Product>, CatalogError> {
     const SQL: &str = "
-        SELECT id, organization_id, label, name, created_by_plan, created_at FROM products
+        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, created_at FROM products
         WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     let page = sqlx::query_as(SQL)
         .bind(organization)
@@ -194,15 +197,28 @@ pub async fn count(tx: &mut Tx, organization: OrganizationId) -> Result<u64, Cat
     Ok(super::size(&row, "n")?)
 }
 
-/// Gives the product another name; `None` if there is no such product.
-pub async fn rename(
+/// What to change of a product; what is none stays.
+#[derive(Clone, Debug, Default)]
+pub struct ProductChanges {
+    /// What people call it.
+    pub name: Option<String>,
+    /// Whether its repositories are pulled from without a login.
+    pub anonymous_pull: Option<bool>,
+}
+
+/// Changes what is asked for; `None` if there is no such product.
+pub async fn update(
     tx: &mut Tx,
     id: ProductId,
-    name: &str,
+    changes: &ProductChanges,
 ) -> Result<Option<Product>, CatalogError> {
     const SQL: &str = "
-        UPDATE products SET name = $2 WHERE id = $1
-        RETURNING id, organization_id, label, name, created_by_plan, created_at";
-    let renamed = sqlx::query_as(SQL).bind(id).bind(name);
-    Ok(renamed.fetch_optional(&mut *tx).await?)
+        UPDATE products SET name = coalesce($2, name), anonymous_pull = coalesce($3, anonymous_pull)
+        WHERE id = $1
+        RETURNING id, organization_id, label, name, created_by_plan, anonymous_pull, created_at";
+    let updated = sqlx::query_as(SQL)
+        .bind(id)
+        .bind(&changes.name)
+        .bind(changes.anonymous_pull.map(i64::from));
+    Ok(updated.fetch_optional(&mut *tx).await?)
 }

@@ -2,8 +2,9 @@
 
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
+use sqlx::Row as _;
 
-use super::{CatalogError, DestinationId, UserId, parsed};
+use super::{CatalogError, DestinationId, UserId, parsed, time};
 use crate::{Digest, Tx};
 
 /// Adds a manifest to what was pushed. A repeat changes nothing: what is filed stays filed.
@@ -54,6 +55,41 @@ pub async fn pending(tx: &mut Tx, destination: DestinationId) -> Result<Vec<Dige
         .await?;
     let digests = rows.iter().map(|row| parsed(row, "digest"));
     Ok(digests.collect::<Result<_, _>>()?)
+}
+
+/// A destination with something pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which one.
+    pub destination: DestinationId,
+    /// When the first of it was pushed.
+    pub oldest_at: Timestamp,
+    /// When the last of it was pushed.
+    pub newest_at: Timestamp,
+    /// Who pushed the last.
+    pub newest_by: UserId,
+}
+
+/// Every destination with something pending, the one that has waited longest first.
+pub async fn waiting(tx: &mut Tx) -> Result<Vec<Waiting>, CatalogError> {
+    const SQL: &str = "
+        SELECT p.destination_id, min(p.pushed_at) AS oldest_at, max(p.pushed_at) AS newest_at,
+            (SELECT n.pushed_by FROM pushed_manifests n
+             WHERE n.destination_id = p.destination_id AND n.filed_by_plan IS NULL
+             ORDER BY n.pushed_at DESC, n.digest LIMIT 1) AS newest_by
+        FROM pushed_manifests p WHERE p.filed_by_plan IS NULL
+        GROUP BY p.destination_id ORDER BY oldest_at, p.destination_id";
+    let rows = sqlx::query(SQL).fetch_all(&mut *tx).await?;
+    let mut waiting = Vec::with_capacity(rows.len());
+    for row in &rows {
+        waiting.push(Waiting {
+            destination: row.try_get("destination_id")?,
+            oldest_at: time(row, "oldest_at")?,
+            newest_at: time(row, "newest_at")?,
+            newest_by: row.try_get("newest_by")?,
+        });
+    }
+    Ok(waiting)
 }
 
 /// Records that `plan` has filed these manifests into a version. What another plan has filed stays that plan's.

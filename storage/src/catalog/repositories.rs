@@ -1,5 +1,9 @@
 //! Repositories: what a destination becomes with its first push.
 
+pub mod search;
+
+use std::collections::HashMap;
+
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
 use sqlx::sqlite::SqliteRow;
@@ -9,6 +13,7 @@ use uuid::Uuid;
 use super::destinations::Destination;
 use super::{CatalogError, Ensured, OrganizationId, ProductId, RepositoryId, plan, size, time};
 use crate::Tx;
+use crate::search::{Sql, push_is};
 
 /// A repository of a product.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,17 +74,15 @@ pub struct LastPush {
     pub at: Timestamp,
 }
 
-/// Which repositories to list: all that fit every condition given.
+/// Which repositories to read: all that fit every condition given.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Filter<'a> {
+pub struct Filter {
     /// Only of this organization.
     pub organization: Option<OrganizationId>,
     /// Only of this product.
     pub product: Option<ProductId>,
     /// Only the one with this number.
     pub repository: Option<RepositoryId>,
-    /// Only those with this name.
-    pub name: Option<&'a str>,
 }
 
 impl FromRow<'_, SqliteRow> for Repository {
@@ -161,6 +164,33 @@ pub async fn ensure(
     })
 }
 
+/// Makes the repository of the destination for a person, before anything is pushed there.
+///
+/// [`CatalogError::Duplicate`] if the destination has its repository already.
+pub async fn create(
+    tx: &mut Tx,
+    destination: &Destination,
+    product: ProductId,
+    at: Timestamp,
+) -> Result<Repository, CatalogError> {
+    const SQL: &str = "
+        INSERT INTO repositories (id, product_id, name, label, created_at)
+        VALUES ($1, $2, $3, $3, $4)
+        ON CONFLICT DO NOTHING
+        RETURNING id, product_id, name, label, created_by_plan, created_at";
+    let made = sqlx::query_as(SQL)
+        .bind(RepositoryId::from(destination.id))
+        .bind(product)
+        .bind(&destination.name)
+        .bind(at.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    made.ok_or_else(|| CatalogError::Duplicate {
+        what: "a repository",
+        label: destination.name.clone(),
+    })
+}
+
 /// The repository with this number.
 pub async fn get(tx: &mut Tx, id: RepositoryId) -> Result<Option<Repository>, CatalogError> {
     const SQL: &str = "
@@ -192,63 +222,62 @@ pub async fn find(
     Ok(found.fetch_optional(&mut *tx).await?)
 }
 
+/// Repositories with what Library publishes of each.
+const ROW: &str = "
+    SELECT r.id, r.name, r.label, r.product_id, r.created_at,
+        p.label AS product, p.organization_id, o.label AS organization,
+        (SELECT max(v.number) FROM versions v WHERE v.repository_id = r.id) AS latest_version,
+        l.version AS published_version,
+        l.plan_id AS push_plan, l.published_by AS push_user, l.since AS push_at,
+        (SELECT count(*) FROM content_in c
+         WHERE c.repository_id = r.id AND c.kind = 'tag'
+           AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version)
+        ) AS tags_count,
+        CAST((SELECT coalesce(sum(m.size_bytes), 0) FROM manifests m WHERE m.digest IN (
+            SELECT c.name FROM content_in c
+            WHERE c.repository_id = r.id AND c.kind = 'manifest'
+              AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version))
+        ) + (SELECT coalesce(sum(b.size_bytes), 0) FROM blobs b WHERE b.digest IN (
+            SELECT mp.digest FROM content_in c JOIN manifest_parts mp ON mp.manifest = c.name
+            WHERE c.repository_id = r.id AND c.kind = 'manifest' AND mp.kind <> 'manifest'
+              AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version))
+        ) AS BIGINT) AS size_bytes
+    FROM repositories r
+    JOIN products p ON p.id = r.product_id
+    JOIN organizations o ON o.id = p.organization_id
+    LEFT JOIN environments e ON e.organization_id = o.id AND e.prior_id IS NULL
+    LEFT JOIN published l ON l.environment_id = e.id AND l.repository_id = r.id";
+
 /// Up to `limit` repositories by number, from the one that follows `after`, with what Library publishes of each.
 pub async fn list(
     tx: &mut Tx,
-    filter: Filter<'_>,
+    filter: Filter,
     after: Option<RepositoryId>,
     limit: u32,
 ) -> Result<Vec<RepositoryRow>, CatalogError> {
-    const SQL: &str = "
-        SELECT r.id, r.name, r.label, r.product_id, r.created_at,
-            p.label AS product, p.organization_id, o.label AS organization,
-            (SELECT max(v.number) FROM versions v WHERE v.repository_id = r.id) AS latest_version,
-            l.version AS published_version,
-            l.plan_id AS push_plan, l.published_by AS push_user, l.since AS push_at,
-            (SELECT count(*) FROM content_in c
-             WHERE c.repository_id = r.id AND c.kind = 'tag'
-               AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version)
-            ) AS tags_count,
-            CAST((SELECT coalesce(sum(m.size_bytes), 0) FROM manifests m WHERE m.digest IN (
-                SELECT c.name FROM content_in c
-                WHERE c.repository_id = r.id AND c.kind = 'manifest'
-                  AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version))
-            ) + (SELECT coalesce(sum(b.size_bytes), 0) FROM blobs b WHERE b.digest IN (
-                SELECT mp.digest FROM content_in c JOIN manifest_parts mp ON mp.manifest = c.name
-                WHERE c.repository_id = r.id AND c.kind = 'manifest' AND mp.kind <> 'manifest'
-                  AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version))
-            ) AS BIGINT) AS size_bytes
-        FROM repositories r
-        JOIN products p ON p.id = r.product_id
-        JOIN organizations o ON o.id = p.organization_id
-        LEFT JOIN environments e ON e.organization_id = o.id AND e.prior_id IS NULL
-        LEFT JOIN published l ON l.environment_id = e.id AND l.repository_id = r.id
-        WHERE ($1 IS NULL OR o.id = $1) AND ($2 IS NULL OR p.id = $2)
-          AND ($3 IS NULL OR r.id = $3) AND ($4 IS NULL OR r.name = $4)
-          AND r.id > $5
-        ORDER BY r.id LIMIT $6";
-    let page = sqlx::query_as(SQL)
-        .bind(filter.organization)
-        .bind(filter.product)
-        .bind(filter.repository)
-        .bind(filter.name)
-        .bind(after.map_or(0, |after| after.0))
-        .bind(i64::from(limit));
-    Ok(page.fetch_all(&mut *tx).await?)
+    let mut sql = Sql::new(ROW);
+    sql.push(" WHERE r.id > ")
+        .push_bind(after.map_or(0, |after| after.0));
+    if let Some(organization) = filter.organization {
+        sql.push(" AND p.organization_id = ").push_bind(organization);
+    }
+    if let Some(product) = filter.product {
+        sql.push(" AND r.product_id = ").push_bind(product);
+    }
+    if let Some(repository) = filter.repository {
+        sql.push(" AND r.id = ").push_bind(repository);
+    }
+    sql.push(" ORDER BY r.id LIMIT ")
+        .push_bind(i64::from(limit));
+    Ok(sql.build_query_as().fetch_all(&mut *tx).await?)
 }
 
-/// How many repositories fit the filter.
-pub async fn count(tx: &mut Tx, filter: Filter<'_>) -> Result<u64, CatalogError> {
-    const SQL: &str = "
-        SELECT count(*) AS n FROM repositories r JOIN products p ON p.id = r.product_id
-        WHERE ($1 IS NULL OR p.organization_id = $1) AND ($2 IS NULL OR p.id = $2)
-          AND ($3 IS NULL OR r.id = $3) AND ($4 IS NULL OR r.name = $4)";
-    let row = sqlx::query(SQL)
-        .bind(filter.organization)
-        .bind(filter.product)
-        .bind(filter.repository)
-        .bind(filter.name)
-        .fetch_one(&mut *tx)
-        .await?;
-    Ok(size(&row, "n")?)
+/// The repositories with these numbers, in this order; those that are gone are left out.
+async fn rows(tx: &mut Tx, ids: &[RepositoryId]) -> Result<Vec<RepositoryRow>, CatalogError> {
+    let mut sql = Sql::new(ROW);
+    sql.push(" WHERE ");
+    push_is(&mut sql, "r.id", ids);
+    let rows: Vec<RepositoryRow> = sql.build_query_as().fetch_all(&mut *tx).await?;
+    let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }

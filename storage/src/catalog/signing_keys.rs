@@ -64,3 +64,15 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<SigningKey>, CatalogError> {
         ORDER BY created_at DESC, id";
     Ok(sqlx::query_as(SQL).fetch_all(&mut *tx).await?)
 }
+
+/// Forgets all keys but the newest `kept`: what those signed does not count any more.
+pub async fn keep_newest(tx: &mut Tx, kept: u32) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        DELETE FROM signing_keys WHERE id NOT IN (
+            SELECT id FROM signing_keys ORDER BY created_at DESC, id LIMIT $1)";
+    sqlx::query(SQL)
+        .bind(i64::from(kept))
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}

@@ -1,10 +1,10 @@
-//! Users: people who log in with a password.
+//! Users: people who log in with a password. Robots are rows of the same table, see [`robots`](super::robots).
 
 use engine::clock::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
-use super::{CatalogError, UserId, time};
+use super::{CatalogError, OrganizationId, UserId, grants, time, tokens};
 use crate::Tx;
 
 /// A user, without his password's hash.
@@ -20,6 +20,8 @@ pub struct User {
     pub email: Option<String>,
     /// False: he may not log in.
     pub enabled: bool,
+    /// The organization whose robot it is; none: a person.
+    pub robot_of: Option<OrganizationId>,
     /// When he was made.
     pub created_at: Timestamp,
 }
@@ -69,18 +71,20 @@ impl FromRow<'_, SqliteRow> for User {
             name: row.try_get("name")?,
             email: row.try_get("email")?,
             enabled: row.try_get::<i64, _>("enabled")? == 1,
+            robot_of: row.try_get("robot_of")?,
             created_at: time(row, "created_at")?,
         })
     }
 }
 
-/// Makes a user; [`CatalogError::Duplicate`] if the login is taken, in whatever case.
+/// Makes a user; [`CatalogError::Duplicate`] if the login is taken, in whatever case. That of a deleted user stays taken:
+/// tasks and audit name who it was.
 pub async fn create(tx: &mut Tx, new: &NewUser, at: Timestamp) -> Result<User, CatalogError> {
     const SQL: &str = "
         INSERT INTO users (login, login_key, name, email, password_hash, enabled, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)
         ON CONFLICT (login_key) DO NOTHING
-        RETURNING id, login, name, email, enabled, created_at";
+        RETURNING id, login, name, email, enabled, robot_of, created_at";
     let created = sqlx::query_as(SQL)
         .bind(&new.login)
         .bind(new.login.to_lowercase())
@@ -93,7 +97,7 @@ pub async fn create(tx: &mut Tx, new: &NewUser, at: Timestamp) -> Result<User, C
         .fetch_optional(&mut *tx)
         .await?
         .ok_or_else(|| CatalogError::Duplicate {
-            what: "a user",
+            what: "a user, maybe a deleted one,",
             label: new.login.clone(),
         })
 }
@@ -101,7 +105,8 @@ pub async fn create(tx: &mut Tx, new: &NewUser, at: Timestamp) -> Result<User, C
 /// The user with this login, in whatever case.
 pub async fn find(tx: &mut Tx, login: &str) -> Result<Option<User>, CatalogError> {
     const SQL: &str = "
-        SELECT id, login, name, email, enabled, created_at FROM users WHERE login_key = $1";
+        SELECT id, login, name, email, enabled, robot_of, created_at FROM users
+        WHERE login_key = $1 AND deleted_at IS NULL";
     let found = sqlx::query_as(SQL).bind(login.to_lowercase());
     Ok(found.fetch_optional(&mut *tx).await?)
 }
@@ -109,7 +114,8 @@ pub async fn find(tx: &mut Tx, login: &str) -> Result<Option<User>, CatalogError
 /// The user with this number.
 pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>, CatalogError> {
     const SQL: &str = "
-        SELECT id, login, name, email, enabled, created_at FROM users WHERE id = $1";
+        SELECT id, login, name, email, enabled, robot_of, created_at FROM users
+        WHERE id = $1 AND deleted_at IS NULL";
     Ok(sqlx::query_as(SQL)
         .bind(id)
         .fetch_optional(&mut *tx)
@@ -119,8 +125,8 @@ pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>, CatalogError> 
 /// What a login with this name is checked against.
 pub async fn credentials(tx: &mut Tx, login: &str) -> Result<Option<Credentials>, CatalogError> {
     const SQL: &str = "
-        SELECT id, login, name, email, enabled, created_at, password_hash FROM users
-        WHERE login_key = $1";
+        SELECT id, login, name, email, enabled, robot_of, created_at, password_hash FROM users
+        WHERE login_key = $1 AND deleted_at IS NULL";
     let row = sqlx::query(SQL)
         .bind(login.to_lowercase())
         .fetch_optional(&mut *tx)
@@ -134,24 +140,25 @@ pub async fn credentials(tx: &mut Tx, login: &str) -> Result<Option<Credentials>
     Ok(credentials.transpose()?)
 }
 
-/// Up to `limit` users by number, from the one that follows `after`.
+/// Up to `limit` people by number, from the one that follows `after`.
 pub async fn list(
     tx: &mut Tx,
     after: Option<UserId>,
     limit: u32,
 ) -> Result<Vec<User>, CatalogError> {
     const SQL: &str = "
-        SELECT id, login, name, email, enabled, created_at FROM users
-        WHERE id > $1 ORDER BY id LIMIT $2";
+        SELECT id, login, name, email, enabled, robot_of, created_at FROM users
+        WHERE id > $1 AND robot_of IS NULL AND deleted_at IS NULL ORDER BY id LIMIT $2";
     let page = sqlx::query_as(SQL)
         .bind(after.map_or(0, |after| after.0))
         .bind(i64::from(limit));
     Ok(page.fetch_all(&mut *tx).await?)
 }
 
-/// How many users there are.
+/// How many people there are.
 pub async fn count(tx: &mut Tx) -> Result<u64, CatalogError> {
-    const SQL: &str = "SELECT count(*) AS n FROM users";
+    const SQL: &str = "
+        SELECT count(*) AS n FROM users WHERE robot_of IS NULL AND deleted_at IS NULL";
     let row = sqlx::query(SQL).fetch_one(&mut *tx).await?;
     Ok(super::size(&row, "n")?)
 }
@@ -168,8 +175,8 @@ pub async fn update(
             email = CASE WHEN $3 = 1 THEN $4 ELSE email END,
             enabled = coalesce($5, enabled),
             password_hash = coalesce($6, password_hash)
-        WHERE id = $1
-        RETURNING id, login, name, email, enabled, created_at";
+        WHERE id = $1 AND deleted_at IS NULL
+        RETURNING id, login, name, email, enabled, robot_of, created_at";
     let updated = sqlx::query_as(SQL)
         .bind(id)
         .bind(&changes.name)
@@ -178,4 +185,21 @@ pub async fn update(
         .bind(changes.enabled.map(i64::from))
         .bind(&changes.password_hash);
     Ok(updated.fetch_optional(&mut *tx).await?)
+}
+
+/// Deletes a user or a robot, with all roles and tokens; `false` if there is none.
+///
+/// The row stays, because pushes name it, and so does the login.
+pub async fn delete(tx: &mut Tx, id: UserId, at: Timestamp) -> Result<bool, CatalogError> {
+    const SQL: &str = "
+        UPDATE users SET deleted_at = $2, enabled = 0, password_hash = '', email = NULL
+        WHERE id = $1 AND deleted_at IS NULL";
+    let deleted = sqlx::query(SQL)
+        .bind(id)
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    grants::delete_all(tx, id).await?;
+    tokens::delete_all(tx, id).await?;
+    Ok(deleted.rows_affected() == 1)
 }

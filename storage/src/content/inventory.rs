@@ -67,3 +67,10 @@ pub async fn accounted_for(tx: &mut Tx) -> Result<BTreeSet<String>, ContentError
     let names = rows.iter().map(|row| row.try_get("object"));
     Ok(names.collect::<Result<_, _>>()?)
 }
+
+/// How many upload sessions are neither finished nor given up.
+pub async fn open_uploads(tx: &mut Tx) -> Result<u64, ContentError> {
+    const SQL: &str = "SELECT count(*) FROM uploads";
+    let open: i64 = sqlx::query_scalar(SQL).fetch_one(&mut *tx).await?;
+    Ok(u64::try_from(open).unwrap_or(0))
+}

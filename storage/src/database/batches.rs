@@ -17,6 +17,8 @@ impl Default for Batches {
 impl Batches {
     pub(super) fn count(&self, works: usize) {
         self.0[works.min(LIMIT)].fetch_add(1, Ordering::Relaxed);
+        let works = u32::try_from(works).unwrap_or(u32::MAX);
+        metrics::histogram!("wharfinger_commit_writes").record(works);
     }
 
     pub(super) fn counted(&self) -> Vec<(usize, u64)> {

@@ -1,4 +1,8 @@
 use super::*;
+use engine::clock::Timestamp;
+use engine::journal::{NodeId, PlanId, Row};
+use engine::lock::{LockMode, LockRequest, OnPause};
+use uuid::Uuid;
 
 const NOTE: &str =
     "INSERT INTO signing_keys (id, private_key, public_key, created_at) VALUES ($1, x'', x'', 0)";
@@ -301,37 +305,70 @@ async fn a_schema_newer_than_the_program_is_refused_with_both_numbers() {
         .err()
         .unwrap();
 
-    assert!(
-        refused
-            .to_string()
-            .contains("has schema 9999, this program knows up to 1"),
-        "{refused}"
-    );
+    let known = MIGRATIONS.iter().map(|known| known.version).max().unwrap();
+    let told = format!("has schema 9999, this program knows up to {known};");
+    assert!(refused.to_string().contains(&told), "{refused}");
+}
+
+/// Writes a row of 25 pages.
+fn large() -> Work<(), sqlx::Error> {
+    Box::new(|tx| {
+        Box::pin(async move {
+            const SQL: &str = "INSERT INTO signing_keys (id, private_key, public_key, created_at) VALUES (hex(randomblob(16)), zeroblob(100000), x'', 0)";
+            sqlx::query(SQL).execute(&mut *tx).await.map(drop)
+        })
+    })
+}
+
+async fn pages_in_wal(database: &Database) -> i64 {
+    const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
+    let mut beside = durable(database.path()).connect().await.unwrap();
+    let (_, in_wal, _): (i64, i64, i64) =
+        sqlx::query_as(LOOK).fetch_one(&mut beside).await.unwrap();
+    in_wal
 }
 
 #[tokio::test]
 async fn the_wal_is_brought_back_into_the_file_while_writes_go_on() {
-    const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
     let (_folder, database) = open().await;
-    let large = || -> Work<(), sqlx::Error> {
-        Box::new(|tx| {
-            Box::pin(async move {
-                const SQL: &str = "INSERT INTO signing_keys (id, private_key, public_key, created_at) VALUES (hex(randomblob(16)), zeroblob(100000), x'', 0)";
-                sqlx::query(SQL).execute(&mut *tx).await.map(drop)
-            })
-        })
-    };
 
     for _ in 0..130 {
         database.transact(large()).await.unwrap().unwrap();
     }
 
-    let mut beside = durable(database.path()).connect().await.unwrap();
-    let (_, in_wal, _): (i64, i64, i64) =
-        sqlx::query_as(LOOK).fetch_one(&mut beside).await.unwrap();
+    let in_wal = pages_in_wal(&database).await;
     assert!(
         in_wal < 1000,
         "{in_wal} of 3,250 pages are in the WAL: it never began again"
+    );
+}
+
+#[tokio::test]
+async fn the_wal_begins_again_although_there_is_always_a_reader() {
+    const A_LIST: Duration = Duration::from_millis(20); // so long a slow one is read
+    let (_folder, database) = open().await;
+    let mut readers = JoinSet::new();
+    for _ in 0..3 {
+        let database = database.clone();
+        readers.spawn(async move {
+            loop {
+                let mut snapshot = database.read().await.unwrap();
+                let rows =
+                    sqlx::query("SELECT 1 FROM signing_keys LIMIT 1").fetch_all(&mut snapshot);
+                rows.await.unwrap();
+                tokio::time::sleep(A_LIST).await;
+            }
+        });
+    }
+
+    for _ in 0..1000 {
+        database.transact(large()).await.unwrap().unwrap();
+    }
+
+    let in_wal = pages_in_wal(&database).await;
+    assert!(
+        in_wal < 20_000,
+        "{in_wal} of 26,000 pages are in the WAL: it never began again"
     );
 }
 
@@ -354,4 +391,48 @@ async fn what_a_process_left_that_died_can_be_looked_at_and_opened() {
     assert_eq!(notes(&looking).await, ["kept"]);
     let again = Database::open(&path).await.unwrap();
     assert_eq!(notes(&again).await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_written_does_not_harm_the_works_beside_it() {
+    let (_folder, database) = open().await;
+    let (go_on, _holding) = hold(&database).await;
+    let nobody = PlanId(Uuid::from_u128(1));
+    let row = Row {
+        seq: 1,
+        nonce: 1,
+        node: NodeId(Uuid::from_u128(2)),
+        at: Timestamp(0),
+        entries: Vec::new(),
+        unreadable: None,
+    };
+    let lock = LockRequest {
+        resource: "of a plan that does not exist".to_owned(),
+        mode: LockMode::Exclusive,
+        until: None,
+        on_pause: OnPause::Hold,
+    };
+    let impossible = Append {
+        plan: nobody,
+        row,
+        entries: "[]".to_owned(),
+        head: None,
+        let_go: Vec::new(),
+        asked_for: vec![lock],
+        mail: None,
+        gives_key_up: false,
+    };
+
+    let (refused, noted, ()) = tokio::join!(
+        database.append(impossible),
+        database.transact::<(), sqlx::Error>(note("neighbour")),
+        async { go_on.send(()).unwrap() },
+    );
+
+    assert!(
+        matches!(refused, Err(StoreError::Unavailable(_))),
+        "{refused:?}"
+    );
+    noted.unwrap().unwrap();
+    assert_eq!(notes(&database).await, ["neighbour"]);
 }

@@ -6,14 +6,15 @@
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batches::{self, Batches};
-use super::{BoxFuture, DatabaseError, Tx, Work};
+use super::{BUSY_WAIT, BoxFuture, DatabaseError, Tx, Work};
 use crate::journal::append_batch;
 use engine::store::{Append, Appended, StoreError};
 
@@ -21,6 +22,11 @@ use engine::store::{Append, Appended, StoreError};
 const WORK_LIMIT: Duration = Duration::from_secs(5);
 /// Larger, and readers search longer in the WAL; smaller, and pages that change often are written twice.
 const CHECKPOINT_PAGES: i64 = 1000;
+/// As many bytes as are kept of the WAL. Longer, and it is worth waiting for the readers, so that it can begin again: where
+/// there is always one, it never would.
+const RESTART_PAGES: i64 = 16 * CHECKPOINT_PAGES;
+/// Readers are done within milliseconds. Whoever takes longer must not hold up every write.
+const RESTART_WAIT: Duration = Duration::from_millis(50);
 /// How many commits pass between two looks at the length of the WAL.
 const COMMITS_BETWEEN_LOOKS: u32 = 64;
 
@@ -162,7 +168,7 @@ impl Writer {
 
     /// Commits the appends and as many of `jobs` as one transaction carries, and answers them.
     ///
-    /// Jobs not begun when a transaction breaks stay, for the next one.
+    /// Jobs not begun when a transaction breaks stay, for the next one; it is not theirs to fail with an append.
     async fn commit_batch(
         &mut self,
         appends: Vec<WaitingAppend>,
@@ -175,7 +181,7 @@ impl Writer {
             tracing::warn!(%error, writes, "a batch of writes was not committed");
             // Refused when SQLite has already rolled back by itself.
             let _ = execute(&mut self.tx, "ROLLBACK").await;
-            if begun.is_empty() {
+            if begun.is_empty() && appends.is_empty() {
                 begun.extend(jobs.drain(..));
             }
         } else {
@@ -210,8 +216,10 @@ impl Writer {
             && only.is_row_only()
         {
             // One statement is its own transaction.
+            let asked_at = Instant::now();
             let written = append_batch(&mut self.tx, &appends).await;
             self.tx.take_broken(); // the statement was the whole transaction
+            committed_after(asked_at);
             return written.map_err(DatabaseError::of_commit);
         }
         execute(&mut self.tx, "BEGIN IMMEDIATE").await?;
@@ -225,9 +233,11 @@ impl Writer {
             begun.push(job);
             ran?;
         }
+        let asked_at = Instant::now();
         execute(&mut self.tx, "COMMIT")
             .await
             .map_err(DatabaseError::of_commit)?;
+        committed_after(asked_at);
         Ok(verdicts)
     }
 
@@ -252,7 +262,7 @@ impl Writer {
         execute(&mut self.tx, "RELEASE work").await
     }
 
-    /// Copies the WAL back into the file once it is long, without waiting for any reader.
+    /// Copies the WAL back into the file once it is long.
     async fn checkpoint_if_long(&mut self) {
         self.commits_since_look += 1;
         if self.commits_since_look < COMMITS_BETWEEN_LOOKS {
@@ -265,6 +275,11 @@ impl Writer {
     }
 }
 
+/// For whoever plots how fast the disk is.
+fn committed_after(asked_at: Instant) {
+    metrics::histogram!("wharfinger_commit_seconds").record(asked_at.elapsed());
+}
+
 async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), sqlx::Error> {
     sqlx::query(sql).execute(tx.conn()).await.map(drop)
 }
@@ -272,18 +287,35 @@ async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), sqlx::Error> {
 async fn checkpoint_if_long(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
     const COPY: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+    const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
     let (_, in_wal, copied): (i64, i64, i64) =
         sqlx::query_as(LOOK).fetch_one(&mut *connection).await?;
-    if in_wal - copied >= CHECKPOINT_PAGES {
+    if in_wal >= RESTART_PAGES {
+        wait_for_others(connection, RESTART_WAIT).await?;
+        let restarted = sqlx::query(RESTART).execute(&mut *connection).await;
+        wait_for_others(connection, BUSY_WAIT).await?;
+        restarted?;
+    } else if in_wal - copied >= CHECKPOINT_PAGES {
         sqlx::query(COPY).execute(&mut *connection).await?;
     }
     Ok(())
 }
 
+/// From here on the connection waits so long for the locks of others.
+async fn wait_for_others(
+    connection: &mut SqliteConnection,
+    at_most: Duration,
+) -> Result<(), sqlx::Error> {
+    let sql = format!("PRAGMA busy_timeout = {}", at_most.as_millis());
+    sqlx::query(AssertSqlSafe(sql))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
 /// Copies all of the WAL back and empties it, unless a reader is open just now.
 async fn checkpoint_all(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    const DO_NOT_WAIT: &str = "PRAGMA busy_timeout = 0";
     const EMPTY: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
-    sqlx::query(DO_NOT_WAIT).execute(&mut *connection).await?;
+    wait_for_others(connection, Duration::ZERO).await?;
     sqlx::query(EMPTY).execute(&mut *connection).await.map(drop)
 }

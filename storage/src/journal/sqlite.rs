@@ -7,6 +7,7 @@ mod lock;
 mod node;
 mod row;
 mod submit;
+mod tasks;
 
 pub(crate) use append::append_batch;
 
@@ -98,7 +99,7 @@ impl Store for Journal {
 
     async fn list(&self, search: Search, page: Page) -> Result<Listing, StoreError> {
         let mut tx = self.database.read().await?;
-        find::list(&mut tx, &search, &page).await
+        tasks::list(&mut tx, &search, &page).await
     }
 
     async fn count(&self, visible: Visible) -> Result<Vec<Count>, StoreError> {

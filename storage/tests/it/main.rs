@@ -6,10 +6,12 @@
 )]
 
 mod access;
+mod credentials;
 mod house;
 mod images;
 mod journal;
 mod organizations;
 mod repositories;
+mod search;
 mod uploads;
 mod versions;

@@ -1,7 +1,7 @@
 //! Organizations, environments, products and destinations.
 
 use storage::catalog::organizations::NewOrganization;
-use storage::catalog::products::NewProduct;
+use storage::catalog::products::{NewProduct, ProductChanges};
 use storage::catalog::{CatalogError, destinations, environments, organizations, products};
 
 use crate::house::{AT, House, label, plan};
@@ -152,7 +152,15 @@ async fn a_product_may_not_have_the_label_of_a_product_or_an_environment() {
         .await;
     assert!(matches!(ensured, CatalogError::Taken { .. }), "{ensured}");
     let renamed = house
-        .write(move |tx| Box::pin(products::rename(tx, product.id, "Toolbox")))
+        .write(move |tx| {
+            Box::pin(async move {
+                let changes = ProductChanges {
+                    name: Some("Toolbox".to_owned()),
+                    ..ProductChanges::default()
+                };
+                products::update(tx, product.id, &changes).await
+            })
+        })
         .await;
     assert_eq!(renamed.unwrap().name, "Toolbox");
 }

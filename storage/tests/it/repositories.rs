@@ -131,12 +131,8 @@ async fn repositories_are_filtered_and_counted() {
         .await;
 
     let mut tx = house.read().await;
-    let mut ids = async |filter: Filter<'_>| -> Vec<i64> {
+    let mut ids = async |filter: Filter| -> Vec<i64> {
         let rows = repositories::list(&mut tx, filter, None, 10).await.unwrap();
-        assert_eq!(
-            repositories::count(&mut tx, filter).await.unwrap(),
-            rows.len() as u64
-        );
         rows.iter().map(|row| row.id.0).collect()
     };
 
@@ -150,14 +146,6 @@ async fn repositories_are_filtered_and_counted() {
         })
         .await,
         all
-    );
-    assert_eq!(
-        ids(Filter {
-            name: Some("b"),
-            ..Filter::default()
-        })
-        .await,
-        [second.id.0]
     );
     assert_eq!(
         ids(Filter {

@@ -15,7 +15,8 @@ use storage::content::objects::{
 };
 use storage::content::{Blob, Content, ContentError, UploadError, UploadId};
 use storage::database::{BoxFuture, Database};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use crate::house::{AT, House, label};
 
@@ -550,4 +551,94 @@ async fn a_full_disk_is_told_and_the_upload_goes_on_once_there_is_space() {
     );
     assert_eq!(kept, 7 * MIB as u64, "what fitted is kept");
     assert!(read(&content, destination, &blob.digest).await == sent);
+}
+
+/// A store that tells when it has sealed an object.
+#[derive(Default)]
+struct Telling {
+    objects: MemoryObjects,
+    sealed: Notify,
+}
+
+impl Objects for Telling {
+    fn append(
+        &self,
+        state: ObjectState,
+    ) -> BoxFuture<'_, Result<Box<dyn ObjectWriter>, ObjectError>> {
+        self.objects.append(state)
+    }
+
+    fn seal<'a>(&'a self, state: &'a ObjectState) -> BoxFuture<'a, Result<(), ObjectError>> {
+        Box::pin(async move {
+            let sealed = self.objects.seal(state).await;
+            self.sealed.notify_one();
+            sealed
+        })
+    }
+
+    fn read_range<'a>(
+        &'a self,
+        name: &'a ObjectName,
+        range: Range<u64>,
+    ) -> BoxFuture<'a, Result<Chunks, ObjectError>> {
+        self.objects.read_range(name, range)
+    }
+
+    fn delete<'a>(&'a self, name: &'a ObjectName) -> BoxFuture<'a, Result<(), ObjectError>> {
+        self.objects.delete(name)
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<ObjectName>, ObjectError>> {
+        self.objects.list(prefix)
+    }
+}
+
+#[tokio::test]
+async fn an_upload_whose_client_hangs_up_while_it_becomes_a_blob_cannot_be_cancelled_meanwhile() {
+    let house = House::new().await;
+    let store = Arc::<Telling>::default();
+    let content = Content::on(house.database.clone(), store.clone());
+    let (destination, sent) = (house.destination.id, bytes(KIB));
+    let digest = Digest::of(&sent);
+    let opened = content.open_upload(destination, house.user.id, AT).await;
+    let id = opened.unwrap().id;
+    content
+        .append(id, None, body(&sent, KIB), AT)
+        .await
+        .unwrap();
+    let (go_on, told) = oneshot::channel::<()>();
+    let (begun, has_begun) = oneshot::channel();
+    let database = house.database.clone();
+    let mut holding = JoinSet::new();
+    holding.spawn(async move {
+        let held = database.transact::<(), ()>(move |_| {
+            Box::pin(async move {
+                begun.send(()).unwrap();
+                told.await.map_err(drop)
+            })
+        });
+        held.await.unwrap().unwrap();
+    });
+    has_begun.await.unwrap();
+    {
+        let finish = content.finish(id, &digest, AT);
+        tokio::pin!(finish);
+        tokio::select! {
+            biased;
+            done = &mut finish => panic!("the writer is held: {done:?}"),
+            () = store.sealed.notified() => {} // and its row waits for the writer
+        }
+    }
+
+    let cancelled = content.cancel(id).await;
+
+    assert!(
+        matches!(cancelled, Err(UploadError::Busy { .. })),
+        "{cancelled:?}"
+    );
+    go_on.send(()).unwrap();
+    holding.join_next().await.unwrap().unwrap();
+    content.clone().close().await;
+    assert!(content.upload(id).await.unwrap().is_none());
+    assert!(read(&content, destination, &digest).await == sent);
 }

@@ -197,6 +197,46 @@ async fn the_doctor_finds_a_blob_that_has_rotted_and_names_it() {
     assert!(found.stdout.contains(&tests::digest::of(rotten)), "{found}");
 }
 
+#[tokio::test]
+async fn the_doctor_finds_rot_in_the_manifest_of_a_first_push_that_is_still_paused() {
+    let mut server = Server::start_with(&["--allow-drills"]).await;
+    let image = Image::small(1);
+    let drill = serde_json::json!({ "workflow": "push", "step": "copy", "effect": "fail" });
+    server.rest().begin_drill(&drill).await;
+    server
+        .oci()
+        .push(NAME, "latest", &image)
+        .await
+        .expect_status(424);
+    server.terminate().await;
+    server.ended().await;
+    server.doctor().await.expect_code(0);
+    let database = server.data_dir().join("wharfinger.db");
+    let mut bytes = std::fs::read(&database).unwrap();
+    let manifest = &image.manifest[..];
+    let at = bytes
+        .windows(manifest.len())
+        .position(|window| window == manifest)
+        .expect("the manifest lies in the database as it came");
+    bytes[at + manifest.len() / 2] ^= 1;
+    std::fs::write(&database, bytes).unwrap();
+
+    let found = server.doctor().await.expect_code(1);
+
+    assert!(found.stdout.contains(&image.digest), "{found}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_the_name_of_a_repository_is_not_found() {
+    let server = Server::start().await;
+
+    for name in ["two words", "a\" and id = 1", "acme", "UPPER/case"] {
+        let shown = server.cli(&["repository", "show", name]).await;
+
+        assert!(shown.expect_code(4).stderr.contains(name));
+    }
+}
+
 /// The file below a folder that holds exactly these bytes.
 fn file_holding(folder: &std::path::Path, bytes: &[u8]) -> Option<std::path::PathBuf> {
     for entry in std::fs::read_dir(folder).expect("a folder of ours") {

@@ -3,6 +3,7 @@
 mod access;
 mod big_layers;
 mod cli;
+mod conformance;
 mod first_push;
 mod full_disk;
 mod hostile;

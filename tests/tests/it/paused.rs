@@ -332,6 +332,73 @@ async fn a_later_push_of_the_same_tag_supersedes_a_paused_one() {
     oci.manifest(NAME, &broken.digest).await.expect_status(200);
 }
 
+#[tokio::test]
+async fn who_waits_for_a_push_is_told_when_an_operator_cancels_it() {
+    let server = Server::start_with(&["--allow-drills", "--push-wait=60s"]).await;
+    let (oci, rest) = (server.oci(), server.rest());
+    let image = Image::small(1);
+    rest.begin_drill(&stalling_copy("latest")).await;
+    let cancel = async {
+        let task = rest.until_push(NAME, "latest", "copies", copies).await;
+        let path = format!("/tasks/{}/cancel", text(&task["id"]));
+        let reason = json!({ "reason": "wrong image" });
+        rest.post(&path, &reason).await.expect_status(202);
+        path
+    };
+
+    let (told, path) = tokio::join!(oci.push(NAME, "latest", &image), cancel);
+
+    let told = told.expect_refusal(424, "UNKNOWN").expect_warning();
+    assert!(path.contains(&told.named_task()), "{told}");
+    assert!(told.message().contains("cancelled"), "{told}");
+    oci.manifest(NAME, &image.digest).await.expect_status(200);
+    let again = rest.post(&path, &json!({})).await.expect_status(409);
+    assert_eq!(again.json()["state"], "stopped");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_superseded_push_gets_201_and_a_warning_that_names_the_later_one() {
+    let server = Server::start_with(&["--allow-drills", "--push-wait=60s"]).await;
+    let (oci, rest) = (server.oci(), server.rest());
+    let [first, second, third] = [1, 2, 3].map(Image::small);
+    rest.begin_drill(&stalling_copy("first")).await;
+    let later = async {
+        rest.until_push(NAME, "latest", "waits", |task| {
+            task["waiting_for"][0]["kind"] == "lock"
+        })
+        .await;
+        oci.push(NAME, "latest", &third).await
+    };
+    // The first one holds the lock of the repository, so that the others wait.
+    let others = async {
+        rest.until_push(NAME, "first", "copies", copies).await;
+        tokio::join!(oci.push(NAME, "latest", &second), later)
+    };
+
+    let (holder, (earlier, later)) = tokio::join!(oci.push(NAME, "first", &first), others);
+
+    holder.expect_status(201);
+    later.expect_status(201);
+    let warned = earlier.expect_status(201).expect_warning();
+    let pushes = rest.pushes_of(NAME, "latest").await;
+    let winner = pushes.iter().find(|task| task["result"] == "success");
+    let winner = text(&winner.expect("the later push")["id"]);
+    assert!(warned.header("warning").contains(winner), "{warned}");
+    oci.assert_pullable(NAME, "latest", &third).await;
+}
+
+/// A copy that takes a while, so that others see it at work.
+fn stalling_copy(tag: &str) -> Value {
+    json!({
+        "workflow": "push", "step": "copy", "repository": NAME, "tag": tag,
+        "effect": "stall", "times": 1, "stall_seconds": 5,
+    })
+}
+
+fn copies(task: &Value) -> bool {
+    step(task, "copy")["state"] == "running"
+}
+
 fn failing_copy(tag: &str) -> Value {
     json!({ "workflow": "push", "step": "copy", "repository": NAME, "tag": tag, "effect": "fail" })
 }

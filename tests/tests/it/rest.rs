@@ -118,7 +118,10 @@ async fn a_bad_search_is_400_with_its_position() {
     let rest = server.rest();
     for (search, position) in [
         ("state =", "7"),
-        ("state = running or label = push", "17"),
+        ("state = running or label ! push", "27"),
+        ("state = asleep", "8"),
+        ("(state = running", "16"),
+        ("started_at > soon", "13"),
         ("colour = red", "0"),
         ("state running", "6"),
     ] {
@@ -134,9 +137,14 @@ async fn a_bad_search_is_400_with_its_position() {
             "`{search}`: position {shown}, expected about {near}"
         );
     }
-    rest.search("/tasks", &[("search", "state = stopped and label = push")])
-        .await
-        .expect_status(200);
+    for search in [
+        "state = stopped and label = push",
+        "started_at > \"2 days ago\" and not (result = error or busybox)",
+    ] {
+        rest.search("/tasks", &[("search", search)])
+            .await
+            .expect_status(200);
+    }
 }
 
 #[tokio::test]

@@ -37,15 +37,17 @@ impl PollingStep for CopyContent {
         push: &Push,
         (): (),
     ) -> Result<Begun<Copied, Ticket>, StepError> {
-        let (to, tag, digest) = (push.to.id, push.tag.clone(), push.manifest.digest);
+        let push = push.clone();
         let (plan, at) = (cx.plan(), cx.clock().now());
         let work = cx.services.database.transact::<Copied, Failed>(move |tx| {
             Box::pin(async move {
+                let to = push.to.id;
                 let taken_along = pushed::pending(tx, to).await?;
-                let pushed = Some((&tag, &digest));
+                let manifests: Vec<Digest> =
+                    push.digests.iter().chain(&taken_along).copied().collect();
                 let backend_version =
-                    versions::copy(tx, to, plan, pushed, &taken_along, at).await?;
-                versions::check(tx, to, backend_version, pushed, &[]).await?;
+                    versions::copy(tx, to, plan, push.tagged(), &manifests, at).await?;
+                versions::check(tx, to, backend_version, push.tagged(), &push.digests).await?;
                 Ok(Copied {
                     backend_version,
                     taken_along,

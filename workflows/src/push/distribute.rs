@@ -52,18 +52,20 @@ impl TransactionalStep for Distribute {
         )
         .await
         .map_err(Failed::from)?;
-        let points_to = versions::tag(tx, repository, version, &push.tag)
-            .await
-            .map_err(Failed::from)?;
-        if points_to != Some(push.manifest.digest) {
-            let published = publications::library(tx, repository)
+        if let Some((tag, digest)) = push.tagged() {
+            let points_to = versions::tag(tx, repository, version, tag)
                 .await
                 .map_err(Failed::from)?;
-            let by = published.map_or_else(String::new, |it| format!(" by task {}", it.plan));
-            cx.warn(format!(
-                "version {version}, published{by}, does not have {}:{} at {}; what was pushed can be pulled by that digest",
-                push.to, push.tag, push.manifest.digest
-            ));
+            if points_to != Some(*digest) {
+                let published = publications::library(tx, repository)
+                    .await
+                    .map_err(Failed::from)?;
+                let by = published.map_or_else(String::new, |it| format!(" by task {}", it.plan));
+                cx.warn(format!(
+                    "version {version}, published{by}, does not have {}:{tag} at {digest}; what was pushed can be pulled by that digest",
+                    push.to
+                ));
+            }
         }
         Ok(Distributed {
             environment: library.label,

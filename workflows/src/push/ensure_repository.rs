@@ -5,7 +5,7 @@ use crate::error::Failed;
 use engine::step::{Context, Declared, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
 use storage::Tx;
-use storage::catalog::{RepositoryId, destinations, repositories};
+use storage::catalog::{RepositoryId, destinations, repositories, repository_names};
 
 /// The repository, and whether this plan made it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ impl TransactionalStep for EnsureRepository {
         )
         .await
         .map_err(Failed::from)?;
+        repository_names::ensure(tx, &push.to.label_form(), repository.found.id)
+            .await
+            .map_err(Failed::from)?;
         Ok(EnsuredRepository {
             repository: repository.found.id,
             created_here: repository.created_here,

@@ -29,10 +29,10 @@ impl PollingStep for Forward {
         push: &Push,
         (): (),
     ) -> Result<Begun<Forwarded, Ticket>, StepError> {
-        let (to, tag, digest) = (push.to.id, push.tag.clone(), push.manifest.digest);
+        let push = push.clone();
         let work = cx.services.database.transact::<(), Failed>(move |tx| {
             Box::pin(async move {
-                Ok(push_repository::forward(tx, to, Some((&tag, &digest)), &[]).await?)
+                Ok(push_repository::forward(tx, push.to.id, push.tagged(), &push.digests).await?)
             })
         });
         work.await.map_err(Failed::from)??;

@@ -34,8 +34,7 @@ impl PollingStep for LocatePushRepository {
         (): (),
     ) -> Result<Begun<Located, Ticket>, StepError> {
         let mut tx = cx.services.database.read().await.map_err(Failed::from)?;
-        let pushed = Some((&push.tag, &push.manifest.digest));
-        push_repository::locate(&mut tx, push.to.id, pushed, &[])
+        push_repository::locate(&mut tx, push.to.id, push.tagged(), &push.digests)
             .await
             .map_err(Failed::from)?;
         Ok(Begun::Done(Located {

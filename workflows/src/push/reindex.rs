@@ -7,7 +7,7 @@ use engine::step::{Context, Declared, Step, StepError};
 use serde::{Deserialize, Serialize};
 use storage::Digest;
 use storage::catalog::images::{self, Image};
-use storage::catalog::versions::{self, Cause};
+use storage::catalog::versions::{self, Cause, Changes};
 use storage::catalog::{DestinationId, RepositoryId, manifests, pushed};
 use storage::content::versions as backend;
 
@@ -61,6 +61,15 @@ impl Step for Reindex {
                 .await
                 .map_err(Failed::from)?
         };
+        if let Some((version, _)) = indexed
+            && changes == Changes::default()
+        {
+            // Another push has filed all of it meanwhile: what changes nothing makes no version.
+            return Ok(Reindexed {
+                version,
+                manifests: 0,
+            });
+        }
         let images = read(&cx.services, destination, &changes.manifests_added).await?;
         let (plan, at, count) = (cx.plan(), cx.clock().now(), images.len());
         let version = cx

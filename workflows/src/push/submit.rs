@@ -166,12 +166,13 @@ impl Taken {
                     user: push.user.id,
                     login: push.user.login.clone(),
                     to: push.to.clone(),
-                    tag: tag.clone(),
-                    manifest: ManifestRef {
+                    tag: Some(tag.clone()),
+                    digests: Vec::new(),
+                    manifest: Some(ManifestRef {
                         digest: push.manifest.digest,
                         media_type: push.manifest.media_type.clone(),
                         size: push.manifest.bytes.len() as u64,
-                    },
+                    }),
                     client: push.client.clone(),
                 };
                 let key = input.open_key().unwrap_or_default();

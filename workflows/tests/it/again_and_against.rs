@@ -1,14 +1,15 @@
 //! Pushing again, and against each other.
 
 use crate::house::{FOR_EVER, House, HouseNode};
-use engine::journal::{PlanId, PlanResult, Reason};
+use engine::journal::{Action, Message, PlanId, PlanResult, Reason};
 use engine::node::{Drill, Effect};
 use engine::plan::Plan;
 use engine::state::{PlanState, StepState};
 use engine::step::BoxFuture;
 use std::sync::{Arc, Mutex};
-use storage::catalog::grants;
+use storage::Digest;
 use storage::catalog::manifests::Manifest;
+use storage::catalog::{grants, pushed};
 use tokio::sync::Notify;
 use workflows::destination::Destination;
 use workflows::push::Submitted;
@@ -89,6 +90,22 @@ impl Scene {
         self.node.wait(plan, FOR_EVER).await.unwrap()
     }
 
+    /// What was pushed and is in no version yet.
+    async fn pending(&self) -> Vec<Digest> {
+        let mut tx = self.house.services.database.read().await.unwrap();
+        pushed::pending(&mut tx, self.to.id).await.unwrap()
+    }
+
+    async fn stops(&self, plan: PlanId) -> Arc<Plan> {
+        loop {
+            let now = self.node.plan(plan).await.unwrap();
+            if now.state == PlanState::Stopped {
+                return now;
+            }
+            tokio::task::yield_now().await; // its mail is read by the next poll at the latest
+        }
+    }
+
     async fn reaches_copy(&self, plan: PlanId) {
         while self
             .node
@@ -167,19 +184,7 @@ async fn a_paused_push_is_superseded_by_another_digest_and_not_by_another_tag() 
     let same_tag = scene.push("latest", &scene.b).await;
     assert_eq!(scene.ends(same_tag).await.result, PlanResult::Success);
 
-    let superseded = scene.node.wait(paused, FOR_EVER).await.unwrap();
-    let superseded = if superseded.state == PlanState::Paused {
-        // Its mail is read by the next poll at the latest.
-        loop {
-            let now = scene.node.plan(paused).await.unwrap();
-            if now.state == PlanState::Stopped {
-                break now;
-            }
-            tokio::task::yield_now().await;
-        }
-    } else {
-        superseded
-    };
+    let superseded = scene.stops(paused).await;
     assert_eq!(
         (superseded.result, superseded.reason),
         (PlanResult::Cancelled, Some(Reason::Superseded))
@@ -215,6 +220,65 @@ async fn pushing_a_paused_one_again_attaches_and_does_not_resume_it_within_secon
         scene.node.plan(paused).await.unwrap(),
         before,
         "clients repeat a failed PUT within seconds"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_and_b_queued_give_way_when_a_is_pushed_again() {
+    let scene = scene().await;
+    let other = scene.house.image(&scene.to, "other").await;
+    scene.trouble.fail(Some(&scene.a));
+    let paused = scene.push("latest", &scene.a).await;
+    assert_eq!(scene.ends(paused).await.state, PlanState::Paused);
+    scene.trouble.fail(None);
+    scene.trouble.hold(&other);
+    let at_work = scene.push("other", &other).await;
+    scene.reaches_copy(at_work).await;
+    let queued = scene.push("latest", &scene.b).await;
+
+    let again = scene.push("latest", &scene.a).await;
+    let (paused, queued) = (scene.stops(paused).await, scene.stops(queued).await);
+    scene.trouble.let_go();
+
+    assert_eq!(scene.ends(again).await.result, PlanResult::Success);
+    assert_eq!(scene.ends(at_work).await.result, PlanResult::Success);
+    assert_eq!(
+        (paused.reason, paused.superseded_by),
+        (Some(Reason::Superseded), Some(queued.id))
+    );
+    assert_eq!(
+        (queued.reason, queued.superseded_by),
+        (Some(Reason::Superseded), Some(again))
+    );
+    assert_eq!(
+        scene.house.pulled(&scene.to, "latest").await,
+        Some(scene.a.digest)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_cancelled_push_brought_stays_pending_and_is_filed_by_the_next_one() {
+    let scene = scene().await;
+    scene.trouble.fail(Some(&scene.a));
+    let paused = scene.push("latest", &scene.a).await;
+    assert_eq!(scene.ends(paused).await.state, PlanState::Paused);
+    let cancel = Message {
+        action: Action::Cancel,
+        by: "operator".into(),
+        reason: None,
+    };
+
+    scene.node.act(paused, cancel).await.unwrap();
+    let left = scene.pending().await;
+    let next = scene.push("other", &scene.b).await;
+
+    assert_eq!(left, [scene.a.digest]);
+    assert_eq!(scene.ends(next).await.result, PlanResult::Success);
+    assert_eq!(scene.pending().await, []);
+    assert_eq!(
+        scene.house.pulled(&scene.to, "latest").await,
+        None,
+        "a cancelled push publishes no tag"
     );
 }
 

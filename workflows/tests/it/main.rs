@@ -6,6 +6,7 @@
 )]
 
 mod again_and_against;
+mod by_digest;
 mod house;
 mod laws;
 mod push;

@@ -1,6 +1,7 @@
 use crate::house::{FOR_EVER, House};
 use engine::journal::PlanResult;
 use engine::state::StepState;
+use std::time::Duration;
 use storage::Digest;
 use storage::catalog::{RepositoryId, images, pushed, repositories, versions};
 use workflows::push::{PushError, Submitted};
@@ -187,4 +188,26 @@ async fn whatever_a_manifest_contains_reindex_ends() {
         .unwrap()
         .unwrap();
     assert_eq!(read.kind, images::ImageKind::Artifact);
+}
+
+#[tokio::test]
+async fn a_push_whose_client_hangs_up_before_the_answer_is_finished_all_the_same() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/busybox").await;
+    let image = house.image(&to, "a").await;
+
+    // Polled once: the transaction is on its way when the request is dropped.
+    let request = house.submit(&node, &to, Some("latest"), &image);
+    let hung_up = tokio::time::timeout(Duration::ZERO, request).await;
+
+    assert!(hung_up.is_err(), "the commit was faster than a first poll");
+    let published = async {
+        while house.pulled(&to, "latest").await != Some(image.digest) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), published)
+        .await
+        .expect("nobody drives the plan that was committed");
 }

@@ -1,103 +1,37 @@
-//! The search of repositories: which fields there are, and what they mean in the catalog.
+//! The lists of repositories: what is asked for, as far as the caller may pull.
 
 use engine::search::Search;
 use storage::Tx;
-use storage::catalog::organizations::{self, Organization};
-use storage::catalog::{RepositoryId, products};
-use workflows::destination::{self, PushName, ResolveError};
+use storage::catalog::grants::Scope;
+use storage::catalog::repositories::search::{self, Field, USUAL_ORDER};
 
-use super::scope::Asked;
+use super::{Shown, push_repository};
+use crate::api::caller::Caller;
+use crate::api::page::{Page, Wanted};
 use crate::api::problem::Problem;
+use crate::app::App;
 
-/// What a list of repositories can be searched by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::VariantNames)]
-#[strum(serialize_all = "snake_case")]
-enum Field {
-    Id,
-    Name,
-    Label,
-    Organization,
-    Product,
-    PushedName,
-}
-
-/// What the search asks for; nothing if it cannot fit any repository.
-pub(super) async fn asked(tx: &mut Tx, text: &str) -> Result<Vec<Asked>, Problem> {
-    let mut asked = Asked::default();
-    let mut product = None;
-    for (field, value) in Search::<Field>::parse(text)?.terms {
-        match field {
-            Field::Id => match value.parse::<RepositoryId>() {
-                Ok(id) if asked.repository.is_none_or(|other| other == id) => {
-                    asked.repository = Some(id);
-                }
-                _ => return Ok(Vec::new()),
-            },
-            Field::Name | Field::Label => {
-                if asked.name.as_ref().is_some_and(|other| *other != value) {
-                    return Ok(Vec::new());
-                }
-                asked.name = Some(value);
-            }
-            Field::Organization => match organizations::find(tx, &value).await? {
-                Some(found) if asked.organization.is_none_or(|other| other == found.id) => {
-                    asked.organization = Some(found.id);
-                }
-                _ => return Ok(Vec::new()),
-            },
-            Field::Product => product = Some(value),
-            Field::PushedName => match pushed_as(tx, &value).await? {
-                Some(id) if asked.repository.is_none_or(|other| other == id) => {
-                    asked.repository = Some(id);
-                }
-                _ => return Ok(Vec::new()),
-            },
-        }
-    }
-    match product {
-        Some(product) => with_product(tx, asked, &product).await,
-        None => Ok(vec![asked]),
-    }
-}
-
-/// A label of a product means one in each organization.
-async fn with_product(tx: &mut Tx, asked: Asked, label: &str) -> Result<Vec<Asked>, Problem> {
-    let organizations = match asked.organization {
-        Some(id) => organizations::get(tx, id).await?.into_iter().collect(),
-        None => all_organizations(tx).await?,
+/// A page of what these scopes hold and the search finds.
+pub(super) async fn page(
+    app: &App,
+    tx: &mut Tx,
+    caller: &Caller,
+    wanted: &Wanted,
+    visible: &[Scope],
+) -> Result<Page<Shown>, Problem> {
+    let (sort, after) = wanted.sorted(USUAL_ORDER)?;
+    let search: Search<Field> = Search::parse(&wanted.search, app.services.clock.now())?;
+    let page = search::Page {
+        sort,
+        after,
+        limit: wanted.per_page,
+        visible,
     };
-    let mut found = Vec::new();
-    for organization in organizations {
-        if let Some(product) = products::find(tx, organization.id, label).await? {
-            found.push(Asked {
-                organization: Some(organization.id),
-                product: Some(product.id),
-                ..asked.clone()
-            });
-        }
+    let found = search::search(tx, &search, &page).await?;
+    let mut shown = Vec::with_capacity(found.rows.len());
+    for row in found.rows {
+        let push_repository = push_repository(tx, caller, &row).await?;
+        shown.push(Shown::of(row, push_repository));
     }
-    Ok(found)
-}
-
-async fn all_organizations(tx: &mut Tx) -> Result<Vec<Organization>, Problem> {
-    const AT_ONCE: u32 = 500;
-    let mut all: Vec<Organization> = Vec::new();
-    loop {
-        let page = organizations::list(tx, all.last().map(|last| last.id), AT_ONCE).await?;
-        if page.is_empty() {
-            return Ok(all);
-        }
-        all.extend(page);
-    }
-}
-
-async fn pushed_as(tx: &mut Tx, name: &str) -> Result<Option<RepositoryId>, Problem> {
-    let Ok(name) = name.parse::<PushName>() else {
-        return Ok(None);
-    };
-    match destination::resolve(tx, &name).await {
-        Ok(to) => Ok(to.repository),
-        Err(ResolveError::Catalog(error)) => Err(error.into()),
-        Err(_) => Ok(None),
-    }
+    Ok(Page::new(shown, found.total, found.next))
 }

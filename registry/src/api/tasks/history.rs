@@ -19,7 +19,8 @@ use crate::app::App;
 pub(in crate::api) struct Shown {
     /// Counts the entries of the task; a row of the journal may hold several.
     n: usize,
-    seq: i64,
+    /// The number of its row.
+    pub(super) seq: i64,
     at: String,
     node: String,
     actor: Option<String>,
@@ -29,6 +30,14 @@ pub(in crate::api) struct Shown {
 }
 
 impl Shown {
+    /// The whole history, in order.
+    pub(super) fn all(history: Vec<HistoryRow>) -> impl Iterator<Item = Self> {
+        history
+            .into_iter()
+            .enumerate()
+            .map(|(before, row)| Self::of(before + 1, row))
+    }
+
     fn of(n: usize, row: HistoryRow) -> Self {
         let (event, detail) = named(serde_json::to_value(&row.entry).unwrap_or(Value::Null));
         Self {
@@ -63,12 +72,7 @@ pub(in crate::api) async fn history(
     wanted.not_searched("a task's history")?;
     let plan = visible(&app, &caller, id(&task)?).await?.id;
     let rows = app.node.history(plan).await?;
-    let shown = rows
-        .into_iter()
-        .enumerate()
-        .map(|(before, row)| Shown::of(before + 1, row))
-        .collect();
-    Page::cut(shown, &wanted, |entry| entry.n)
+    Page::cut(Shown::all(rows).collect(), &wanted, |entry| entry.n)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! `GET /tasks`: the newest first.
+//! `GET /tasks`: searched, sorted, in pages; the newest first unless asked otherwise.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use engine::search::Search;
+use engine::search::{Search, Sort};
 use engine::store;
 
 use super::{Shown, sight};
@@ -17,11 +17,16 @@ pub(in crate::api) async fn list(
     caller: Caller,
     wanted: Wanted,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("-created_at")?;
-    let search = Search::parse(&wanted.search)?;
+    let (sort, after) = wanted.sorted(Sort::default())?;
+    // All pages of a list mean the same by "2 days ago".
+    let as_of = after
+        .as_ref()
+        .map_or_else(|| app.services.clock.now(), |cursor| cursor.as_of);
+    let search = Search::parse(&wanted.search, as_of)?;
     let visible = sight(&mut app.services.database.read().await?, &caller).await?;
     let page = store::Page {
-        before: wanted.after()?,
+        sort,
+        after,
         limit: wanted.per_page,
         visible,
     };

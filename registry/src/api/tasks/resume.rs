@@ -7,9 +7,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
+use storage::catalog::audit;
 use workflows::ResumeError;
 
-use super::{Shown, id, operable};
+use super::{Shown, about_task, id, operable, write_down};
 use crate::api::body::Body;
 use crate::api::caller::Caller;
 use crate::api::path::Path;
@@ -48,14 +49,12 @@ pub(in crate::api) async fn resume(
     if body.dry_run {
         return Ok(Json(app.node.resume_preview(plan).await?).into_response());
     }
-    let after = workflows::resume(
-        &app.node,
-        plan,
-        caller.user.login,
-        body.reason,
-        body.overrule,
-    )
-    .await?;
+    // A reason of blanks gives none: an override would stand in the history without its why.
+    let reason = body.reason.filter(|reason| !reason.trim().is_empty());
+    let entry = about_task(&caller, audit::Action::Resume, plan, reason.clone());
+    let after =
+        workflows::resume(&app.node, plan, caller.user.login, reason, body.overrule).await?;
+    write_down(&app, entry).await?;
     let task = app.node.explained(&after).await?;
     Ok((StatusCode::ACCEPTED, Shown::from(task)).into_response())
 }

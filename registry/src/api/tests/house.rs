@@ -9,23 +9,28 @@ use base64::engine::general_purpose::STANDARD;
 use engine::clock::Clock;
 use engine::journal::NodeId;
 use engine::node::NodeOptions;
-use http::header::{AUTHORIZATION, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Method, Request, Response, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use storage::catalog::signing_keys;
-use storage::{Content, Database};
+use storage::{Content, Database, Digest};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::audit::Refusals;
+use crate::auth::failed_logins::FailedLogins;
 use crate::auth::scope::Scope;
 use crate::auth::tokens::Tokens;
 use crate::config::{Config, Environment, Settings};
 use crate::data_dir::DataDir;
 use crate::first_start;
+use crate::http::Draining;
 
 pub(super) const SERVICE: &str = "127.0.0.1:5000";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(super) const ADMIN: Who = Who::Login("admin", "secret");
 pub(super) const BOB: Who = Who::Login("bob", "bobs secret");
 
@@ -34,6 +39,20 @@ pub(super) enum Who<'a> {
     Nobody,
     Login(&'a str, &'a str),
     Token(String),
+}
+
+impl Who<'_> {
+    /// What they show.
+    fn authorization(&self) -> Option<String> {
+        match self {
+            Self::Nobody => None,
+            Self::Login(user, password) => {
+                let both = STANDARD.encode(format!("{user}:{password}"));
+                Some(format!("Basic {both}"))
+            }
+            Self::Token(token) => Some(format!("Bearer {token}")),
+        }
+    }
 }
 
 /// An answer that was read.
@@ -90,8 +109,10 @@ impl Api {
             services,
             node,
             tokens,
+            failed_logins: FailedLogins::default(),
+            refusals: Refusals::default(),
         });
-        let router = crate::api::router(Arc::clone(&app));
+        let router = crate::oci::router(Arc::clone(&app)).merge(crate::api::router(Arc::clone(&app)));
         Self {
             app,
             router,
@@ -111,19 +132,20 @@ impl Api {
             .method(method)
             .uri(path)
             .header(HOST, SERVICE);
-        request = match who {
-            Who::Nobody => request,
-            Who::Login(user, password) => request.header(
-                AUTHORIZATION,
-                format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))),
-            ),
-            Who::Token(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
-        };
+        if let Some(shown) = who.authorization() {
+            request = request.header(AUTHORIZATION, shown);
+        }
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(request.body(body).unwrap()).await
+    }
+
+    async fn send(&self, mut request: Request<Body>) -> Answer {
+        let running = Draining(CancellationToken::new());
+        request.extensions_mut().insert(running);
         let response = self
             .router
             .clone()
-            .oneshot(request.body(body).unwrap())
+            .oneshot(request)
             .await
             .unwrap();
         let (head, body) = response.into_parts();
@@ -133,6 +155,41 @@ impl Api {
             response: Response::from_parts(head, ()),
             body,
         }
+    }
+
+    /// Pushes an image without layers as `<name>:latest`. Answers the ids of its repository and its task, and its digest.
+    pub(super) async fn push(&self, name: &str) -> (String, String, String) {
+        let config = Digest::of(b"{}");
+        let descriptor = |media_type: &str| json!({"mediaType": media_type, "digest": config, "size": 2});
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": descriptor("application/vnd.oci.image.config.v1+json"),
+            "layers": [],
+        })
+        .to_string();
+        for (method, path, body) in [
+            (Method::POST, format!("blobs/uploads/?digest={config}"), "{}"),
+            (Method::PUT, "manifests/latest".to_owned(), &*manifest),
+        ] {
+            let request = Request::builder()
+                .method(method)
+                .uri(format!("/v2/{name}/{path}"))
+                .header(HOST, SERVICE)
+                .header(CONTENT_TYPE, MANIFEST)
+                .header(AUTHORIZATION, ADMIN.authorization().unwrap());
+            let answer = self.send(request.body(body.to_owned().into()).unwrap()).await;
+            assert_eq!(answer.status(), StatusCode::CREATED, "{}", answer.body);
+        }
+        let search = format!("search=repository%20%3D%20{}", name.replace('/', "%2F"));
+        let tasks = self.get(&ADMIN, &format!("/api/v1/tasks?{search}")).await.body;
+        let search = format!("search=pushed_name%20%3D%20{}", name.replace('/', "%2F"));
+        let repositories = self.get(&ADMIN, &format!("/api/v1/repositories?{search}")).await.body;
+        (
+            repositories["results"][0]["id"].to_string(),
+            tasks["results"][0]["id"].as_str().unwrap().to_owned(),
+            Digest::of(manifest.as_bytes()).to_string(),
+        )
     }
 
     pub(super) async fn get(&self, who: &Who<'_>, path: &str) -> Answer {
@@ -168,7 +225,7 @@ impl Api {
         Who::Token(
             self.app
                 .tokens
-                .sign(login, SERVICE, scope, now)
+                .sign(login, None, SERVICE, scope, now)
                 .unwrap()
                 .token,
         )

@@ -13,6 +13,9 @@ pub(super) struct List {
     /// For example: state = paused and label = push
     #[arg(long)]
     search: Option<String>,
+    /// For example: started_at desc
+    #[arg(long)]
+    sort: Option<String>,
     /// How many at once, at most 500
     #[arg(long, default_value_t = 50)]
     per_page: u32,
@@ -30,6 +33,7 @@ impl List {
         let per_page = self.per_page.to_string();
         let mut query = vec![("per_page", per_page.as_str())];
         query.extend(self.search.as_deref().map(|search| ("search", search)));
+        query.extend(self.sort.as_deref().map(|sort| ("sort", sort)));
         query.extend(self.cursor.as_deref().map(|cursor| ("cursor", cursor)));
         let body = client.get("/tasks", &query).await?;
         if output == Output::Json {

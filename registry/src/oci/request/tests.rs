@@ -26,11 +26,13 @@ fn tag(text: &str) -> Reference {
 fn every_route_is_known_by_method_and_path() {
     let upload: UploadId = UPLOAD.parse().unwrap();
     let mount = Start::Mount { digest: digest(), from: Some("acme/other".to_owned()) };
+    let filtered = Referrers { artifact_type: Some("a/b".to_owned()), n: Some(2), last: Some(digest()) };
     let rows = [
         (Method::HEAD,   "blobs/{digest}", Wanted::HeadBlob(digest())),
         (Method::GET,    "blobs/{digest}", Wanted::GetBlob(digest())),
-        (Method::POST,   "blobs/uploads/", Wanted::StartUpload(Start::Session)),
-        (Method::POST,   "blobs/uploads", Wanted::StartUpload(Start::Session)),
+        (Method::POST,   "blobs/uploads/", Wanted::StartUpload(Start::Session(Algorithm::Sha256))),
+        (Method::POST,   "blobs/uploads", Wanted::StartUpload(Start::Session(Algorithm::Sha256))),
+        (Method::POST,   "blobs/uploads/?digest-algorithm=sha512", Wanted::StartUpload(Start::Session(Algorithm::Sha512))),
         (Method::POST,   "blobs/uploads/?digest={digest}", Wanted::StartUpload(Start::Whole(digest()))),
         (Method::POST,   "blobs/uploads/?mount={digest}&from=acme%2Fother", Wanted::StartUpload(mount)),
         (Method::GET,    "blobs/uploads/{upload}", Wanted::UploadStatus(upload)),
@@ -41,8 +43,12 @@ fn every_route_is_known_by_method_and_path() {
         (Method::GET,    "manifests/latest", Wanted::GetManifest(tag("latest"))),
         (Method::PUT,    "manifests/latest", Wanted::PutManifest(tag("latest"))),
         (Method::PUT,    "manifests/{digest}", Wanted::PutManifest(Reference::Digest(digest()))),
-        (Method::GET,    "tags/list", Wanted::ListTags(TagPage { n: None, last: None })),
-        (Method::GET,    "tags/list?n=2&last=1.0", Wanted::ListTags(TagPage { n: Some(2), last: Some("1.0".to_owned()) })),
+        (Method::PUT,    "manifests/latest?tag=ignored", Wanted::PutManifest(tag("latest"))),
+        (Method::PUT,    "manifests/{digest}?tag=1.2&tag=1&tag=1.2", Wanted::TagManifest(digest(), vec!["1.2".parse().unwrap(), "1".parse().unwrap()])),
+        (Method::GET,    "referrers/{digest}", Wanted::ListReferrers(digest(), Referrers { artifact_type: None, n: None, last: None })),
+        (Method::GET,    "referrers/{digest}?artifactType=a%2Fb&n=2&last={digest}", Wanted::ListReferrers(digest(), filtered)),
+        (Method::GET,    "tags/list", Wanted::ListTags(Page { n: None, last: None })),
+        (Method::GET,    "tags/list?n=2&last=1.0", Wanted::ListTags(Page { n: Some(2), last: Some("1.0".to_owned()) })),
     ];
     for (method, path, wanted) in rows {
         let name = "acme/tools/busybox".parse().unwrap();
@@ -52,6 +58,8 @@ fn every_route_is_known_by_method_and_path() {
     for path in ["/v2", "/v2/"] {
         assert_eq!(parse(&Method::GET, path).unwrap(), OciRequest::Version);
     }
+    let page = Page { n: Some(5), last: Some("a/b".to_owned()) };
+    assert_eq!(parse(&Method::GET, "/v2/_catalog?n=5&last=a/b").unwrap(), OciRequest::Catalog(page));
 }
 
 #[test]
@@ -143,10 +151,28 @@ fn what_cannot_be_is_refused_with_the_code_of_its_kind() {
         (Method::POST,   "/v2/token", 405, "UNSUPPORTED"),
         (Method::POST,   "/v2/", 405, "UNSUPPORTED"),
         (Method::GET,    "/v2/acme/busybox/tags/list?n=many", 400, "PAGINATION_NUMBER_INVALID"),
+        (Method::GET,    "/v2/_catalog?n=-1", 400, "PAGINATION_NUMBER_INVALID"),
+        (Method::POST,   "/v2/_catalog", 405, "UNSUPPORTED"),
+        (Method::GET,    "/v2/acme/busybox/referrers/latest", 400, "DIGEST_INVALID"),
+        (Method::PUT,    "/v2/acme/busybox/referrers/{digest}", 405, "UNSUPPORTED"),
+        (Method::PUT,    "/v2/acme/busybox/manifests/{digest}?tag=.no", 400, "NAME_INVALID"),
+        (Method::POST,   "/v2/acme/busybox/blobs/uploads/?digest-algorithm=md5", 400, "DIGEST_INVALID"),
         (Method::GET,    "/v2/acme/busybox", 404, "UNSUPPORTED"),
         (Method::GET,    "/v2/tags/list", 404, "UNSUPPORTED"),
     ];
     for (method, path, status, code) in rows {
         assert_eq!(refusal(&method, path), (status, code), "{method} {path}");
     }
+}
+
+#[test]
+fn more_tags_than_anybody_gives_one_image_are_refused() {
+    let tags = |count: usize| {
+        let tags: Vec<String> = (0..count).map(|n| format!("tag=v{n}")).collect();
+        format!("/v2/acme/busybox/manifests/{{digest}}?{}", tags.join("&"))
+    };
+
+    assert!(parse(&Method::PUT, &tags(MAX_TAGS)).is_ok());
+    let refused = refusal(&Method::PUT, &tags(MAX_TAGS + 1));
+    assert_eq!(refused, (414, "SIZE_INVALID"));
 }

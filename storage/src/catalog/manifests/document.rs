@@ -186,7 +186,23 @@ fn image_parts(document: &Document) -> Result<Vec<Part>, Unreadable> {
 }
 
 fn index_parts(document: &Document) -> Result<Vec<Part>, Unreadable> {
-    every_part(PartKind::Manifest, "manifests", document.manifests.as_ref())
+    let mut parts = every_part(PartKind::Manifest, "manifests", document.manifests.as_ref())?;
+    for part in &mut parts {
+        if is_blob(&part.media_type) {
+            part.kind = PartKind::Layer;
+        }
+    }
+    Ok(parts)
+}
+
+/// True for what BuildKit's caches list in an index: layers, and the config that describes the cache.
+fn is_blob(media_type: &str) -> bool {
+    const BLOBS: [&str; 3] = [
+        "application/vnd.oci.image.layer.",
+        "application/vnd.docker.image.rootfs.",
+        "application/vnd.buildkit.cacheconfig.",
+    ];
+    BLOBS.iter().any(|blob| media_type.starts_with(blob))
 }
 
 fn artifact_parts(document: &Document) -> Vec<Part> {

@@ -118,6 +118,22 @@ pub async fn stat(
     Ok(locate(tx, destination, digest).await?.map(|(blob, _)| blob))
 }
 
+/// Up to `limit` destinations that this blob is linked to, those that have had it longest first.
+pub async fn linked_to(
+    tx: &mut Tx,
+    digest: &Digest,
+    limit: u32,
+) -> Result<Vec<DestinationId>, ContentError> {
+    const SQL: &str = "
+        SELECT destination_id FROM blob_links WHERE digest = $1
+        ORDER BY since, destination_id LIMIT $2";
+    Ok(sqlx::query_scalar(SQL)
+        .bind(digest.to_string())
+        .bind(i64::from(limit))
+        .fetch_all(&mut *tx)
+        .await?)
+}
+
 async fn locate(
     tx: &mut Tx,
     destination: DestinationId,

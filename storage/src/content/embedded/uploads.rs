@@ -11,19 +11,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::clock::Timestamp;
-use futures_util::Stream;
+use futures_util::{Stream, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 pub(in crate::content) use busy::Busy;
 
 use super::blobs::{self, Blob};
-use crate::Digest;
 use crate::catalog::{DestinationId, UserId};
 use crate::content::objects::ObjectName;
 use crate::content::{Content, ContentError};
+use crate::digest::Running;
+use crate::{Algorithm, Digest};
 use intake::Intake;
-use row::{HashState, UploadRow};
+pub use row::has_open_upload;
+use row::UploadRow;
 
 /// The unguessable id of an upload session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -110,11 +113,25 @@ pub enum UploadError {
 }
 
 impl Content {
-    /// Opens an upload session.
+    /// Opens an upload session for a blob that will most likely be called by its SHA-256.
     pub async fn open_upload(
         &self,
         destination: DestinationId,
         user: UserId,
+        at: Timestamp,
+    ) -> Result<Upload, ContentError> {
+        self.open_upload_by(destination, user, Algorithm::Sha256, at)
+            .await
+    }
+
+    /// Opens an upload session whose bytes are hashed by that algorithm on their way in.
+    ///
+    /// It may be finished with a digest of another one; then they are all read again.
+    pub async fn open_upload_by(
+        &self,
+        destination: DestinationId,
+        user: UserId,
+        algorithm: Algorithm,
         at: Timestamp,
     ) -> Result<Upload, ContentError> {
         let object = self.0.objects.begin(ObjectName::random());
@@ -122,7 +139,7 @@ impl Content {
             id: UploadId(Uuid::new_v4()),
             destination,
             user,
-            hash: HashState::default(),
+            hash: Running::new(algorithm),
             object,
             created_at: at,
         };
@@ -182,23 +199,34 @@ impl Content {
 
     /// Makes a blob of the session, linked to its destination, if its bytes are those of `digest`.
     ///
-    /// Otherwise the session is gone: nothing that could be sent after would make it right.
+    /// Otherwise the session is gone: nothing that could be sent after would make it right. Dropping this future takes
+    /// nothing back, and until it is done nobody else gets at the session.
     pub async fn finish(
         &self,
         id: UploadId,
         digest: &Digest,
         at: Timestamp,
     ) -> Result<Blob, UploadError> {
-        let _writing = self.0.busy.begin(id).ok_or(UploadError::Busy { id })?;
+        let (content, wanted) = (self.clone(), *digest);
+        self.alone(id, async move { content.finish_row(id, wanted, at).await })
+            .await
+    }
+
+    async fn finish_row(
+        &self,
+        id: UploadId,
+        wanted: Digest,
+        at: Timestamp,
+    ) -> Result<Blob, UploadError> {
         let row = self.upload_row(id).await?;
-        let found = row.hash.digest();
-        if found != *digest {
+        let found = if row.hash.algorithm() == wanted.algorithm() {
+            row.hash.digest()
+        } else {
+            self.read_again(&row, wanted.algorithm()).await?
+        };
+        if found != wanted {
             self.remove(&row).await?;
-            return Err(UploadError::Mismatch {
-                id,
-                wanted: *digest,
-                found,
-            });
+            return Err(UploadError::Mismatch { id, wanted, found });
         }
         self.0
             .objects
@@ -230,16 +258,58 @@ impl Content {
         Ok(blob)
     }
 
+    /// The digest of the session's bytes by another algorithm than the one they came in with.
+    async fn read_again(
+        &self,
+        row: &UploadRow,
+        algorithm: Algorithm,
+    ) -> Result<Digest, ContentError> {
+        let (objects, object) = (&self.0.objects, &row.object);
+        objects.seal(object).await?;
+        let mut chunks = objects
+            .read_range(&object.name, 0..object.size_bytes)
+            .await?;
+        let mut running = Running::new(algorithm);
+        while let Some(chunk) = chunks.try_next().await? {
+            let hashing = spawn_blocking(move || {
+                running.update(&chunk);
+                running
+            });
+            running = hashing
+                .await
+                .expect("hashing does not panic, and nobody aborts it");
+        }
+        Ok(running.digest())
+    }
+
     /// Gives a session up; false if there is none.
     pub async fn cancel(&self, id: UploadId) -> Result<bool, UploadError> {
-        let _writing = self.0.busy.begin(id).ok_or(UploadError::Busy { id })?;
-        let mut tx = self.0.database.read().await.map_err(ContentError::from)?;
-        let Some(row) = row::get(&mut tx, id).await? else {
-            return Ok(false);
-        };
-        drop(tx);
-        self.remove(&row).await?;
-        Ok(true)
+        let content = self.clone();
+        let cancelled = self.alone(id, async move {
+            let row = content.upload_row(id).await?;
+            content.remove(&row).await?;
+            Ok(true)
+        });
+        match cancelled.await {
+            Err(UploadError::Unknown { .. }) => Ok(false),
+            done => done,
+        }
+    }
+
+    /// Does the work as the only one at the session, to its end even when the request is dropped: while its rows are on
+    /// their way, somebody else would delete the object that they name.
+    async fn alone<T: Send + 'static>(
+        &self,
+        id: UploadId,
+        work: impl Future<Output = Result<T, UploadError>> + Send + 'static,
+    ) -> Result<T, UploadError> {
+        let writing = self.0.busy.begin(id).ok_or(UploadError::Busy { id })?;
+        let done = self.0.writers.spawn(async move {
+            let done = work.await;
+            drop(writing);
+            done
+        });
+        done.await.map_err(|_| ContentError::Interrupted)?
     }
 
     async fn upload_row(&self, id: UploadId) -> Result<UploadRow, UploadError> {

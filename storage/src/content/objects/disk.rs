@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -215,10 +216,12 @@ impl ObjectWriter for DiskWriter {
                 // Half a write takes space on a disk that may be full.
                 self.file.set_len(self.written).map_err(failed)?;
             }
+            let asked_at = Instant::now();
             self.file.sync_data().map_err(failed)?;
             if self.is_new {
                 sync_folder(&self.folder).map_err(failed)?;
             }
+            metrics::histogram!("wharfinger_object_sync_seconds").record(asked_at.elapsed());
             self.state.size_bytes = self.written;
             Ok(self.state)
         }))

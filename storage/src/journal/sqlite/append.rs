@@ -98,7 +98,7 @@ async fn besides(tx: &mut Tx, append: &Append) -> Result<Appended, sqlx::Error> 
 async fn update_head(tx: &mut Tx, append: &Append, head: &Head) -> Result<(), sqlx::Error> {
     const SQL: &str = "
         UPDATE plan SET state = $2, result = $3, reason = $4, owner = $5, started_at = $6, ended_at = $7, paused_at = $8,
-            open_key = CASE WHEN $9 THEN NULL ELSE open_key END
+            waiting = $9, attempt = $10, open_key = CASE WHEN $11 THEN NULL ELSE open_key END
         WHERE id = $1";
     sqlx::query(SQL)
         .bind(append.plan.0)
@@ -109,6 +109,8 @@ async fn update_head(tx: &mut Tx, append: &Append, head: &Head) -> Result<(), sq
         .bind(head.started_at.map(|at| at.0))
         .bind(head.ended_at.map(|at| at.0))
         .bind(head.paused_at.map(|at| at.0))
+        .bind(head.waits.to_words())
+        .bind(head.attempt)
         .bind(append.gives_key_up)
         .execute(tx)
         .await?;

@@ -34,7 +34,7 @@ pub async fn records(
 ) -> Result<Vec<Record>, StoreError> {
     const SQL: &str = "
         SELECT id, workflow, state, result, reason, organization, actor, owner, open_key,
-            created_at, started_at, ended_at, paused_at
+            created_at, started_at, ended_at, paused_at, waiting, attempt
         FROM plan WHERE id > $1 ORDER BY id LIMIT $2";
     let after = after.map_or(uuid::Uuid::nil(), |plan| plan.0);
     let rows = sqlx::query(SQL)
@@ -66,6 +66,7 @@ fn head(row: &SqliteRow) -> Result<Head, StoreError> {
             .map_err(row::unreadable)
     };
     let reason: Option<String> = row.try_get("reason").map_err(row::unreadable)?;
+    let waiting: Option<String> = row.try_get("waiting").map_err(row::unreadable)?;
     let owner: Option<uuid::Uuid> = row.try_get("owner").map_err(row::unreadable)?;
     Ok(Head {
         workflow: text("workflow")?,
@@ -81,6 +82,11 @@ fn head(row: &SqliteRow) -> Result<Head, StoreError> {
         started_at: time("started_at")?,
         ended_at: time("ended_at")?,
         paused_at: time("paused_at")?,
+        waits: waiting
+            .map(|words| row::word(&words, "plan.waiting"))
+            .transpose()?
+            .unwrap_or_default(),
+        attempt: row.try_get("attempt").map_err(row::unreadable)?,
     })
 }
 

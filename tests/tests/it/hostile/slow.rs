@@ -109,3 +109,20 @@ async fn many_connections_that_say_nothing_keep_nobody_out() {
 
     assert_eq!(silent.len(), 200);
 }
+
+#[tokio::test]
+async fn a_rest_client_that_stops_sending_is_told_so_and_let_go() {
+    let server = Server::start_with(&["--body-idle-timeout=1s"]).await;
+    let request = raw::request("POST", &server.host(), "/api/v1/users", "");
+    let request = request.replace("Content-Length: 0", "Content-Length: 50");
+    let mut stopped = Connection::open(&server.host()).await;
+    stopped.send(request.as_bytes()).await;
+    stopped.send(b"{").await;
+
+    let said = stopped.all_until_closed(Duration::from_secs(30)).await;
+
+    let said = said.expect("the connection is closed after body_idle_timeout");
+    assert_eq!(raw::status(&said), 408, "{said}");
+    assert!(said.contains("application/problem+json"), "{said}");
+    assert_unharmed(&server).await;
+}

@@ -15,9 +15,10 @@ use tokio::task::spawn_blocking;
 
 use super::UploadError;
 use super::busy::Writing;
-use super::row::{self, HashState, UploadRow};
+use super::row::{self, UploadRow};
 use crate::content::objects::{ObjectError, ObjectWriter};
 use crate::content::{ContentError, Inner};
+use crate::digest::Running;
 
 /// Large enough that handing it to other threads costs nothing, small enough for dozens of uploads at once.
 const PIECE_BYTES: usize = 512 * 1024;
@@ -138,9 +139,9 @@ async fn write(
 /// Hashes and writes a piece at once; the hash counts only if the writing has worked.
 async fn store(
     writer: &mut dyn ObjectWriter,
-    mut hash: HashState,
+    mut hash: Running,
     piece: Bytes,
-) -> Result<HashState, ObjectError> {
+) -> Result<Running, ObjectError> {
     let hashed = piece.clone();
     let hashing = spawn_blocking(move || {
         hash.update(&hashed);

@@ -1,19 +1,16 @@
-//! The rows of upload sessions, and the state of a hash as they hold it.
-
-use std::fmt;
+//! The rows of upload sessions.
 
 use engine::clock::Timestamp;
-use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
-use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::{Upload, UploadId};
+use crate::Tx;
 use crate::catalog::{DestinationId, UserId, stored_size};
 use crate::content::ContentError;
 use crate::content::objects::ObjectState;
-use crate::{Digest, Tx};
+use crate::digest::Running;
 
 /// A session as it lies in the table.
 #[derive(Clone, Debug)]
@@ -21,7 +18,7 @@ pub(super) struct UploadRow {
     pub(super) id: UploadId,
     pub(super) destination: DestinationId,
     pub(super) user: UserId,
-    pub(super) hash: HashState,
+    pub(super) hash: Running,
     pub(super) object: ObjectState,
     pub(super) created_at: Timestamp,
 }
@@ -35,42 +32,6 @@ impl UploadRow {
             offset: self.object.size_bytes,
             created_at: self.created_at,
         }
-    }
-}
-
-/// A SHA-256 on its way, which can be put aside and taken up again, by another process too.
-#[derive(Clone, Default)]
-pub(super) struct HashState(Sha256);
-
-impl HashState {
-    /// In front of the stored form, so that another library's can be told from it.
-    const FORM: u8 = 1;
-
-    pub(super) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    pub(super) fn digest(&self) -> Digest {
-        Digest::Sha256(self.0.clone().finalize().into())
-    }
-
-    fn stored(&self) -> Vec<u8> {
-        let mut stored = vec![Self::FORM];
-        stored.extend_from_slice(&self.0.serialize());
-        stored
-    }
-
-    fn read(stored: &[u8]) -> Option<Self> {
-        let (form, state) = stored.split_first()?;
-        let state = SerializedState::<Sha256>::try_from(state).ok()?;
-        let hash = Sha256::deserialize(&state).ok()?;
-        (*form == Self::FORM).then_some(Self(hash))
-    }
-}
-
-impl fmt::Debug for HashState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("HashState").finish_non_exhaustive()
     }
 }
 
@@ -145,7 +106,7 @@ fn read(row: &SqliteRow) -> Result<UploadRow, sqlx::Error> {
         id: UploadId(id),
         destination: row.try_get("destination_id")?,
         user: row.try_get("user_id")?,
-        hash: HashState::read(&hash).ok_or_else(|| {
+        hash: Running::read(&hash).ok_or_else(|| {
             unreadable(
                 "hash_state",
                 "not a state that this program has written".to_owned(),
@@ -157,34 +118,15 @@ fn read(row: &SqliteRow) -> Result<UploadRow, sqlx::Error> {
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hash_put_aside_anywhere_goes_on_as_if_it_had_not_been() {
-        let content: Vec<u8> = (0..=255).collect();
-        for at in [0, 1, 63, 64, 65, 200] {
-            let mut before = HashState::default();
-            before.update(&content[..at]);
-
-            let mut after = HashState::read(&before.stored()).unwrap();
-            after.update(&content[at..]);
-
-            assert_eq!(
-                after.digest(),
-                Digest::of(&content),
-                "put aside after {at} bytes"
-            );
-        }
-    }
-
-    #[test]
-    fn a_hash_in_another_form_is_not_taken_for_ours() {
-        let mut stored = HashState::default().stored();
-        stored[0] = 2;
-
-        assert!(HashState::read(&stored).is_none());
-        assert!(HashState::read(&[]).is_none());
-    }
+/// True while somebody has an upload session open in this destination.
+pub async fn has_open_upload(
+    tx: &mut Tx,
+    destination: DestinationId,
+) -> Result<bool, ContentError> {
+    const SQL: &str = "SELECT 1 FROM uploads WHERE destination_id = $1 LIMIT 1";
+    let open: Option<i64> = sqlx::query_scalar(SQL)
+        .bind(destination)
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(open.is_some())
 }

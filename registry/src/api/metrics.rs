@@ -1,0 +1,55 @@
+//! `GET /metrics`: for Prometheus.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use engine::store::Visible;
+use http::header::CONTENT_TYPE;
+use storage::content::inventory;
+
+use super::caller::Caller;
+use super::problem::Problem;
+use crate::app::App;
+use crate::telemetry::metrics::Sheet;
+
+/// The version of Prometheus's text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// On the address of the API: for who may see every task.
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    _caller: Caller,
+) -> Result<Response, Problem> {
+    show_to_anybody(State(app)).await
+}
+
+/// On an address of its own, which only those can reach who may see it.
+pub(super) async fn show_to_anybody(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let mut sheet = Sheet::new();
+    sheet.gauge(
+        "wharfinger_connections_limit",
+        [(String::new(), app.config.limits.connections as u64)],
+    );
+    let uploads = {
+        let mut tx = app.services.database.read().await?;
+        inventory::open_uploads(&mut tx).await
+    };
+    let uploads = uploads.map_err(|error| Problem::internal(&error))?;
+    sheet.gauge("wharfinger_uploads_open", [(String::new(), uploads)]);
+    let tasks = app.node.count(Visible::All).await?;
+    sheet.gauge(
+        "wharfinger_tasks",
+        tasks.into_iter().map(|count| {
+            let reason = count.reason.map(|reason| reason.to_string());
+            let labels = format!(
+                "state=\"{}\",result=\"{}\",reason=\"{}\"",
+                count.state,
+                count.result,
+                reason.unwrap_or_default()
+            );
+            (labels, count.plans)
+        }),
+    );
+    Ok(([(CONTENT_TYPE, TEXT_FORMAT)], sheet.text()).into_response())
+}

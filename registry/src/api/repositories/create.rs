@@ -1,0 +1,142 @@
+//! `POST /organizations/{label}/products/{label}/repositories`: a repository without a push.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use engine::clock::Timestamp;
+use http::StatusCode;
+use http::header::LOCATION;
+use serde::Deserialize;
+use storage::Tx;
+use storage::catalog::audit::{self, Action};
+use storage::catalog::grants::Place;
+use storage::catalog::products::Product;
+use storage::catalog::repositories::{self, RepositoryRow};
+use storage::catalog::{CatalogError, destinations, repository_names};
+use workflows::destination::{self, PushName, ResolveError};
+
+use super::{Shown, push_repository};
+use crate::api::body::Body;
+use crate::api::caller::Caller;
+use crate::api::path::Path;
+use crate::api::problem::Problem;
+use crate::api::products;
+use crate::app::App;
+
+/// The body.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct New {
+    /// The name in the product: lower case, may hold slashes.
+    name: String,
+}
+
+/// Makes the destination and its repository, which has no version until something is pushed there.
+pub(in crate::api) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((organization, product)): Path<(String, String)>,
+    Body(new): Body<New>,
+) -> Result<Response, Problem> {
+    let mut tx = app.services.database.read().await?;
+    let (organization, product) =
+        products::visible(&mut tx, &caller, &organization, &product).await?;
+    drop(tx);
+    let place = Place {
+        organization: organization.id,
+        product: Some(product.id),
+        repository: None,
+    };
+    let named = format!(
+        "in product {} of organization {}",
+        product.label, organization.label
+    );
+    caller.must_here(Some(&place), named)?;
+    let name = push_name(&organization.label, &product.label, &new.name)?;
+    let entry = caller.does(Action::Create, format!("repository {name}"));
+    let at = app.services.clock.now();
+    let row = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            let row = make(tx, &product, &name, at).await?;
+            audit::record(tx, &entry, at).await?;
+            Ok::<_, Problem>(row)
+        })
+    });
+    let row = row.await??;
+    let mut tx = app.services.database.read().await?;
+    let push_repository = push_repository(&mut tx, &caller, &row).await?;
+    let location = format!("/api/v1/repositories/{}", row.id);
+    Ok((
+        StatusCode::CREATED,
+        [(LOCATION, location)],
+        Json(Shown::of(row, push_repository)),
+    )
+        .into_response())
+}
+
+/// The name by which it will be pushed, or a 422 that says why there can be no such name.
+fn push_name(organization: &str, product: &str, name: &str) -> Result<PushName, Problem> {
+    let labels = format!("{organization}/{product}").to_ascii_lowercase();
+    let text = format!("{labels}/{name}");
+    text.parse::<PushName>()
+        .map_err(|error| wrong_name(error.to_string()))
+}
+
+fn wrong_name(why: String) -> Problem {
+    Problem::invalid_field("name", why)
+}
+
+async fn make(
+    tx: &mut Tx,
+    product: &Product,
+    name: &PushName,
+    at: Timestamp,
+) -> Result<RepositoryRow, Problem> {
+    let to = destination::resolve(tx, name).await.map_err(unresolved)?;
+    let to = destination::make(tx, &to, at).await.map_err(unresolved)?;
+    let missing = || CatalogError::Missing {
+        what: "repository",
+        id: name.to_string(),
+    };
+    let row = destinations::get(tx, to.id).await?.ok_or_else(missing)?;
+    let made = repositories::create(tx, &row, product.id, at).await?;
+    repository_names::ensure(tx, &to.label_form(), made.id).await?;
+    let filter = repositories::Filter {
+        repository: Some(made.id),
+        ..repositories::Filter::default()
+    };
+    let found = repositories::list(tx, filter, None, 1).await?.pop();
+    Ok(found.ok_or_else(missing)?)
+}
+
+fn unresolved(error: ResolveError) -> Problem {
+    match error {
+        ResolveError::Catalog(error) => error.into(),
+        ResolveError::UnknownOrganization { .. } | ResolveError::UnknownProduct { .. } => {
+            Problem::not_found(error)
+        }
+        ResolveError::LabelOfEnvironment { .. } | ResolveError::Name(_) => {
+            wrong_name(error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_that_could_be_pushed() {
+        for good in ["app", "deep/down/app", "a.b_c-d"] {
+            let name = push_name("Acme", "Tools", good).unwrap();
+            assert_eq!(name.as_str(), format!("acme/tools/{good}"));
+            assert_eq!(name.in_product(), good);
+        }
+        let too_long = "x".repeat(250);
+        for bad in ["", "App", "a//b", "/a", "a/", "a b", "..", &too_long] {
+            assert!(push_name("Acme", "Tools", bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `/settings`: what administrators change while the registry runs.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use storage::catalog::audit::{self, Action};
+use storage::catalog::settings::{self, Key, Setting};
+
+use super::body::Body;
+use super::caller::Caller;
+use super::page::{Page, Wanted};
+use super::path::Path;
+use super::problem::Problem;
+use crate::app::App;
+
+/// A setting as REST shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    name: Key,
+    value: Value,
+    default: Value,
+    about: &'static str,
+    changed_by: Option<String>,
+    changed_at: Option<String>,
+}
+
+impl From<Setting> for Shown {
+    fn from(setting: Setting) -> Self {
+        let (changed_by, changed_at) = setting.changed.unzip();
+        Self {
+            name: setting.key,
+            value: setting.value,
+            default: setting.key.default_value(),
+            about: setting.key.about(),
+            changed_by,
+            changed_at: changed_at.map(|at| at.to_rfc3339()),
+        }
+    }
+}
+
+/// `GET /settings`.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    _: Caller,
+    wanted: Wanted,
+) -> Result<Page<Shown>, Problem> {
+    wanted.only_sorted_by("name")?;
+    wanted.not_searched("settings")?;
+    let mut tx = app.services.database.read().await?;
+    let all = settings::list(&mut tx).await?;
+    Ok(Page::cut(all, &wanted, |setting| setting.key.to_string())?.map(Shown::from))
+}
+
+/// `GET /settings/{name}`.
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    _: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    let mut tx = app.services.database.read().await?;
+    Ok(Json(settings::get(&mut tx, key(&name)?).await?.into()))
+}
+
+/// The body of a PATCH.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Changes {
+    value: Value,
+}
+
+/// `PATCH /settings/{name}`: holds from the next request on.
+pub(super) async fn change(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Body(changes): Body<Changes>,
+) -> Result<Json<Shown>, Problem> {
+    let key = key(&name)?;
+    key.check(&changes.value)
+        .map_err(|wrong| Problem::invalid_field("value", wrong.to_string()))?;
+    let mut entry = caller.does(Action::Change, format!("setting {key}"));
+    entry.reason = Some(format!("value {}", changes.value));
+    let (at, by) = (app.services.clock.now(), caller.user.login);
+    let changed = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            settings::set(tx, key, &changes.value, &by, at).await?;
+            audit::record(tx, &entry, at).await?;
+            settings::get(tx, key).await
+        })
+    });
+    Ok(Json(changed.await??.into()))
+}
+
+fn key(name: &str) -> Result<Key, Problem> {
+    name.parse()
+        .map_err(|_| Problem::not_found(format!("setting {name}")))
+}

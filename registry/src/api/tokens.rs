@@ -1,0 +1,201 @@
+//! `/tokens`: one's own personal tokens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::DateTime;
+use engine::clock::Timestamp;
+use http::StatusCode;
+use http::header::LOCATION;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use storage::Tx;
+use storage::catalog::audit::{self, Action};
+use storage::catalog::roles::{Permission, PermissionSet};
+use storage::catalog::tokens::{self, NewToken, Token};
+use storage::catalog::{CatalogError, TokenId, settings};
+
+use super::body::Body;
+use super::caller::Caller;
+use super::fields;
+use super::page::{Page, Wanted};
+use super::path::Path;
+use super::problem::Problem;
+use crate::app::App;
+use crate::auth::personal_tokens::Secret;
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// A token as REST shows it; the token itself is in the answer that made it, and never again.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    id: TokenId,
+    name: String,
+    /// None: whatever its user may.
+    scope: Option<PermissionSet>,
+    created_at: String,
+    expires_at: Option<String>,
+    last_used_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+impl From<Token> for Shown {
+    fn from(token: Token) -> Self {
+        Self {
+            id: token.id,
+            name: token.name,
+            scope: token.scope,
+            created_at: token.created_at.to_rfc3339(),
+            expires_at: token.expires_at.map(Timestamp::to_rfc3339),
+            last_used_at: token.last_used_at.map(Timestamp::to_rfc3339),
+            token: None,
+        }
+    }
+}
+
+/// `GET /tokens`.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    wanted: Wanted,
+) -> Result<Page<Shown>, Problem> {
+    wanted.only_sorted_by("id")?;
+    wanted.not_searched("tokens")?;
+    let mut tx = app.services.database.read().await?;
+    let total = tokens::count(&mut tx, caller.user.id).await?;
+    let found = tokens::list(
+        &mut tx,
+        caller.user.id,
+        wanted.after()?,
+        wanted.one_more(),
+    )
+    .await?;
+    Ok(Page::of_rows(found, total, &wanted, |token| token.id).map(Shown::from))
+}
+
+/// The body of a POST.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    name: String,
+    expires_at: Option<String>,
+    scope: Option<Vec<Permission>>,
+}
+
+/// `POST /tokens`. A token makes no other token: what can be done with one ends with it.
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(new): Body<New>,
+) -> Result<Response, Problem> {
+    caller.must_have_shown_a_password("making a token")?;
+    let at = app.services.clock.now();
+    let expires_at = {
+        let mut tx = app.services.database.read().await?;
+        expires_at(&mut tx, new.expires_at.as_deref(), at).await?
+    };
+    let secret = Secret::generate().map_err(|error| Problem::internal(&error))?;
+    let new = NewToken {
+        user: caller.user.id,
+        name: fields::name("name", new.name)?,
+        secret_sha256: secret.sha256,
+        scope: new.scope.map(PermissionSet::from),
+        expires_at,
+    };
+    let entry = caller.does(
+        Action::Create,
+        format!("token {} of user {}", new.name, caller.user.login),
+    );
+    let created = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            let created = tokens::create(tx, &new, at).await?;
+            audit::record(tx, &entry, at).await?;
+            Ok::<_, CatalogError>(created)
+        })
+    });
+    let shown = Shown {
+        token: Some(secret.shown.expose_secret().to_owned()),
+        ..Shown::from(created.await??)
+    };
+    let location = format!("/api/v1/tokens/{}", shown.id);
+    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(shown)).into_response())
+}
+
+/// When a new token ends: a time to come, and not later than the setting `personal_token_max_days` allows.
+async fn expires_at(
+    tx: &mut Tx,
+    asked: Option<&str>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Problem> {
+    let wrong = |message: String| Problem::invalid_field("expires_at", message);
+    let end = match asked {
+        None => None,
+        Some(text) => {
+            let end = DateTime::parse_from_rfc3339(text).map_err(|error| {
+                wrong(format!(
+                    "is not a time: {error}; write for example \"2030-01-31T12:00:00Z\""
+                ))
+            })?;
+            Some(Timestamp(end.timestamp_millis()))
+        }
+    };
+    if end.is_some_and(|end| end <= now) {
+        return Err(wrong("must be a time to come".to_owned()));
+    }
+    let Some(days) = settings::personal_token_max_days(tx).await? else {
+        return Ok(end);
+    };
+    let latest = now + DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX));
+    match end {
+        Some(end) if end <= latest => Ok(Some(end)),
+        Some(_) | None => Err(wrong(format!(
+            "must be given and not later than {latest}: tokens count at most {days} days here"
+        ))),
+    }
+}
+
+/// `GET /tokens/{id}`.
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    let mut tx = app.services.database.read().await?;
+    Ok(Json(own(&mut tx, &caller, &id).await?.into()))
+}
+
+/// `DELETE /tokens/{id}`: revoked at once, with all tokens of `/v2/token` that were got with it.
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    caller.must_have_shown_a_password("revoking a token")?;
+    let token = own(&mut app.services.database.read().await?, &caller, &id).await?;
+    let entry = caller.does(
+        Action::Delete,
+        format!("token {} of user {}", token.name, caller.user.login),
+    );
+    let at = app.services.clock.now();
+    let deleted = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            tokens::delete(tx, token.id).await?;
+            audit::record(tx, &entry, at).await
+        })
+    });
+    deleted.await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn own(tx: &mut Tx, caller: &Caller, id: &str) -> Result<Token, Problem> {
+    let unknown = || Problem::not_found(format!("token {id}"));
+    let number: TokenId = id.parse().map_err(|_| unknown())?;
+    let found = tokens::get(tx, number).await?;
+    found
+        .filter(|token| token.user == caller.user.id)
+        .ok_or_else(unknown)
+}

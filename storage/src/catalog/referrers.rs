@@ -1,0 +1,104 @@
+//! Referrers: the manifests that are about another one.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt as _;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::{CatalogError, DestinationId, json, parsed, size};
+use crate::{Digest, Tx};
+
+/// A manifest that is about another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrer {
+    /// What it is called by.
+    pub digest: Digest,
+    /// As it was pushed.
+    pub media_type: String,
+    /// How many bytes it has.
+    pub size_bytes: u64,
+    /// What it says it is, or else the media type of its config; an index may say nothing.
+    pub artifact_type: Option<String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Which referrers to list.
+#[derive(Clone, Copy, Debug)]
+pub struct Filter<'a> {
+    /// Those of this manifest, which need not exist.
+    pub subject: &'a Digest,
+    /// Only those of this type.
+    pub artifact_type: Option<&'a str>,
+}
+
+/// How many to list.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// At most so many.
+    pub referrers: usize,
+    /// No further one once their annotations have so many bytes.
+    pub annotation_bytes: usize,
+}
+
+/// A page of referrers, and whether there are more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// In the order of their digests.
+    pub referrers: Vec<Referrer>,
+    /// True: there are more after the last of these.
+    pub more: bool,
+}
+
+/// The referrers in this destination from the one that follows `after`: what is in the newest version of its repository,
+/// and what was pushed and is not in a version yet.
+pub async fn list(
+    tx: &mut Tx,
+    destination: DestinationId,
+    filter: Filter<'_>,
+    after: Option<&Digest>,
+    limit: Limit,
+) -> Result<Page, CatalogError> {
+    const SQL: &str = "
+        SELECT m.digest, m.media_type, m.size_bytes, m.artifact_type, m.annotations FROM manifests m
+        WHERE m.subject = $1 AND m.digest > $2 AND ($3 IS NULL OR m.artifact_type = $3)
+          AND (EXISTS (SELECT 1 FROM content_in c
+               WHERE c.repository_id = $4 AND c.kind = 'manifest' AND c.name = m.digest AND c.removed IS NULL)
+            OR EXISTS (SELECT 1 FROM pushed_manifests p
+               WHERE p.destination_id = $4 AND p.digest = m.digest AND p.filed_by_plan IS NULL))
+        ORDER BY m.digest";
+    let after = after.map_or_else(String::new, Digest::to_string);
+    let mut rows = sqlx::query(SQL)
+        .bind(filter.subject.to_string())
+        .bind(after)
+        .bind(filter.artifact_type)
+        .bind(destination)
+        .fetch(&mut *tx);
+    let mut referrers = Vec::new();
+    let mut annotation_bytes = 0;
+    while let Some(row) = rows.try_next().await? {
+        if referrers.len() >= limit.referrers || annotation_bytes >= limit.annotation_bytes {
+            let more = true;
+            return Ok(Page { referrers, more });
+        }
+        let referrer = read(&row)?;
+        let written = referrer.annotations.iter();
+        annotation_bytes += written
+            .map(|(key, value)| key.len() + value.len())
+            .sum::<usize>();
+        referrers.push(referrer);
+    }
+    let more = false;
+    Ok(Page { referrers, more })
+}
+
+fn read(row: &SqliteRow) -> Result<Referrer, sqlx::Error> {
+    Ok(Referrer {
+        digest: parsed(row, "digest")?,
+        media_type: row.try_get("media_type")?,
+        size_bytes: size(row, "size_bytes")?,
+        artifact_type: row.try_get("artifact_type")?,
+        annotations: json(row, "annotations")?,
+    })
+}

@@ -1,0 +1,208 @@
+//! Settings that administrators change while the registry runs, each with a type and a default.
+
+use engine::clock::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::Row as _;
+use strum::IntoEnumIterator as _;
+
+use super::{CatalogError, json, stored_json};
+use crate::Tx;
+
+/// The longest time in days that a setting can name: ten years.
+const MAX_DAYS: u64 = 3650;
+
+/// The names of the settings.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::EnumIter,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Key {
+    /// Whether products that allow anonymous pull are pulled from without a login.
+    AnonymousPull,
+    /// How many days a new personal token may count at most; 0: for ever.
+    PersonalTokenMaxDays,
+    /// After how many days another key signs the tokens of `/v2/token`.
+    SigningKeyDays,
+}
+
+/// Why a setting does not take a value. The text continues the sentence "the field …".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be {expected}, not {found}")]
+pub struct WrongValue {
+    expected: &'static str,
+    found: Value,
+}
+
+impl Key {
+    /// What holds as long as nobody sets it.
+    #[must_use]
+    pub fn default_value(self) -> Value {
+        match self {
+            Self::AnonymousPull => Value::from(true),
+            Self::PersonalTokenMaxDays => Value::from(0),
+            Self::SigningKeyDays => Value::from(30),
+        }
+    }
+
+    /// What it does, for people.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::AnonymousPull => {
+                "Products with `anonymous_pull` are pulled from without a login; false closes all of them at once"
+            }
+            Self::PersonalTokenMaxDays => {
+                "A new personal token counts at most so many days, and must say until when; 0: as long as its user likes"
+            }
+            Self::SigningKeyDays => {
+                "After so many days another key signs the tokens of /v2/token; the one before it still checks"
+            }
+        }
+    }
+
+    /// Refused if the setting cannot have this value.
+    pub fn check(self, value: &Value) -> Result<(), WrongValue> {
+        let wrong = |expected| WrongValue {
+            expected,
+            found: value.clone(),
+        };
+        match self {
+            Self::AnonymousPull if value.is_boolean() => Ok(()),
+            Self::AnonymousPull => Err(wrong("true or false")),
+            Self::PersonalTokenMaxDays => match value.as_u64() {
+                Some(0..=MAX_DAYS) => Ok(()),
+                _ => Err(wrong("a number of days from 0 to 3650")),
+            },
+            Self::SigningKeyDays => match value.as_u64() {
+                Some(1..=MAX_DAYS) => Ok(()),
+                _ => Err(wrong("a number of days from 1 to 3650")),
+            },
+        }
+    }
+}
+
+/// A setting as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Which.
+    pub key: Key,
+    /// Its value.
+    pub value: Value,
+    /// Who set it and when; none: it has its default.
+    pub changed: Option<(String, Timestamp)>,
+}
+
+/// Every setting, in the order of their declaration.
+pub async fn list(tx: &mut Tx) -> Result<Vec<Setting>, CatalogError> {
+    let mut all = Vec::new();
+    for key in Key::iter() {
+        all.push(get(tx, key).await?);
+    }
+    Ok(all)
+}
+
+/// The setting as it is now.
+pub async fn get(tx: &mut Tx, key: Key) -> Result<Setting, CatalogError> {
+    const SQL: &str = "SELECT value, changed_by, changed_at FROM settings WHERE name = $1";
+    let row = sqlx::query(SQL)
+        .bind(key.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(row) = row else {
+        return Ok(Setting {
+            key,
+            value: key.default_value(),
+            changed: None,
+        });
+    };
+    Ok(Setting {
+        key,
+        value: json(&row, "value")?,
+        changed: Some((
+            row.try_get("changed_by")?,
+            Timestamp(row.try_get("changed_at")?),
+        )),
+    })
+}
+
+/// Sets it; the value was checked with [`Key::check`].
+pub async fn set(
+    tx: &mut Tx,
+    key: Key,
+    value: &Value,
+    by: &str,
+    at: Timestamp,
+) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        INSERT INTO settings (name, value, changed_by, changed_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (name) DO UPDATE SET
+            value = excluded.value, changed_by = excluded.changed_by, changed_at = excluded.changed_at";
+    sqlx::query(SQL)
+        .bind(key.to_string())
+        .bind(stored_json(value)?)
+        .bind(by)
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether products that allow it are pulled from without a login.
+pub async fn anonymous_pull(tx: &mut Tx) -> Result<bool, CatalogError> {
+    let setting = get(tx, Key::AnonymousPull).await?;
+    Ok(setting.value.as_bool() == Some(true))
+}
+
+/// How many days a new personal token may count at most; `None`: for ever.
+pub async fn personal_token_max_days(tx: &mut Tx) -> Result<Option<u64>, CatalogError> {
+    let setting = get(tx, Key::PersonalTokenMaxDays).await?;
+    Ok(setting.value.as_u64().filter(|days| *days > 0))
+}
+
+/// After how many days another key signs tokens.
+pub async fn signing_key_days(tx: &mut Tx) -> Result<u64, CatalogError> {
+    let setting = get(tx, Key::SigningKeyDays).await?;
+    Ok(setting.value.as_u64().unwrap_or(30))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_its_setting_takes() {
+        for key in Key::iter() {
+            assert_eq!(key.check(&key.default_value()), Ok(()), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_type_or_out_of_range_is_refused_with_what_was_expected() {
+        let refused = |key: Key, value: Value| key.check(&value).unwrap_err().to_string();
+
+        assert_eq!(
+            refused(Key::AnonymousPull, Value::from(1)),
+            "must be true or false, not 1"
+        );
+        assert_eq!(
+            refused(Key::SigningKeyDays, Value::from(0)),
+            "must be a number of days from 1 to 3650, not 0"
+        );
+        assert_eq!(
+            refused(Key::PersonalTokenMaxDays, Value::from(-1)),
+            "must be a number of days from 0 to 3650, not -1"
+        );
+    }
+}
