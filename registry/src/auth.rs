@@ -14,9 +14,9 @@ pub(crate) mod tokens;
 use std::net::IpAddr;
 
 use engine::clock::Timestamp;
-use http::{Extensions, HeaderMap};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{Extensions, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use storage::catalog::CatalogError;
 use storage::catalog::audit::Action;

@@ -1,11 +1,27 @@
 //! The command line: what is run here, and what is asked of a server over REST.
 
+pub(crate) mod audit;
 pub(crate) mod client;
+pub(crate) mod drill;
 pub(crate) mod exit;
+pub(crate) mod grant;
+pub(crate) mod login;
+pub(crate) mod manual;
+pub(crate) mod noun;
+pub(crate) mod organization;
+pub(crate) mod page;
+pub(crate) mod product;
 pub(crate) mod repository;
+pub(crate) mod robot;
+pub(crate) mod role;
+pub(crate) mod secret;
+pub(crate) mod setting;
 pub(crate) mod show;
 pub(crate) mod task;
 pub(crate) mod terminal;
+pub(crate) mod token;
+pub(crate) mod user;
+pub(crate) mod view;
 
 use clap::{Parser, Subcommand};
 
@@ -38,36 +54,22 @@ pub(crate) enum Role {
     Config(crate::config::Command),
     /// Check everything that is kept: journals, catalog, blobs. Only reads
     Doctor(Settings),
-    /// See tasks and act on them
-    Task(task::Command),
-    /// See repositories, their versions and tags
-    Repository(repository::Command),
+    /// Get a personal token from a server, and keep it for the commands to come
+    Login(login::Command),
+    /// Revoke the token that is kept for a server, and forget it
+    Logout(login::LogOut),
+    /// Ask a server
+    #[command(flatten)]
+    Ask(noun::Noun),
+    /// Print the script with which a shell completes commands
+    Completions(manual::Completions),
+    /// Write a manual page for each command
+    #[command(hide = true)]
+    GenerateMan(manual::Pages),
+    /// Print the reference of all commands, in Markdown
+    #[command(hide = true)]
+    GenerateReference,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_declared_without_contradictions() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn the_connection_may_stand_before_or_after_the_verb() {
-        for line in [
-            "wharfinger task --user a list",
-            "wharfinger task list --user a",
-        ] {
-            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
-        }
-    }
-
-    #[test]
-    fn a_usage_error_ends_with_2() {
-        let error = Cli::try_parse_from(["wharfinger", "task", "sing"]).unwrap_err();
-
-        assert_eq!(error.exit_code(), i32::from(exit::USAGE));
-    }
-}
+mod tests;

@@ -45,10 +45,12 @@ fn main() -> ExitCode {
             Role::Bench(what) => bench::command(what).await,
             Role::Config(command) => config::command(&command, &environment),
             Role::Doctor(settings) => doctor::command(&settings, &environment).await,
-            Role::Task(task) => cli::task::command(task, &environment).await,
-            Role::Repository(repository) => {
-                cli::repository::command(repository, &environment).await
-            }
+            Role::Login(command) => cli::login::log_in(command, &environment).await,
+            Role::Logout(command) => cli::login::log_out(command, &environment).await,
+            Role::Ask(noun) => noun.command(&environment).await,
+            Role::Completions(wanted) => cli::manual::completions(&wanted),
+            Role::GenerateMan(wanted) => cli::manual::pages(&wanted),
+            Role::GenerateReference => cli::manual::reference(),
         }
     })
 }

@@ -45,9 +45,7 @@ impl Buildah {
 
     /// Makes a list of images, for `push_list`.
     pub async fn make_list(&self, list: &str, images: &[&str]) {
-        self.run(&["manifest", "create", list])
-            .await
-            .expect_code(0);
+        self.run(&["manifest", "create", list]).await.expect_code(0);
         for image in images {
             let image = format!("containers-storage:{image}");
             self.run(&["manifest", "add", list, &image])

@@ -10,13 +10,17 @@
 )]
 
 pub mod answer;
+pub mod buildah;
+pub mod authority;
 pub mod command;
 pub mod digest;
 pub mod forge;
 pub mod image;
+pub mod metrics;
 pub mod noise;
 pub mod oci_client;
 pub mod oci_layout;
+pub mod oras;
 pub mod podman;
 pub mod raw;
 pub mod rest;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use reqwest::{Body, Client, Method, RequestBuilder};
+use reqwest::{Body, Certificate, Client, ClientBuilder, Method, RequestBuilder};
 
 use crate::answer::Answer;
 use crate::digest;
@@ -26,7 +26,8 @@ type Token = (String, Instant);
 #[derive(Clone)]
 pub struct OciClient {
     http: Client,
-    host: String,
+    /// Scheme and host.
+    origin: String,
     login: Option<(String, String)>,
     tokens: Arc<Mutex<HashMap<String, Token>>>,
 }
@@ -44,16 +45,34 @@ impl OciClient {
     pub fn anonymous(host: &str) -> Self {
         Self {
             http: http(),
-            host: host.to_owned(),
+            origin: format!("http://{host}"),
             login: None,
             tokens: Arc::default(),
+        }
+    }
+
+    /// The same client over TLS, which trusts these certificates (PEM) and no others.
+    #[must_use]
+    pub fn over_tls(self, trusted: &[&str]) -> Self {
+        Self {
+            origin: self.origin.replacen("http:", "https:", 1),
+            ..self.with_http(http_builder().tls_certs_only(certificates(trusted)))
+        }
+    }
+
+    /// The same client with its connections made in another way.
+    #[must_use]
+    pub fn with_http(self, http: ClientBuilder) -> Self {
+        Self {
+            http: http.build().expect("certificates in PEM"),
+            ..self
         }
     }
 
     /// A request without any credentials, for tests that choose their own.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
-            .request(method, format!("http://{}{path}", self.host))
+            .request(method, format!("{}{path}", self.origin))
     }
 
     /// Sends a request and reads the answer; a connection that breaks is an error.
@@ -366,11 +385,23 @@ fn next_page(link: &str) -> Option<String> {
 
 /// An HTTP client of the tests: loopback only, so no proxy, and no redirect is followed unseen.
 pub(crate) fn http() -> Client {
+    http_builder()
+        .build()
+        .expect("a client without TLS files of its own")
+}
+
+/// What every HTTP client of the tests has.
+pub fn http_builder() -> ClientBuilder {
     Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(5))
         .timeout(LIMIT)
-        .build()
-        .expect("a client without TLS files of its own")
+}
+
+/// Certificates to trust, from PEM.
+pub fn certificates(pem: &[&str]) -> Vec<Certificate> {
+    pem.iter()
+        .map(|pem| Certificate::from_pem(pem.as_bytes()).expect("a certificate in PEM"))
+        .collect()
 }

@@ -1,6 +1,7 @@
 //! podman with a store and a login file of its own.
 
 use std::fs;
+use std::path::Path;
 
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -11,6 +12,8 @@ use crate::{noise, server, tarball};
 /// A podman that shares nothing with the machine's own, nor with that of another test.
 pub struct Podman {
     home: TempDir,
+    /// It trusts the certificate of a registry, and needs no word to do without TLS.
+    trusts: bool,
 }
 
 impl Podman {
@@ -18,14 +21,36 @@ impl Podman {
     pub fn new() -> Self {
         Self {
             home: tempfile::tempdir().expect("a temporary folder"),
+            trusts: false,
         }
     }
 
-    /// `podman login` to a registry without TLS.
+    /// A podman that was told to trust a registry's certificate, as that registry prints it: in `certs.d` of its home.
+    pub fn trusting(host: &str, certificate: &Path) -> Self {
+        let podman = Self {
+            trusts: true,
+            ..Self::new()
+        };
+        let place = format!(".config/containers/certs.d/{host}");
+        let folder = podman.home.path().join(place);
+        fs::create_dir_all(&folder).expect("a folder of ours");
+        fs::copy(certificate, folder.join("ca.crt")).expect("the certificate is there");
+        podman
+    }
+
+    fn tls(&self) -> &'static str {
+        if self.trusts {
+            "--tls-verify=true"
+        } else {
+            "--tls-verify=false"
+        }
+    }
+
+    /// `podman login` to a registry, without TLS unless it trusts that.
     pub async fn login(&self, host: &str, login: &str, password: &str) -> Finished {
         self.run(&[
             "login",
-            "--tls-verify=false",
+            self.tls(),
             "--username",
             login,
             "--password",
@@ -56,14 +81,14 @@ impl Podman {
         self.run(&["tag", image, name]).await.expect_code(0);
     }
 
-    /// `podman push` to a registry without TLS.
+    /// `podman push` to a registry, without TLS unless it trusts that.
     pub async fn push(&self, name: &str) -> Finished {
-        self.run(&["push", "--tls-verify=false", name]).await
+        self.run(&["push", self.tls(), name]).await
     }
 
-    /// `podman pull` from a registry without TLS.
+    /// `podman pull` from a registry, without TLS unless it trusts that.
     pub async fn pull(&self, name: &str) -> Finished {
-        self.run(&["pull", "--quiet", "--tls-verify=false", name])
+        self.run(&["pull", "--quiet", self.tls(), name])
             .await
     }
 
@@ -100,6 +125,9 @@ impl Podman {
             ])
             .args(words)
             .env("REGISTRY_AUTH_FILE", place("auth.json"));
+        if self.trusts {
+            podman.env("HOME", self.home.path());
+        }
         command::run(podman).await
     }
 }

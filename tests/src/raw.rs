@@ -1,10 +1,12 @@
 //! Bytes to a port as no well-behaved client would send them.
 
+use std::io;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use base64::Engine as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::server::{ADMIN, ADMIN_PASSWORD};
 
@@ -15,6 +17,19 @@ impl Connection {
     /// Connects.
     pub async fn open(host: &str) -> Self {
         Self(TcpStream::connect(host).await.expect("the server listens"))
+    }
+
+    /// Connects from one of the addresses of loopback; an error if the server closes at once.
+    pub async fn open_from(source: Ipv4Addr, host: &str) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        let host = host.parse().expect("an address with a port");
+        socket.connect(host).await.map(Self)
+    }
+
+    /// Sends bytes as they are; false once the server has closed.
+    pub async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).await.is_ok()
     }
 
     /// Sends bytes as they are; a server that has closed already is no failure, its answer may still come.
@@ -35,6 +50,12 @@ impl Connection {
         let said = String::from_utf8_lossy(&said).into_owned();
         assert!(came, "`{words}` did not come, but {said}");
         said
+    }
+
+    /// Reads what is there, or waits for something, up to so many bytes.
+    pub async fn read_at_most(&mut self, bytes: usize) -> usize {
+        let mut piece = vec![0; bytes];
+        self.0.read(&mut piece).await.unwrap_or(0)
     }
 
     /// Everything the server says until it closes; `None` when it does not close within the limit.

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::command::{self, Finished};
+use crate::metrics::Metrics;
 use crate::oci_client::OciClient;
 use crate::rest::Rest;
 use crate::wait::{self, SOON};
@@ -30,6 +31,8 @@ const LOG_SHOWN: usize = 16_000;
 pub struct Server {
     home: TempDir,
     port: u16,
+    /// The port of `--metrics-listen`, if it has one.
+    watched_port: Option<u16>,
     through: Vec<String>,
     options: Vec<String>,
     process: Option<Child>,
@@ -48,20 +51,47 @@ impl Server {
 
     /// A server that the program `through` starts: its words stand before those of the server.
     pub async fn start_through(through: &[String], options: &[&str]) -> Self {
-        let mut server = Self {
+        let mut server = Self::prepared(through, options);
+        server.restart().await;
+        server
+    }
+
+    /// A server with `--metrics-listen` too, by which it also says that it is ready: for servers that speak TLS.
+    pub async fn start_watched(options: &[&str]) -> Self {
+        let mut server = Self::prepared(&[], options);
+        server.watched_port = Some(free_port());
+        server.restart().await;
+        server
+    }
+
+    fn prepared(through: &[String], options: &[&str]) -> Self {
+        Self {
             home: tempfile::tempdir().expect("a temporary folder"),
             port: free_port(),
+            watched_port: None,
             through: through.to_vec(),
             options: options.iter().map(|&option| option.to_owned()).collect(),
             process: None,
-        };
-        server.restart().await;
-        server
+        }
     }
 
     /// Where it listens, as `host:port`.
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where it shows metrics and health without a login, as `host:port`.
+    pub fn watched_host(&self) -> String {
+        let port = self.watched_port.expect("started with `start_watched`");
+        format!("127.0.0.1:{port}")
+    }
+
+    /// What it shows as metrics.
+    pub async fn metrics(&self) -> Metrics {
+        let watcher = Rest::with_login(&self.watched_host(), ADMIN, ADMIN_PASSWORD);
+        let shown = watcher.try_get("/metrics").await;
+        let shown = shown.expect("the server answers").expect_status(200);
+        Metrics::of(&shown.text())
     }
 
     /// Its data folder.
@@ -97,7 +127,10 @@ impl Server {
     pub async fn try_restart(&mut self) -> bool {
         assert!(self.process.is_none(), "the server still runs");
         self.launch();
-        let rest = self.rest();
+        let rest = match self.watched_port {
+            Some(_) => Rest::with_login(&self.watched_host(), ADMIN, ADMIN_PASSWORD),
+            None => self.rest(),
+        };
         let ready = wait::until("the server is ready", SOON, async || {
             if !self.runs() {
                 return Some(false);
@@ -123,7 +156,12 @@ impl Server {
 
     /// Asks the process to end, as `systemctl stop` does; answers at once.
     pub async fn terminate(&self) {
-        let ask = format!("kill -TERM {}", self.pid());
+        self.signal("TERM").await;
+    }
+
+    /// Sends the process a signal, by its name without `SIG`.
+    pub async fn signal(&self, name: &str) {
+        let ask = format!("kill -{name} {}", self.pid());
         let mut shell = Command::new("sh");
         shell.args(["-c", &ask]);
         command::run(shell).await.expect_code(0);
@@ -225,6 +263,10 @@ impl Server {
             .args(["serve", "--listen", &self.host(), "--data-dir"])
             .arg(self.data_dir())
             .args(&self.options)
+            .args(
+                self.watched_port
+                    .map(|_| format!("--metrics-listen={}", self.watched_host())),
+            )
             .env("WHARFINGER_ADMIN_PASSWORD", ADMIN_PASSWORD)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle of the log"))

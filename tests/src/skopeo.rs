@@ -47,6 +47,32 @@ impl Skopeo {
         .await
     }
 
+    /// `skopeo copy --all` from one name in a registry to another.
+    pub async fn copy_all(&self, from: &str, to: &str) -> Finished {
+        let (from, to) = (format!("docker://{from}"), format!("docker://{to}"));
+        self.copy(&["--all", "--preserve-digests"], &from, &to)
+            .await
+    }
+
+    /// `skopeo list-tags` of a name's repository.
+    pub async fn list_tags(&self, repository: &str) -> Finished {
+        self.look("list-tags", repository).await
+    }
+
+    /// `skopeo inspect` of a name in a registry.
+    pub async fn inspect(&self, name: &str) -> Finished {
+        self.look("inspect", name).await
+    }
+
+    async fn look(&self, word: &str, name: &str) -> Finished {
+        let mut skopeo = server::bare("skopeo");
+        skopeo
+            .args([word, "--tls-verify=false"])
+            .arg(format!("--creds={}", self.credentials))
+            .arg(format!("docker://{name}"));
+        command::run(skopeo).await
+    }
+
     async fn copy(&self, options: &[&str], from: &str, to: &str) -> Finished {
         let mut skopeo = server::bare("skopeo");
         skopeo.arg("copy").args(options);

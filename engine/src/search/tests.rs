@@ -196,6 +196,25 @@ fn a_sort_is_a_field_with_a_direction() {
     );
 }
 
+#[test]
+fn the_documentation_has_every_field_with_an_example_that_is_read() {
+    let document = include_str!("../../../docs/search.md");
+    let (_, tasks) = document.split_once("## Tasks").unwrap();
+    let (tasks, _) = tasks.split_once("## Repositories").unwrap();
+
+    for field in Field::VARIANTS {
+        assert!(tasks.contains(&format!("`{field}`")), "{field}");
+    }
+    for row in tasks.lines().filter(|line| line.starts_with("| `")) {
+        let example = row.rsplit('`').nth(1).unwrap();
+        read(example);
+    }
+    for order in Order::VARIANTS {
+        let (_, orders) = tasks.split_once("Sorted by").unwrap();
+        assert!(orders.contains(&format!("`{order}`")), "{order}");
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_is_typed_is_read_or_told_within_the_text(text in "[a-z_ =!~^<>()\",\\\\é0-9-]{0,60}") {

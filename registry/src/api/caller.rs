@@ -345,7 +345,9 @@ mod tests {
 
     #[test]
     fn a_personal_token_gives_what_is_in_its_scope_and_in_its_users_roles() {
-        let scope = [Permission::Admin, Permission::Delete].into_iter().collect();
+        let scope = [Permission::Admin, Permission::Delete]
+            .into_iter()
+            .collect();
         let ana = caller(Role::Publisher, None, Shown::PersonalToken(Some(scope)));
         let all = caller(Role::Admin, None, Shown::PersonalToken(None));
 

@@ -120,7 +120,10 @@ pub(super) async fn create(
         created_by: caller.user.login.clone(),
     };
     let mut entry = caller.does(Action::Create, "");
-    entry.reason = Some(format!("{} at step {} of {}", new.effect, new.step, new.workflow));
+    entry.reason = Some(format!(
+        "{} at step {} of {}",
+        new.effect, new.step, new.workflow
+    ));
     let at = app.services.clock.now();
     let drill = app.services.database.transact(move |tx| {
         Box::pin(async move {

@@ -80,17 +80,16 @@ impl Shown {
 
     /// `role reader, organization acme`.
     fn in_words(&self) -> String {
-        let mut words = format!("role {}", self.role);
-        for (part, named) in [
+        let parts = [
+            ("role", Some(self.role.clone())),
             ("organization", self.organization.clone()),
             ("product", self.product.clone()),
             ("repository", self.repository.map(|id| id.to_string())),
-        ] {
-            if let Some(named) = named {
-                words.push_str(&format!(", {part} {named}"));
-            }
-        }
-        words
+        ];
+        let named = parts
+            .into_iter()
+            .filter_map(|(part, name)| Some(format!("{part} {}", name?)));
+        named.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -267,9 +266,8 @@ async fn given_to(tx: &mut Tx, new: &New, scope: &Scope) -> Result<User, Problem
     };
     let found = users::find(tx, login).await?;
     let found = found.filter(|found| found.robot_of.is_some() == (field == "robot"));
-    let found = found.ok_or_else(|| {
-        Problem::invalid_field(field, format!("there is no {field} {login:?}"))
-    })?;
+    let found = found
+        .ok_or_else(|| Problem::invalid_field(field, format!("there is no {field} {login:?}")))?;
     if found.robot_of.is_some() && found.robot_of != scope.organization {
         let text = "has roles in its own organization only; name that as `organization`";
         return Err(Problem::invalid_field("robot", text));

@@ -137,8 +137,8 @@ pub(super) async fn create(
         Box::pin(async move {
             let created = products::create(tx, id, &new, at).await?;
             audit::record(tx, &entry, at).await?;
-            let changed = products::update(tx, created.id, &changes).await?;
-            Ok::<_, CatalogError>(changed.unwrap_or(created))
+            let opened = products::update(tx, created.id, &changes).await?;
+            Ok::<_, CatalogError>(opened.unwrap_or(created))
         })
     });
     let created = created.await??;

@@ -37,7 +37,12 @@ pub(super) async fn write_down(
 ) -> Response {
     let asker = Asker::default();
     request.extensions_mut().insert(asker.clone());
-    let path: String = request.uri().path().chars().take(MAX_PATH_CHARACTERS).collect();
+    let path: String = request
+        .uri()
+        .path()
+        .chars()
+        .take(MAX_PATH_CHARACTERS)
+        .collect();
     let (method, from) = (request.method().clone(), auth::peer(request.extensions()));
     let mut response = next.run(request).await;
     if let Some(Refused(why)) = response.extensions_mut().remove() {

@@ -175,10 +175,11 @@ pub(super) async fn change(
         people::must_outrank(&mut tx, &caller, robot.id, &robot.login).await?;
         robot
     };
-    let secret = match changes.renew_token {
-        true => Some(Secret::generate().map_err(|error| Problem::internal(&error))?),
-        false => None,
-    };
+    let secret = changes
+        .renew_token
+        .then(Secret::generate)
+        .transpose()
+        .map_err(|error| Problem::internal(&error))?;
     let mut entry = caller.does(Action::Change, format!("robot {}", robot.login));
     entry.reason = fields::changed(&[
         ("enabled", changes.enabled.is_some()),
@@ -190,7 +191,7 @@ pub(super) async fn change(
         enabled: changes.enabled,
         ..UserChanges::default()
     };
-    let changed = app.services.database.transact(move |tx| {
+    let after = app.services.database.transact(move |tx| {
         Box::pin(async move {
             users::update(tx, number, &changes).await?;
             if let Some(sha256) = sha256 {
@@ -200,11 +201,11 @@ pub(super) async fn change(
             robots::get(tx, number).await
         })
     });
-    let changed = changed.await??.ok_or_else(|| unknown(&id))?;
+    let after = after.await??.ok_or_else(|| unknown(&id))?;
     let mut tx = app.services.database.read().await?;
     Ok(Json(Shown {
         token: secret.map(|secret| secret.shown.expose_secret().to_owned()),
-        ..Shown::of(&mut tx, changed).await?
+        ..Shown::of(&mut tx, after).await?
     }))
 }
 

@@ -117,14 +117,14 @@ pub(super) async fn change(
     let mut entry = caller.does(Action::Change, format!("role {name}"));
     entry.reason = fields::changed(&[("permissions", true)]);
     let at = app.services.clock.now();
-    let changed = app.services.database.transact(move |tx| {
+    let after = app.services.database.transact(move |tx| {
         Box::pin(async move {
-            let changed = roles::change(tx, role.name(), permissions).await?;
+            let after = roles::change(tx, role.name(), permissions).await?;
             audit::record(tx, &entry, at).await?;
-            Ok::<_, CatalogError>(changed)
+            Ok::<_, CatalogError>(after)
         })
     });
-    changed
+    after
         .await??
         .map(|role| Json(role.into()))
         .ok_or_else(|| unknown(&name))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use engine::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use storage::catalog::audit::{self, Action};
@@ -36,7 +37,7 @@ impl From<Setting> for Shown {
             default: setting.key.default_value(),
             about: setting.key.about(),
             changed_by,
-            changed_at: changed_at.map(|at| at.to_rfc3339()),
+            changed_at: changed_at.map(Timestamp::to_rfc3339),
         }
     }
 }
@@ -84,14 +85,14 @@ pub(super) async fn change(
     let mut entry = caller.does(Action::Change, format!("setting {key}"));
     entry.reason = Some(format!("value {}", changes.value));
     let (at, by) = (app.services.clock.now(), caller.user.login);
-    let changed = app.services.database.transact(move |tx| {
+    let after = app.services.database.transact(move |tx| {
         Box::pin(async move {
             settings::set(tx, key, &changes.value, &by, at).await?;
             audit::record(tx, &entry, at).await?;
             settings::get(tx, key).await
         })
     });
-    Ok(Json(changed.await??.into()))
+    Ok(Json(after.await??.into()))
 }
 
 fn key(name: &str) -> Result<Key, Problem> {

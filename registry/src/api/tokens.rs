@@ -67,13 +67,7 @@ pub(super) async fn list(
     wanted.not_searched("tokens")?;
     let mut tx = app.services.database.read().await?;
     let total = tokens::count(&mut tx, caller.user.id).await?;
-    let found = tokens::list(
-        &mut tx,
-        caller.user.id,
-        wanted.after()?,
-        wanted.one_more(),
-    )
-    .await?;
+    let found = tokens::list(&mut tx, caller.user.id, wanted.after()?, wanted.one_more()).await?;
     Ok(Page::of_rows(found, total, &wanted, |token| token.id).map(Shown::from))
 }
 

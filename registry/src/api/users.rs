@@ -16,10 +16,10 @@ use storage::catalog::{CatalogError, UserId};
 
 use super::body::Body;
 use super::caller::Caller;
-use super::{fields, grants as grants_api};
 use super::page::{Page, Wanted};
 use super::path::Path;
 use super::problem::{Kind, Problem};
+use super::{fields, grants as grants_api};
 use crate::app::App;
 use crate::auth::passwords::{self, PasswordError};
 

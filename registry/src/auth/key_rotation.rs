@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::clock::Timestamp;
+use storage::catalog::CatalogError;
 use storage::catalog::settings;
 use storage::catalog::signing_keys::{self, SigningKey};
-use storage::catalog::CatalogError;
 use storage::{Database, DatabaseError};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};

@@ -149,7 +149,8 @@ impl Remembered {
         let by_hash = self.by_hash.lock().unwrap_or_else(PoisonError::into_inner);
         by_hash.get(stored).is_some_and(|(tag, since)| {
             since.elapsed() < REMEMBERED_FOR
-                && hmac::verify(&self.key, password.expose_secret().as_bytes(), tag.as_ref()).is_ok()
+                && hmac::verify(&self.key, password.expose_secret().as_bytes(), tag.as_ref())
+                    .is_ok()
         })
     }
 

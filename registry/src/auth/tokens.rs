@@ -366,7 +366,10 @@ mod tests {
     #[test]
     fn a_token_for_another_service_is_refused() {
         let tokens = tokens();
-        let token = tokens.sign("bob", None, "hub", Scope::Login, NOW).unwrap().token;
+        let token = tokens
+            .sign("bob", None, "hub", Scope::Login, NOW)
+            .unwrap()
+            .token;
 
         assert!(matches!(
             tokens.check(&token, "hub2", NOW),
@@ -377,11 +380,17 @@ mod tests {
     #[test]
     fn no_other_algorithm_and_no_other_key_is_believed() {
         let (ours, theirs) = (tokens(), tokens());
-        let token = ours.sign("bob", None, "hub", Scope::Login, NOW).unwrap().token;
+        let token = ours
+            .sign("bob", None, "hub", Scope::Login, NOW)
+            .unwrap()
+            .token;
         let unsigned = token.rsplit_once('.').unwrap().0;
         let keys = ours.keys();
         let kid = &keys.newest;
-        let foreign = theirs.sign("bob", None, "hub", Scope::Login, NOW).unwrap().token;
+        let foreign = theirs
+            .sign("bob", None, "hub", Scope::Login, NOW)
+            .unwrap()
+            .token;
         let public_key_as_secret = {
             let header = Header {
                 kid: Some(kid.clone()),
@@ -417,7 +426,10 @@ mod tests {
     #[test]
     fn changed_claims_are_refused() {
         let tokens = tokens();
-        let token = tokens.sign("bob", None, "hub", Scope::Login, NOW).unwrap().token;
+        let token = tokens
+            .sign("bob", None, "hub", Scope::Login, NOW)
+            .unwrap()
+            .token;
         let [header, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else {
             panic!("a JWT")
         };
@@ -437,7 +449,10 @@ mod tests {
         let old = Tokens::new_key(NOW).unwrap();
         let new = Tokens::new_key(after(1)).unwrap();
         let before = Tokens::new(std::slice::from_ref(&old), HOUR).unwrap();
-        let token = before.sign("bob", None, "hub", Scope::Login, NOW).unwrap().token;
+        let token = before
+            .sign("bob", None, "hub", Scope::Login, NOW)
+            .unwrap()
+            .token;
 
         before.replace_keys(&[new.clone(), old.clone()]).unwrap();
 

@@ -1,13 +1,18 @@
 //! Speaks REST to a server: one client, with time-outs.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::process::ExitCode;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::exit;
+use super::login::kept::Kept;
+use super::view::View;
 use crate::config::Environment;
 
 /// A server that does not even accept within this time is not there.
@@ -19,32 +24,91 @@ const DEFAULT_SERVER: &str = "http://127.0.0.1:5000";
 
 /// Which server, as whom, and what the answer is to look like.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Server and answer")]
+#[command(next_help_heading = HEADING)]
 pub(crate) struct Connection {
     #[arg(long, global = true, value_name = "URL", help = SERVER)]
-    server: Option<String>,
+    pub(super) server: Option<String>,
     #[arg(
         long,
         global = true,
         value_name = "LOGIN",
         help = "Log in as this user [WHARFINGER_USER]"
     )]
-    user: Option<String>,
+    pub(super) user: Option<String>,
     #[arg(long, global = true, help = "With this password [WHARFINGER_PASSWORD]")]
-    password: Option<String>,
+    pub(super) password: Option<String>,
     #[arg(
         long,
         global = true,
+        value_name = "TOKEN",
         conflicts_with_all = ["user", "password"],
         help = "Show this token in place of a login [WHARFINGER_TOKEN]"
     )]
-    token: Option<String>,
+    pub(super) token: Option<String>,
     /// A table for people, or the JSON of the REST API
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
 }
 
-const SERVER: &str = "The server's URL [WHARFINGER_SERVER, default: http://127.0.0.1:5000]";
+/// Over the flags that every command has which asks a server.
+pub(super) const HEADING: &str = "Server and answer";
+
+const SERVER: &str = "The server's URL [WHARFINGER_SERVER, else that of `wharfinger login`, else http://127.0.0.1:5000]";
+
+impl Connection {
+    /// Runs a verb against the server, and ends as the answer says.
+    pub(super) async fn run(
+        self,
+        environment: &Environment,
+        verb: impl AsyncFnOnce(&Client, View) -> Result<ExitCode, ClientError>,
+    ) -> ExitCode {
+        let done = match Client::new(&self, environment) {
+            Ok(client) => verb(&client, View::of(self.output)).await,
+            Err(error) => Err(error),
+        };
+        done.unwrap_or_else(|error| exit::of(&error))
+    }
+
+    /// The server that a flag or a variable names, else that of the last login, else our own machine.
+    pub(super) fn server_or_default(&self, environment: &Environment, kept: &Kept) -> String {
+        let server = said(self.server.as_ref(), environment, "SERVER");
+        let server = server.as_deref().or(kept.server());
+        url(server.unwrap_or(DEFAULT_SERVER))
+    }
+}
+
+/// What a flag or, failing that, a variable says.
+pub(super) fn said(
+    flag: Option<&String>,
+    environment: &Environment,
+    variable: &str,
+) -> Option<String> {
+    flag.cloned()
+        .or_else(|| environment.get(variable).map(str::to_owned))
+}
+
+fn url(server: &str) -> String {
+    let server = server.trim_end_matches('/');
+    if server.contains("://") {
+        server.to_owned()
+    } else {
+        format!("http://{server}")
+    }
+}
+
+/// A text as one part of a path.
+pub(super) fn segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            // Writing into a String cannot fail.
+            let _ = write!(segment, "%{byte:02X}");
+        }
+    }
+    segment
+}
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -149,7 +213,7 @@ impl fmt::Display for Refusal {
         if self.status == StatusCode::UNAUTHORIZED {
             write!(
                 f,
-                "\n  log in with --user and --password, or WHARFINGER_USER and WHARFINGER_PASSWORD"
+                "\n  log in with `wharfinger login`, with --user and --password, or with WHARFINGER_USER and WHARFINGER_PASSWORD"
             )?;
         }
         Ok(())
@@ -171,39 +235,31 @@ impl Client {
         connection: &Connection,
         environment: &Environment,
     ) -> Result<Self, ClientError> {
-        let said = |flag: &Option<String>, name| {
-            flag.clone()
-                .or_else(|| environment.get(name).map(str::to_owned))
-        };
-        let server =
-            said(&connection.server, "SERVER").unwrap_or_else(|| DEFAULT_SERVER.to_owned());
-        let server = if server.contains("://") {
-            server
-        } else {
-            format!("http://{server}")
-        };
-        let server = server.trim_end_matches('/').to_owned();
+        let kept = Kept::read(environment)?;
+        let server = connection.server_or_default(environment, &kept);
+        let user = said(connection.user.as_ref(), environment, "USER");
+        let password = said(connection.password.as_ref(), environment, "PASSWORD");
         // A user named on the command line wins over a token that happens to be in the environment.
         let token = if connection.user.is_some() {
             None
         } else {
-            said(&connection.token, "TOKEN")
+            said(connection.token.as_ref(), environment, "TOKEN")
         };
-        let who = match (
-            token,
-            said(&connection.user, "USER"),
-            said(&connection.password, "PASSWORD"),
-        ) {
-            (Some(token), _, _) => Who::Token(token),
-            (None, Some(user), Some(password)) => Who::Login { user, password },
-            (None, None, None) => Who::Anonymous,
-            (None, Some(user), None) => {
+        let known = kept
+            .login(&server)
+            .filter(|login| user.as_ref().is_none_or(|user| *user == login.user));
+        let who = match (token, user, password, known) {
+            (Some(token), ..) => Who::Token(token),
+            (None, Some(user), Some(password), _) => Who::Login { user, password },
+            (None, _, None, Some(login)) => Who::Token(login.token.clone()),
+            (None, None, None, None) => Who::Anonymous,
+            (None, Some(user), None, None) => {
                 let text = format!(
-                    "--user {user} without a password; give --password or WHARFINGER_PASSWORD"
+                    "--user {user} without a password; give --password or WHARFINGER_PASSWORD, or use `wharfinger login`"
                 );
                 return Err(ClientError::Usage(text));
             }
-            (None, None, Some(_)) => {
+            (None, None, Some(_), _) => {
                 let text = "a password without a user; give --user or WHARFINGER_USER".to_owned();
                 return Err(ClientError::Usage(text));
             }
@@ -211,7 +267,12 @@ impl Client {
         Self::of(server, who)
     }
 
-    /// A server of our own, as one of its users.
+    /// The server, as whoever this token stands for.
+    pub(super) fn of_token(server: &str, token: &str) -> Result<Self, ClientError> {
+        Self::of(server.to_owned(), Who::Token(token.to_owned()))
+    }
+
+    /// A server, as one of its users.
     pub(crate) fn of_user(server: &str, user: &str, password: &str) -> Result<Self, ClientError> {
         let who = Who::Login {
             user: user.to_owned(),
@@ -236,9 +297,28 @@ impl Client {
             .await
     }
 
+    /// The text that is answered to `GET /api/v1<path>`, where it is no JSON.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, ClientError> {
+        let (_, bytes) = self.answer(self.request(Method::GET, path)).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// The answer to `POST /api/v1<path>`.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
         self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// The answer to `PATCH /api/v1<path>`.
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+        self.send(self.request(Method::PATCH, path).json(body))
+            .await
+    }
+
+    /// Sends `DELETE /api/v1<path>`, which is answered without a body.
+    pub(crate) async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.answer(self.request(Method::DELETE, path))
+            .await
+            .map(drop)
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -253,21 +333,42 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Value, ClientError> {
+        let (seen, bytes) = self.answer(request).await?;
+        serde_json::from_slice(&bytes).map_err(|_| seen.not_ours())
+    }
+
+    /// The body of a good answer, whatever it is.
+    async fn answer(&self, request: RequestBuilder) -> Result<(Seen, Bytes), ClientError> {
         let unreachable = |error: reqwest::Error| ClientError::Unreachable {
             server: self.server.clone(),
             cause: innermost(&error),
         };
         let answer = request.send().await.map_err(unreachable)?;
-        let (status, url) = (answer.status(), answer.url().to_string());
-        let bytes = answer.bytes().await.map_err(unreachable)?;
-        let not_ours = || ClientError::NotOurs {
-            url,
+        let status = answer.status();
+        let seen = Seen {
+            url: answer.url().to_string(),
             status: status.as_u16(),
         };
+        let bytes = answer.bytes().await.map_err(unreachable)?;
         if status.is_success() {
-            return serde_json::from_slice(&bytes).map_err(|_| not_ours());
+            return Ok((seen, bytes));
         }
-        Err(serde_json::from_slice(&bytes).map_or_else(|_| not_ours(), ClientError::Refused))
+        Err(serde_json::from_slice(&bytes).map_or_else(|_| seen.not_ours(), ClientError::Refused))
+    }
+}
+
+/// Which answer something came with.
+struct Seen {
+    url: String,
+    status: u16,
+}
+
+impl Seen {
+    fn not_ours(self) -> ClientError {
+        ClientError::NotOurs {
+            url: self.url,
+            status: self.status,
+        }
     }
 }
 
@@ -314,6 +415,13 @@ mod tests {
         assert_eq!(format!("{:?}", from_flags.who), "user ana");
         assert_eq!(from_variables.server, "https://other.example");
         assert_eq!(format!("{:?}", from_variables.who), "a token");
+    }
+
+    #[test]
+    fn a_text_is_one_part_of_a_path() {
+        assert_eq!(segment("acme-1.0_x~"), "acme-1.0_x~");
+        assert_eq!(segment("a/b?c#d%"), "a%2Fb%3Fc%23d%25");
+        assert_eq!(segment("ä"), "%C3%A4");
     }
 
     #[test]

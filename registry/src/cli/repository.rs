@@ -3,11 +3,14 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 use workflows::destination::PushName;
 
-use super::client::{Client, ClientError, Connection, Output};
-use super::{exit, show, terminal};
+use super::client::{Client, ClientError, Connection, segment};
+use super::page::{Page, Search};
+use super::product::Of;
+use super::show;
+use super::view::{Column, View, age, id, read, size, text, time};
 use crate::config::Environment;
 
 /// A verb on repositories, and the server to ask.
@@ -23,17 +26,23 @@ pub(crate) struct Command {
 enum Verb {
     /// List repositories
     List {
-        /// For example: organization = acme and product = tools
-        #[arg(long)]
-        search: Option<String>,
-        /// For example: name desc
-        #[arg(long)]
-        sort: Option<String>,
+        #[command(flatten)]
+        search: Search,
         #[command(flatten)]
         page: Page,
     },
     /// Show a repository
     Show(Repository),
+    /// Make a repository before anything is pushed there
+    Create {
+        /// The name in the product: lower case, may hold slashes
+        name: String,
+        #[command(flatten)]
+        of: Of,
+        /// The label of the product
+        #[arg(long, value_name = "LABEL")]
+        product: String,
+    },
     /// List the tags that Library publishes
     Tags {
         #[command(flatten)]
@@ -41,12 +50,26 @@ enum Verb {
         #[command(flatten)]
         page: Page,
     },
+    /// Show a tag that Library publishes
+    Tag {
+        #[command(flatten)]
+        repository: Repository,
+        /// The tag
+        tag: String,
+    },
     /// List the versions, the newest first
     Versions {
         #[command(flatten)]
         repository: Repository,
         #[command(flatten)]
         page: Page,
+    },
+    /// Show a version
+    Version {
+        #[command(flatten)]
+        repository: Repository,
+        /// The version's number
+        number: i64,
     },
 }
 
@@ -57,169 +80,137 @@ struct Repository {
     which: String,
 }
 
-#[derive(Args, Debug)]
-struct Page {
-    /// How many at once, at most 500
-    #[arg(long, default_value_t = 50)]
-    per_page: u32,
-    /// Where the page before ended
-    #[arg(long)]
-    cursor: Option<String>,
-}
+pub(super) const COLUMNS: &[Column] = &[
+    id("ID", "id"),
+    text("NAME", "pushed_names"),
+    text("VERSION", "latest_version"),
+    text("TAGS", "tags_count"),
+    size("SIZE", "size_bytes"),
+    age("PUSHED", "last_push.at"),
+    text("BY", "last_push.user"),
+];
 
-impl Page {
-    async fn get(
-        &self,
-        client: &Client,
-        path: &str,
-        narrowed: &[(&str, Option<String>)],
-    ) -> Result<Value, ClientError> {
-        let per_page = self.per_page.to_string();
-        let mut query = vec![("per_page", per_page.as_str())];
-        let given = narrowed
-            .iter()
-            .filter_map(|(key, value)| Some((*key, value.as_deref()?)));
-        query.extend(given);
-        query.extend(self.cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        client.get(path, &query).await
-    }
+const ALONE: &[Column] = &[
+    id("ID", "id"),
+    text("NAME", "name"),
+    text("LABEL", "label"),
+    text("ORGANIZATION", "organization"),
+    text("PRODUCT", "product"),
+    text("PUSHED AS", "pushed_names"),
+    text("LATEST VERSION", "latest_version"),
+    text("PUBLISHED VERSION", "published_version"),
+    text("TAGS", "tags_count"),
+    size("SIZE", "size_bytes"),
+    time("LAST PUSH", "last_push.at"),
+    text("BY", "last_push.user"),
+    id("TASK", "last_push.task_id"),
+    text("PENDING", "push_repository.pending"),
+    time("CREATED", "created_at"),
+];
+
+pub(super) const TAGS: &[Column] = &[
+    text("TAG", "name"),
+    read("DIGEST", "digest", short),
+    text("PLATFORMS", "platforms"),
+    size("SIZE", "size_bytes"),
+];
+
+const TAG: &[Column] = &[
+    text("TAG", "name"),
+    id("DIGEST", "digest"),
+    text("MEDIA TYPE", "media_type"),
+    text("PLATFORMS", "platforms"),
+    size("SIZE", "size_bytes"),
+    text("CREATED", "created"),
+    text("WARNING", "warning"),
+    text("PULL", "pull"),
+];
+
+pub(super) const VERSIONS: &[Column] = &[
+    text("VERSION", "number"),
+    time("CREATED", "created_at"),
+    text("CAUSE", "cause"),
+    text("TAGS ADDED", "added.tags"),
+    text("TAGS REMOVED", "removed.tags"),
+    text("PUBLISHED IN", "published_in"),
+];
+
+const VERSION: &[Column] = &[
+    text("VERSION", "number"),
+    time("CREATED", "created_at"),
+    text("CAUSE", "cause"),
+    id("TASK", "task_id"),
+    text("TAGS ADDED", "added.tags"),
+    text("TAGS REMOVED", "removed.tags"),
+    text("MANIFESTS ADDED", "added.manifests"),
+    text("MANIFESTS REMOVED", "removed.manifests"),
+    text("PUBLISHED IN", "published_in"),
+];
+
+/// As much of a digest as tells images apart; `repository tag` shows it whole.
+fn short(digest: &Value) -> String {
+    const CHARACTERS: usize = "sha256:".len() + 12;
+    show::text(digest).chars().take(CHARACTERS).collect()
 }
 
 /// Runs the verb.
 pub(crate) async fn command(command: Command, environment: &Environment) -> ExitCode {
-    match run(command, environment).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::of(&error),
-    }
+    let verb = command.verb;
+    let run = async move |client: &Client, view: View| verb.run(client, view).await;
+    command.connection.run(environment, run).await
 }
 
-async fn run(command: Command, environment: &Environment) -> Result<(), ClientError> {
-    let client = Client::new(&command.connection, environment)?;
-    let (body, print): (Value, fn(&Value)) = match command.verb {
-        Verb::List { search, sort, page } => {
-            let narrowed = [("search", search), ("sort", sort)];
-            let body = page.get(&client, "/repositories", &narrowed).await?;
-            (body, repositories)
+impl Verb {
+    async fn run(self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
+        match self {
+            Self::List { search, page } => {
+                let body = page.find(client, "/repositories", &search).await?;
+                view.list(&body, COLUMNS, "no repository matches");
+            }
+            Self::Show(repository) => {
+                let path = repository.path(client).await?;
+                view.object(&client.get(&path, &[]).await?, ALONE);
+            }
+            Self::Create { name, of, product } => {
+                let path = format!("{}/repositories", of.product(&product));
+                view.object(&client.post(&path, &json!({ "name": name })).await?, ALONE);
+            }
+            Self::Tags { repository, page } => {
+                let path = format!("{}/tags", repository.path(client).await?);
+                view.list(&page.get(client, &path).await?, TAGS, "no tag is published");
+            }
+            Self::Tag { repository, tag } => {
+                let path = format!("{}/tags/{}", repository.path(client).await?, segment(&tag));
+                view.object(&client.get(&path, &[]).await?, TAG);
+            }
+            Self::Versions { repository, page } => {
+                let path = format!("{}/versions", repository.path(client).await?);
+                view.list(&page.get(client, &path).await?, VERSIONS, "no version yet");
+            }
+            Self::Version { repository, number } => {
+                let path = format!("{}/versions/{number}", repository.path(client).await?);
+                view.object(&client.get(&path, &[]).await?, VERSION);
+            }
         }
-        Verb::Show(repository) => (
-            client.get(&path(&client, &repository).await?, &[]).await?,
-            repository_alone,
-        ),
-        Verb::Tags { repository, page } => {
-            let path = format!("{}/tags", path(&client, &repository).await?);
-            (page.get(&client, &path, &[]).await?, tags)
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Repository {
+    /// A number is an id; anything else is looked up as a pushed name.
+    async fn path(&self, client: &Client) -> Result<String, ClientError> {
+        if self.which.parse::<u64>().is_ok() {
+            return Ok(format!("/repositories/{}", self.which));
         }
-        Verb::Versions { repository, page } => {
-            let path = format!("{}/versions", path(&client, &repository).await?);
-            (page.get(&client, &path, &[]).await?, versions)
+        // What cannot be a name is not looked for: it would be read as part of the search.
+        if self.which.parse::<PushName>().is_err() {
+            return Err(ClientError::no_such_repository(&self.which));
         }
-    };
-    match command.connection.output {
-        Output::Json => show::json(&body),
-        Output::Table => print(&body),
+        let search = format!("pushed_name = {}", self.which);
+        let found = client.get("/repositories", &[("search", &search)]).await?;
+        match show::list(&found, "results") {
+            [one] => Ok(format!("/repositories/{}", show::field(one, "id"))),
+            _ => Err(ClientError::no_such_repository(&self.which)),
+        }
     }
-    Ok(())
-}
-
-/// A number is an id; anything else is looked up as a pushed name.
-async fn path(client: &Client, repository: &Repository) -> Result<String, ClientError> {
-    if repository.which.parse::<u64>().is_ok() {
-        return Ok(format!("/repositories/{}", repository.which));
-    }
-    // What cannot be a name is not looked for: it would be read as part of the search.
-    if repository.which.parse::<PushName>().is_err() {
-        return Err(ClientError::no_such_repository(&repository.which));
-    }
-    let search = format!("pushed_name = {}", repository.which);
-    let found = client.get("/repositories", &[("search", &search)]).await?;
-    match show::list(&found, "results") {
-        [one] => Ok(format!("/repositories/{}", show::field(one, "id"))),
-        _ => Err(ClientError::no_such_repository(&repository.which)),
-    }
-}
-
-fn repositories(body: &Value) {
-    let mut table = terminal::table(&["ID", "NAME", "VERSION", "TAGS", "SIZE", "LAST PUSH", "BY"]);
-    for repository in show::list(body, "results") {
-        table.add_row([
-            show::field(repository, "id"),
-            show::list(repository, "pushed_names")
-                .first()
-                .map_or_else(|| "-".to_owned(), show::text),
-            show::field(repository, "latest_version"),
-            show::field(repository, "tags_count"),
-            show::size(&repository["size_bytes"]),
-            show::time(&repository["last_push"]["at"]),
-            show::field(&repository["last_push"], "user"),
-        ]);
-    }
-    terminal::print_table(table, "no repository matches");
-    show::more(body);
-}
-
-fn repository_alone(repository: &Value) {
-    let mut table = terminal::table(&[]);
-    for name in [
-        "id",
-        "name",
-        "label",
-        "organization",
-        "product",
-        "pushed_names",
-        "latest_version",
-        "tags_count",
-    ] {
-        table.add_row([name.to_owned(), show::field(repository, name)]);
-    }
-    table.add_row(["size".to_owned(), show::size(&repository["size_bytes"])]);
-    let push = &repository["last_push"];
-    if !push.is_null() {
-        let line = format!(
-            "{} by {} (task {})",
-            show::time(&push["at"]),
-            show::field(push, "user"),
-            show::field(push, "task_id")
-        );
-        table.add_row(["last push".to_owned(), line]);
-    }
-    terminal::print_table(table, "nothing");
-}
-
-fn tags(body: &Value) {
-    let mut table = terminal::table(&["TAG", "DIGEST", "PLATFORMS", "SIZE"]);
-    for tag in show::list(body, "results") {
-        table.add_row([
-            show::field(tag, "name"),
-            show::field(tag, "digest"),
-            show::field(tag, "platforms"),
-            show::size(&tag["size_bytes"]),
-        ]);
-    }
-    terminal::print_table(table, "no tag is published");
-    show::more(body);
-}
-
-fn versions(body: &Value) {
-    let mut table = terminal::table(&[
-        "VERSION",
-        "CREATED",
-        "CAUSE",
-        "TAGS ADDED",
-        "TAGS REMOVED",
-        "PUBLISHED IN",
-        "TASK",
-    ]);
-    for version in show::list(body, "results") {
-        table.add_row([
-            show::field(version, "number"),
-            show::time(&version["created_at"]),
-            show::field(version, "cause"),
-            show::field(&version["added"], "tags"),
-            show::field(&version["removed"], "tags"),
-            show::field(version, "published_in"),
-            show::field(version, "task_id"),
-        ]);
-    }
-    terminal::print_table(table, "no version yet");
-    show::more(body);
 }

@@ -36,6 +36,26 @@ pub(crate) fn time(value: &Value) -> String {
     )
 }
 
+/// How long ago it was: `3 min`.
+pub(crate) fn age(value: &Value) -> String {
+    moment(value).map_or_else(
+        || "-".to_owned(),
+        |at| {
+            let passed = Utc::now().signed_duration_since(at).num_seconds();
+            since(passed.max(0).unsigned_abs())
+        },
+    )
+}
+
+fn since(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// How long it took from one time to the other; `-` as long as one of them is missing.
 pub(crate) fn between(from: &Value, to: &Value) -> String {
     match moment(from).zip(moment(to)) {
@@ -145,6 +165,13 @@ mod tests {
             (7_260_000, "2 h 1 min"),
         ] {
             assert_eq!(duration(ms), shown);
+        }
+    }
+
+    #[test]
+    fn an_age_is_one_number() {
+        for (seconds, shown) in [(5, "5 s"), (119, "1 min"), (7_200, "2 h"), (172_800, "2 d")] {
+            assert_eq!(since(seconds), shown);
         }
     }
 

@@ -2,7 +2,8 @@
 
 mod act;
 mod explain;
-mod list;
+pub(super) mod history;
+pub(super) mod list;
 mod show;
 mod watch;
 
@@ -11,7 +12,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::client::{Client, ClientError, Connection};
-use super::exit;
+use super::page::Page;
+use super::view::View;
 use crate::config::Environment;
 
 /// A verb on tasks, and the server to ask.
@@ -27,12 +29,29 @@ pub(crate) struct Command {
 enum Verb {
     /// List tasks, the newest first
     List(list::List),
+    /// Count tasks by state, result and reason
+    Summary,
     /// Show a task with its steps
     Show(TaskId),
     /// Follow a task until it has ended or is paused
     Watch(TaskId),
     /// Say in words what happened, what is safe and what to do
     Explain(TaskId),
+    /// List everything that was recorded of a task
+    History {
+        #[command(flatten)]
+        task: TaskId,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Print the graph of a task's steps
+    Graph {
+        #[command(flatten)]
+        task: TaskId,
+        /// In which language
+        #[arg(long, value_enum, default_value_t = history::Language::Mermaid)]
+        language: history::Language,
+    },
     /// Let a paused task go on with its failed and not-run steps
     Resume(act::Resume),
     /// End a task; what is done stays done
@@ -56,21 +75,24 @@ impl TaskId {
 
 /// Runs the verb.
 pub(crate) async fn command(command: Command, environment: &Environment) -> ExitCode {
-    run(command, environment)
-        .await
-        .unwrap_or_else(|error| exit::of(&error))
+    let verb = command.verb;
+    let run = async move |client: &Client, view: View| verb.run(client, view).await;
+    command.connection.run(environment, run).await
 }
 
-async fn run(command: Command, environment: &Environment) -> Result<ExitCode, ClientError> {
-    let client = Client::new(&command.connection, environment)?;
-    let output = command.connection.output;
-    match command.verb {
-        Verb::List(list) => list.run(&client, output).await,
-        Verb::Show(task) => show::run(&client, output, &task).await,
-        Verb::Watch(task) => watch::run(&client, output, &task).await,
-        Verb::Explain(task) => explain::run(&client, output, &task).await,
-        Verb::Resume(resume) => resume.run(&client, output).await,
-        Verb::Cancel(cancel) => cancel.run(&client, output).await,
-        Verb::RetryNow(retry) => retry.run(&client, output).await,
+impl Verb {
+    async fn run(self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
+        match self {
+            Self::List(list) => list.run(client, view).await,
+            Self::Summary => list::summary(client, view).await,
+            Self::Show(task) => show::run(client, view, &task).await,
+            Self::Watch(task) => watch::run(client, view, &task).await,
+            Self::Explain(task) => explain::run(client, view, &task).await,
+            Self::History { task, page } => history::run(client, view, &task, &page).await,
+            Self::Graph { task, language } => history::graph(client, &task, language).await,
+            Self::Resume(resume) => resume.run(client, view).await,
+            Self::Cancel(cancel) => cancel.run(client, view).await,
+            Self::RetryNow(retry) => retry.run(client, view).await,
+        }
     }
 }

@@ -29,13 +29,18 @@ pub(crate) fn table(header: &[&str]) -> Table {
 }
 
 /// Prints a table, or says that there is nothing to show.
-pub(crate) fn print_table(mut table: Table, nothing: &str) {
-    const BETWEEN_COLUMNS: (u16, u16) = (0, 2);
+pub(crate) fn print_table(table: Table, nothing: &str) {
     if table.is_empty() {
         return print(nothing);
     }
+    print(laid_out(table));
+}
+
+/// The lines of a table.
+pub(super) fn laid_out(mut table: Table) -> String {
+    const BETWEEN_COLUMNS: (u16, u16) = (0, 2);
     for column in table.column_iter_mut() {
         column.set_padding(BETWEEN_COLUMNS);
     }
-    print(table.trim_fmt());
+    table.trim_fmt()
 }

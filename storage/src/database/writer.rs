@@ -223,6 +223,10 @@ impl Writer {
             return written.map_err(DatabaseError::of_commit);
         }
         execute(&mut self.tx, "BEGIN IMMEDIATE").await?;
+        if appends.is_empty() && jobs.len() == 1 {
+            self.commit_alone(jobs, begun).await?;
+            return Ok(Vec::new());
+        }
         let written = append_batch(&mut self.tx, &appends).await;
         if let Some(broken) = self.tx.take_broken() {
             return Err(broken);
@@ -239,6 +243,29 @@ impl Writer {
             .map_err(DatabaseError::of_commit)?;
         committed_after(asked_at);
         Ok(verdicts)
+    }
+
+    /// A work without neighbours needs no savepoint: the transaction is its own. Two round trips less for whoever is alone.
+    async fn commit_alone(
+        &mut self,
+        jobs: &mut VecDeque<Box<dyn Job>>,
+        begun: &mut Vec<Box<dyn Job>>,
+    ) -> Result<(), DatabaseError> {
+        let Some(mut job) = jobs.pop_front() else {
+            return Ok(());
+        };
+        let keep = job.run(&mut self.tx).await;
+        begun.push(job);
+        if let Some(broken) = self.tx.take_broken() {
+            return Err(broken);
+        }
+        let asked_at = Instant::now();
+        let end = if keep { "COMMIT" } else { "ROLLBACK" };
+        execute(&mut self.tx, end)
+            .await
+            .map_err(DatabaseError::of_commit)?;
+        committed_after(asked_at);
+        Ok(())
     }
 
     async fn run_in_savepoint(&mut self, job: &mut dyn Job) -> Result<(), DatabaseError> {

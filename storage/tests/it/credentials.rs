@@ -108,9 +108,7 @@ async fn a_deleted_user_leaves_the_login_taken_and_nothing_else() {
     let user = house.user.id;
     make(&house, new_token(&house, "laptop", SECRET)).await;
     house
-        .write(move |tx| {
-            Box::pin(grants::create(tx, user, Role::Reader, Scope::default(), AT))
-        })
+        .write(move |tx| Box::pin(grants::create(tx, user, Role::Reader, Scope::default(), AT)))
         .await;
 
     let deleted = house

@@ -49,7 +49,11 @@ async fn a_personal_token_is_its_user_alone_and_in_place_of_the_password() {
 
     let token = made["token"].as_str().unwrap();
     assert!(token.starts_with("wft_"));
-    for who in [bearer(&made), Who::Login("bob", token), Who::Login("BOB", token)] {
+    for who in [
+        bearer(&made),
+        Who::Login("bob", token),
+        Who::Login("BOB", token),
+    ] {
         assert_eq!(api.get(&who, "/api/v1/users/me").await.body["login"], "bob");
     }
     let by_another = Who::Login("admin", token);
@@ -91,7 +95,10 @@ async fn a_revoked_token_does_not_count_from_the_next_request_on() {
         api.status(&bearer(&made), TOKENS).await,
         StatusCode::UNAUTHORIZED
     );
-    assert_eq!(api.last_entry().await["subject"], "token laptop of user bob");
+    assert_eq!(
+        api.last_entry().await["subject"],
+        "token laptop of user bob"
+    );
 }
 
 #[tokio::test]
@@ -125,10 +132,19 @@ async fn a_token_ends_in_time_to_come_and_as_early_as_the_setting_says() {
     let set = api.patch(&ADMIN, setting, json!({"value": 7})).await;
     assert_eq!(set.status(), StatusCode::OK, "{}", set.body);
 
-    for wrong in [json!("2001-01-01T00:00:00Z"), json!("tomorrow"), json!("2999-01-01T00:00:00Z"), json!(null)] {
+    for wrong in [
+        json!("2001-01-01T00:00:00Z"),
+        json!("tomorrow"),
+        json!("2999-01-01T00:00:00Z"),
+        json!(null),
+    ] {
         let refused = api.post(&ADMIN, TOKENS, token(wrong.clone())).await;
 
-        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+        assert_eq!(
+            refused.status(),
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{wrong}"
+        );
         assert_eq!(refused.body["errors"][0]["field"], "expires_at");
     }
 }
@@ -142,19 +158,30 @@ async fn a_robot_logs_in_with_its_token_and_has_roles_in_its_organization_only()
 
     assert_eq!(made["login"], "acme+ci");
     let ci = Who::Login("acme+ci", made["token"].as_str().unwrap());
-    assert_eq!(api.get(&ci, "/api/v1/users/me").await.body["login"], "acme+ci");
+    assert_eq!(
+        api.get(&ci, "/api/v1/users/me").await.body["login"],
+        "acme+ci"
+    );
     assert_eq!(api.get(&ci, ORGANIZATIONS).await.body["total"], 0);
     let here = json!({"robot": "acme+ci", "role": "pusher", "organization": "acme"});
     let grant = api.made(&BOB, GRANTS, here).await;
-    assert_eq!((&grant["robot"], &grant["user"]), (&json!("acme+ci"), &Value::Null));
+    assert_eq!(
+        (&grant["robot"], &grant["user"]),
+        (&json!("acme+ci"), &Value::Null)
+    );
     assert_eq!(api.get(&ci, ORGANIZATIONS).await.body["total"], 1);
-    let elsewhere = json!({"robot": "acme+ci", "role": "pusher", "organization": "Default_Organization"});
+    let elsewhere =
+        json!({"robot": "acme+ci", "role": "pusher", "organization": "Default_Organization"});
     let elsewhere = api.post(&ADMIN, GRANTS, elsewhere).await;
     assert_eq!(elsewhere.body["errors"][0]["field"], "robot");
     let as_a_user = json!({"user": "acme+ci", "role": "pusher", "organization": "acme"});
     let as_a_user = api.post(&ADMIN, GRANTS, as_a_user).await;
     assert_eq!(as_a_user.body["errors"][0]["field"], "user");
-    assert_eq!(api.get(&ADMIN, USERS).await.body["total"], 2, "robots are no users");
+    assert_eq!(
+        api.get(&ADMIN, USERS).await.body["total"],
+        2,
+        "robots are no users"
+    );
     assert_eq!(
         api.post(&BOB, ROBOTS, robot).await.status(),
         StatusCode::CONFLICT
@@ -169,21 +196,37 @@ async fn a_robot_gets_a_new_token_is_disabled_and_deleted_and_each_counts_at_onc
     let path = format!("{ROBOTS}/{}", made["id"]);
     let me = "/api/v1/users/me";
 
-    let renewed = api.patch(&BOB, &path, json!({"renew_token": true})).await.body;
-    assert_eq!(api.status(&bearer(&made), me).await, StatusCode::UNAUTHORIZED);
+    let renewed = api
+        .patch(&BOB, &path, json!({"renew_token": true}))
+        .await
+        .body;
+    assert_eq!(
+        api.status(&bearer(&made), me).await,
+        StatusCode::UNAUTHORIZED
+    );
     assert_eq!(api.status(&bearer(&renewed), me).await, StatusCode::OK);
 
     let disabled = api.patch(&BOB, &path, json!({"enabled": false})).await.body;
     assert_eq!(disabled["enabled"], false);
-    assert_eq!(api.status(&bearer(&renewed), me).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        api.status(&bearer(&renewed), me).await,
+        StatusCode::UNAUTHORIZED
+    );
 
     api.patch(&BOB, &path, json!({"enabled": true})).await;
     assert_eq!(api.status(&bearer(&renewed), me).await, StatusCode::OK);
     assert_eq!(api.delete(&BOB, &path).await, StatusCode::NO_CONTENT);
-    assert_eq!(api.status(&bearer(&renewed), me).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        api.status(&bearer(&renewed), me).await,
+        StatusCode::UNAUTHORIZED
+    );
     assert_eq!(api.status(&BOB, &path).await, StatusCode::NOT_FOUND);
     let again = api.post(&BOB, ROBOTS, robot).await;
-    assert_eq!(again.status(), StatusCode::CONFLICT, "its name stays its own");
+    assert_eq!(
+        again.status(),
+        StatusCode::CONFLICT,
+        "its name stays its own"
+    );
 }
 
 #[tokio::test]
@@ -204,7 +247,9 @@ async fn a_role_of_ones_own_gives_what_it_says_also_after_a_change() {
     );
     api.made(&BOB, products, tools("one")).await;
     let path = "/api/v1/roles/packer";
-    let changed = api.patch(&ADMIN, path, json!({"permissions": ["pull"]})).await;
+    let changed = api
+        .patch(&ADMIN, path, json!({"permissions": ["pull"]}))
+        .await;
     assert_eq!(changed.body["permissions"], json!(["pull"]));
     let refused = api.post(&BOB, products, tools("two")).await;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
@@ -231,7 +276,8 @@ async fn a_role_in_use_and_a_built_in_one_are_not_deleted() {
     assert_eq!(used, StatusCode::CONFLICT);
     assert_eq!(built_in, StatusCode::CONFLICT);
     assert_eq!(changed.status(), StatusCode::CONFLICT);
-    api.delete(&ADMIN, &format!("{GRANTS}/{}", grant["id"])).await;
+    api.delete(&ADMIN, &format!("{GRANTS}/{}", grant["id"]))
+        .await;
     let unused = api.delete(&ADMIN, "/api/v1/roles/packer").await;
     assert_eq!(unused, StatusCode::NO_CONTENT);
 }
@@ -241,25 +287,42 @@ async fn who_manages_access_gets_by_it_no_right_they_do_not_have() {
     let api = Api::start(&[]).await.with_bob("reader").await;
     let clerk = json!({"name": "clerk", "permissions": ["manage_access", "pull"]});
     api.made(&ADMIN, ROLES, clerk).await;
-    api.made(&ADMIN, GRANTS, json!({"user": "bob", "role": "clerk"})).await;
+    api.made(&ADMIN, GRANTS, json!({"user": "bob", "role": "clerk"}))
+        .await;
     let admin = "/api/v1/users/admin";
 
     let refused = [
-        api.post(&BOB, ROLES, json!({"name": "all", "permissions": ["admin"]})).await,
-        api.patch(&BOB, "/api/v1/roles/clerk", json!({"permissions": ["admin"]})).await,
-        api.post(&BOB, GRANTS, json!({"user": "bob", "role": "admin"})).await,
+        api.post(
+            &BOB,
+            ROLES,
+            json!({"name": "all", "permissions": ["admin"]}),
+        )
+        .await,
+        api.patch(
+            &BOB,
+            "/api/v1/roles/clerk",
+            json!({"permissions": ["admin"]}),
+        )
+        .await,
+        api.post(&BOB, GRANTS, json!({"user": "bob", "role": "admin"}))
+            .await,
         api.patch(&BOB, admin, json!({"password": "mine"})).await,
         api.patch(&BOB, admin, json!({"enabled": false})).await,
         api.ask(&BOB, Method::DELETE, admin, None).await,
-        api.ask(&BOB, Method::DELETE, "/api/v1/grants/1", None).await,
+        api.ask(&BOB, Method::DELETE, "/api/v1/grants/1", None)
+            .await,
     ];
 
     for answer in refused {
         assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{}", answer.body);
     }
-    api.made(&BOB, USERS, json!({"login": "eve", "password": "x"})).await;
-    api.made(&BOB, GRANTS, json!({"user": "eve", "role": "reader"})).await;
-    let eve = api.patch(&BOB, "/api/v1/users/eve", json!({"password": "y"})).await;
+    api.made(&BOB, USERS, json!({"login": "eve", "password": "x"}))
+        .await;
+    api.made(&BOB, GRANTS, json!({"user": "eve", "role": "reader"}))
+        .await;
+    let eve = api
+        .patch(&BOB, "/api/v1/users/eve", json!({"password": "y"}))
+        .await;
     assert_eq!(eve.status(), StatusCode::OK);
 }
 
@@ -290,8 +353,14 @@ async fn a_deleted_user_is_gone_with_roles_and_tokens_and_the_login_is_not_given
 #[tokio::test]
 async fn the_audit_tells_who_changed_what_and_who_was_refused() {
     let api = Api::start(&[]).await.with_bob("reader").await;
-    api.patch(&BOB, "/api/v1/users/bob", json!({"name": "Bobby"})).await;
-    api.post(&BOB, USERS, json!({"login": "eve", "password": "secret of eve"})).await;
+    api.patch(&BOB, "/api/v1/users/bob", json!({"name": "Bobby"}))
+        .await;
+    api.post(
+        &BOB,
+        USERS,
+        json!({"login": "eve", "password": "secret of eve"}),
+    )
+    .await;
     api.get(&Who::Login("bob", "wrong"), USERS).await;
 
     let audit = api.get(&ADMIN, "/api/v1/audit").await.body;
@@ -304,7 +373,11 @@ async fn the_audit_tells_who_changed_what_and_who_was_refused() {
             let part = |name: &str| entry[name].as_str().unwrap_or("-").to_owned();
             format!(
                 "{} {} {} {} ({})",
-                part("actor"), part("action"), part("subject"), part("result"), part("reason")
+                part("actor"),
+                part("action"),
+                part("subject"),
+                part("result"),
+                part("reason")
             )
         })
         .collect();
@@ -320,7 +393,9 @@ async fn the_audit_tells_who_changed_what_and_who_was_refused() {
             "admin create organization acme done (-)",
         ]
     );
-    let narrowed = api.get(&ADMIN, "/api/v1/audit?actor=bob&result=refused").await;
+    let narrowed = api
+        .get(&ADMIN, "/api/v1/audit?actor=bob&result=refused")
+        .await;
     assert_eq!(narrowed.body["total"], 1);
     let wrong = api.get(&ADMIN, "/api/v1/audit?action=dance").await;
     assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
@@ -360,7 +435,11 @@ async fn a_setting_has_a_type_a_default_and_who_changed_it() {
     );
     assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(
-        (&changed.body["value"], &changed.body["default"], &changed.body["changed_by"]),
+        (
+            &changed.body["value"],
+            &changed.body["default"],
+            &changed.body["changed_by"]
+        ),
         (&json!(false), &json!(true), &json!("admin"))
     );
     assert_eq!(api.last_entry().await["reason"], "value false");
@@ -380,6 +459,9 @@ async fn too_many_failed_logins_are_not_looked_at_until_their_time_has_come() {
 
     assert_eq!(slowed.status(), StatusCode::UNAUTHORIZED);
     let detail = slowed.body["detail"].as_str().unwrap();
-    assert!(detail.starts_with("too many logins have failed"), "{detail}");
+    assert!(
+        detail.starts_with("too many logins have failed"),
+        "{detail}"
+    );
     assert_eq!(api.status(&ADMIN, TOKENS).await, StatusCode::OK);
 }

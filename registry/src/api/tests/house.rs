@@ -112,7 +112,8 @@ impl Api {
             failed_logins: FailedLogins::default(),
             refusals: Refusals::default(),
         });
-        let router = crate::oci::router(Arc::clone(&app)).merge(crate::api::router(Arc::clone(&app)));
+        let router =
+            crate::oci::router(Arc::clone(&app)).merge(crate::api::router(Arc::clone(&app)));
         Self {
             app,
             router,
@@ -142,12 +143,7 @@ impl Api {
     async fn send(&self, mut request: Request<Body>) -> Answer {
         let running = Draining(CancellationToken::new());
         request.extensions_mut().insert(running);
-        let response = self
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
@@ -160,7 +156,8 @@ impl Api {
     /// Pushes an image without layers as `<name>:latest`. Answers the ids of its repository and its task, and its digest.
     pub(super) async fn push(&self, name: &str) -> (String, String, String) {
         let config = Digest::of(b"{}");
-        let descriptor = |media_type: &str| json!({"mediaType": media_type, "digest": config, "size": 2});
+        let descriptor =
+            |media_type: &str| json!({"mediaType": media_type, "digest": config, "size": 2});
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -169,7 +166,11 @@ impl Api {
         })
         .to_string();
         for (method, path, body) in [
-            (Method::POST, format!("blobs/uploads/?digest={config}"), "{}"),
+            (
+                Method::POST,
+                format!("blobs/uploads/?digest={config}"),
+                "{}",
+            ),
             (Method::PUT, "manifests/latest".to_owned(), &*manifest),
         ] {
             let request = Request::builder()
@@ -178,13 +179,21 @@ impl Api {
                 .header(HOST, SERVICE)
                 .header(CONTENT_TYPE, MANIFEST)
                 .header(AUTHORIZATION, ADMIN.authorization().unwrap());
-            let answer = self.send(request.body(body.to_owned().into()).unwrap()).await;
+            let answer = self
+                .send(request.body(body.to_owned().into()).unwrap())
+                .await;
             assert_eq!(answer.status(), StatusCode::CREATED, "{}", answer.body);
         }
         let search = format!("search=repository%20%3D%20{}", name.replace('/', "%2F"));
-        let tasks = self.get(&ADMIN, &format!("/api/v1/tasks?{search}")).await.body;
+        let tasks = self
+            .get(&ADMIN, &format!("/api/v1/tasks?{search}"))
+            .await
+            .body;
         let search = format!("search=pushed_name%20%3D%20{}", name.replace('/', "%2F"));
-        let repositories = self.get(&ADMIN, &format!("/api/v1/repositories?{search}")).await.body;
+        let repositories = self
+            .get(&ADMIN, &format!("/api/v1/repositories?{search}"))
+            .await
+            .body;
         (
             repositories["results"][0]["id"].to_string(),
             tasks["results"][0]["id"].as_str().unwrap().to_owned(),

@@ -132,7 +132,10 @@ impl World {
         let mut world = Self { api, made: 0 };
         for organization in [OWN, FOREIGN] {
             world
-                .make("/organizations", json!({"label": organization, "name": "O"}))
+                .make(
+                    "/organizations",
+                    json!({"label": organization, "name": "O"}),
+                )
                 .await;
         }
         for caller in Caller::all() {
@@ -203,7 +206,8 @@ impl World {
                 self.make("/grants", grant).await["id"].to_string()
             }
             "drills" if has_id => {
-                let drill = json!({"workflow": "push", "step": "copy", "effect": "fail", "tag": "none"});
+                let drill =
+                    json!({"workflow": "push", "step": "copy", "effect": "fail", "tag": "none"});
                 self.make("/drills", drill).await["id"].to_string()
             }
             "tokens" if has_id => {
@@ -262,9 +266,9 @@ impl World {
             ("POST", "tokens") => Some(json!({"name": fresh})),
             ("POST", "roles") => Some(json!({"name": fresh, "permissions": ["pull"]})),
             ("PATCH", "roles") => Some(json!({"permissions": ["pull"]})),
-            ("POST", "grants") => {
-                Some(json!({"user": "guest-of-all", "role": "reader", "organization": organization}))
-            }
+            ("POST", "grants") => Some(
+                json!({"user": "guest-of-all", "role": "reader", "organization": organization}),
+            ),
             ("PATCH", "settings") => Some(json!({"value": true})),
             ("POST", "drills") => {
                 Some(json!({"workflow": "push", "step": "copy", "effect": "fail", "tag": "none"}))
@@ -291,20 +295,18 @@ async fn every_role_meets_at_every_route_what_the_table_says() {
         };
         for things in [&own, &foreign] {
             for route in routes() {
-                let (path, body) = world
-                    .request(&route.method, route.path, things, &who)
-                    .await;
-                let answer = world
-                    .api
-                    .ask(&who, route.method.clone(), &path, body)
-                    .await;
+                let (path, body) = world.request(&route.method, route.path, things, &who).await;
+                let answer = world.api.ask(&who, route.method.clone(), &path, body).await;
 
                 let met = Met::seen(answer.status(), &answer.body);
                 let expected = Met::expected(route.right, caller, things.organization);
                 if met != expected || answer.status().is_server_error() {
                     wrong.push(format!(
                         "{caller:?}: {} {path} ({:?}): {expected:?} expected, but {} {}",
-                        route.method, route.right, answer.status(), answer.body
+                        route.method,
+                        route.right,
+                        answer.status(),
+                        answer.body
                     ));
                 }
             }

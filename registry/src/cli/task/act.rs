@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::TaskId;
-use crate::cli::client::{Client, ClientError, Output};
+use super::{TaskId, watch};
+use crate::cli::client::{Client, ClientError, segment};
+use crate::cli::view::View;
 use crate::cli::{show, terminal};
 
 /// `task resume`.
@@ -14,12 +15,14 @@ use crate::cli::{show, terminal};
 pub(super) struct Resume {
     #[command(flatten)]
     task: TaskId,
-    /// Kept in the task's history
-    #[arg(long)]
-    reason: Option<String>,
+    #[command(flatten)]
+    why: Why,
     /// Only say what would run
-    #[arg(long)]
+    #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
+    /// Also when whoever started the task may not do it any more; needs a reason
+    #[arg(long = "override", requires = "reason")]
+    overrule: bool,
 }
 
 /// `task cancel`.
@@ -39,59 +42,75 @@ pub(super) struct RetryNow {
     task: TaskId,
     /// The step that waits for its next attempt
     step: String,
+    #[command(flatten)]
+    why: Why,
+}
+
+/// What can be said with every action that lets a task go on.
+#[derive(Args, Debug)]
+struct Why {
     /// Kept in the task's history
     #[arg(long)]
     reason: Option<String>,
+    /// Follow the task until it has ended or is paused; then end as `task watch` does
+    #[arg(long)]
+    wait: bool,
 }
 
 impl Resume {
-    pub(super) async fn run(
-        &self,
-        client: &Client,
-        output: Output,
-    ) -> Result<ExitCode, ClientError> {
-        let mut body = with_reason(self.reason.as_deref());
-        if self.dry_run {
-            body["dry_run"] = json!(true);
+    pub(super) async fn run(&self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
+        let mut body = with_reason(self.why.reason.as_deref());
+        for (name, given) in [("dry_run", self.dry_run), ("override", self.overrule)] {
+            if given {
+                body[name] = json!(true);
+            }
         }
         let answer = client
             .post(&format!("{}/resume", self.task.path()), &body)
             .await?;
-        if self.dry_run && output == Output::Table {
+        if self.dry_run && view.is_for_people() {
             terminal::print(format!("would run: {}", show::field(&answer, "would_run")));
             return Ok(ExitCode::SUCCESS);
         }
-        print(&answer, output);
-        Ok(ExitCode::SUCCESS)
+        self.why.after(client, view, &self.task, &answer).await
     }
 }
 
 impl Cancel {
-    pub(super) async fn run(
-        &self,
-        client: &Client,
-        output: Output,
-    ) -> Result<ExitCode, ClientError> {
+    pub(super) async fn run(&self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
         let body = with_reason(self.reason.as_deref());
-        print(
-            &client
-                .post(&format!("{}/cancel", self.task.path()), &body)
-                .await?,
-            output,
-        );
+        let path = format!("{}/cancel", self.task.path());
+        print(&client.post(&path, &body).await?, view);
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl RetryNow {
-    pub(super) async fn run(
+    pub(super) async fn run(&self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
+        let body = with_reason(self.why.reason.as_deref());
+        let path = format!(
+            "{}/steps/{}/retry_now",
+            self.task.path(),
+            segment(&self.step)
+        );
+        let answer = client.post(&path, &body).await?;
+        self.why.after(client, view, &self.task, &answer).await
+    }
+}
+
+impl Why {
+    /// Shows the task as it is now, or waits for its end.
+    async fn after(
         &self,
         client: &Client,
-        output: Output,
+        view: View,
+        task: &TaskId,
+        answer: &Value,
     ) -> Result<ExitCode, ClientError> {
-        let body = with_reason(self.reason.as_deref());
-        let path = format!("{}/steps/{}/retry_now", self.task.path(), self.step);
-        print(&client.post(&path, &body).await?, output);
+        if self.wait {
+            return watch::run(client, view, task).await;
+        }
+        print(answer, view);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -100,14 +119,14 @@ fn with_reason(reason: Option<&str>) -> Value {
     reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }))
 }
 
-fn print(task: &Value, output: Output) {
-    match output {
-        Output::Json => show::json(task),
-        Output::Table => terminal::print(format!(
-            "task {} is {}: {}",
-            show::field(task, "id"),
-            show::field(task, "state"),
-            show::field(task, "headline")
-        )),
+fn print(task: &Value, view: View) {
+    if !view.is_for_people() {
+        return show::json(task);
     }
+    terminal::print(format!(
+        "task {} is {}: {}",
+        show::field(task, "id"),
+        show::field(task, "state"),
+        show::field(task, "headline")
+    ));
 }

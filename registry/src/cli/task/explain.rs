@@ -5,18 +5,20 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::TaskId;
-use crate::cli::client::{Client, ClientError, Output};
+use crate::cli::client::{Client, ClientError};
+use crate::cli::view::View;
 use crate::cli::{show, terminal};
 
 pub(super) async fn run(
     client: &Client,
-    output: Output,
+    view: View,
     task: &TaskId,
 ) -> Result<ExitCode, ClientError> {
     let task = client.get(&task.path(), &[]).await?;
-    match output {
-        Output::Json => show::json(&task["explanation"]),
-        Output::Table => terminal::print(explanation(&task)),
+    if view.is_for_people() {
+        terminal::print(explanation(&task));
+    } else {
+        show::json(&task["explanation"]);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,60 +1,70 @@
-//! `wharfinger task list`.
+//! `wharfinger task list`, and `summary`.
 
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::Value;
 
-use crate::cli::client::{Client, ClientError, Output};
+use crate::cli::client::{Client, ClientError};
+use crate::cli::page::{Page, Search};
+use crate::cli::view::{Column, View, age, id, read};
 use crate::cli::{show, terminal};
 
 /// Which tasks.
 #[derive(Args, Debug)]
 pub(super) struct List {
-    /// For example: state = paused and label = push
-    #[arg(long)]
-    search: Option<String>,
-    /// For example: started_at desc
-    #[arg(long)]
-    sort: Option<String>,
-    /// How many at once, at most 500
-    #[arg(long, default_value_t = 50)]
-    per_page: u32,
-    /// Where the page before ended
-    #[arg(long)]
-    cursor: Option<String>,
+    #[command(flatten)]
+    search: Search,
+    #[command(flatten)]
+    page: Page,
+}
+
+pub(in crate::cli) const COLUMNS: &[Column] = &[
+    id("ID", "id"),
+    read("STATE", "", state),
+    read("WHAT", "action", show::text),
+    age("AGE", "created_at"),
+    read("TOOK", "", took),
+];
+
+/// How it ended, or where it is.
+fn state(task: &Value) -> String {
+    match task["state"].as_str() {
+        Some("stopped") => show::field(task, "result"),
+        _ => show::field(task, "state"),
+    }
+}
+
+fn took(task: &Value) -> String {
+    show::between(&task["started_at"], &task["ended_at"])
 }
 
 impl List {
-    pub(super) async fn run(
-        &self,
-        client: &Client,
-        output: Output,
-    ) -> Result<ExitCode, ClientError> {
-        let per_page = self.per_page.to_string();
-        let mut query = vec![("per_page", per_page.as_str())];
-        query.extend(self.search.as_deref().map(|search| ("search", search)));
-        query.extend(self.sort.as_deref().map(|sort| ("sort", sort)));
-        query.extend(self.cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let body = client.get("/tasks", &query).await?;
-        if output == Output::Json {
-            show::json(&body);
-            return Ok(ExitCode::SUCCESS);
-        }
-        let mut table =
-            terminal::table(&["ID", "TASK", "STATE", "RESULT", "WHAT", "CREATED", "TOOK"]);
-        for task in show::list(&body, "results") {
-            table.add_row([
-                show::field(task, "id"),
-                show::field(task, "label"),
-                show::field(task, "state"),
-                show::field(task, "result"),
-                show::field(task, "action"),
-                show::time(&task["created_at"]),
-                show::between(&task["started_at"], &task["ended_at"]),
-            ]);
-        }
-        terminal::print_table(table, "no task matches");
-        show::more(&body);
+    pub(super) async fn run(&self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
+        let body = self.page.find(client, "/tasks", &self.search).await?;
+        view.list(&body, COLUMNS, "no task matches");
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// How many tasks there are of each state, result and reason.
+pub(super) async fn summary(client: &Client, view: View) -> Result<ExitCode, ClientError> {
+    let body = client.get("/tasks/summary", &[]).await?;
+    if !view.is_for_people() {
+        show::json(&body);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = terminal::table(&[]);
+    table.add_row([
+        "tasks".to_owned(),
+        String::new(),
+        show::field(&body, "total"),
+    ]);
+    for kind in ["state", "result", "reason"] {
+        for (word, count) in body[kind].as_object().into_iter().flatten() {
+            table.add_row([kind.to_owned(), word.clone(), show::text(count)]);
+        }
+    }
+    terminal::print_table(table, "no task");
+    Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::TaskId;
-use crate::cli::client::{Client, ClientError, Output};
+use crate::cli::client::{Client, ClientError};
+use crate::cli::view::View;
 use crate::cli::{exit, show, terminal};
 
 /// How long the server holds one answer back, in seconds: a step that changes is shown at most this late.
@@ -15,13 +16,13 @@ const LOOK_EVERY_SECONDS: &str = "0.25";
 
 pub(super) async fn run(
     client: &Client,
-    output: Output,
+    view: View,
     task: &TaskId,
 ) -> Result<ExitCode, ClientError> {
     let mut shown = HashMap::new();
     let mut body = client.get(&task.path(), &[]).await?;
     loop {
-        if output == Output::Table {
+        if view.is_for_people() {
             changes(&body, &mut shown).iter().for_each(terminal::print);
         }
         if has_come_to_rest(&body) {
@@ -34,9 +35,10 @@ pub(super) async fn run(
             )
             .await?;
     }
-    match output {
-        Output::Json => show::json(&body),
-        Output::Table => terminal::print(outcome(&body)),
+    if view.is_for_people() {
+        terminal::print(outcome(&body));
+    } else {
+        show::json(&body);
     }
     Ok(exit_code(&body))
 }

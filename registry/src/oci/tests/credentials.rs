@@ -102,7 +102,9 @@ impl World {
         self.write(|tx| {
             Box::pin(async move {
                 let acme = organizations::find(tx, "acme").await?.unwrap();
-                let product = products::find(tx, acme.id, "container_push").await?.unwrap();
+                let product = products::find(tx, acme.id, "container_push")
+                    .await?
+                    .unwrap();
                 let changes = ProductChanges {
                     anonymous_pull: Some(true),
                     ..ProductChanges::default()
@@ -163,13 +165,17 @@ async fn a_personal_token_to_pull_does_not_push_whatever_its_user_may() {
     let (_, shown) = world.personal_token("publisher", Some(scope)).await;
     let got = world.token_for("publisher", &shown, "pull,push").await;
 
-    let direct = world.send(post(UPLOADS).with_basic("publisher", &shown)).await;
+    let direct = world
+        .send(post(UPLOADS).with_basic("publisher", &shown))
+        .await;
     let by_token = world.send(post(UPLOADS).with_token(&got)).await;
 
     for refused in [direct, by_token] {
         refused.is_refused(403, "DENIED");
         assert!(
-            refused.message().contains("does not give the permission `push`"),
+            refused
+                .message()
+                .contains("does not give the permission `push`"),
             "{}",
             refused.message()
         );
@@ -208,15 +214,27 @@ async fn a_robot_pushes_with_its_token() {
 async fn from_a_product_with_anonymous_pull_everybody_pulls_and_nobody_else_pushes() {
     let world = World::new().await;
     world.push_busybox().await;
-    world.send(get(TAGS).by("")).await.is_refused(401, "UNAUTHORIZED");
+    world
+        .send(get(TAGS).by(""))
+        .await
+        .is_refused(401, "UNAUTHORIZED");
 
     world.open_to_everybody().await;
 
-    let anonymous = world.send(get(&format!(
-        "/v2/token?service={SERVICE}&scope=repository:acme/busybox:pull,push"
-    )).by("")).await;
+    let anonymous = world
+        .send(
+            get(&format!(
+                "/v2/token?service={SERVICE}&scope=repository:acme/busybox:pull,push"
+            ))
+            .by(""),
+        )
+        .await;
     let token = anonymous.json()["token"].as_str().unwrap().to_owned();
-    for request in [get(TAGS).by(""), get(TAGS).with_token(&token), get(TAGS).by("stranger")] {
+    for request in [
+        get(TAGS).by(""),
+        get(TAGS).with_token(&token),
+        get(TAGS).by("stranger"),
+    ] {
         let tags = world.send(request).await;
         assert_eq!(tags.is(StatusCode::OK).json()["tags"], json!(["latest"]));
     }
@@ -243,7 +261,10 @@ async fn the_setting_anonymous_pull_closes_all_open_products_at_once() {
         })
         .await;
 
-    world.send(get(TAGS).by("")).await.is_refused(401, "UNAUTHORIZED");
+    world
+        .send(get(TAGS).by(""))
+        .await
+        .is_refused(401, "UNAUTHORIZED");
 }
 
 #[tokio::test]
@@ -251,7 +272,10 @@ async fn failed_logins_are_put_off_on_the_token_route_and_refused_elsewhere() {
     let world = World::new().await;
     let wrong = |path: &str| get(path).with_basic("reader", "wrong");
     for _ in 0..5 {
-        world.send(wrong("/v2/token")).await.is_refused(401, "UNAUTHORIZED");
+        world
+            .send(wrong("/v2/token"))
+            .await
+            .is_refused(401, "UNAUTHORIZED");
     }
 
     let token = world.send(wrong("/v2/token")).await;
@@ -260,7 +284,10 @@ async fn failed_logins_are_put_off_on_the_token_route_and_refused_elsewhere() {
     token.is_refused(429, "TOOMANYREQUESTS");
     assert_eq!(token.header("retry-after"), "1");
     other.is_refused(401, "UNAUTHORIZED");
-    world.send(get("/v2/token").by("pusher")).await.is(StatusCode::OK);
+    world
+        .send(get("/v2/token").by("pusher"))
+        .await
+        .is(StatusCode::OK);
 }
 
 #[tokio::test]
@@ -337,7 +364,9 @@ async fn the_right_of_an_upload_ends_with_a_day_with_the_user_and_with_the_users
     let expired = world.expired_token();
     let publisher = world.user("publisher").await.id;
 
-    let too_old = world.send(patch(&day_old).with_token(&old.unwrap().token)).await;
+    let too_old = world
+        .send(patch(&day_old).with_token(&old.unwrap().token))
+        .await;
     world
         .write(move |tx| Box::pin(grants::delete_all(tx, publisher)))
         .await;
@@ -360,7 +389,10 @@ async fn the_right_of_an_upload_ends_with_a_day_with_the_user_and_with_the_users
 async fn a_denied_push_is_in_the_audit_once() {
     let world = World::new().await;
     for _ in 0..3 {
-        world.send(post(UPLOADS).by("reader")).await.is_refused(403, "DENIED");
+        world
+            .send(post(UPLOADS).by("reader"))
+            .await
+            .is_refused(403, "DENIED");
     }
 
     let mut tx = world.app.services.database.read().await.unwrap();

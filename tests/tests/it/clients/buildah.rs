@@ -35,9 +35,7 @@ async fn buildah_pushes_what_it_builds_again_and_as_a_list() {
         Some(2)
     );
     let elsewhere = Buildah::new();
-    let login = elsewhere
-        .login(&server.host(), ADMIN, ADMIN_PASSWORD)
-        .await;
+    let login = elsewhere.login(&server.host(), ADMIN, ADMIN_PASSWORD).await;
     login.expect_code(0);
     elsewhere.pull(&name("2")).await.expect_code(0);
 }

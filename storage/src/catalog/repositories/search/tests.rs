@@ -2,6 +2,7 @@ use super::*;
 use crate::database::Database;
 use engine::clock::Timestamp;
 use sqlx::Execute as _;
+use strum::VariantNames as _;
 
 fn read(text: &str) -> Search<Field> {
     Search::parse(text, Timestamp(0)).unwrap()
@@ -93,5 +94,23 @@ fn a_pushed_name_has_three_forms() {
     );
     for text in ["busybox", "id/1/2", "id/one/2/a"] {
         assert_eq!(Form::read(text), None, "{text}");
+    }
+}
+
+#[test]
+fn the_documentation_has_every_field_with_an_example_that_is_read() {
+    let document = include_str!("../../../../../docs/search.md");
+    let (_, section) = document.split_once("## Repositories").unwrap();
+    let (fields, orders) = section.split_once("Sorted by").unwrap();
+
+    for field in Field::VARIANTS {
+        assert!(fields.contains(&format!("`{field}`")), "{field}");
+    }
+    for row in fields.lines().filter(|line| line.starts_with("| `")) {
+        let example = row.rsplit('`').nth(1).unwrap();
+        assert!(read(example).wanted.is_some(), "{example}");
+    }
+    for order in Order::VARIANTS {
+        assert!(orders.contains(&format!("`{order}`")), "{order}");
     }
 }

@@ -18,14 +18,12 @@ impl Linked {
         const RAREST_FIRST: [Field; 3] = [Field::Digest, Field::Repository, Field::Tag];
         let mut parts = match search.wanted.as_ref()? {
             Expr::All(parts) => parts.clone(),
-            one => vec![one.clone()],
+            one @ (Expr::Any(_) | Expr::Not(_) | Expr::Term(_)) => vec![one.clone()],
         };
         let (place, name, value) = RAREST_FIRST.into_iter().find_map(|name| {
-            let found = parts
-                .iter()
-                .enumerate()
-                .find_map(|(place, part)| Some((place, name, alone(part, name)?.to_owned())));
-            found
+            let mut values = parts.iter().map(|part| alone(part, name));
+            let place = values.position(|value| value.is_some())?;
+            Some((place, name, alone(&parts[place], name)?.to_owned()))
         })?;
         parts.remove(place);
         let wanted = (!parts.is_empty()).then_some(Expr::All(parts));

@@ -74,13 +74,15 @@ async fn every_order_is_read_along_its_index_without_sorting() {
                 by: *by,
                 descending,
             };
-            let first = with_key_of(Page {
+            let first = Page {
                 after: None,
                 ..page(sort, None)
-            });
-            let later = with_key_of(page(sort, Some(key.clone())));
-            for sql in [first, later] {
-                let told = house.explain(sql).await;
+            };
+            let later = page(sort, Some(key.clone()));
+            for page in [first, later] {
+                let told = house
+                    .explain(super::with_key(&search(""), &page, 100))
+                    .await;
                 assert!(told.contains(index), "{sort}: {told}");
                 assert!(!told.contains("TEMP B-TREE"), "{sort}: {told}");
             }
@@ -96,10 +98,6 @@ async fn every_order_is_read_along_its_index_without_sorting() {
             assert!(told.contains("USING"), "{sort}: {told}");
         }
     }
-}
-
-fn with_key_of(page: Page) -> Sql {
-    super::with_key(&search(""), &page, 100)
 }
 
 #[tokio::test]

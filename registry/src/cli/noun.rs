@@ -1,0 +1,59 @@
+//! What a server is asked about: a noun for each resource of REST.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::{
+    audit, drill, grant, organization, product, repository, robot, role, setting, task, token, user,
+};
+use crate::config::Environment;
+
+/// A resource, and what is to be done with it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Noun {
+    /// See tasks and act on them
+    Task(task::Command),
+    /// See and make repositories; see their versions and tags
+    Repository(repository::Command),
+    /// See, make and change organizations
+    Organization(organization::Command),
+    /// See, make and change products
+    Product(product::Command),
+    /// See, make and change users
+    User(user::Command),
+    /// See which permissions a role gives, and make roles of your own
+    Role(role::Command),
+    /// See, give and take roles
+    Grant(grant::Command),
+    /// See, make and delete logins of programs
+    Robot(robot::Command),
+    /// See, make and revoke your personal tokens
+    Token(token::Command),
+    /// See and change settings
+    Setting(setting::Command),
+    /// See who changed what, and who was refused
+    Audit(audit::Command),
+    /// Make trouble on purpose, to practise recovery
+    Drill(drill::Command),
+}
+
+impl Noun {
+    /// Asks the server, and ends as it answers.
+    pub(crate) async fn command(self, environment: &Environment) -> ExitCode {
+        match self {
+            Self::Task(command) => task::command(command, environment).await,
+            Self::Repository(command) => repository::command(command, environment).await,
+            Self::Organization(command) => organization::command(command, environment).await,
+            Self::Product(command) => product::command(command, environment).await,
+            Self::User(command) => user::command(command, environment).await,
+            Self::Role(command) => role::command(command, environment).await,
+            Self::Grant(command) => grant::command(command, environment).await,
+            Self::Robot(command) => robot::command(command, environment).await,
+            Self::Token(command) => token::command(command, environment).await,
+            Self::Setting(command) => setting::command(command, environment).await,
+            Self::Audit(command) => audit::command(command, environment).await,
+            Self::Drill(command) => drill::command(command, environment).await,
+        }
+    }
+}

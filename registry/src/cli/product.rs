@@ -1,0 +1,146 @@
+//! `wharfinger product …`.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
+
+use super::client::{Client, ClientError, Connection, segment};
+use super::page::Page;
+use super::view::{Column, View, id, text, time};
+use crate::config::Environment;
+
+/// A verb on products, and the server to ask.
+#[derive(Args, Debug)]
+pub(crate) struct Command {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List an organization's products
+    List {
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show a product
+    Show(Product),
+    /// Make a product
+    Create {
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        new: New,
+    },
+    /// Change a product; its label never changes
+    Update {
+        #[command(flatten)]
+        product: Product,
+        #[command(flatten)]
+        changes: Changes,
+    },
+}
+
+/// Whose product.
+#[derive(Args, Debug)]
+pub(super) struct Of {
+    /// The label of the product's organization
+    #[arg(long, value_name = "LABEL")]
+    organization: String,
+}
+
+#[derive(Args, Debug)]
+struct Product {
+    /// The product's label
+    #[arg(value_name = "PRODUCT")]
+    label: String,
+    #[command(flatten)]
+    of: Of,
+}
+
+#[derive(Args, Debug, Serialize)]
+struct New {
+    /// The label, which stands in the names of images and never changes
+    label: String,
+    /// What people call it
+    #[arg(long)]
+    name: String,
+    /// Whether anybody may pull from it without a login
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anonymous_pull: Option<bool>,
+}
+
+#[derive(Args, Debug, Serialize)]
+#[group(required = true, multiple = true)]
+struct Changes {
+    /// What people call it
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Whether anybody may pull from it without a login
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anonymous_pull: Option<bool>,
+}
+
+pub(super) const COLUMNS: &[Column] = &[
+    id("ID", "id"),
+    text("LABEL", "label"),
+    text("NAME", "name"),
+    text("ORGANIZATION", "organization"),
+    text("ANONYMOUS PULL", "anonymous_pull"),
+    time("CREATED", "created_at"),
+];
+
+/// Runs the verb.
+pub(crate) async fn command(command: Command, environment: &Environment) -> ExitCode {
+    let verb = command.verb;
+    let run = async move |client: &Client, view: View| verb.run(client, view).await;
+    command.connection.run(environment, run).await
+}
+
+impl Verb {
+    async fn run(self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
+        match self {
+            Self::List { of, page } => {
+                let body = page.get(client, &of.products()).await?;
+                view.list(&body, COLUMNS, "no product that you may see");
+            }
+            Self::Show(product) => {
+                view.object(&client.get(&product.path(), &[]).await?, COLUMNS);
+            }
+            Self::Create { of, new } => {
+                view.object(&client.post(&of.products(), &json!(new)).await?, COLUMNS);
+            }
+            Self::Update { product, changes } => {
+                let body = client.patch(&product.path(), &json!(changes)).await?;
+                view.object(&body, COLUMNS);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Of {
+    fn products(&self) -> String {
+        format!("/organizations/{}/products", segment(&self.organization))
+    }
+
+    /// The path of the product with this label.
+    pub(super) fn product(&self, label: &str) -> String {
+        format!("{}/{}", self.products(), segment(label))
+    }
+}
+
+impl Product {
+    fn path(&self) -> String {
+        self.of.product(&self.label)
+    }
+}

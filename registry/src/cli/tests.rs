@@ -1,0 +1,224 @@
+//! What all commands have in common.
+
+use clap::{Command, CommandFactory as _, Parser as _};
+use serde_json::{Value, json};
+
+use super::view::{Column, rows};
+use super::*;
+
+#[test]
+fn the_command_line_is_declared_without_contradictions() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_connection_may_stand_before_or_after_the_verb() {
+    for line in [
+        "wharfinger task --user a list",
+        "wharfinger task list --user a",
+    ] {
+        assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn a_usage_error_ends_with_2() {
+    for line in [
+        "wharfinger task sing",
+        "wharfinger task show",
+        "wharfinger task show 7",
+        "wharfinger product list",
+        "wharfinger product update tools --organization acme",
+        "wharfinger role create own --permissions fly",
+        "wharfinger grant create ana pusher --product tools",
+        "wharfinger grant create ana pusher --organization acme --repository 7",
+        "wharfinger drill create copy explode",
+        "wharfinger task resume 00000000-0000-0000-0000-000000000007 --override",
+        "wharfinger user list --token t --user ana",
+        "wharfinger completions tcsh",
+        "wharfinger robot update 7",
+    ] {
+        let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+
+        assert_eq!(error.exit_code(), i32::from(exit::USAGE), "{line}");
+    }
+}
+
+/// Verbs that read and verbs that change, of each resource as far as it has them.
+#[test]
+fn nouns_have_the_verbs_of_their_resource() {
+    let cli = Cli::command();
+    for (noun, verbs) in [
+        (
+            "task",
+            "list summary show watch explain history graph resume cancel retry-now",
+        ),
+        ("organization", "list show create update"),
+        ("product", "list show create update"),
+        ("repository", "list show create tags tag versions version"),
+        ("user", "list show create update delete"),
+        ("role", "list show create update delete"),
+        ("grant", "list create delete"),
+        ("robot", "list show create update delete"),
+        ("token", "list show create delete"),
+        ("setting", "list show update"),
+        ("audit", "list"),
+        ("drill", "list create delete"),
+    ] {
+        let noun = cli.find_subcommand(noun).expect(noun);
+        let found: Vec<&str> = noun.get_subcommands().map(Command::get_name).collect();
+
+        assert_eq!(found.join(" "), verbs, "{}", noun.get_name());
+    }
+}
+
+#[test]
+fn every_table_fits_eighty_columns_and_breaks_nothing_that_is_copied() {
+    const WIDTH: u16 = 80;
+    for (noun, columns, object, copied) in images().into_iter().chain(access()) {
+        let mut table = rows(std::slice::from_ref(&object), columns);
+        table.set_width(WIDTH);
+
+        let shown = terminal::laid_out(table);
+
+        let widest = shown.lines().map(|line| line.chars().count()).max();
+        assert!(
+            widest <= Some(WIDTH.into()),
+            "{noun} is {widest:?} wide:\n{shown}"
+        );
+        assert!(
+            shown.contains(copied),
+            "{copied} is broken in {noun}:\n{shown}"
+        );
+    }
+}
+
+const AT: &str = "2026-11-24T20:25:54.123Z";
+const TASK: &str = "019a7d20-5f8e-7d31-9c7e-0d7c3f1b2a11";
+const NAME: &str = "default_organization/a-product-of-some-length/deep/down/application";
+
+/// A table that lists something, an object whose fields are as long as they come, and what of it is copied.
+type Listed = (&'static str, &'static [Column], Value, &'static str);
+
+/// The tables about images and what is done with them.
+fn images() -> Vec<Listed> {
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    vec![
+        (
+            "task",
+            task::list::COLUMNS,
+            json!({"id": TASK, "state": "stopped", "result": "cancelled", "created_at": AT, "started_at": AT,
+                "action": format!("push of {NAME}:latest"), "ended_at": "2026-11-24T23:59:54.123Z"}),
+            TASK,
+        ),
+        (
+            "history",
+            task::history::COLUMNS,
+            json!({"n": 1234, "at": AT, "event": "step_attempt_failed", "step": "locate_push_repository", "actor": "administrator",
+                "detail": {"error": {"message": "the disk is full; free some space, then resume the task"}}}),
+            "1234",
+        ),
+        (
+            "repository",
+            repository::COLUMNS,
+            json!({"id": 123_456, "pushed_names": [NAME], "latest_version": 1234, "tags_count": 1234,
+                "size_bytes": 1_288_490_188_u64, "last_push": {"at": AT, "user": "administrator"}}),
+            "123456",
+        ),
+        (
+            "tag",
+            repository::TAGS,
+            json!({"name": "release-2026-11-24-candidate-17", "digest": digest, "size_bytes": 1_288_490_188_u64,
+                "platforms": ["linux/amd64", "linux/arm64", "linux/s390x"]}),
+            "1.1 GiB",
+        ),
+        (
+            "version",
+            repository::VERSIONS,
+            json!({"number": 1234, "created_at": AT, "cause": "rollback", "added": {"tags": ["latest", "1.0", "1.0.17"]},
+                "removed": {"tags": ["0.9"]}, "published_in": ["Library"]}),
+            "rollback",
+        ),
+    ]
+}
+
+/// The tables about who may do what.
+fn access() -> Vec<Listed> {
+    let permissions = json!([
+        "pull",
+        "push",
+        "create_repositories",
+        "create_products",
+        "view_tasks"
+    ]);
+    vec![
+        (
+            "organization",
+            organization::COLUMNS,
+            json!({"id": 1234, "label": "Default_Organization", "name": "The whole of the company and its daughters", "created_at": AT}),
+            "1234",
+        ),
+        (
+            "product",
+            product::COLUMNS,
+            json!({"id": 1234, "label": "container_push", "name": "Pushed containers", "organization": "Default_Organization",
+                "anonymous_pull": false, "created_at": AT}),
+            "1234",
+        ),
+        (
+            "user",
+            user::COLUMNS,
+            json!({"id": 1234, "login": "ana.maria@example.org", "name": "Ana Maria of the Harbour", "enabled": true,
+                "email": "ana.maria@example.org", "created_at": AT}),
+            "1234",
+        ),
+        (
+            "role",
+            role::COLUMNS,
+            json!({"name": "own_publisher", "permissions": permissions, "built_in": false}),
+            "own_publisher",
+        ),
+        (
+            "grant",
+            grant::COLUMNS,
+            json!({"id": 1234, "user": "ana.maria@example.org", "robot": null, "role": "own_publisher",
+                "organization": "Default_Organization", "product": "container_push", "repository": 1234, "created_at": AT}),
+            "1234",
+        ),
+        (
+            "robot",
+            robot::COLUMNS,
+            json!({"id": 1234, "login": "Default_Organization+continuous-integration", "organization": "Default_Organization",
+                "enabled": true, "last_used_at": AT, "created_at": AT}),
+            "1234",
+        ),
+        (
+            "token",
+            token::COLUMNS,
+            json!({"id": 1234, "name": "login on harbour.example at 2026-11-24T20:25:54.123Z", "scope": permissions,
+                "last_used_at": AT, "expires_at": AT}),
+            "1234",
+        ),
+        (
+            "setting",
+            setting::COLUMNS,
+            json!({"name": "personal_token_max_days", "value": 30, "default": 0,
+                "description": "A new personal token counts at most so many days, and must say until when"}),
+            "30",
+        ),
+        (
+            "audit",
+            audit::COLUMNS,
+            json!({"at": AT, "actor": "ana.maria@example.org", "action": "repository.create", "subject": NAME,
+                "from": "2001:db8::1:2:3", "result": "refused", "reason": "you lack the permission `create_repositories`"}),
+            "refused",
+        ),
+        (
+            "drill",
+            drill::COLUMNS,
+            json!({"id": 1234, "workflow": "push", "step": "locate_push_repository", "effect": "fail_transient",
+                "repository": NAME, "tag": "latest", "times_left": null}),
+            "1234",
+        ),
+    ]
+}
