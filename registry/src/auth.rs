@@ -150,15 +150,20 @@ pub(crate) async fn authenticate(
     let rest = rest.trim();
     let subject = if scheme.eq_ignore_ascii_case("basic") {
         let basic = Basic::parse(rest).ok_or(AuthError::Unreadable)?;
-        log_in(app, basic, address(head)).await?
+        log_in(app, basic, address(head)).await
     } else if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(AuthError::Unreadable);
+        Err(AuthError::Unreadable)
     } else if personal_tokens::is_one(rest) {
         let found = personal_tokens::find(app, &SecretString::from(rest)).await?;
-        by_personal_token(found.ok_or(AuthError::TokenGone)?)
+        found.map(by_personal_token).ok_or(AuthError::TokenGone)
     } else {
-        by_token(app, &head.headers, rest, expired).await?
+        by_token(app, &head.headers, rest, expired).await
     };
+    if let Err(gone @ AuthError::TokenGone) = &subject {
+        let (what, from) = ("a personal token".to_owned(), address(head));
+        audit::refused(app, "", Action::LogIn, what, from, gone.to_string()).await;
+    }
+    let subject = subject?;
     asked_by(subject.login());
     Ok(subject)
 }
@@ -184,7 +189,9 @@ async fn log_in(app: &App, basic: Basic, from: Option<IpAddr>) -> Result<Subject
         users::credentials(&mut tx, &basic.login).await?
     };
     // An unknown login costs as much time as a wrong password, so that the time tells nobody which logins exist.
+    // So does a robot, which has no password.
     let (user, stored) = known.map(|known| (known.user, known.password_hash)).unzip();
+    let stored = stored.filter(|hash| !hash.is_empty());
     let now = app.services.clock.now();
     let attempt = app.failed_logins.attempt(&basic.login, from, now);
     let right = passwords::verify(basic.password, stored, &attempt).await;

@@ -68,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     /// What is logged: a level, or levels by module.
     pub(crate) log_level: String,
+    /// The collector that traces are sent to.
+    pub(crate) otlp_endpoint: Option<String>,
     /// Whether administrators may make steps fail on purpose.
     pub(crate) allow_drills: bool,
 }
@@ -114,6 +116,7 @@ impl Config {
             lease_ttl: effective.get("lease_ttl", value::at_least_a_second)?,
             log_format: effective.get("log.format", value::log_format)?,
             log_level: effective.get("log.level", value::log_level)?,
+            otlp_endpoint: effective.get_unless_empty("otlp_endpoint", value::http_url)?,
             allow_drills: effective.get("allow_drills", value::yes_or_no)?,
         })
     }

@@ -134,7 +134,11 @@ impl DataDir {
     }
 
     /// Keeps a self-signed certificate, and its key for the owner's eyes only.
-    pub(crate) fn keep_certificate(&self, certificate: &str, key: &str) -> Result<(), DataDirError> {
+    pub(crate) fn keep_certificate(
+        &self,
+        certificate: &str,
+        key: &str,
+    ) -> Result<(), DataDirError> {
         self.keep(CERTIFICATE_KEY, SECRET_FILE, key)?;
         self.keep(CERTIFICATE, 0o644, certificate).map(drop)
     }

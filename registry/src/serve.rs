@@ -20,7 +20,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use tracing_subscriber::util::TryInitError;
 
 use crate::app::App;
 use crate::audit::Refusals;
@@ -33,7 +32,8 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::first_start::{self, ADMIN, AdminPassword, DEFAULT_ORGANIZATION, FirstStartError};
 use crate::http::tls::{Certificates, TlsError, self_signed};
 use crate::http::{self, Manners};
-use crate::{api, oci, telemetry};
+use crate::telemetry::{self, TelemetryError};
+use crate::{api, oci};
 
 /// Why the registry does not start. All of it ends with exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +62,8 @@ pub(crate) enum StartError {
         listen: SocketAddr,
         source: io::Error,
     },
-    #[error("the log cannot be started")]
-    Log(#[from] TryInitError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     #[error("the signals that stop a server cannot be received")]
     Signals(#[source] io::Error),
 }
@@ -94,7 +94,7 @@ pub(crate) async fn command(settings: &Settings, environment: &Environment) -> E
 }
 
 async fn run(config: Config, password: Option<SecretString>) -> Result<(), StartError> {
-    telemetry::start(&config)?;
+    let traces = telemetry::start(&config)?;
     // Database and content hold password hashes, the signing key and private images, in a folder that others may enter.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
@@ -111,6 +111,9 @@ async fn run(config: Config, password: Option<SecretString>) -> Result<(), Start
     );
     serving.stop().await;
     info!("stopped");
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     Ok(())
 }
 
@@ -215,7 +218,10 @@ impl Serving {
             listener.spawn(async move { certificates.keep_current(hangup, stop).await });
         }
         listener.spawn(key_rotation::run(Arc::clone(&app), shutdown.clone()));
-        listener.spawn(workflows::push::keep_filing(app.node.clone(), shutdown.clone()));
+        listener.spawn(workflows::push::keep_filing(
+            app.node.clone(),
+            shutdown.clone(),
+        ));
         info!(listen = %app.config.listen, node.id = %node_id, "listening on {}", app.config.listen);
         Ok(Self {
             app,
@@ -282,7 +288,10 @@ impl Serving {
             Tls::SelfSigned => {
                 let (certificate, _) = self.data_dir.certificate_files();
                 let commands = self_signed::how_to_trust(&self.app.config, &certificate);
-                format!("\nOnce on each client, so that podman trusts the certificate (copy {} there first):\n  {commands}\n", certificate.display())
+                format!(
+                    "\nOnce on each client, so that podman trusts the certificate (copy {} there first):\n  {commands}\n",
+                    certificate.display()
+                )
             }
             Tls::Off | Tls::Files { .. } => String::new(),
         };

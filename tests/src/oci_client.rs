@@ -71,8 +71,7 @@ impl OciClient {
 
     /// A request without any credentials, for tests that choose their own.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.origin))
+        self.http.request(method, format!("{}{path}", self.origin))
     }
 
     /// Sends a request and reads the answer; a connection that breaks is an error.

@@ -88,8 +88,7 @@ impl Podman {
 
     /// `podman pull` from a registry, without TLS unless it trusts that.
     pub async fn pull(&self, name: &str) -> Finished {
-        self.run(&["pull", "--quiet", self.tls(), name])
-            .await
+        self.run(&["pull", "--quiet", self.tls(), name]).await
     }
 
     /// Removes every image, so that a pull really pulls.

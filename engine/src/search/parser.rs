@@ -10,6 +10,9 @@ const MAX_BYTES: usize = 4 * 1024;
 const MAX_LEVELS: usize = 64;
 /// Values in one search: each is work for every row that is looked at.
 const MAX_VALUES: usize = 100;
+/// Words without a field and values behind `~`, which no index finds: a list of many thousands takes some ten milliseconds
+/// for each.
+const MAX_PATTERNS: usize = 10;
 
 /// What the text asks for; `None` if it is empty.
 pub(super) fn parse<F: SearchField>(
@@ -33,6 +36,7 @@ pub(super) fn parse<F: SearchField>(
         next: 0,
         levels: 0,
         values: 0,
+        patterns: 0,
         tokens,
         now,
     };
@@ -49,6 +53,7 @@ struct Parser {
     end: usize,
     levels: usize,
     values: usize,
+    patterns: usize,
     now: Timestamp,
 }
 
@@ -159,6 +164,7 @@ impl Parser {
             }
             (_, None) => {
                 self.count_value(start)?;
+                self.count_pattern(start)?;
                 Ok(bare(&word, self.now))
             }
         }
@@ -184,7 +190,9 @@ impl Parser {
             Equals | Differs => self.equal(&kind)?,
             In | NotIn => self.one_of(&kind)?,
             Like | Unlike => {
+                let place = self.next;
                 let (_, text) = self.value("a text, in which `*` stands for anything")?;
+                self.count_pattern(place)?;
                 like(&kind, &text)
             }
             Greater | AtLeast | Less | AtMost => Test::Within(vec![self.side(&kind, operator)?]),
@@ -255,12 +263,28 @@ impl Parser {
 
     fn count_value(&mut self, at: usize) -> Result<(), SearchError> {
         self.values += 1;
-        if self.values <= MAX_VALUES {
+        self.refuse_past(self.values, MAX_VALUES, "values", at)
+    }
+
+    fn count_pattern(&mut self, at: usize) -> Result<(), SearchError> {
+        self.patterns += 1;
+        let what = "words without a field and values behind `~`";
+        self.refuse_past(self.patterns, MAX_PATTERNS, what, at)
+    }
+
+    fn refuse_past(
+        &mut self,
+        count: usize,
+        most: usize,
+        what: &str,
+        at: usize,
+    ) -> Result<(), SearchError> {
+        if count <= most {
             return Ok(());
         }
         self.next = at;
         Err(self.unexpected(format!(
-            "its end, because a search has at most {MAX_VALUES} values"
+            "its end, because a search has at most {most} {what}"
         )))
     }
 }

@@ -154,7 +154,7 @@ fn what_is_not_understood_is_told_with_its_position() {
 }
 
 #[test]
-fn a_search_is_bounded_in_length_depth_and_values() {
+fn a_search_is_bounded_in_length_depth_values_and_patterns() {
     let levels = |n: usize| format!("{}tag = a{}", "(".repeat(n), ")".repeat(n));
     let values = |n: usize| format!("tag ^ ({})", vec!["a"; n].join(","));
 
@@ -163,7 +163,9 @@ fn a_search_is_bounded_in_length_depth_and_values() {
     assert!(told(&"not ".repeat(65)).contains("at most 64"));
     assert!(parse(&values(100)).is_ok());
     assert!(told(&values(101)).contains("at most 100 values"));
-    assert!(told(&"a ".repeat(101)).contains("at most 100 values"));
+    assert!(parse(&"a ".repeat(10)).is_ok());
+    assert!(told(&"a ".repeat(11)).contains("at position 20"));
+    assert!(told(&"tag ~ a ".repeat(11)).contains("at most 10 words"));
     assert!(told(&"é".repeat(2_049)).contains("at most 4096 bytes"));
 }
 

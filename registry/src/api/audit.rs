@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
-use serde::{Deserialize, Serialize};
+use axum::extract::State;
+use engine::clock::Timestamp;
+use engine::search::Search;
+use serde::Serialize;
 use storage::catalog::AuditId;
-use storage::catalog::audit::{self, Action, Entry, Filter, Outcome};
+use storage::catalog::audit::{self, Action, Entry, Outcome};
 
 use super::caller::Caller;
 use super::page::{Page, Wanted};
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use crate::app::App;
 
 /// An entry as REST shows it.
@@ -44,56 +46,21 @@ impl From<Entry> for Shown {
     }
 }
 
-/// What the list is narrowed to; all that is given must fit.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Narrowed {
-    actor: Option<String>,
-    action: Option<String>,
-    subject: Option<String>,
-    result: Option<String>,
-}
-
-impl Narrowed {
-    fn filter(self) -> Result<Filter, Problem> {
-        Ok(Filter {
-            actor: self.actor,
-            action: word("action", self.action)?,
-            subject: self.subject,
-            result: word("result", self.result)?,
-        })
-    }
-}
-
-/// One of the words that a parameter knows.
-fn word<T>(parameter: &str, text: Option<String>) -> Result<Option<T>, Problem>
-where
-    T: std::str::FromStr + strum::IntoEnumIterator + std::fmt::Display,
-{
-    let Some(text) = text else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| {
-        let words: Vec<String> = T::iter().map(|word| word.to_string()).collect();
-        let message = format!("must be one of {}, not {text:?}", words.join(", "));
-        Problem::invalid_field(parameter, message)
-    })
-}
-
-/// `GET /audit?actor=&action=&subject=&result=`.
+/// `GET /audit?search=`.
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     _: Caller,
     wanted: Wanted,
-    narrowed: Result<Query<Narrowed>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Page<Shown>, Problem> {
     wanted.only_sorted_by("-id")?;
-    if !wanted.search.trim().is_empty() {
-        let text = "the audit is narrowed by actor, action, subject and result; leave `search` out";
-        return Err(Problem::new(Kind::BadSearch, text));
-    }
-    let Query(narrowed) =
-        narrowed.map_err(|error| Problem::new(Kind::Malformed, error.to_string()))?;
-    let filter = narrowed.filter()?;
+    // All pages of a list mean the same by "2 days ago".
+    let (before, as_of): (Option<AuditId>, Timestamp) = match wanted.after()? {
+        Some((before, as_of)) => (Some(before), as_of),
+        None => (None, app.services.clock.now()),
+    };
+    let search = Search::parse(&wanted.search, as_of)?;
     let mut tx = app.services.database.read().await?;
-    let total = audit::count(&mut tx, &filter).await?;
-    let found = audit::list(&mut tx, &filter, wanted.after()?, wanted.one_more()).await?;
-    Ok(Page::of_rows(found, total, &wanted, |entry| entry.id).map(Shown::from))
+    let total = audit::count(&mut tx, &search).await?;
+    let found = audit::list(&mut tx, &search, before, wanted.one_more()).await?;
+    Ok(Page::of_rows(found, total, &wanted, |entry| (entry.id, as_of)).map(Shown::from))
 }

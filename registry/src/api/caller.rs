@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use storage::catalog::OrganizationId;
 use storage::catalog::audit::{Action, NewEntry, Outcome};
 use storage::catalog::grants::{self, Grant, Place};
 use storage::catalog::roles::{Permission, PermissionSet};
 use storage::catalog::users::User;
+use storage::catalog::{OrganizationId, TokenId};
 
 use super::problem::{Kind, Problem};
 use super::refusals::Asker;
@@ -28,6 +28,8 @@ pub(super) struct Caller {
     pub(super) grants: Vec<Grant>,
     /// How far what they showed reaches.
     pub(super) shown: Shown,
+    /// The personal token that they showed, or got what they showed with.
+    pub(super) token: Option<TokenId>,
     /// What the route that they call needs.
     pub(super) right: Right,
     /// Where they call from.
@@ -70,6 +72,7 @@ impl FromRequestParts<Arc<App>> for Caller {
                 return Err(problem.with_challenge(challenge.invalid_token().header()));
             }
         };
+        let token = subject.personal_token.as_ref().map(|token| token.id);
         let scope = subject.personal_token.and_then(|token| token.scope);
         let shown = match subject.via {
             Via::Anonymous | Via::Password => Shown::Password,
@@ -107,6 +110,7 @@ impl FromRequestParts<Arc<App>> for Caller {
             user,
             grants,
             shown,
+            token,
             right,
             from: auth::address(parts),
         };
@@ -296,6 +300,7 @@ impl Caller {
             grants: roles.iter().map(grant).collect(),
             user,
             shown: Shown::Password,
+            token: None,
             right: Right::Known,
             from: None,
         }

@@ -14,7 +14,7 @@ use storage::catalog::grants::{self, Filter, Grant, Place, Scope};
 use storage::catalog::repositories;
 use storage::catalog::roles::{self, NamedRole, Permission, Role};
 use storage::catalog::users::{self, User};
-use storage::catalog::{GrantId, RepositoryId, organizations, products};
+use storage::catalog::{GrantId, RepositoryId, UserId, organizations, products};
 use workflows::destination::{self, PushName, ResolveError};
 
 use super::body::Body;
@@ -226,6 +226,11 @@ pub(super) async fn create(
         .database
         .transact(move |tx| {
             Box::pin(async move {
+                if roles::find(tx, role.name()).await?.as_ref() != Some(&role) {
+                    let text =
+                        format!("role {role} was changed meanwhile; look at it and try again");
+                    return Err(Problem::new(Kind::DoesNotFit, text));
+                }
                 let same = |grant: &Grant| grant.role == role && grant.scope == scope;
                 if let Some(known) = grants::of(tx, user.id)
                     .await?
@@ -421,8 +426,17 @@ fn makes_administrator(grant: &Grant) -> bool {
 
 /// True if somebody who may log in administers everything by another grant.
 async fn another_administrator(tx: &mut Tx, without: GrantId) -> Result<bool, Problem> {
+    administrator(tx, |grant| grant.id != without).await
+}
+
+/// True if somebody else who may log in administers everything.
+pub(super) async fn administrator_besides(tx: &mut Tx, user: UserId) -> Result<bool, Problem> {
+    administrator(tx, |grant| grant.user != user).await
+}
+
+async fn administrator(tx: &mut Tx, counts: impl Fn(&Grant) -> bool) -> Result<bool, Problem> {
     for grant in all(tx).await? {
-        if grant.id != without && makes_administrator(&grant) {
+        if counts(&grant) && makes_administrator(&grant) {
             let user = users::get(tx, grant.user).await?;
             if user.is_some_and(|user| user.enabled) {
                 return Ok(true);

@@ -23,7 +23,7 @@ pub(super) struct Shown {
     name: Key,
     value: Value,
     default: Value,
-    about: &'static str,
+    description: &'static str,
     changed_by: Option<String>,
     changed_at: Option<String>,
 }
@@ -35,7 +35,7 @@ impl From<Setting> for Shown {
             name: setting.key,
             value: setting.value,
             default: setting.key.default_value(),
-            about: setting.key.about(),
+            description: setting.key.about(),
             changed_by,
             changed_at: changed_at.map(Timestamp::to_rfc3339),
         }

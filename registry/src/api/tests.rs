@@ -392,7 +392,7 @@ async fn a_search_that_cannot_be_read_is_told_with_its_position() {
 
     assert_eq!(
         (tasks.status(), &tasks.body["position"]),
-        (StatusCode::BAD_REQUEST, &json!(15))
+        (StatusCode::BAD_REQUEST, &json!(17))
     );
     assert_eq!(
         (repositories.status(), &repositories.body["position"]),

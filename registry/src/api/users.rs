@@ -189,9 +189,12 @@ pub(super) async fn change(
     let at = app.services.clock.now();
     let after = app.services.database.transact(move |tx| {
         Box::pin(async move {
+            if changes.enabled == Some(false) {
+                must_leave_an_administrator(tx, user.id).await?;
+            }
             let after = users::update(tx, user.id, &changes).await?;
             audit::record(tx, &entry, at).await?;
-            Ok::<_, CatalogError>(after)
+            Ok::<_, Problem>(after)
         })
     });
     after
@@ -218,12 +221,22 @@ pub(super) async fn delete(
     let at = app.services.clock.now();
     let deleted = app.services.database.transact(move |tx| {
         Box::pin(async move {
+            must_leave_an_administrator(tx, user.id).await?;
             users::delete(tx, user.id, at).await?;
-            audit::record(tx, &entry, at).await
+            Ok::<_, Problem>(audit::record(tx, &entry, at).await?)
         })
     });
     deleted.await??;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Refused if nobody would be left who has the role `admin` everywhere: a role made here does not count, because it changes.
+async fn must_leave_an_administrator(tx: &mut Tx, without: UserId) -> Result<(), Problem> {
+    if grants_api::administrator_besides(tx, without).await? {
+        return Ok(());
+    }
+    let text = "this is the last administrator; give another user the role `admin` first";
+    Err(Problem::new(Kind::DoesNotFit, text))
 }
 
 /// Refused if that user or robot may do something somewhere that the caller may not do there: with their password, their

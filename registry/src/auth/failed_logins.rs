@@ -18,6 +18,9 @@ const FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
 /// How many pairs of login and address are remembered at once; then the one that failed longest ago is forgotten.
 const MAX_REMEMBERED: usize = 10_000;
 
+/// A label, a plus sign and a robot's name, with room to spare.
+const MAX_LOGIN_CHARACTERS: usize = 256;
+
 /// The failed logins of the last minutes, in the memory of this process.
 #[derive(Debug, Default)]
 pub(crate) struct FailedLogins(Mutex<HashMap<Who, Failures>>);
@@ -59,7 +62,7 @@ impl FailedLogins {
     ) -> Attempt<'_> {
         Attempt {
             logins: self,
-            who: (login.to_lowercase(), address.map(neighbourhood)),
+            who: (key(login), address.map(neighbourhood)),
             now,
         }
     }
@@ -112,6 +115,15 @@ fn make_room(known: &mut HashMap<Who, Failures>, now: Timestamp) {
     }
 }
 
+/// The login as it is compared. No user has a longer one, and guesses take no more memory.
+fn key(login: &str) -> String {
+    login
+        .chars()
+        .take(MAX_LOGIN_CHARACTERS)
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
 /// Who has one address of IPv6 has the other 2^64 beside it.
 fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -126,13 +138,13 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-    fn from(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn from(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
     fn fail(logins: &FailedLogins, login: &str, address: &str, times: u32) {
         for _ in 0..times {
-            logins.attempt(login, from(address), NOW).failed();
+            logins.attempt(login, Some(from(address)), NOW).failed();
         }
     }
 
@@ -143,7 +155,7 @@ mod tests {
 
         fail(&logins, "bob", "192.0.2.1", FREE - 1);
         for _ in 0..9 {
-            let attempt = logins.attempt("Bob", from("192.0.2.1"), NOW);
+            let attempt = logins.attempt("Bob", Some(from("192.0.2.1")), NOW);
             waits.push(attempt.must_wait().map_or(0, |wait| wait.as_secs()));
             attempt.failed();
         }
@@ -157,8 +169,8 @@ mod tests {
 
         fail(&logins, "bob", "192.0.2.1", 100);
 
-        let elsewhere = logins.attempt("bob", from("192.0.2.2"), NOW);
-        let another = logins.attempt("ann", from("192.0.2.1"), NOW);
+        let elsewhere = logins.attempt("bob", Some(from("192.0.2.2")), NOW);
+        let another = logins.attempt("ann", Some(from("192.0.2.1")), NOW);
         assert_eq!(elsewhere.must_wait(), None);
         assert_eq!(another.must_wait(), None);
     }
@@ -169,8 +181,8 @@ mod tests {
 
         fail(&logins, "bob", "2001:db8::1", 100);
 
-        let neighbour = logins.attempt("bob", from("2001:db8::2"), NOW);
-        let other = logins.attempt("bob", from("2001:db8:0:1::1"), NOW);
+        let neighbour = logins.attempt("bob", Some(from("2001:db8::2")), NOW);
+        let other = logins.attempt("bob", Some(from("2001:db8:0:1::1")), NOW);
         assert!(neighbour.must_wait().is_some());
         assert_eq!(other.must_wait(), None);
     }
@@ -182,11 +194,15 @@ mod tests {
         fail(&logins, "ann", "192.0.2.1", FREE);
 
         let later = NOW + FORGOTTEN_AFTER;
-        logins.attempt("bob", from("192.0.2.1"), later).failed();
-        logins.attempt("ann", from("192.0.2.1"), NOW).succeeded();
+        logins
+            .attempt("bob", Some(from("192.0.2.1")), later)
+            .failed();
+        logins
+            .attempt("ann", Some(from("192.0.2.1")), NOW)
+            .succeeded();
 
-        let bob = logins.attempt("bob", from("192.0.2.1"), later);
-        let ann = logins.attempt("ann", from("192.0.2.1"), NOW);
+        let bob = logins.attempt("bob", Some(from("192.0.2.1")), later);
+        let ann = logins.attempt("ann", Some(from("192.0.2.1")), NOW);
         assert_eq!(bob.must_wait(), None);
         assert_eq!(ann.must_wait(), None);
     }

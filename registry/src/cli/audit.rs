@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use super::client::{Client, ClientError, Connection};
@@ -23,27 +22,12 @@ pub(crate) struct Command {
 enum Verb {
     /// List changes and refusals, the newest first
     List {
-        #[command(flatten)]
-        about: About,
+        /// Only those that this search finds, for example: actor = ana and result = refused
+        #[arg(long, value_name = "QUERY")]
+        search: Option<String>,
         #[command(flatten)]
         page: Page,
     },
-}
-
-#[derive(Args, Debug)]
-struct About {
-    /// Only what this login did or was refused
-    #[arg(long, value_name = "LOGIN")]
-    actor: Option<String>,
-    /// Only this action, for example: change
-    #[arg(long)]
-    action: Option<String>,
-    /// Only what was done to this, for example: repository acme/tools/app
-    #[arg(long)]
-    subject: Option<String>,
-    /// Only with this result
-    #[arg(long, value_parser = PossibleValuesParser::new(["done", "refused"]))]
-    result: Option<String>,
 }
 
 pub(super) const COLUMNS: &[Column] = &[
@@ -65,15 +49,10 @@ pub(crate) async fn command(command: Command, environment: &Environment) -> Exit
 
 impl Verb {
     async fn run(self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
-        let Self::List { about, page } = self;
-        let about = [
-            ("actor", &about.actor),
-            ("action", &about.action),
-            ("subject", &about.subject),
-            ("result", &about.result),
-        ];
-        let body = page.narrowed(client, "/audit", &about).await?;
-        view.list(&body, COLUMNS, "nothing in the audit fits");
+        let Self::List { search, page } = self;
+        let search = [("search", &search)];
+        let body = page.narrowed(client, "/audit", &search).await?;
+        view.list(&body, COLUMNS, "nothing in the audit matches");
         Ok(ExitCode::SUCCESS)
     }
 }

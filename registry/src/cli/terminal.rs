@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 
 use comfy_table::{ContentArrangement, Table};
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Writes a line, or several, to standard output.
 pub(crate) fn print(text: impl Display) {
@@ -43,4 +44,25 @@ pub(super) fn laid_out(mut table: Table) -> String {
         column.set_padding(BETWEEN_COLUMNS);
     }
     table.trim_fmt()
+}
+
+/// A bar on standard error that shows how many of these bytes are done; nothing where that is no terminal.
+pub(crate) fn progress(doing: &'static str, bytes: u64) -> ProgressBar {
+    const TEMPLATE: &str = "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {eta} left";
+    let style = ProgressStyle::with_template(TEMPLATE).expect("a test reads the template");
+    ProgressBar::new(bytes).with_style(style).with_message(doing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_counts_what_is_done() {
+        let progress = progress("reading blobs", 100);
+
+        progress.inc(40);
+
+        assert_eq!((progress.position(), progress.length()), (40, Some(100)));
+    }
 }

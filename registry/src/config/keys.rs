@@ -62,6 +62,8 @@ pub(super) const KEYS: &[Key] = &[
     key("lease_ttl", "lease-ttl", "10s", "10s", "How long a node may be silent before its plans are taken over"),
     key("log.format", "log-format", "text", "json", "Form of the log: text or json"),
     key("log.level", "log-level", "info", "info,engine=debug", "What is logged: error, warn, info, debug, trace, or levels by module"),
+    key("otlp_endpoint", "otlp-endpoint", "", "http://127.0.0.1:4318", "Address of a collector that traces are sent to, by OTLP over HTTP [default: none]")
+        .because("Requests and attempts of steps become spans; what they carry is what the log shows."),
     key("allow_drills", "allow-drills", "false", "true", "Let administrators make steps fail on purpose"),
 ];
 

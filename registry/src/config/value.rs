@@ -55,6 +55,13 @@ impl fmt::Display for PublicUrl {
     }
 }
 
+pub(super) fn http_url(text: &str) -> Result<String, String> {
+    let url = text.parse::<http::Uri>().ok();
+    let fits = url.filter(|url| matches!(url.scheme_str(), Some("http" | "https")));
+    fits.map(|_| text.to_owned())
+        .ok_or_else(|| "is not an http or https URL".to_owned())
+}
+
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| "is not an address with a port".to_owned())

@@ -5,12 +5,14 @@ use std::path::Path;
 use std::{fs, io};
 
 use futures_util::TryStreamExt;
+use indicatif::ProgressBar;
 use storage::catalog::instance;
 use storage::content::inventory::{self, StoredBlob};
 use storage::content::objects::{ObjectError, ObjectName, Objects};
 use storage::{Database, Digest, Running};
 
 use super::{DoctorError, Examination};
+use crate::cli::terminal;
 
 /// The file in the content folder that says whose it is.
 const MARK: &str = "instance";
@@ -33,6 +35,8 @@ pub(super) async fn examine(
     let objects = inventory::objects(content_dir)?;
     let (mut blobs, mut bytes) = (0, 0);
     let mut after = None;
+    let to_read = inventory::bytes(&mut database.read().await?).await?;
+    let progress = terminal::progress("reading blobs", to_read);
     loop {
         let page = inventory::blobs(&mut database.read().await?, after.as_ref(), AT_ONCE).await?;
         let Some(last) = page.last() else { break };
@@ -40,11 +44,12 @@ pub(super) async fn examine(
         for stored in &page {
             blobs += 1;
             bytes += stored.blob.size_bytes;
-            if let Some(wrong) = wrong_with(objects.as_deref(), stored).await {
+            if let Some(wrong) = wrong_with(objects.as_deref(), stored, &progress).await {
                 whole.find(format!("blob {}: {wrong}", stored.blob.digest), PUSH_AGAIN);
             }
         }
     }
+    progress.finish_and_clear();
     if let Some(wrong) = wrong_with_mark(database, content_dir, blobs).await? {
         whole.find(wrong, RIGHT_FOLDER);
     }
@@ -85,11 +90,15 @@ async fn wrong_with_mark(
 }
 
 /// What is wrong with the bytes of this blob; reads all of them.
-async fn wrong_with(objects: Option<&dyn Objects>, stored: &StoredBlob) -> Option<String> {
+async fn wrong_with(
+    objects: Option<&dyn Objects>,
+    stored: &StoredBlob,
+    progress: &ProgressBar,
+) -> Option<String> {
     let Some(objects) = objects else {
         return Some("the content folder holds no objects".to_owned());
     };
-    match digest_of(objects, stored).await {
+    match digest_of(objects, stored, progress).await {
         Ok(found) if found == stored.blob.digest => None,
         Ok(found) => Some(format!(
             "the bytes of object {} have digest {found}",
@@ -99,13 +108,18 @@ async fn wrong_with(objects: Option<&dyn Objects>, stored: &StoredBlob) -> Optio
     }
 }
 
-async fn digest_of(objects: &dyn Objects, stored: &StoredBlob) -> Result<Digest, ObjectError> {
+async fn digest_of(
+    objects: &dyn Objects,
+    stored: &StoredBlob,
+    progress: &ProgressBar,
+) -> Result<Digest, ObjectError> {
     let mut chunks = objects
         .read_range(&stored.object, 0..stored.blob.size_bytes)
         .await?;
     let mut hash = Running::new(stored.blob.digest.algorithm());
     while let Some(chunk) = chunks.try_next().await? {
         hash.update(&chunk);
+        progress.inc(chunk.len() as u64);
     }
     Ok(hash.digest())
 }

@@ -141,6 +141,25 @@ impl<'a> Caller<'a> {
         tx: &mut Tx,
         name: &PushName,
     ) -> Result<Resolved, OciError> {
+        self.pull_with(tx, name, "pull").await
+    }
+
+    /// The same, for a HEAD of a blob, by which a push begins: who has no token yet is sent for one that is good for the
+    /// whole push, because some clients get no second one. It is cut down to what its user may, as every token.
+    pub(super) async fn pull_before_push(
+        &self,
+        tx: &mut Tx,
+        name: &PushName,
+    ) -> Result<Resolved, OciError> {
+        self.pull_with(tx, name, "pull,push").await
+    }
+
+    async fn pull_with(
+        &self,
+        tx: &mut Tx,
+        name: &PushName,
+        actions: &str,
+    ) -> Result<Resolved, OciError> {
         let found = self.visible(tx, name).await?;
         let unknown = || OciError::NameUnknown {
             name: name.to_string(),
@@ -150,7 +169,7 @@ impl<'a> Caller<'a> {
             (None, Some(_)) => Err(unknown()),
             (None, None) => Err(OciError::Unauthorized {
                 why: format!("log in to pull from `{name}`"),
-                challenge: self.challenge().with_scope(name.as_str(), "pull"),
+                challenge: self.challenge().with_scope(name.as_str(), actions),
             }),
         }
     }

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use storage::Digest;
 use storage::catalog::DestinationId;
 use tracing::error;
-use workflows::destination::PushName;
+use workflows::destination::{PushName, Resolved};
 
 use super::access::Caller;
 use super::answer::{self, DOCKER_CONTENT_DIGEST};
@@ -23,7 +23,10 @@ pub(super) async fn head(
     name: &PushName,
     digest: &Digest,
 ) -> Result<Response, OciError> {
-    let (_, size) = find(caller, name, digest).await?;
+    let mut tx = caller.app.services.database.read().await?;
+    let found = caller.pull_before_push(&mut tx, name).await?;
+    drop(tx);
+    let (_, size) = find(caller, name, found, digest).await?;
     if let Some(response) = answer::not_modified(&caller.head.headers, digest) {
         return Ok(response);
     }
@@ -36,7 +39,10 @@ pub(super) async fn get(
     name: &PushName,
     digest: &Digest,
 ) -> Result<Response, OciError> {
-    let (destination, size) = find(caller, name, digest).await?;
+    let mut tx = caller.app.services.database.read().await?;
+    let found = caller.pull_from(&mut tx, name).await?;
+    drop(tx);
+    let (destination, size) = find(caller, name, found, digest).await?;
     if let Some(response) = answer::not_modified(&caller.head.headers, digest) {
         return Ok(response);
     }
@@ -77,12 +83,9 @@ pub(super) async fn get(
 async fn find(
     caller: &Caller<'_>,
     name: &PushName,
+    found: Resolved,
     digest: &Digest,
 ) -> Result<(DestinationId, u64), OciError> {
-    let found = {
-        let mut tx = caller.app.services.database.read().await?;
-        caller.pull_from(&mut tx, name).await?
-    };
     let Some(destination) = found.destination else {
         return Err(OciError::NameUnknown {
             name: name.to_string(),

@@ -132,12 +132,12 @@ mod tests {
         let name: PushName = "acme/busybox".parse().unwrap();
         let (subject, last) = (Digest::of(b"image"), Digest::of(b"signature"));
 
-        let link = link(&name, &subject, Some("text/x; a+b"), 2, &last);
+        let link = link(&name, &subject, Some("text/x+json, 1"), 2, &last);
 
         assert_eq!(
             link,
             format!(
-                "</v2/acme/busybox/referrers/{subject}?n=2&last={last}&artifactType=text%2Fx%3B%20a%2Bb>; rel=\"next\""
+                "</v2/acme/busybox/referrers/{subject}?n=2&last={last}&artifactType=text%2Fx%2Bjson%2C%201>; rel=\"next\""
             )
         );
     }

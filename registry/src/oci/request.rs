@@ -350,9 +350,11 @@ impl Referrers {
     fn of(parameters: &Parameters) -> Result<Self, OciError> {
         let last = parameters.get("last").map(|last| last.parse());
         Ok(Self {
+            // No media type holds a blank: it is the plus of one that was not percent-encoded.
             artifact_type: parameters
                 .get("artifactType")
-                .filter(|wanted| !wanted.is_empty()),
+                .filter(|wanted| !wanted.is_empty())
+                .map(|wanted| wanted.replace(' ', "+")),
             n: page_size(parameters)?,
             last: last.transpose()?,
         })

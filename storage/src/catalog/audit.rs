@@ -2,13 +2,16 @@
 
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
+use engine::search::{Kind, Search, SearchField, Term, Test};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
+use strum::IntoEnumIterator as _;
 use uuid::Uuid;
 
 use super::{AuditId, CatalogError, parsed, time};
 use crate::Tx;
+use crate::search::{self, Sql};
 
 /// What was done, or tried.
 #[derive(
@@ -98,17 +101,45 @@ pub struct NewEntry {
     pub reason: Option<String>,
 }
 
-/// Which entries to list: all that fit every condition given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only by this login.
-    pub actor: Option<String>,
-    /// Only of this kind.
-    pub action: Option<Action>,
-    /// Only about this thing.
-    pub subject: Option<String>,
-    /// Only with this result.
-    pub result: Option<Outcome>,
+/// What the audit can be searched by.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum Field {
+    /// When.
+    At,
+    /// The login of who did it.
+    Actor,
+    /// What was done.
+    Action,
+    /// To which thing.
+    Subject,
+    /// The address the request came from.
+    From,
+    /// How it went.
+    Result,
+    /// The task that it was done to.
+    Task,
+    /// Why, in words.
+    Reason,
+}
+
+impl SearchField for Field {
+    fn kind(self) -> Kind {
+        let words = |all: &mut dyn Iterator<Item = String>| Kind::State(all.collect());
+        match self {
+            Self::At => Kind::Time,
+            Self::Actor | Self::Subject | Self::From | Self::Reason => Kind::Text,
+            Self::Action => words(&mut Action::iter().map(|word| word.to_string())),
+            Self::Result => words(&mut Outcome::iter().map(|word| word.to_string())),
+            Self::Task => Kind::Id,
+        }
+    }
+
+    fn bare() -> &'static [Self] {
+        &[Self::Actor, Self::Subject, Self::Reason]
+    }
 }
 
 impl FromRow<'_, SqliteRow> for Entry {
@@ -149,40 +180,55 @@ pub async fn record(tx: &mut Tx, entry: &NewEntry, at: Timestamp) -> Result<(), 
     Ok(())
 }
 
-/// Up to `limit` entries, newest first, from the one before `before`.
+/// Up to `limit` entries that the search finds, newest first, from the one before `before`.
 pub async fn list(
     tx: &mut Tx,
-    filter: &Filter,
+    search: &Search<Field>,
     before: Option<AuditId>,
     limit: u32,
 ) -> Result<Vec<Entry>, CatalogError> {
-    const SQL: &str = "
-        SELECT id, at, actor, action, subject, from_address, result, task, reason FROM audit
-        WHERE ($1 IS NULL OR actor = $1) AND ($2 IS NULL OR action = $2)
-            AND ($3 IS NULL OR subject = $3) AND ($4 IS NULL OR result = $4) AND id < $5
-        ORDER BY id DESC LIMIT $6";
-    let page = sqlx::query_as(SQL)
-        .bind(&filter.actor)
-        .bind(filter.action.map(|action| action.to_string()))
-        .bind(&filter.subject)
-        .bind(filter.result.map(|result| result.to_string()))
-        .bind(before.map_or(i64::MAX, |before| before.0))
-        .bind(i64::from(limit));
-    Ok(page.fetch_all(&mut *tx).await?)
+    let mut sql = Sql::new(
+        "SELECT id, at, actor, action, subject, from_address, result, task, reason FROM audit WHERE true",
+    );
+    narrow(&mut sql, search);
+    if let Some(before) = before {
+        sql.push(" AND id < ").push_bind(before);
+    }
+    sql.push(" ORDER BY id DESC LIMIT ")
+        .push_bind(i64::from(limit));
+    Ok(sql.build_query_as().fetch_all(&mut *tx).await?)
 }
 
-/// How many entries fit the filter.
-pub async fn count(tx: &mut Tx, filter: &Filter) -> Result<u64, CatalogError> {
-    const SQL: &str = "
-        SELECT count(*) AS n FROM audit
-        WHERE ($1 IS NULL OR actor = $1) AND ($2 IS NULL OR action = $2)
-            AND ($3 IS NULL OR subject = $3) AND ($4 IS NULL OR result = $4)";
-    let row = sqlx::query(SQL)
-        .bind(&filter.actor)
-        .bind(filter.action.map(|action| action.to_string()))
-        .bind(&filter.subject)
-        .bind(filter.result.map(|result| result.to_string()))
-        .fetch_one(&mut *tx)
-        .await?;
+/// How many entries the search finds.
+pub async fn count(tx: &mut Tx, search: &Search<Field>) -> Result<u64, CatalogError> {
+    let mut sql = Sql::new("SELECT count(*) AS n FROM audit WHERE true");
+    narrow(&mut sql, search);
+    let row = sql.build().fetch_one(&mut *tx).await?;
     Ok(super::size(&row, "n")?)
+}
+
+fn narrow(sql: &mut Sql, search: &Search<Field>) {
+    if let Some(wanted) = &search.wanted {
+        sql.push(" AND ");
+        search::push(sql, wanted, &push_term);
+    }
+}
+
+fn push_term(sql: &mut Sql, term: &Term<Field>) {
+    let column = match term.field {
+        Field::At => "at",
+        Field::Actor => "actor",
+        Field::Action => "action",
+        Field::Subject => "subject",
+        Field::From => "from_address",
+        Field::Result => "result",
+        Field::Task => "task",
+        Field::Reason => "reason",
+    };
+    match &term.test {
+        Test::Is(values) => search::push_is(sql, column, values),
+        Test::Like(pattern) => search::push_like(sql, column, pattern),
+        Test::Within(ranges) => search::push_within(sql, column, ranges),
+        Test::Ids(ids) => search::push_is(sql, column, ids),
+    }
 }

@@ -60,6 +60,13 @@ pub async fn blobs(
     Ok(blobs)
 }
 
+/// How many bytes all blobs have together.
+pub async fn bytes(tx: &mut Tx) -> Result<u64, ContentError> {
+    const SQL: &str = "SELECT coalesce(sum(size_bytes), 0) FROM blobs";
+    let bytes: i64 = sqlx::query_scalar(SQL).fetch_one(&mut *tx).await?;
+    Ok(u64::try_from(bytes).unwrap_or(0))
+}
+
 /// Every object that a row answers for: those of blobs and those of open upload sessions.
 pub async fn accounted_for(tx: &mut Tx) -> Result<BTreeSet<String>, ContentError> {
     const SQL: &str = "SELECT object FROM blobs UNION SELECT object FROM uploads";

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use engine::clock::Timestamp;
+use engine::search::Search;
 use serde_json::json;
-use storage::catalog::audit::{self, Action, Filter, NewEntry, Outcome};
+use storage::catalog::audit::{self, Action, NewEntry, Outcome};
 use storage::catalog::grants::{self, Scope};
 use storage::catalog::roles::{self, Permission, PermissionSet, Role};
 use storage::catalog::settings::{self, Key};
@@ -12,7 +13,7 @@ use storage::catalog::tokens::{self, NewToken, Token};
 use storage::catalog::users;
 use storage::catalog::{CatalogError, robots, signing_keys};
 
-use crate::house::{AT, House, new_user};
+use crate::house::{AT, House, new_user, plan};
 
 const SECRET: [u8; 32] = [7; 32];
 
@@ -209,16 +210,11 @@ async fn the_audit_is_listed_from_the_newest_and_narrowed() {
     }
 
     let mut tx = house.read().await;
-    let all = audit::list(&mut tx, &Filter::default(), None, 10)
-        .await
-        .unwrap();
-    let narrowed = Filter {
-        actor: Some("ann".to_owned()),
-        action: Some(Action::Change),
-        ..Filter::default()
-    };
+    let everything = Search::everything(AT);
+    let narrowed = Search::parse("actor = ann and not action = create", AT).unwrap();
+    let all = audit::list(&mut tx, &everything, None, 10).await.unwrap();
     let some = audit::list(&mut tx, &narrowed, None, 10).await.unwrap();
-    let older = audit::list(&mut tx, &Filter::default(), Some(all[1].id), 10)
+    let older = audit::list(&mut tx, &everything, Some(all[1].id), 10)
         .await
         .unwrap();
 
@@ -226,6 +222,35 @@ async fn the_audit_is_listed_from_the_newest_and_narrowed() {
     assert_eq!(some, all[..1]);
     assert_eq!(older, all[2..]);
     assert_eq!(audit::count(&mut tx, &narrowed).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn each_field_of_the_audit_can_be_searched() {
+    let house = House::new().await;
+    let task = plan(7);
+    let mut about_a_task = entry("ann", Action::Cancel);
+    about_a_task.task = Some(task);
+    for entry in [about_a_task, entry("bob", Action::Change)] {
+        house
+            .write(move |tx| Box::pin(async move { audit::record(tx, &entry, AT).await }))
+            .await;
+    }
+
+    let mut tx = house.read().await;
+    for (search, found) in [
+        ("at > 1969-12-31", 2),
+        ("actor ^ (ann, eve)", 1),
+        ("action = change", 1),
+        ("subject ~ bob", 2),
+        ("from = 192.0.2.1", 2),
+        ("result = refused", 0),
+        (&format!("task = {task}"), 1),
+        ("reason = name and ann", 1),
+    ] {
+        let parsed = Search::parse(search, AT).unwrap();
+        let count = audit::count(&mut tx, &parsed).await.unwrap();
+        assert_eq!(count, found, "{search}");
+    }
 }
 
 #[tokio::test]

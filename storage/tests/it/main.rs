@@ -12,6 +12,7 @@ mod images;
 mod journal;
 mod organizations;
 mod repositories;
+mod scale;
 mod search;
 mod uploads;
 mod versions;

@@ -273,7 +273,12 @@ fn a_search_finds_in_sql_what_it_finds_in_memory_and_in_the_same_order() {
                 keep(&memory, id, kept).await;
             }
             for (text, sort, limit, visible) in &lists {
-                let search = Search::parse(text, NOW).unwrap();
+                let search = match Search::parse(text, NOW) {
+                    Ok(search) => search,
+                    // Some have more patterns than a search may have.
+                    Err(error) if error.expected.contains("at most 10") => continue,
+                    Err(error) => panic!("{text}: {error}"),
+                };
                 let in_memory = pages(&memory, &search, *sort, *limit, visible).await;
                 let in_sql = pages(&journal, &search, *sort, *limit, visible).await;
                 prop_assert_eq!(in_sql, in_memory, "{} sorted by {}", text, sort);

@@ -1,5 +1,8 @@
 //! The command line: what people read and what scripts rely on.
 
+mod login;
+mod nouns;
+
 use serde_json::{Value, json};
 use tests::image::Image;
 use tests::server::{self, Server};

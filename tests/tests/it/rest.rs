@@ -118,7 +118,7 @@ async fn a_bad_search_is_400_with_its_position() {
     let rest = server.rest();
     for (search, position) in [
         ("state =", "7"),
-        ("state = running or label ! push", "27"),
+        ("state = running or label ! push", "25"),
         ("state = asleep", "8"),
         ("(state = running", "16"),
         ("started_at > soon", "13"),

@@ -55,11 +55,9 @@ async fn tasks_and_repositories_are_searched_and_sorted() {
     );
     assert_eq!(tags("duration > 1h or attempt > 9", "label").await.len(), 0);
     let names = async |search: &str| {
-        let found = rest.search(
-            "/repositories",
-            &[("search", search), ("sort", "name desc")],
-        );
-        let found = found.await.expect_status(200).json();
+        let query = [("search", search), ("sort", "name desc")];
+        let found = rest.search("/repositories", &query).await;
+        let found = found.expect_status(200).json();
         let results = found["results"].as_array().unwrap().clone();
         assert_eq!(found["total"], results.len());
         let name = |one: &Value| one["name"].as_str().unwrap().to_owned();

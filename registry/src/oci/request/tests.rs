@@ -26,6 +26,7 @@ fn tag(text: &str) -> Reference {
 fn every_route_is_known_by_method_and_path() {
     let upload: UploadId = UPLOAD.parse().unwrap();
     let mount = Start::Mount { digest: digest(), from: Some("acme/other".to_owned()) };
+    let unencoded = Referrers { artifact_type: Some("a/b+json".to_owned()), n: None, last: None };
     let filtered = Referrers { artifact_type: Some("a/b".to_owned()), n: Some(2), last: Some(digest()) };
     let rows = [
         (Method::HEAD,   "blobs/{digest}", Wanted::HeadBlob(digest())),
@@ -47,6 +48,7 @@ fn every_route_is_known_by_method_and_path() {
         (Method::PUT,    "manifests/{digest}?tag=1.2&tag=1&tag=1.2", Wanted::TagManifest(digest(), vec!["1.2".parse().unwrap(), "1".parse().unwrap()])),
         (Method::GET,    "referrers/{digest}", Wanted::ListReferrers(digest(), Referrers { artifact_type: None, n: None, last: None })),
         (Method::GET,    "referrers/{digest}?artifactType=a%2Fb&n=2&last={digest}", Wanted::ListReferrers(digest(), filtered)),
+        (Method::GET,    "referrers/{digest}?artifactType=a/b+json", Wanted::ListReferrers(digest(), unencoded)),
         (Method::GET,    "tags/list", Wanted::ListTags(Page { n: None, last: None })),
         (Method::GET,    "tags/list?n=2&last=1.0", Wanted::ListTags(Page { n: Some(2), last: Some("1.0".to_owned()) })),
     ];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::clock::Timestamp;
+use engine::search::Search;
 use secrecy::ExposeSecret;
 use storage::catalog::CatalogError;
 use storage::catalog::audit;
@@ -310,7 +311,7 @@ async fn the_keys_that_check_tokens_are_for_everyone() {
 async fn an_upload_begun_in_time_goes_on_with_the_same_token_after_its_end() {
     let world = World::new().await;
     let (token, digest) = (world.expired_token(), Digest::of(b"took long"));
-    let session = format!("{UPLOADS}{}", world.session(HOUR - HOUR / 20).await);
+    let session = format!("{UPLOADS}{}", world.session(Duration::from_mins(57)).await);
 
     let sent = patch(&session).with_token(&token).with("took long");
     let sent = world.send(sent).await;
@@ -357,10 +358,10 @@ async fn the_right_of_an_upload_ends_with_a_day_with_the_user_and_with_the_users
         None,
         SERVICE,
         ForScope::Only(vec![access]),
-        world.now() - 25 * HOUR,
+        world.now() - Duration::from_hours(25),
     );
-    let day_old = format!("{UPLOADS}{}", world.session(25 * HOUR).await);
-    let session = format!("{UPLOADS}{}", world.session(HOUR - HOUR / 20).await);
+    let day_old = format!("{UPLOADS}{}", world.session(Duration::from_hours(25)).await);
+    let session = format!("{UPLOADS}{}", world.session(Duration::from_mins(57)).await);
     let expired = world.expired_token();
     let publisher = world.user("publisher").await.id;
 
@@ -396,7 +397,7 @@ async fn a_denied_push_is_in_the_audit_once() {
     }
 
     let mut tx = world.app.services.database.read().await.unwrap();
-    let entries = audit::list(&mut tx, &audit::Filter::default(), None, 10)
+    let entries = audit::list(&mut tx, &Search::everything(world.now()), None, 10)
         .await
         .unwrap();
 

@@ -52,7 +52,7 @@ async fn kaniko_tests_its_right_with_an_upload_that_it_cancels_and_leaves_nothin
     let cancelled = oci.send(oci.at(Method::DELETE, NAME, &session).await).await;
 
     cancelled.expect_status(204);
-    let repositories = server.rest().get("/api/v1/repositories").await;
+    let repositories = server.rest().get("/repositories").await;
     assert_eq!(repositories.expect_status(200).json()["total"], 0);
 }
 
@@ -84,9 +84,12 @@ async fn cosign_signs_by_digest_and_finds_the_signature_among_the_referrers() {
     // Without this header it would keep a fallback index under a tag.
     assert_eq!(put.expect_status(201).header("oci-subject"), image.digest);
     let rest = format!("referrers/{}?artifactType={bundle}", image.digest);
-    let found = oci.send(oci.of(Method::GET, NAME, &rest).await).await;
-    let found = found.expect_status(200).json();
-    assert_eq!(found["manifests"][0]["digest"], json!(by_digest));
+    // Some write its plus as it is, which a query has for a blank; no media type has one.
+    for rest in [rest.replace('+', "%2B"), rest] {
+        let found = oci.send(oci.of(Method::GET, NAME, &rest).await).await;
+        let found = found.expect_status(200).json();
+        assert_eq!(found["manifests"][0]["digest"], json!(by_digest), "{rest}");
+    }
     assert_eq!(oci.tags(NAME, 10).await, ["signed"]);
 }
 

@@ -10,7 +10,7 @@ import oras.client, oras.oci
 host, login, password = sys.argv[1:]
 name = f"{host}/default_organization/oras/artifact"
 client = oras.client.OrasClient(hostname=host, insecure=True, auth_backend="token")
-client.login(hostname=host, username=login, password=password, insecure=True, config_path="auth.json")
+client.auth.set_basic_auth(login, password)
 pathlib.Path("ware.txt").write_text("the ware")
 pathlib.Path("sbom.json").write_text("{}")
 pushed = client.push(target=f"{name}:v1", files=["ware.txt:text/plain"], manifest_annotations={"by": "oras"})

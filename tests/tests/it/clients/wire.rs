@@ -91,8 +91,7 @@ async fn a_tag_whose_push_is_not_published_is_not_told_so_that_containerd_pushes
     let server = Server::start_with(&["--allow-drills", "--push-wait", "1s"]).await;
     let (oci, image) = (server.oci(), Image::small(52));
     let drill = json!({ "workflow": "push", "step": "copy", "effect": "fail", "times": 1 });
-    let made = server.rest().post("/api/v1/drills", &drill).await;
-    made.expect_status(201);
+    server.rest().begin_drill(&drill).await;
 
     let refused = oci.push(NAME, "latest", &image).await;
 
@@ -201,12 +200,12 @@ async fn the_catalog_shows_nobody_a_name_they_may_not_pull() {
     }
     let rest = server.rest();
     let user = json!({ "login": "una", "password": "one product is enough" });
-    rest.post("/api/v1/users", &user).await.expect_status(201);
+    rest.post("/users", &user).await.expect_status(201);
     let grant = json!({
         "user": "una", "role": "reader",
         "organization": "Default_Organization", "product": "open",
     });
-    rest.post("/api/v1/grants", &grant).await.expect_status(201);
+    rest.post("/grants", &grant).await.expect_status(201);
 
     let list = async |login: &str, password: &str| {
         let client = OciClient::with_login(&server.host(), login, password);
@@ -228,4 +227,26 @@ async fn the_catalog_shows_nobody_a_name_they_may_not_pull() {
     let request = nobody.request(Method::GET, "/v2/_catalog");
     let answer = nobody.send(request.bearer_auth(token)).await;
     assert_eq!(answer.expect_status(200).json()["repositories"], json!([]));
+}
+
+#[tokio::test]
+async fn a_head_of_a_blob_leads_to_a_token_that_is_good_for_the_push_it_begins() {
+    let server = Server::start().await;
+    let nobody = OciClient::anonymous(&server.host());
+    let path =
+        |method: &Method, rest: &str| nobody.request(method.clone(), &format!("/v2/{NAME}/{rest}"));
+    let blob = format!("blobs/{}", digest::of(b"ware"));
+
+    // oras-py keeps the first token it gets.
+    for (method, rest, scope) in [
+        (Method::HEAD, blob.as_str(), "pull,push"),
+        (Method::GET, blob.as_str(), "pull"),
+        (Method::GET, "manifests/latest", "pull"),
+        (Method::POST, "blobs/uploads/", "pull,push"),
+    ] {
+        let refused = nobody.send(path(&method, rest)).await.expect_status(401);
+        let scope = format!("scope=\"repository:{NAME}:{scope}\"");
+        let challenge = refused.header("www-authenticate");
+        assert!(challenge.contains(&scope), "{method} {rest}: {challenge}");
+    }
 }
