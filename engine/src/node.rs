@@ -7,6 +7,7 @@ mod drill;
 mod duties;
 mod measure;
 mod queries;
+mod trace;
 
 pub use desk::{Desk, Offer, Placed};
 pub use drill::{Drill, Effect};

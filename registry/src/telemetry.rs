@@ -21,13 +21,19 @@ pub(crate) enum TelemetryError {
     #[error("the log cannot be started")]
     Log(#[from] TryInitError),
     /// The collector's address is of no use.
-    #[error("no traces can be sent to otlp_endpoint; give the address of a collector that takes OTLP over HTTP")]
+    #[error(
+        "no traces can be sent to otlp_endpoint; give the address of a collector that takes OTLP over HTTP"
+    )]
     Traces(#[from] ExporterBuildError),
 }
 
 /// Starts the log in the form and at the level of the configuration, and traces if they are wanted. Once per process.
 pub(crate) fn start(config: &Config) -> Result<Option<Traces>, TelemetryError> {
-    let traces = config.otlp_endpoint.as_deref().map(Traces::to).transpose()?;
+    let traces = config
+        .otlp_endpoint
+        .as_deref()
+        .map(Traces::to)
+        .transpose()?;
     let level = EnvFilter::new(&config.log_level);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let lines = match config.log_format {

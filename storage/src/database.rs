@@ -5,6 +5,8 @@
 
 mod batches;
 mod error;
+#[cfg(test)]
+mod explain;
 mod lock;
 mod tx;
 mod writer;
@@ -27,6 +29,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 pub use error::DatabaseError;
+#[cfg(test)]
+pub(crate) use explain::explain;
 pub use tx::Tx;
 
 use batches::Batches;

@@ -12,6 +12,7 @@
 pub mod answer;
 pub mod buildah;
 pub mod authority;
+pub mod collector;
 pub mod command;
 pub mod digest;
 pub mod forge;

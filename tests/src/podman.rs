@@ -9,6 +9,9 @@ use tokio::process::Command;
 use crate::command::{self, Finished};
 use crate::{noise, server, tarball};
 
+/// Where a podman keeps its logins, in its home.
+const LOGINS: &str = "auth.json";
+
 /// A podman that shares nothing with the machine's own, nor with that of another test.
 pub struct Podman {
     home: TempDir,
@@ -19,8 +22,11 @@ pub struct Podman {
 impl Podman {
     /// A podman with an empty store, not logged in anywhere.
     pub fn new() -> Self {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        // A login file that is named must be there, also for who never logs in.
+        fs::write(home.path().join(LOGINS), "{}").expect("a file of ours");
         Self {
-            home: tempfile::tempdir().expect("a temporary folder"),
+            home,
             trusts: false,
         }
     }
@@ -123,7 +129,7 @@ impl Podman {
                 "none",
             ])
             .args(words)
-            .env("REGISTRY_AUTH_FILE", place("auth.json"));
+            .env("REGISTRY_AUTH_FILE", place(LOGINS));
         if self.trusts {
             podman.env("HOME", self.home.path());
         }

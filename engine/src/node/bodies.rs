@@ -190,16 +190,17 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
             self.cancelled.clone(),
         );
         move |ticket| {
-            let (services, plan, input) = (services.clone(), plan.clone(), input.clone());
-            code.clone().run(Call {
+            let (services, input) = (services.clone(), input.clone());
+            let job = code.clone().run(Call {
                 services,
-                plan,
+                plan: plan.clone(),
                 input,
                 step,
                 ticket,
                 clock,
                 cancelled: cancelled.clone(),
-            })
+            });
+            super::trace::traced(job, plan.clone(), step)
         }
     }
 

@@ -812,3 +812,28 @@ async fn a_plan_that_is_cancelled_ends_although_it_has_killed_its_node_again_and
         )
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_follows_a_plan_sees_it_grow_through_its_pause_to_its_end() {
+    let house = House::new();
+    house.outside.make_wrong("copy", Wrong::Times(7));
+    let node = house.node(1).await;
+    let id = push(&node, "latest").await;
+    let (mut seen, mut pauses) = (0, 0);
+
+    loop {
+        let plan = node.beyond(id, seen, FOR_EVER).await.unwrap();
+        assert!(plan.seq > seen);
+        seen = plan.seq;
+        if plan.state == PlanState::Paused {
+            pauses += 1;
+            node.act(id, wants(Action::Resume)).await.unwrap();
+        } else if plan.state == PlanState::Stopped {
+            break;
+        }
+    }
+
+    assert_eq!(pauses, 1);
+    let later = node.beyond(id, seen, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(later.seq, seen, "past its time, the plan as it is");
+}

@@ -41,6 +41,13 @@ pub(super) struct Wanted {
     cursor: Option<String>,
 }
 
+/// In which order a list was asked for, and behind what this page begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Sorted<K, I> {
+    pub(super) sort: Sort<K>,
+    pub(super) after: Option<Cursor<K, I>>,
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     type Rejection = Problem;
 
@@ -97,10 +104,7 @@ impl Wanted {
     }
 
     /// The order of a list that has several, and where to go on in it. A cursor knows its own.
-    pub(super) fn sorted<K, I>(
-        &self,
-        usual: Sort<K>,
-    ) -> Result<(Sort<K>, Option<Cursor<K, I>>), Problem>
+    pub(super) fn sorted<K, I>(&self, usual: Sort<K>) -> Result<Sorted<K, I>, Problem>
     where
         K: FromStr + VariantNames + Display + PartialEq + Copy + DeserializeOwned,
         I: DeserializeOwned,
@@ -116,8 +120,14 @@ impl Wanted {
                 "the cursor is of the list sorted by {}; begin without it to sort by {asked}",
                 cursor.sort
             ))),
-            (_, Some(cursor)) => Ok((cursor.sort, after)),
-            (asked, None) => Ok((asked.unwrap_or(usual), None)),
+            (_, Some(cursor)) => Ok(Sorted {
+                sort: cursor.sort,
+                after,
+            }),
+            (asked, None) => Ok(Sorted {
+                sort: asked.unwrap_or(usual),
+                after: None,
+            }),
         }
     }
 
@@ -308,7 +318,10 @@ mod tests {
             wanted.unwrap().sorted(Sort::<Order>::default())
         };
 
-        let expected = (by_start, Some(cursor));
+        let expected = Sorted {
+            sort: by_start,
+            after: Some(cursor),
+        };
         assert_eq!(sorted(None).unwrap(), expected);
         assert_eq!(sorted(Some("started_at DESC")).unwrap(), expected);
         for other in ["started_at", "-label", "colour"] {

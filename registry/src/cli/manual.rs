@@ -29,11 +29,14 @@ pub(crate) struct Pages {
 
 /// Prints the script that completes commands.
 pub(crate) fn completions(wanted: &Completions) -> ExitCode {
-    let mut script = Vec::new();
-    let mut cli = Cli::command();
-    clap_complete::generate(wanted.shell, &mut cli, "wharfinger", &mut script);
-    terminal::print(String::from_utf8_lossy(&script).trim_end());
+    terminal::print(script(wanted.shell).trim_end());
     ExitCode::SUCCESS
+}
+
+fn script(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "wharfinger", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 /// Writes a manual page for each command.
@@ -61,6 +64,17 @@ pub(crate) fn reference() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_shell_completes_nouns_verbs_and_flags() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = script(shell);
+
+            for word in ["repository", "retry-now", "anonymous-pull"] {
+                assert!(script.contains(word), "{shell} does not complete {word}");
+            }
+        }
+    }
 
     #[test]
     fn every_command_has_its_page() {

@@ -50,7 +50,9 @@ pub(super) fn laid_out(mut table: Table) -> String {
 pub(crate) fn progress(doing: &'static str, bytes: u64) -> ProgressBar {
     const TEMPLATE: &str = "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {eta} left";
     let style = ProgressStyle::with_template(TEMPLATE).expect("a test reads the template");
-    ProgressBar::new(bytes).with_style(style).with_message(doing)
+    ProgressBar::new(bytes)
+        .with_style(style)
+        .with_message(doing)
 }
 
 #[cfg(test)]

@@ -63,13 +63,12 @@ pub(super) async fn admit(
         metrics::counter!("wharfinger_requests_refused_total", "reason" => "busy").increment(1);
         return TOO_MANY.answer(oci);
     };
-    match tokio::time::timeout(admission.limits.request_time, next.run(request)).await {
-        Ok(response) => held(response, place),
-        Err(_) => {
-            metrics::counter!("wharfinger_requests_refused_total", "reason" => "slow").increment(1);
-            TOO_SLOW.answer(oci)
-        }
-    }
+    let answered = tokio::time::timeout(admission.limits.request_time, next.run(request)).await;
+    let Ok(response) = answered else {
+        metrics::counter!("wharfinger_requests_refused_total", "reason" => "slow").increment(1);
+        return TOO_SLOW.answer(oci);
+    };
+    held(response, place)
 }
 
 /// Why a request is not answered as it should be, in both languages.

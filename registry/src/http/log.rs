@@ -15,7 +15,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use hyper::body::{Frame, SizeHint};
 use metrics::{counter, histogram};
-use tracing::{Instrument, debug, info, info_span};
+use tracing::{Instrument, Span, debug, field, info, info_span};
 use uuid::Uuid;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -72,7 +72,17 @@ pub(super) async fn request(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
-    let span = info_span!("request", id = %notes.id);
+    let span = info_span!(
+        "request",
+        id = %notes.id,
+        otel.name = field::Empty,
+        otel.kind = field::Empty,
+        method = field::Empty,
+        status = field::Empty,
+        repository = field::Empty,
+        user = field::Empty,
+        sent_bytes = field::Empty,
+    );
     let request = request.map(|body| {
         Body::new(Received {
             body,
@@ -81,7 +91,7 @@ pub(super) async fn request(request: Request, next: Next) -> Response {
     });
     let mut response = NOTES
         .scope(Arc::clone(&notes), next.run(request))
-        .instrument(span)
+        .instrument(span.clone())
         .await;
     // A route that has not named itself is known by its pattern.
     if let Some(matched) = matched {
@@ -97,6 +107,7 @@ pub(super) async fn request(request: Request, next: Next) -> Response {
         started,
         sent_bytes: 0,
         ended: false,
+        span,
     };
     response.map(|body| Body::new(Sent { body, line }))
 }
@@ -121,6 +132,8 @@ struct Line {
     due_bytes: Option<u64>,
     sent_bytes: u64,
     ended: bool,
+    /// Ends with the line; what it carries is known only then.
+    span: Span,
 }
 
 /// The methods that are counted under their own name; a client can make up others without end.
@@ -147,13 +160,25 @@ impl Line {
         counter!("wharfinger_received_bytes_total", "route" => route.clone()).increment(received);
         counter!("wharfinger_sent_bytes_total", "route" => route).increment(self.sent_bytes);
     }
+
+    fn trace(&self, route: &str, user: &str, repository: &str) {
+        self.span.record("otel.name", route);
+        self.span.record("otel.kind", "server");
+        self.span.record("method", self.method.as_str());
+        self.span.record("status", self.status.as_u16());
+        self.span.record("user", user);
+        self.span.record("repository", repository);
+        self.span.record("sent_bytes", self.sent_bytes);
+    }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
         let known = |note: &OnceLock<String>| note.get().cloned().unwrap_or_else(|| "-".to_owned());
         let (route, user) = (known(&self.notes.route), known(&self.notes.user));
+        let repository = known(&self.notes.repository);
         self.count(&route);
+        self.trace(&route, &user, &repository);
         let milliseconds = self.started.elapsed().as_millis();
         macro_rules! write_line {
             ($level:ident) => {
@@ -164,7 +189,7 @@ impl Drop for Line {
                     status = self.status.as_u16(),
                     duration_ms = u64::try_from(milliseconds).unwrap_or(u64::MAX),
                     user,
-                    repository = known(&self.notes.repository),
+                    repository,
                     received_bytes = self.notes.received_bytes.load(Ordering::Relaxed),
                     sent_bytes = self.sent_bytes,
                     broken_off = self.due_bytes.map_or(!self.ended, |due| due != self.sent_bytes),

@@ -289,6 +289,7 @@ async fn a_head_larger_than_allowed_is_refused() {
 
 #[tokio::test]
 async fn an_http_2_connection_without_a_request_is_closed() {
+    const GOAWAY: u8 = 7;
     let limits = Limits {
         header_time: Duration::from_millis(50),
         ..Limits::default()
@@ -301,7 +302,6 @@ async fn an_http_2_connection_without_a_request_is_closed() {
         .await;
     let half_a_preface = server.say(b"PRI * HTTP/2.0\r\n").await;
 
-    const GOAWAY: u8 = 7;
     assert!(said.len() > 17, "{said:?}");
     assert!(said.windows(5).any(|frame| frame == [8, GOAWAY, 0, 0, 0]));
     assert_eq!(half_a_preface, b"");

@@ -65,7 +65,10 @@ pub(super) fn in_query(text: &str) -> String {
             b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~' => {
                 written.push(char::from(byte));
             }
-            _ => written.push_str(&format!("%{byte:02X}")),
+            _ => {
+                written.push('%');
+                written.push_str(&hex::encode_upper([byte]));
+            }
         }
     }
     written

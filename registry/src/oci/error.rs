@@ -61,7 +61,10 @@ pub(crate) enum OciError {
     DigestMissing,
     /// The bytes are not what the digest says.
     #[error("the bytes have digest {found}, not {expected} as the request says")]
-    DigestMismatch { expected: Digest, found: Digest },
+    DigestMismatch {
+        expected: Box<Digest>,
+        found: Box<Digest>,
+    },
     /// `Content-Range` and body differ.
     #[error("Content-Range is for {ranged} bytes, the body has {sent}")]
     SizeMismatch { ranged: u64, sent: u64 },

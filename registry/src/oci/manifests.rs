@@ -144,8 +144,8 @@ async fn take(
     let digest = Digest::with(algorithm, &bytes);
     if let Some(expected) = expected.filter(|expected| *expected != digest) {
         return Err(OciError::DigestMismatch {
-            expected,
-            found: digest,
+            expected: Box::new(expected),
+            found: Box::new(digest),
         });
     }
     let media_type = media_type(&caller.head.headers, &bytes);

@@ -65,7 +65,7 @@ pub(super) enum Wanted {
     /// `GET …/tags/list`
     ListTags(Page),
     /// `GET …/referrers/<digest>`: what is about this manifest.
-    ListReferrers(Digest, Referrers),
+    ListReferrers(Digest, Box<Referrers>),
 }
 
 /// How an upload is to begin.
@@ -120,7 +120,7 @@ enum Resource<'a> {
     Upload(&'a str),
     Manifest(&'a str),
     Tags,
-    Referrers(&'a str),
+    Referred(&'a str),
 }
 
 /// More tags than anybody gives one image; each is a push of its own.
@@ -129,7 +129,7 @@ const MAX_TAGS: usize = 32;
 impl OciRequest {
     /// The request, or what is wrong with it.
     pub(super) fn parse(method: &Method, uri: &Uri) -> Result<Self, OciError> {
-        use Resource::{Blob, Manifest, Tags, Upload, Uploads};
+        use Resource::{Blob, Manifest, Referred, Tags, Upload, Uploads};
         let parameters = Parameters::of(uri)?;
         let path = uri.path().strip_prefix("/v2").unwrap_or_default();
         let parts: Vec<&str> = path.split('/').skip(1).collect();
@@ -140,7 +140,7 @@ impl OciRequest {
             ["_catalog"] => return catalog(method, &parameters),
             [ref name @ .., "manifests", reference] => (name, Manifest(reference)),
             [ref name @ .., "tags", "list"] => (name, Tags),
-            [ref name @ .., "referrers", digest] => (name, Resource::Referrers(digest)),
+            [ref name @ .., "referrers", digest] => (name, Referred(digest)),
             [ref name @ .., "blobs", "uploads"] | [ref name @ .., "blobs", "uploads", ""] => {
                 (name, Uploads)
             }
@@ -199,7 +199,7 @@ impl Wanted {
         resource: Resource<'_>,
         parameters: &Parameters,
     ) -> Result<Self, OciError> {
-        use Resource::{Blob, Manifest, Tags, Upload, Uploads};
+        use Resource::{Blob, Manifest, Referred, Tags, Upload, Uploads};
         match (resource, method.as_str()) {
             (Blob(digest), "HEAD") => Ok(Self::HeadBlob(digest.parse()?)),
             (Blob(digest), "GET") => Ok(Self::GetBlob(digest.parse()?)),
@@ -223,13 +223,11 @@ impl Wanted {
             (Manifest(_), _) => Err(unsupported(method, "GET, HEAD, PUT")),
 
             (Tags, "GET") => Ok(Self::ListTags(Page::of(parameters)?)),
-            (Tags, _) => Err(unsupported(method, "GET")),
-
-            (Resource::Referrers(subject), "GET") => {
-                let wanted = Referrers::of(parameters)?;
+            (Referred(subject), "GET") => {
+                let wanted = Box::new(Referrers::of(parameters)?);
                 Ok(Self::ListReferrers(subject.parse()?, wanted))
             }
-            (Resource::Referrers(_), _) => Err(unsupported(method, "GET")),
+            (Tags | Referred(_), _) => Err(unsupported(method, "GET")),
         }
     }
 }

@@ -191,8 +191,8 @@ fn refused(name: &PushName, upload: &Upload, error: UploadError) -> OciError {
             None => OciError::BodyBroken,
         },
         UploadError::Mismatch { wanted, found, .. } => OciError::DigestMismatch {
-            expected: wanted,
-            found,
+            expected: Box::new(wanted),
+            found: Box::new(found),
         },
         UploadError::Content(error) => error.into(),
     }

@@ -140,16 +140,16 @@ impl Sheet {
     pub(crate) fn gauge(&mut self, name: &str, values: impl IntoIterator<Item = (String, u64)>) {
         let metric = METRICS.iter().find(|metric| metric.name == name);
         let help = metric.map_or("", |metric| metric.help);
-        let mut text = format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
-        for (labels, value) in values {
+        let lines = values.into_iter().map(|(labels, value)| {
             let labels = if labels.is_empty() {
                 labels
             } else {
                 format!("{{{labels}}}")
             };
-            text += &format!("{name}{labels} {value}\n");
-        }
-        self.0 += &text;
+            format!("{name}{labels} {value}\n")
+        });
+        let head = format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
+        self.0.extend(std::iter::once(head).chain(lines));
     }
 
     /// The text.

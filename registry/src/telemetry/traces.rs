@@ -49,6 +49,8 @@ impl Traces {
         let sent = SENT.map(|target| (target, Level::INFO));
         tracing_opentelemetry::layer()
             .with_tracer(self.0.tracer(SERVICE))
+            // A request's name is known once it has been read, and an active span keeps the one it began with.
+            .with_context_activation(false)
             .with_filter(Targets::new().with_targets(sent))
     }
 

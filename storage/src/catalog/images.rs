@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
-use super::manifests::{Manifest, MediaKind, PartKind, platform, texts};
+use super::manifests::{Manifest, MediaKind, platform, texts};
 use super::{CatalogError, json, parsed, size, stored_json, stored_size};
 use crate::{Digest, Tx};
 
@@ -185,13 +185,14 @@ pub async fn upsert(tx: &mut Tx, image: &Image) -> Result<(), CatalogError> {
     Ok(())
 }
 
-/// The bytes of an index and of the images in it that are indexed; a child that is not counts as its manifest.
+/// The bytes of an index and of the images in it that are indexed; a child that is not counts as its manifest, and a blob,
+/// as BuildKit's caches list them, as itself.
 async fn weigh_index(tx: &mut Tx, index: &Image) -> Result<i64, CatalogError> {
     const OWN: &str = "SELECT size_bytes FROM manifests WHERE digest = $1";
     const CHILDREN: &str = "
         SELECT DISTINCT p.digest, coalesce(i.size_bytes, p.size_bytes) AS size_bytes
         FROM manifest_parts p LEFT JOIN images i ON i.digest = p.digest
-        WHERE p.manifest = $1 AND p.kind = $2";
+        WHERE p.manifest = $1";
     let digest = index.digest.to_string();
     let own: Option<i64> = sqlx::query_scalar(OWN)
         .bind(&digest)
@@ -199,7 +200,6 @@ async fn weigh_index(tx: &mut Tx, index: &Image) -> Result<i64, CatalogError> {
         .await?;
     let rows = sqlx::query(CHILDREN)
         .bind(&digest)
-        .bind(PartKind::Manifest.to_string())
         .fetch_all(&mut *tx)
         .await?;
     let mut sum = own.unwrap_or_default();

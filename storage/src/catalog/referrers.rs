@@ -42,6 +42,15 @@ pub struct Limit {
     pub annotation_bytes: usize,
 }
 
+const LIST: &str = "
+    SELECT m.digest, m.media_type, m.size_bytes, m.artifact_type, m.annotations FROM manifests m
+    WHERE m.subject = $1 AND m.digest > $2 AND ($3 IS NULL OR m.artifact_type = $3)
+      AND (EXISTS (SELECT 1 FROM content_in c
+           WHERE c.repository_id = $4 AND c.kind = 'manifest' AND c.name = m.digest AND c.removed IS NULL)
+        OR EXISTS (SELECT 1 FROM pushed_manifests p
+           WHERE p.destination_id = $4 AND p.digest = m.digest AND p.filed_by_plan IS NULL))
+    ORDER BY m.digest";
+
 /// A page of referrers, and whether there are more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -60,16 +69,8 @@ pub async fn list(
     after: Option<&Digest>,
     limit: Limit,
 ) -> Result<Page, CatalogError> {
-    const SQL: &str = "
-        SELECT m.digest, m.media_type, m.size_bytes, m.artifact_type, m.annotations FROM manifests m
-        WHERE m.subject = $1 AND m.digest > $2 AND ($3 IS NULL OR m.artifact_type = $3)
-          AND (EXISTS (SELECT 1 FROM content_in c
-               WHERE c.repository_id = $4 AND c.kind = 'manifest' AND c.name = m.digest AND c.removed IS NULL)
-            OR EXISTS (SELECT 1 FROM pushed_manifests p
-               WHERE p.destination_id = $4 AND p.digest = m.digest AND p.filed_by_plan IS NULL))
-        ORDER BY m.digest";
     let after = after.map_or_else(String::new, Digest::to_string);
-    let mut rows = sqlx::query(SQL)
+    let mut rows = sqlx::query(LIST)
         .bind(filter.subject.to_string())
         .bind(after)
         .bind(filter.artifact_type)
@@ -101,4 +102,23 @@ fn read(row: &SqliteRow) -> Result<Referrer, sqlx::Error> {
         artifact_type: row.try_get("artifact_type")?,
         annotations: json(row, "annotations")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::database::explain;
+
+    #[tokio::test]
+    async fn referrers_are_read_along_their_index_without_sorting() {
+        let told = explain(super::LIST).await;
+
+        assert!(
+            told.contains("INDEX manifests_subject (subject=? AND digest>?)"),
+            "{told}"
+        );
+        assert!(
+            !told.contains("SCAN") && !told.contains("TEMP B-TREE"),
+            "{told}"
+        );
+    }
 }

@@ -259,7 +259,8 @@ pub async fn list(
     sql.push(" WHERE r.id > ")
         .push_bind(after.map_or(0, |after| after.0));
     if let Some(organization) = filter.organization {
-        sql.push(" AND p.organization_id = ").push_bind(organization);
+        sql.push(" AND p.organization_id = ")
+            .push_bind(organization);
     }
     if let Some(product) = filter.product {
         sql.push(" AND r.product_id = ").push_bind(product);

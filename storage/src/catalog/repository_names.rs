@@ -18,6 +18,13 @@ pub struct RepositoryName {
     pub anonymous_pull: bool,
 }
 
+const LIST: &str = "
+    SELECT n.name, n.repository_id, r.product_id, p.organization_id, p.anonymous_pull
+    FROM repository_names n
+    JOIN repositories r ON r.id = n.repository_id
+    JOIN products p ON p.id = r.product_id
+    WHERE n.name > $1 ORDER BY n.name LIMIT $2";
+
 impl FromRow<'_, SqliteRow> for RepositoryName {
     fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
@@ -52,12 +59,22 @@ pub async fn list(
     after: &str,
     limit: u32,
 ) -> Result<Vec<RepositoryName>, CatalogError> {
-    const SQL: &str = "
-        SELECT n.name, n.repository_id, r.product_id, p.organization_id, p.anonymous_pull
-        FROM repository_names n
-        JOIN repositories r ON r.id = n.repository_id
-        JOIN products p ON p.id = r.product_id
-        WHERE n.name > $1 ORDER BY n.name LIMIT $2";
-    let page = sqlx::query_as(SQL).bind(after).bind(i64::from(limit));
+    let page = sqlx::query_as(LIST).bind(after).bind(i64::from(limit));
     Ok(page.fetch_all(&mut *tx).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::database::explain;
+
+    #[tokio::test]
+    async fn names_are_read_along_their_index_without_sorting() {
+        let told = explain(super::LIST).await;
+
+        assert!(told.contains("SEARCH n USING INDEX"), "{told}");
+        assert!(
+            !told.contains("SCAN") && !told.contains("TEMP B-TREE"),
+            "{told}"
+        );
+    }
 }

@@ -11,6 +11,7 @@ mod house;
 mod images;
 mod journal;
 mod organizations;
+mod referrers;
 mod repositories;
 mod scale;
 mod search;

@@ -5,7 +5,7 @@ use futures_util::stream;
 use storage::Digest;
 use storage::catalog::repositories::{self, Filter};
 use storage::catalog::versions::{self, Cause, Changes};
-use storage::catalog::{CatalogError, destinations, publications};
+use storage::catalog::{CatalogError, destinations, products, publications};
 
 use crate::house::{AT, House, image, label, plan, tag};
 
@@ -167,4 +167,32 @@ async fn repositories_are_filtered_and_counted() {
         .await
         .unwrap();
     assert_eq!(page.len(), 1);
+}
+
+#[tokio::test]
+async fn a_repository_that_a_person_made_is_made_once_and_found_by_a_push() {
+    let house = House::new().await;
+    let (organization, destination) = (house.organization.id, house.destination.clone());
+
+    let (made, again, pushed) = house
+        .write(move |tx| {
+            Box::pin(async move {
+                let tools = label("tools");
+                let product = products::ensure(tx, organization, &tools, "Tools", plan(0), AT);
+                let product = product.await?.found.id;
+                let made = repositories::create(tx, &destination, product, AT).await?;
+                let again = repositories::create(tx, &destination, product, AT).await;
+                let pushed = repositories::ensure(tx, &destination, product, plan(1), AT).await?;
+                Ok::<_, CatalogError>((made, again, pushed))
+            })
+        })
+        .await;
+
+    assert_eq!(made.id.0, house.destination.id.0);
+    assert_eq!(made.created_by_plan, None);
+    assert!(
+        matches!(again, Err(CatalogError::Duplicate { .. })),
+        "{again:?}"
+    );
+    assert_eq!((pushed.created_here, pushed.found), (false, made));
 }

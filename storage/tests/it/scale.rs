@@ -18,12 +18,12 @@ const PLANS: &[&str] = &[
     "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000)
      INSERT INTO plan (id, workflow, state, result, reason, organization, actor, created_at, started_at, ended_at, paused_at, waiting, attempt)
      SELECT unhex(printf('%032x', n)), iif(n % 5, 'push', 'cleanup'), iif(n % 100, 'stopped', 'paused'),
-         iif(n % 100, 'success', 'error'), iif(n % 100, NULL, 'error'), 'house ' || n % 10, 'user ' || n % 100,
+         iif(n % 100, 'success', 'error'), iif(n % 100, NULL, 'error'), 'house ' || (n % 10), 'user ' || (n % 100),
          n * 1000, n * 1000, iif(n % 100, n * 1000 + iif(n % 10, 0, 500000), NULL), iif(n % 100, NULL, n * 1000),
          iif(n % 100, NULL, 'operator'), iif(n % 1000, 1, 2)
      FROM n",
     "INSERT INTO plan_link (plan_id, name, value)
-     SELECT id, 'repository', 'acme/box-' || created_at / 1000 % 10000 FROM plan
+     SELECT id, 'repository', 'acme/box-' || (created_at / 1000 % 10000) FROM plan
      UNION ALL SELECT id, 'tag', iif(created_at / 1000 % 2, 'v' || created_at, 'latest') FROM plan",
 ];
 
@@ -39,9 +39,9 @@ const REPOSITORIES: &[&str] = &[
      SELECT d.id, p.id, d.name, d.name, 0 FROM destinations d JOIN products p ON p.label_key = d.product_key
      WHERE d.id > 1000",
     "INSERT INTO versions (repository_id, number, plan_id, backend_version, cause, created_at)
-     SELECT id, 1, x'00', 1, 'push', 0 FROM repositories",
+     SELECT id, 1, zeroblob(16), 1, 'push', 0 FROM repositories",
     "INSERT INTO published (environment_id, repository_id, version, plan_id, published_by, since)
-     SELECT (SELECT id FROM environments), id, 1, x'00', 'ann', 0 FROM repositories",
+     SELECT (SELECT id FROM environments), id, 1, zeroblob(16), 'ann', 0 FROM repositories",
     "INSERT INTO content_in (repository_id, kind, name, digest, added)
      SELECT id, 'tag', 'common', 'sha256:' || printf('%064x', id), 1 FROM repositories
      UNION ALL SELECT id, 'tag', 'own-' || id, 'sha256:' || printf('%064x', id), 1 FROM repositories
@@ -103,8 +103,8 @@ async fn a_hundred_thousand_plans_are_searched_and_paged_to_the_end() {
         ("repository = acme/box-7",                 "-ended_at",         10),
         ("user = \"USER 7\"",                       "-started_at",    1_000),
         ("attempt > 1",                             "-created_at",      100),
-        ("duration > 1m",                           "-created_at",    9_000),
-        ("repository ~ box-77 and tag = latest",    "-created_at",      500),
+        ("duration > 1m",                           "-created_at",   10_000),
+        ("repository ~ box-77 and tag = latest",    "-created_at",      550),
     ];
     for (text, sort, count) in lists {
         assert_eq!(

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use storage::Digest;
 use storage::catalog::{DestinationId, destinations};
 use storage::content::objects::{
     Chunks, MemoryObjects, ObjectError, ObjectName, ObjectState, ObjectWriter, Objects,
 };
 use storage::content::{Blob, Content, ContentError, UploadError, UploadId};
 use storage::database::{BoxFuture, Database};
+use storage::{Algorithm, Digest};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -641,4 +641,49 @@ async fn an_upload_whose_client_hangs_up_while_it_becomes_a_blob_cannot_be_cance
     content.clone().close().await;
     assert!(content.upload(id).await.unwrap().is_none());
     assert!(read(&content, destination, &digest).await == sent);
+}
+
+#[tokio::test]
+async fn a_session_is_finished_with_a_digest_of_either_algorithm_whatever_it_was_hashed_by() {
+    let house = House::new().await;
+    let content = bytes(700 * KIB);
+    let both = [Algorithm::Sha256, Algorithm::Sha512];
+    for (by, called) in both.iter().flat_map(|by| both.map(|called| (*by, called))) {
+        let (destination, user) = (house.destination.id, house.user.id);
+        let opened = house.content.open_upload_by(destination, user, by, AT);
+        let id = opened.await.unwrap().id;
+        let (begin, end) = (content.slice(..300 * KIB), content.slice(300 * KIB..));
+        for (at, part) in [(0, begin), (300 * KIB as u64, end)] {
+            let appended = house
+                .content
+                .append(id, Some(at), body(&part, 64 * KIB), AT);
+            appended.await.unwrap();
+        }
+        let digest = Digest::with(called, &content);
+
+        let blob = house.content.finish(id, &digest, AT).await.unwrap();
+
+        assert_eq!(blob.digest, digest, "hashed by {by}");
+        let read = read(&house.content, destination, &digest).await;
+        assert!(read == content, "hashed by {by}, called by {called}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_what_its_other_digest_says_is_gone() {
+    let house = House::new().await;
+    let content = bytes(10 * KIB);
+    let id = open(&house).await;
+    let appended = house.content.append(id, None, body(&content, KIB), AT);
+    appended.await.unwrap();
+    let wanted = Digest::with(Algorithm::Sha512, b"something else");
+
+    let refused = house.content.finish(id, &wanted, AT).await;
+
+    let expected = Digest::with(Algorithm::Sha512, &content);
+    assert!(
+        matches!(refused, Err(UploadError::Mismatch { found, .. }) if found == expected),
+        "{refused:?}"
+    );
+    assert!(house.content.upload(id).await.unwrap().is_none());
 }

@@ -136,9 +136,9 @@ async fn a_busy_server_sends_requests_without_a_body_away_and_lets_those_with_on
     let digest = large.digest();
     oci.push_long_blob(NAME, &large, &digest).await;
     let upload = oci.open_upload(NAME).await;
-    let path = format!("/v2/{NAME}/blobs/{digest}");
+    let blob = format!("/v2/{NAME}/blobs/{digest}");
     let mut busy = Connection::open(&server.host()).await;
-    busy.send(raw::request("GET", &server.host(), &path, "").as_bytes())
+    busy.send(raw::request("GET", &server.host(), &blob, "").as_bytes())
         .await;
     busy.until("\r\n\r\n", SOON).await;
 
@@ -152,8 +152,8 @@ async fn a_busy_server_sends_requests_without_a_body_away_and_lets_those_with_on
     assert_eq!(refused.header("retry-after"), "1");
     healthy.expect_status(200);
     drop(busy);
-    let patched = patch.all_until_closed(SOON).await;
-    assert_eq!(raw::status(&patched.expect("it is answered")), 202);
+    let said = patch.all_until_closed(SOON).await;
+    assert_eq!(raw::status(&said.expect("it is answered")), 202);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod big_layers;
 mod cli;
 mod clients;
 mod conformance;
+mod credentials;
 mod events;
 mod first_push;
 mod full_disk;

@@ -1,10 +1,11 @@
-//! What operators see: metrics, and a log without secrets.
+//! What operators see: metrics, traces, and a log without secrets.
 
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use reqwest::Method;
 use serde_json::json;
+use tests::collector::Collector;
 use tests::digest;
 use tests::image::Image;
 use tests::rest::Rest;
@@ -98,6 +99,44 @@ async fn metrics_need_the_right_to_view_tasks_except_where_they_have_a_listener_
         let answer = watched.send(watched.request(Method::GET, path)).await;
         assert_eq!(answer.status, status, "{path}");
     }
+}
+
+#[tokio::test]
+async fn requests_and_steps_come_to_the_collector_without_what_was_sent_in_them() {
+    let collector = Collector::start().await;
+    let endpoint = format!("--otlp-endpoint={}", collector.endpoint());
+    let mut server = Server::start_with(&[&endpoint, "--log-level=error"]).await;
+    let (oci, image) = (server.oci(), Image::small(1));
+    oci.push(NAME, "latest", &image).await.expect_status(201);
+    oci.assert_pullable(NAME, "latest", &image).await;
+    let push = server.rest().only_push_of(NAME, "latest").await;
+
+    server.terminate().await;
+    assert_eq!(server.ended().await, 0);
+
+    let task = push["id"].as_str().expect("an id");
+    for words in [
+        "POST /v1/traces",
+        "wharfinger",
+        "oci.put_manifest",
+        "oci.get_blob",
+        "step.copy",
+        "step.distribute",
+        task,
+    ] {
+        assert!(collector.holds(words), "the traces lack `{words}`");
+    }
+    assert!(!collector.holds(ADMIN_PASSWORD));
+}
+
+#[tokio::test]
+async fn a_collector_that_is_not_there_holds_nobody_up() {
+    let server = Server::start_with(&["--otlp-endpoint=http://127.0.0.1:9"]).await;
+
+    let image = Image::small(1);
+    let oci = server.oci();
+    oci.push(NAME, "latest", &image).await.expect_status(201);
+    oci.assert_pullable(NAME, "latest", &image).await;
 }
 
 #[tokio::test]

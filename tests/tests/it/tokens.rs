@@ -154,7 +154,6 @@ async fn a_token_is_worth_nothing_after_its_time() {
     let server = Server::start_with(&["--token-lifetime=1s"]).await;
     let (oci, image) = (server.oci(), Image::small(1));
     oci.push(NAME, "latest", &image).await.expect_status(201);
-    let upload = oci.open_upload(NAME).await;
     let token = oci.token(&[SCOPE]).await;
     let ping = || oci.request(Method::GET, "/v2/").bearer_auth(&token);
     oci.send(ping()).await.expect_status(200);
@@ -165,6 +164,8 @@ async fn a_token_is_worth_nothing_after_its_time() {
         async || (oci.send(ping()).await.status == 401).then_some(()),
     )
     .await;
+    // One that was open before may go on.
+    let upload = oci.open_upload(NAME).await;
 
     let routes = routes(NAME, &image, &upload);
     for route in &routes {
@@ -177,6 +178,38 @@ async fn a_token_is_worth_nothing_after_its_time() {
     oci.send(tasks).await.expect_status(401);
     println!("an expired token: refused on {} routes", routes.len() + 1);
     oci.assert_pullable(NAME, "latest", &image).await;
+}
+
+#[tokio::test]
+async fn an_upload_outlives_the_token_that_began_it_but_not_its_user() {
+    let server = Server::start_with(&["--token-lifetime=1s"]).await;
+    server
+        .rest()
+        .make_user("pat", PASSWORD, "publisher", "Default_Organization")
+        .await;
+    let pat = OciClient::with_login(&server.host(), "pat", PASSWORD);
+    let upload = pat.open_upload(NAME).await;
+    let token = pat.token(&[SCOPE]).await;
+    let ping = || pat.request(Method::GET, "/v2/").bearer_auth(&token);
+    wait::until(
+        "the token has expired",
+        Duration::from_secs(20),
+        async || (pat.send(ping()).await.status == 401).then_some(()),
+    )
+    .await;
+    let append = || {
+        let patch = pat.request(Method::PATCH, &upload).body("more");
+        patch.bearer_auth(&token)
+    };
+
+    let in_time = pat.send(append()).await;
+    let disabled = serde_json::json!({"enabled": false});
+    let disabled = server.rest().patch("/users/pat", &disabled).await;
+    let too_late = pat.send(append()).await;
+
+    in_time.expect_status(202);
+    disabled.expect_status(200);
+    too_late.expect_refusal(401, "UNAUTHORIZED");
 }
 
 #[tokio::test]

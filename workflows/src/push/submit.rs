@@ -62,7 +62,7 @@ pub enum PushError {
     )]
     MissingBlob {
         /// The manifest.
-        manifest: Digest,
+        manifest: Box<Digest>,
         /// The blob.
         blob: Digest,
         /// Where it was pushed to.
@@ -74,7 +74,7 @@ pub enum PushError {
     )]
     MissingManifest {
         /// The index.
-        manifest: Digest,
+        manifest: Box<Digest>,
         /// The child.
         child: Digest,
         /// Where it was pushed to.
@@ -250,7 +250,7 @@ impl Taken {
 /// Whether everything that the manifest consists of was pushed to the same repository.
 async fn all_there(tx: &mut Tx, to: &Destination, manifest: &Manifest) -> Result<(), PushError> {
     for part in manifest.required() {
-        let (manifest, to_box) = (manifest.digest, || Box::new(to.clone()));
+        let (manifest, to_box) = (Box::new(manifest.digest), || Box::new(to.clone()));
         match part.kind {
             PartKind::Config | PartKind::Layer => {
                 if blobs::stat(tx, to.id, &part.digest).await?.is_none() {

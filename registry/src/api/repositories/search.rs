@@ -7,7 +7,7 @@ use storage::catalog::repositories::search::{self, Field, USUAL_ORDER};
 
 use super::{Shown, push_repository};
 use crate::api::caller::Caller;
-use crate::api::page::{Page, Wanted};
+use crate::api::page::{Page, Sorted, Wanted};
 use crate::api::problem::Problem;
 use crate::app::App;
 
@@ -19,7 +19,7 @@ pub(super) async fn page(
     wanted: &Wanted,
     visible: &[Scope],
 ) -> Result<Page<Shown>, Problem> {
-    let (sort, after) = wanted.sorted(USUAL_ORDER)?;
+    let Sorted { sort, after } = wanted.sorted(USUAL_ORDER)?;
     let search: Search<Field> = Search::parse(&wanted.search, app.services.clock.now())?;
     let page = search::Page {
         sort,

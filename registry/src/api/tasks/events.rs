@@ -128,7 +128,11 @@ impl Follower {
                 let event = Event::default().id(row.seq.to_string()).json_data(&row);
                 return Some((event.ok()?, self));
             }
-            if self.last.as_ref().is_some_and(|plan| is_over(plan, self.seen)) {
+            if self
+                .last
+                .as_ref()
+                .is_some_and(|plan| is_over(plan, self.seen))
+            {
                 return None;
             }
             let left = self.until.saturating_duration_since(Instant::now());

@@ -8,7 +8,7 @@ use engine::store;
 
 use super::{Shown, sight};
 use crate::api::caller::Caller;
-use crate::api::page::{Page, Wanted};
+use crate::api::page::{Page, Sorted, Wanted};
 use crate::api::problem::Problem;
 use crate::app::App;
 
@@ -17,7 +17,7 @@ pub(in crate::api) async fn list(
     caller: Caller,
     wanted: Wanted,
 ) -> Result<Page<Shown>, Problem> {
-    let (sort, after) = wanted.sorted(Sort::default())?;
+    let Sorted { sort, after } = wanted.sorted(Sort::default())?;
     // All pages of a list mean the same by "2 days ago".
     let as_of = after
         .as_ref()

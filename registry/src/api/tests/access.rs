@@ -90,14 +90,15 @@ async fn a_revoked_token_does_not_count_from_the_next_request_on() {
     assert_eq!(api.status(&bearer(&made), TOKENS).await, StatusCode::OK);
 
     assert_eq!(api.delete(&BOB, &path).await, StatusCode::NO_CONTENT);
+    let revoked = api.last_entry().await;
+    let after = api.status(&bearer(&made), TOKENS).await;
 
+    assert_eq!(revoked["subject"], "token laptop of user bob");
+    assert_eq!(after, StatusCode::UNAUTHORIZED);
+    let tried = api.last_entry().await;
     assert_eq!(
-        api.status(&bearer(&made), TOKENS).await,
-        StatusCode::UNAUTHORIZED
-    );
-    assert_eq!(
-        api.last_entry().await["subject"],
-        "token laptop of user bob"
+        (&tried["action"], &tried["subject"]),
+        (&json!("log_in"), &json!("a personal token"))
     );
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{TaskId, watch};
 use crate::cli::client::{Client, ClientError, segment};
 use crate::cli::view::View;
-use crate::cli::{show, terminal};
+use crate::cli::{exit, show, terminal};
 
 /// `task resume`.
 #[derive(Args, Debug)]
@@ -33,6 +33,9 @@ pub(super) struct Cancel {
     /// Kept in the task's history
     #[arg(long)]
     reason: Option<String>,
+    /// Wait until the task has ended; 1 if it did so otherwise than cancelled
+    #[arg(long)]
+    wait: bool,
 }
 
 /// `task retry-now`.
@@ -80,8 +83,17 @@ impl Cancel {
     pub(super) async fn run(&self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
         let body = with_reason(self.reason.as_deref());
         let path = format!("{}/cancel", self.task.path());
-        print(&client.post(&path, &body).await?, view);
-        Ok(ExitCode::SUCCESS)
+        let answer = client.post(&path, &body).await?;
+        if !self.wait {
+            print(&answer, view);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let ended = watch::follow(client, view, &self.task).await?;
+        if ended["result"] == "cancelled" {
+            Ok(ExitCode::SUCCESS)
+        } else {
+            Ok(ExitCode::from(exit::FAILED))
+        }
     }
 }
 

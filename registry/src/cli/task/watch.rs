@@ -19,6 +19,15 @@ pub(super) async fn run(
     view: View,
     task: &TaskId,
 ) -> Result<ExitCode, ClientError> {
+    Ok(exit_code(&follow(client, view, task).await?))
+}
+
+/// Shows what happens to the task until it has ended or is paused, and answers with it as it is then.
+pub(super) async fn follow(
+    client: &Client,
+    view: View,
+    task: &TaskId,
+) -> Result<Value, ClientError> {
     let mut shown = HashMap::new();
     let mut body = client.get(&task.path(), &[]).await?;
     loop {
@@ -40,7 +49,7 @@ pub(super) async fn run(
     } else {
         show::json(&body);
     }
-    Ok(exit_code(&body))
+    Ok(body)
 }
 
 /// A line for each step whose state is not the one shown last.

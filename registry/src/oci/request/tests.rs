@@ -26,8 +26,12 @@ fn tag(text: &str) -> Reference {
 fn every_route_is_known_by_method_and_path() {
     let upload: UploadId = UPLOAD.parse().unwrap();
     let mount = Start::Mount { digest: digest(), from: Some("acme/other".to_owned()) };
-    let unencoded = Referrers { artifact_type: Some("a/b+json".to_owned()), n: None, last: None };
-    let filtered = Referrers { artifact_type: Some("a/b".to_owned()), n: Some(2), last: Some(digest()) };
+    let referrers = |artifact_type: Option<&str>, n, last| {
+        let artifact_type = artifact_type.map(str::to_owned);
+        Box::new(Referrers { artifact_type, n, last })
+    };
+    let (all, unencoded) = (referrers(None, None, None), referrers(Some("a/b+json"), None, None));
+    let filtered = referrers(Some("a/b"), Some(2), Some(digest()));
     let rows = [
         (Method::HEAD,   "blobs/{digest}", Wanted::HeadBlob(digest())),
         (Method::GET,    "blobs/{digest}", Wanted::GetBlob(digest())),
@@ -46,7 +50,7 @@ fn every_route_is_known_by_method_and_path() {
         (Method::PUT,    "manifests/{digest}", Wanted::PutManifest(Reference::Digest(digest()))),
         (Method::PUT,    "manifests/latest?tag=ignored", Wanted::PutManifest(tag("latest"))),
         (Method::PUT,    "manifests/{digest}?tag=1.2&tag=1&tag=1.2", Wanted::TagManifest(digest(), vec!["1.2".parse().unwrap(), "1".parse().unwrap()])),
-        (Method::GET,    "referrers/{digest}", Wanted::ListReferrers(digest(), Referrers { artifact_type: None, n: None, last: None })),
+        (Method::GET,    "referrers/{digest}", Wanted::ListReferrers(digest(), all)),
         (Method::GET,    "referrers/{digest}?artifactType=a%2Fb&n=2&last={digest}", Wanted::ListReferrers(digest(), filtered)),
         (Method::GET,    "referrers/{digest}?artifactType=a/b+json", Wanted::ListReferrers(digest(), unencoded)),
         (Method::GET,    "tags/list", Wanted::ListTags(Page { n: None, last: None })),

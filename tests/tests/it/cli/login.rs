@@ -45,7 +45,12 @@ impl Person {
             "--password-stdin",
         ];
         let mut login = self.command(&words);
-        let mut login = login.stdin(Stdio::piped()).spawn().expect("the program");
+        let mut login = login
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program");
         let mut pipe = login.stdin.take().expect("it is piped");
         let line = format!("{password}\n");
         // A program that has ended already reads nothing more.

@@ -167,6 +167,7 @@ async fn a_repository_that_was_made_without_a_push_takes_one() {
 
     assert_eq!(made["pushed_names"], json!(["acme/tools/deep/app"]));
     assert_eq!(made["latest_version"], Value::Null);
+    server.doctor().await.expect_code(0);
     let oci = server.oci();
     assert_eq!(oci.tags("acme/tools/deep/app", 10).await, [""; 0]);
     let image = Image::small(1);
@@ -184,6 +185,14 @@ async fn a_repository_that_was_made_without_a_push_takes_one() {
         .await
         .expect_code(0);
     assert!(tag.stdout.contains(&image.digest), "{tag}");
+    let path = "/organizations/acme/products/tools/repositories";
+    let other = server
+        .rest()
+        .post(path, &json!({"name": "other"}))
+        .await
+        .expect_status(201);
+    let location = format!("/api/v1/repositories/{}", other.json()["id"]);
+    assert_eq!(other.header("location"), location);
     let again = "repository create deep/app --organization acme --product Tools";
     ask(&server, again).await.expect_code(1);
 }
@@ -330,4 +339,22 @@ async fn a_resumed_task_is_waited_for() {
         .await
         .expect_code(0);
     assert!(graph.stdout.starts_with("digraph"), "{graph}");
+}
+
+#[tokio::test]
+async fn a_cancelled_task_is_waited_for() {
+    let server = Server::start_with(&["--allow-drills"]).await;
+    let drill = "drill create copy fail --times 1";
+    ask(&server, drill).await.expect_code(0);
+    let name = "default_organization/app";
+    let pushed = server.oci().push(name, "latest", &Image::small(1)).await;
+    let paused = pushed.expect_status(424).named_task();
+
+    let ended = ask(&server, &format!("task cancel {paused} --wait")).await;
+
+    let ended = ended.expect_code(0);
+    assert!(ended.stdout.contains("cancelled"), "{ended}");
+    ask(&server, &format!("task watch {paused}"))
+        .await
+        .expect_code(1);
 }

@@ -1,6 +1,7 @@
 //! Habits of clients that no specification has, each of which has cost somebody a push.
 
-use std::io;
+use std::path::Path;
+use std::{fs, io};
 
 use futures_util::{StreamExt as _, stream};
 use reqwest::{Body, Method};
@@ -11,6 +12,7 @@ use tests::noise;
 use tests::oci_client::{OciClient, location};
 use tests::server::{ADMIN, ADMIN_PASSWORD, Server};
 use tests::wait::{self, SOON};
+use tokio::task::JoinSet;
 
 const NAME: &str = "default_organization/wire/app";
 
@@ -155,21 +157,22 @@ async fn an_upload_goes_on_after_a_kill_from_the_offset_that_a_get_tells() {
         let first = first.body(blob.slice(..1_000_000));
         oci.send(first).await.expect_status(202);
         // A second piece that stands still when the server is killed.
-        let standing = stream::iter([Ok::<_, io::Error>(blob.slice(1_000_000..1_500_000))]);
+        let standing = stream::iter([Ok::<_, io::Error>(blob.slice(1_000_000..2_000_000))]);
         let standing = Body::wrap_stream(standing.chain(stream::pending()));
         let second = oci.at(Method::PATCH, NAME, &session).await.body(standing);
-        let sending = tokio::spawn(second.send());
-        wait::until("the second piece arrives", SOON, async || {
-            let competing = oci.at(Method::PATCH, NAME, &session).await.body("x");
-            let busy = oci.send(competing.header("content-range", "9-9")).await;
-            (busy.status == 409).then_some(())
+        let content = server.data_dir().join("content");
+        let before = size_of(&content);
+        let mut sending = JoinSet::new();
+        sending.spawn(second.send());
+        wait::until("a part of the second piece is written", SOON, async || {
+            (size_of(&content) > before + 400_000).then_some(())
         })
         .await;
 
         server.kill().await;
         server.restart().await;
 
-        sending.abort();
+        sending.abort_all();
         let status = oci.send(oci.at(Method::GET, NAME, &session).await).await;
         let range = status.expect_status(204).header("range").to_owned();
         let last: usize = range.strip_prefix("0-").unwrap().parse().unwrap();
@@ -185,6 +188,21 @@ async fn an_upload_goes_on_after_a_kill_from_the_offset_that_a_get_tells() {
         let pulled = oci.of(Method::GET, NAME, &format!("blobs/{digest}")).await;
         assert!(oci.send(pulled).await.expect_status(200).body == blob);
     }
+}
+
+/// How many bytes lie in a folder.
+fn size_of(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).expect("a folder of the server's");
+    let sizes = entries.map(|entry| {
+        let entry = entry.expect("nothing is removed meanwhile");
+        let known = entry.metadata().expect("nothing is removed meanwhile");
+        if known.is_dir() {
+            size_of(&entry.path())
+        } else {
+            known.len()
+        }
+    });
+    sizes.sum()
 }
 
 #[tokio::test]

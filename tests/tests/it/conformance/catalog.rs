@@ -25,7 +25,7 @@ checks! {
             assert!(names(&page).len() <= 2, "{page}");
             paged.extend(names(&page));
             let Some(path) = next(&page) else { break };
-            query = path.strip_prefix("/v2/_catalog").expect("the same list").to_owned();
+            query = path.replace("/v2/_catalog", "");
         }
         assert_eq!(paged, whole);
     }
@@ -47,7 +47,7 @@ checks! {
         client.push("default_organization/plain", "latest", &Image::small(1)).await.expect_status(201);
         assert!(names(&catalog(it, "").await).contains(&"default_organization/plain".to_owned()));
     }
-    "Catalog: what was only begun, or pushed by digest, is no name yet" => |it| {
+    "Catalog: what was only begun is no name yet" => |it| {
         it.blob("ware").await;
         assert!(!names(&catalog(it, "").await).contains(&it.name));
     }
