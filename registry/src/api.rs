@@ -121,7 +121,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let v1 = router_of(routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method);
-    let metrics = route(Method::GET, "/metrics", Everywhere(ViewTasks), metrics::show);
+    let metrics = route(
+        Method::GET,
+        "/metrics",
+        Everywhere(ViewTasks),
+        metrics::show,
+    );
     Router::new()
         .nest(V1, v1)
         .merge(router_of(vec![metrics]))

@@ -110,7 +110,7 @@ fn wrong_with(record: &Record) -> Vec<String> {
             ));
         }
     }
-    if let Some(push) = open_push(record).filter(|push| push.open_key() != record.open_key) {
+    if open_push(record).is_some_and(|push| push.open_key() != record.open_key) {
         wrong.push(format!(
             "the same push again would not find it: its key is {:?}",
             record.open_key
