@@ -152,6 +152,7 @@ impl Serving {
         mut config: Config,
         password: Option<SecretString>,
     ) -> Result<Self, StartError> {
+        telemetry::metrics::start();
         let data_dir = DataDir::take(&config.data_dir)?;
         let node_id = data_dir.node_id()?;
         let clock = Clock::system();

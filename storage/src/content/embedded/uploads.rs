@@ -25,8 +25,8 @@ use crate::content::{Content, ContentError};
 use crate::digest::Running;
 use crate::{Algorithm, Digest};
 use intake::Intake;
-pub use row::has_open_upload;
 use row::UploadRow;
+pub use row::has_open_upload;
 
 /// The unguessable id of an upload session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

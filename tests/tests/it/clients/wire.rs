@@ -188,6 +188,7 @@ async fn an_upload_goes_on_after_a_kill_from_the_offset_that_a_get_tells() {
         let pulled = oci.of(Method::GET, NAME, &format!("blobs/{digest}")).await;
         assert!(oci.send(pulled).await.expect_status(200).body == blob);
     }
+    server.doctor().await.expect_code(0);
 }
 
 /// How many bytes lie in a folder.
