@@ -10,8 +10,8 @@
 )]
 
 pub mod answer;
-pub mod buildah;
 pub mod authority;
+pub mod buildah;
 pub mod collector;
 pub mod command;
 pub mod digest;

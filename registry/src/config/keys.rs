@@ -58,7 +58,7 @@ pub(super) const KEYS: &[Key] = &[
     key("request_timeout", "request-timeout", "120s", "120s", "How long a request without a body may take until its answer begins")
         .because("The longest that is meant to take long is to wait for a task, 50 s."),
     key("answer_idle_timeout", "answer-idle-timeout", "60s", "60s", "How long a client may stop reading an answer before its connection is closed")
-        .because("A download that stands still holds a megabyte and two open files."),
+        .because("A download that stands still holds a megabyte and two open files. It moves by pieces of 512 KiB, so that less than 9 KB/s counts as not reading."),
     key("lease_ttl", "lease-ttl", "10s", "10s", "How long a node may be silent before its plans are taken over"),
     key("log.format", "log-format", "text", "json", "Form of the log: text or json"),
     key("log.level", "log-level", "info", "info,engine=debug", "What is logged: error, warn, info, debug, trace, or levels by module"),

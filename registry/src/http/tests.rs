@@ -18,7 +18,11 @@ struct Server {
 
 impl Server {
     async fn start(router: Router, limits: Limits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on("127.0.0.1:0", router, limits).await
+    }
+
+    async fn start_on(address: &str, router: Router, limits: Limits) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let mut task = JoinSet::new();
@@ -354,4 +358,21 @@ async fn an_http_2_request_under_way_is_answered_after_the_stop() {
     });
 
     assert_eq!(answer.unwrap().text().await.unwrap(), "drained");
+}
+
+#[tokio::test]
+async fn a_listener_on_every_address_takes_ipv4_and_ipv6_and_knows_each_by_its_own() {
+    let who =
+        |axum::Extension(Peer(peer)): axum::Extension<Peer>| async move { peer.ip().to_string() };
+    let router = Router::new().route("/", get(who));
+    let server = Server::start_on("[::]:0", router, Limits::default()).await;
+    let port = server.address.port();
+
+    for (host, expected) in [("127.0.0.1", "127.0.0.1"), ("[::1]", "::1")] {
+        let url = format!("http://{host}:{port}/");
+        let answer = http_2().get(url).send().await.unwrap();
+
+        assert_eq!(answer.text().await.unwrap(), expected);
+    }
+    server.stop().await;
 }
