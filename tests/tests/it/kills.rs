@@ -20,6 +20,8 @@ use crew::Crew;
 const WORKERS: u64 = 4;
 const RANDOM_KILLS: usize = 30;
 const AIMED_KILLS: usize = 32;
+/// On a slow disk more kills are needed until as much was acknowledged; past this the pushes get nowhere.
+const MOST_KILLS: usize = 200;
 /// Fewer would show that the pushes never got anywhere between two kills.
 const MIN_ACKNOWLEDGED: usize = 60;
 /// Fewer would show that the kills never met a push under way.
@@ -37,7 +39,10 @@ async fn nothing_acknowledged_is_lost_by_forty_kills_at_random_and_aimed_moments
     let mut done_steps = BTreeMap::new();
 
     let (mut at_random, mut aimed) = (0, 0);
-    while at_random < RANDOM_KILLS || aimed < AIMED_KILLS {
+    while at_random < RANDOM_KILLS
+        || aimed < AIMED_KILLS
+        || (crew.acknowledged() < MIN_ACKNOWLEDGED && at_random + aimed < MOST_KILLS)
+    {
         if at_random < RANDOM_KILLS && at_random <= aimed {
             let moment = Duration::from_millis(random.random_range(5..250));
             tokio::time::sleep(moment).await; // the moment itself is what is tried out

@@ -71,6 +71,15 @@ impl Crew {
         self.board.puts_under_way.load(Ordering::SeqCst) > 0
     }
 
+    /// How many pushes were acknowledged so far.
+    pub(super) fn acknowledged(&self) -> usize {
+        self.board
+            .acknowledged
+            .lock()
+            .expect("no worker panicked")
+            .len()
+    }
+
     /// Lets every worker end the push it is at; answers with all that was acknowledged.
     pub(super) async fn finish(self) -> Vec<Acknowledged> {
         self.board.enough.store(true, Ordering::SeqCst);
