@@ -95,7 +95,7 @@ impl Writer {
                 what: "plan",
                 state: self.next.state.to_string(),
                 event: why,
-                can: "nothing: its journal would not be readable".into(),
+                can: Vec::new(),
             })?;
         self.entries.push(entry);
         Ok(())
@@ -348,7 +348,7 @@ fn readable(plan: &Plan) -> Result<(), Refused> {
         what: "task",
         state: "unreadable".into(),
         event: format!("go on, because its journal cannot be read ({why})"),
-        can: "be looked at".into(),
+        can: Vec::new(),
     })
 }
 
@@ -402,17 +402,11 @@ fn read_mail(
 pub fn fits(plan: &Plan, action: &Action) -> Result<(), Refused> {
     readable(plan)?;
     let refuse = |event: String| {
-        let can: Vec<&str> = possible(plan).into_iter().map(|(name, _)| name).collect();
-        let can = if can.is_empty() {
-            "nothing".to_owned()
-        } else {
-            can.join(", ")
-        };
         Err(Refused {
             what: "task",
             state: plan.state.to_string(),
             event,
-            can,
+            can: names_of_possible(plan),
         })
     };
     match action {
@@ -469,6 +463,18 @@ pub fn possible(plan: &Plan) -> Vec<(&'static str, Option<StepIndex>)> {
         possible.extend(retrying.map(|(index, _)| ("retry_now", Some(index))));
     }
     possible
+}
+
+/// Their names, each once.
+#[must_use]
+pub fn names_of_possible(plan: &Plan) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (name, _) in possible(plan) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// The steps that would run if the plan were resumed now: those that failed, and after them those that have not run.

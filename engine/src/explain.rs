@@ -11,7 +11,7 @@ pub use waiting::{LockSeen, Waiting, WaitingKind};
 pub use words::Explanation;
 
 use crate::clock::Timestamp;
-use crate::journal::{Json, PlanId, PlanResult, Reason};
+use crate::journal::{Cause, Json, PlanId, PlanResult, Reason};
 use crate::lock::Seat;
 use crate::plan::Plan;
 use crate::state::{PlanState, StepState};
@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 /// A plan as people see it.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Task {
     /// The plan's id.
     pub id: PlanId,
@@ -48,6 +49,8 @@ pub struct Task {
     pub user: Option<String>,
     /// The organization's label.
     pub organization: Option<String>,
+    /// What started it; null for one that was submitted before this was recorded.
+    pub cause: Option<Cause>,
     /// Submitted.
     #[serde(serialize_with = "rfc3339")]
     pub created_at: Timestamp,
@@ -116,6 +119,7 @@ impl Task {
                 .then(|| last_outputs(plan)),
             user: submitted.and_then(|it| it.actor.clone()),
             organization: submitted.and_then(|it| it.organization.clone()),
+            cause: submitted.and_then(|it| it.cause),
             created_at: plan.times.created,
             started_at: plan.times.started,
             ended_at: plan.times.ended,

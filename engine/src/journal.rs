@@ -16,6 +16,8 @@ use uuid::Uuid;
 /// The id of a plan: a UUID of version 7, so that ids sort by the time of their submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "TaskId"))]
 pub struct PlanId(pub Uuid);
 
 impl fmt::Display for PlanId {
@@ -34,6 +36,7 @@ impl FromStr for PlanId {
 /// The id of a node: kept in its data folder, so that a restarted node is the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NodeId(pub Uuid);
 
 impl fmt::Display for NodeId {
@@ -123,6 +126,7 @@ pub enum Rescue {
 )]
 #[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Reason {
     /// A step is out of attempts or failed for good.
     Error,
@@ -149,6 +153,8 @@ pub enum Reason {
 )]
 #[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "TaskResult"))]
 pub enum PlanResult {
     /// Not ended.
     Pending,
@@ -164,6 +170,7 @@ pub enum PlanResult {
 
 /// What a step's attempt ended with when it did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Failure {
     /// The kind of error, for grouping: `timeout`, `panic`, or what the step names.
     pub class: String,
@@ -194,6 +201,21 @@ pub struct Submitted {
     pub organization: Option<String>,
     /// What it is about, for search: name and value.
     pub links: Vec<(String, String)>,
+    /// What started it, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+}
+
+/// What started a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, Serialize, Deserialize)]
+#[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Cause {
+    /// A client asked for it, and was answered by it.
+    Client,
+    /// A duty of the node: nobody asked for it at that time.
+    Duty,
 }
 
 /// What an operator wants of a plan.

@@ -16,6 +16,8 @@ pub mod node;
 pub mod plan;
 #[cfg(feature = "prove")]
 pub mod prove;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod search;
 pub mod state;
 pub mod step;

@@ -12,6 +12,7 @@ use std::fmt::Display;
 )]
 #[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum LockMode {
     /// Alone.
     Exclusive,

@@ -7,13 +7,14 @@ mod drill;
 mod duties;
 mod measure;
 mod queries;
+mod stamps;
 mod trace;
 
 pub use desk::{Desk, Offer, Placed};
 pub use drill::{Drill, Effect};
 pub use queries::{HistoryRow, Tasks};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::decide::Happening;
 use crate::journal::{Action, Entry, Message, NodeId, PlanId};
 use crate::plan::Plan;
@@ -128,6 +129,8 @@ struct Inner<S: Services, St> {
     /// Open plans that this node cannot drive: of a workflow that it does not know, or unreadable. Told once, then left alone.
     left_alone: Mutex<HashSet<PlanId>>,
     nonce: AtomicI64,
+    /// Rows that have their time and are not durable yet.
+    stamps: stamps::Stamps,
     tasks: TaskTracker,
     draining: CancellationToken,
     /// The lease is lost or the node is stopped: nobody may append any more.
@@ -174,15 +177,25 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             submitting: Mutex::default(),
             left_alone: Mutex::default(),
             nonce: AtomicI64::new(rand::random::<i64>() >> 1),
+            stamps: stamps::Stamps::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             lost: CancellationToken::new(),
         }));
-        node.0
+        let options = &node.0.options;
+        let beat = node
+            .0
             .store
-            .beat(node.0.options.id, node.0.options.name.clone(), clock.now())
-            .await?;
-        duties::take_over(&node.0).await?;
+            .beat(options.id, options.name.clone(), clock.now());
+        match beat.await {
+            Ok(()) => duties::take_over(&node.0).await?,
+            // What is there can be shown all the same. The duties try again.
+            Err(error @ StoreError::Full) => tracing::error!(
+                %error,
+                "the node starts although it can write nothing: its plans go on once there is space"
+            ),
+            Err(error) => return Err(error.into()),
+        }
         duties::spawn(&node.0);
         Ok(node)
     }
@@ -209,6 +222,12 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.0.clock
+    }
+
+    /// A list that begins now sees every row up to this time: none with an earlier one becomes durable after it.
+    #[must_use]
+    pub fn settled_at(&self) -> Timestamp {
+        self.0.stamps.settled(self.0.clock)
     }
 
     /// The names of a workflow's steps, in graph order; `None` when this node does not know it.
@@ -289,14 +308,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
                 {
                     let now = Plan::fold(plan, &rows);
                     if refused.is_some() {
-                        let can = crate::decide::possible(&now)
-                            .into_iter()
-                            .map(|(name, _)| name);
                         return Err(NodeError::Refused(Refused {
                             what: "task",
                             state: now.state.to_string(),
                             event: name_of(&message.action),
-                            can: can.collect::<Vec<_>>().join(", "),
+                            can: crate::decide::names_of_possible(&now),
                         }));
                     }
                     return Ok(Arc::new(now));

@@ -83,6 +83,8 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
 )]
 #[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "TaskState"))]
 pub enum PlanState {
     /// Submitted; no step of it was begun by a node yet.
     Pending,
@@ -132,7 +134,7 @@ pub const PLAN_TRANSITIONS: &[(PlanState, PlanEvent, PlanState)] = {
 
 /// Why something did not happen, in words made from the table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a {what} that is `{state}` cannot {event}; it can: {can}")]
+#[error("a {what} that is `{state}` cannot {event}; it can: {}", self.listed())]
 pub struct Refused {
     /// "step" or "plan".
     pub what: &'static str,
@@ -140,8 +142,18 @@ pub struct Refused {
     pub state: String,
     /// What was asked of it.
     pub event: String,
-    /// What it can do instead.
-    pub can: String,
+    /// What it can do instead; empty: nothing.
+    pub can: Vec<String>,
+}
+
+impl Refused {
+    fn listed(&self) -> String {
+        if self.can.is_empty() {
+            "nothing".to_owned()
+        } else {
+            self.can.join(", ")
+        }
+    }
 }
 
 fn look_up<S, E>(what: &'static str, table: &[(S, E, S)], state: S, event: E) -> Result<S, Refused>
@@ -155,16 +167,11 @@ where
     {
         return Ok(*to);
     }
-    let can: Vec<String> = table
+    let can = table
         .iter()
         .filter(|row| row.0 == state)
         .map(|row| row.1.to_string())
         .collect();
-    let can = if can.is_empty() {
-        "nothing".to_owned()
-    } else {
-        can.join(", ")
-    };
     Err(Refused {
         what,
         state: state.to_string(),

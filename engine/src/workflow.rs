@@ -341,6 +341,7 @@ impl<S: Services> Registered<S> {
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
+            cause: None,
         })
     }
 

@@ -3,6 +3,7 @@
 //! A folder or file is a resource, a function a verb. Whoever may not see a thing is told it does not exist; whoever may not
 //! change it is told so.
 
+mod answer;
 mod audit;
 mod body;
 mod caller;
@@ -11,6 +12,7 @@ mod fields;
 mod grants;
 mod health;
 mod metrics;
+mod openapi;
 mod organizations;
 mod page;
 mod path;
@@ -23,6 +25,7 @@ mod robots;
 mod roles;
 mod settings;
 mod tasks;
+mod time;
 mod tokens;
 mod users;
 
@@ -37,102 +40,109 @@ use storage::catalog::roles::Permission::{
 };
 
 use crate::app::App;
-use problem::{Kind, Problem};
-use rights::Right::{Cut, Everywhere, Known, Oneself, OwnTask, Seen, Sight, Task, There};
+use problem::Kind::{self, DoesNotFit, DrillsOff};
+use problem::Problem;
+use rights::Right::{Anybody, Cut, Everywhere, Known, Oneself, OwnTask, Seen, Sight, Task, There};
 use rights::{Route, route, router_of};
 
 /// In front of every path of this version of the API.
 const V1: &str = "/api/v1";
 
-/// Every route below `/api/v1`, with what it needs of who calls it: the one table by which callers are judged.
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PATCH: Method = Method::PATCH;
+const DELETE: Method = Method::DELETE;
+
+/// Every route below `/api/v1`: what it needs of who calls it, who answers, and what that does. The one table by which
+/// callers are judged, and of which the document of this API is made.
 #[rustfmt::skip]
 fn routes() -> Vec<Route> {
-    const GET: Method = Method::GET;
-    const POST: Method = Method::POST;
-    const PATCH: Method = Method::PATCH;
-    const DELETE: Method = Method::DELETE;
     vec![
-        route(GET,    "/tasks", Cut(ViewTasks), tasks::list::list),
-        route(GET,    "/tasks/summary", Cut(ViewTasks), tasks::summary::summary),
-        route(GET,    "/tasks/{id}", OwnTask(ViewTasks), tasks::show::show),
-        route(GET,    "/tasks/{id}/history", OwnTask(ViewTasks), tasks::history::history),
-        route(GET,    "/tasks/{id}/events", OwnTask(ViewTasks), tasks::events::events),
-        route(GET,    "/tasks/{id}/wait", OwnTask(ViewTasks), tasks::wait::wait),
-        route(GET,    "/tasks/{id}/graph.dot", OwnTask(ViewTasks), tasks::graph::dot),
-        route(GET,    "/tasks/{id}/graph.mmd", OwnTask(ViewTasks), tasks::graph::mermaid),
-        route(POST,   "/tasks/{id}/resume", Task(OperateTasks), tasks::resume::resume),
-        route(POST,   "/tasks/{id}/cancel", Task(OperateTasks), tasks::cancel::cancel),
-        route(POST,   "/tasks/{id}/steps/{step}/retry_now", Task(OperateTasks), tasks::retry_now::retry_now),
+        route(GET,    "/tasks", Cut(ViewTasks), tasks::list::list, "Lists tasks, the newest first"),
+        route(GET,    "/tasks/summary", Cut(ViewTasks), tasks::summary::summary, "Counts tasks by state, result and reason"),
+        route(GET,    "/tasks/{id}", OwnTask(ViewTasks), tasks::show::show, "Shows a task with its steps"),
+        route(GET,    "/tasks/{id}/history", OwnTask(ViewTasks), tasks::history::history, "Lists every entry of the task's journal"),
+        route(GET,    "/tasks/{id}/events", OwnTask(ViewTasks), tasks::events::events, "Follows the task's journal as server-sent events"),
+        route(GET,    "/tasks/{id}/wait", OwnTask(ViewTasks), tasks::wait::wait, "Waits until the task is paused or stopped"),
+        route(GET,    "/tasks/{id}/graph.dot", OwnTask(ViewTasks), tasks::graph::dot, "Draws the task's steps for Graphviz"),
+        route(GET,    "/tasks/{id}/graph.mmd", OwnTask(ViewTasks), tasks::graph::mermaid, "Draws the task's steps for Mermaid"),
+        route(POST,   "/tasks/{id}/resume", Task(OperateTasks), tasks::resume::resume, "Resumes a paused task where it stopped"),
+        route(POST,   "/tasks/{id}/cancel", Task(OperateTasks), tasks::cancel::cancel, "Cancels a task; what is done stays done"),
+        route(POST,   "/tasks/{id}/steps/{step}/retry_now", Task(OperateTasks), tasks::retry_now::retry_now, "Begins a step's next attempt without waiting"),
 
-        route(GET,    "/organizations", Known, organizations::list),
-        route(POST,   "/organizations", Everywhere(Admin), organizations::create),
-        route(GET,    "/organizations/{organization}", Seen, organizations::show),
-        route(PATCH,  "/organizations/{organization}", There(Admin), organizations::change),
-        route(GET,    "/organizations/{organization}/products", Seen, products::list),
-        route(POST,   "/organizations/{organization}/products", There(ManageProducts), products::create),
-        route(GET,    "/organizations/{organization}/products/{product}", Seen, products::show),
-        route(PATCH,  "/organizations/{organization}/products/{product}", There(ManageProducts), products::change),
-        route(GET,    "/organizations/{organization}/products/{product}/repositories", Seen, repositories::list_of_product),
-        route(POST,   "/organizations/{organization}/products/{product}/repositories", There(CreateRepositories), repositories::create::create),
-        route(GET,    "/repositories", Cut(Pull), repositories::list),
-        route(GET,    "/repositories/{id}", Sight(Pull), repositories::show),
-        route(GET,    "/repositories/{id}/versions", Sight(Pull), repositories::versions::list),
-        route(GET,    "/repositories/{id}/versions/{number}", Sight(Pull), repositories::versions::show),
-        route(GET,    "/repositories/{id}/tags", Sight(Pull), repositories::tags::list),
-        route(GET,    "/repositories/{id}/tags/{tag}", Sight(Pull), repositories::tags::show),
-        route(GET,    "/repositories/{id}/manifests/{digest}", Sight(Pull), repositories::manifests::show),
+        route(GET,    "/organizations", Known, organizations::list, "Lists the organizations that one has a role in"),
+        route(POST,   "/organizations", Everywhere(Admin), organizations::create, "Makes an organization"),
+        route(GET,    "/organizations/{organization}", Seen, organizations::show, "Shows an organization"),
+        route(PATCH,  "/organizations/{organization}", There(Admin), organizations::change, "Changes an organization's name"),
+        route(GET,    "/organizations/{organization}/products", Seen, products::list, "Lists the products that one has a role in"),
+        route(POST,   "/organizations/{organization}/products", There(ManageProducts), products::create, "Makes a product"),
+        route(GET,    "/organizations/{organization}/products/{product}", Seen, products::show, "Shows a product"),
+        route(PATCH,  "/organizations/{organization}/products/{product}", There(ManageProducts), products::change, "Changes a product's name or its anonymous pull"),
+        route(GET,    "/organizations/{organization}/products/{product}/repositories", Seen, repositories::list_of_product, "Lists the product's repositories that one may pull from"),
+        route(POST,   "/organizations/{organization}/products/{product}/repositories", There(CreateRepositories), repositories::create::create, "Makes a repository without a push"),
+        route(GET,    "/repositories", Cut(Pull), repositories::list, "Lists the repositories that one may pull from"),
+        route(GET,    "/repositories/{id}", Sight(Pull), repositories::show, "Shows a repository"),
+        route(GET,    "/repositories/{id}/versions", Sight(Pull), repositories::versions::list, "Lists the repository's versions, the newest first"),
+        route(GET,    "/repositories/{id}/versions/{number}", Sight(Pull), repositories::versions::show, "Shows what a version added and removed"),
+        route(GET,    "/repositories/{id}/tags", Sight(Pull), repositories::tags::list, "Lists the tags that Library publishes"),
+        route(GET,    "/repositories/{id}/tags/{tag}", Sight(Pull), repositories::tags::show, "Shows a tag"),
+        route(GET,    "/repositories/{id}/manifests/{digest}", Sight(Pull), repositories::manifests::show, "Shows what a manifest says of itself"),
 
-        route(GET,    "/users", Cut(ManageAccess), users::list),
-        route(POST,   "/users", Everywhere(ManageAccess), users::create),
-        route(GET,    "/users/me", Known, users::me),
-        route(GET,    "/users/{login}", Oneself(ManageAccess), users::show),
-        route(PATCH,  "/users/{login}", Oneself(ManageAccess), users::change),
-        route(DELETE, "/users/{login}", Everywhere(ManageAccess), users::delete),
-        route(GET,    "/robots", Cut(ManageAccess), robots::list),
-        route(POST,   "/robots", There(ManageAccess), robots::create),
-        route(GET,    "/robots/{id}", There(ManageAccess), robots::show),
-        route(PATCH,  "/robots/{id}", There(ManageAccess), robots::change),
-        route(DELETE, "/robots/{id}", There(ManageAccess), robots::delete),
-        route(GET,    "/tokens", Known, tokens::list),
-        route(POST,   "/tokens", Known, tokens::create),
-        route(GET,    "/tokens/{id}", Known, tokens::show),
-        route(DELETE, "/tokens/{id}", Known, tokens::delete),
-        route(GET,    "/roles", Known, roles::list),
-        route(POST,   "/roles", Everywhere(ManageAccess), roles::create),
-        route(GET,    "/roles/{name}", Known, roles::show),
-        route(PATCH,  "/roles/{name}", Everywhere(ManageAccess), roles::change),
-        route(DELETE, "/roles/{name}", Everywhere(ManageAccess), roles::delete),
-        route(GET,    "/grants", Cut(ManageAccess), grants::list),
-        route(POST,   "/grants", There(ManageAccess), grants::create),
-        route(DELETE, "/grants/{id}", Sight(ManageAccess), grants::delete),
-        route(GET,    "/audit", Everywhere(Admin), audit::list),
-        route(GET,    "/settings", Everywhere(Admin), settings::list),
-        route(GET,    "/settings/{name}", Everywhere(Admin), settings::show),
-        route(PATCH,  "/settings/{name}", Everywhere(Admin), settings::change),
+        route(GET,    "/users", Cut(ManageAccess), users::list, "Lists users, or oneself"),
+        route(POST,   "/users", Everywhere(ManageAccess), users::create, "Makes a user, who may do nothing until a role is granted"),
+        route(GET,    "/users/me", Known, users::me, "Shows who one is"),
+        route(GET,    "/users/{login}", Oneself(ManageAccess), users::show, "Shows a user"),
+        route(PATCH,  "/users/{login}", Oneself(ManageAccess), users::change, "Changes a user: oneself, or one who may do no more than oneself").or(DoesNotFit),
+        route(DELETE, "/users/{login}", Everywhere(ManageAccess), users::delete, "Deletes a user with all roles and tokens").or(DoesNotFit),
+        route(GET,    "/robots", Cut(ManageAccess), robots::list, "Lists the robots of organizations where one manages access"),
+        route(POST,   "/robots", There(ManageAccess), robots::create, "Makes a robot and gives it a token"),
+        route(GET,    "/robots/{id}", There(ManageAccess), robots::show, "Shows a robot"),
+        route(PATCH,  "/robots/{id}", There(ManageAccess), robots::change, "Enables or disables a robot, or gives it a new token"),
+        route(DELETE, "/robots/{id}", There(ManageAccess), robots::delete, "Deletes a robot with all its roles"),
+        route(GET,    "/tokens", Known, tokens::list, "Lists one's personal tokens"),
+        route(POST,   "/tokens", Known, tokens::create, "Makes a personal token; takes a password, not a token"),
+        route(GET,    "/tokens/{id}", Known, tokens::show, "Shows a personal token, without the token itself"),
+        route(DELETE, "/tokens/{id}", Known, tokens::delete, "Revokes a personal token at once"),
+        route(GET,    "/roles", Known, roles::list, "Lists roles, the built-in ones first"),
+        route(POST,   "/roles", Everywhere(ManageAccess), roles::create, "Makes a role that gives no more than one has"),
+        route(GET,    "/roles/{name}", Known, roles::show, "Shows a role"),
+        route(PATCH,  "/roles/{name}", Everywhere(ManageAccess), roles::change, "Changes what a role gives, wherever it was granted").or(DoesNotFit),
+        route(DELETE, "/roles/{name}", Everywhere(ManageAccess), roles::delete, "Deletes a role that nobody has").or(DoesNotFit),
+        route(GET,    "/grants", Cut(ManageAccess), grants::list, "Lists who has which role where"),
+        route(POST,   "/grants", There(ManageAccess), grants::create, "Gives a user or a robot a role, everywhere or at a place").or(DoesNotFit),
+        route(DELETE, "/grants/{id}", Sight(ManageAccess), grants::delete, "Takes a role back").or(DoesNotFit),
+        route(GET,    "/audit", Everywhere(Admin), audit::list, "Lists who changed what and who was refused, the newest first"),
+        route(GET,    "/settings", Everywhere(Admin), settings::list, "Lists settings"),
+        route(GET,    "/settings/{name}", Everywhere(Admin), settings::show, "Shows a setting"),
+        route(PATCH,  "/settings/{name}", Everywhere(Admin), settings::change, "Changes a setting, from the next request on"),
 
-        route(GET,    "/drills", Everywhere(Admin), drills::list),
-        route(POST,   "/drills", Everywhere(Admin), drills::create),
-        route(DELETE, "/drills/{id}", Everywhere(Admin), drills::delete),
+        route(GET,    "/drills", Everywhere(Admin), drills::list, "Lists drills").or(DrillsOff),
+        route(POST,   "/drills", Everywhere(Admin), drills::create, "Begins a drill").or(DrillsOff),
+        route(DELETE, "/drills/{id}", Everywhere(Admin), drills::delete, "Ends a drill").or(DrillsOff),
     ]
 }
 
-/// Every route below `/api/v1`, and those that tell others how we are.
+/// The routes beside it, for programs that look after this one and for people who read about it.
+#[rustfmt::skip]
+fn routes_beside() -> Vec<Route> {
+    vec![
+        route(GET, "/healthz", Anybody, health::healthz, "Tells that the process answers"),
+        route(GET, "/readyz", Anybody, health::readyz, "Tells whether pushes would work, and what is missing"),
+        route(GET, "/metrics", Everywhere(ViewTasks), metrics::show, "Shows figures for Prometheus"),
+        route(GET, "/api/openapi.json", Anybody, openapi::document, "Shows this document"),
+        route(GET, "/api/docs", Anybody, openapi::page, "Shows this document as a page for people"),
+    ]
+}
+
+/// Every route of REST.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let v1 = router_of(routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method);
-    let metrics = route(
-        Method::GET,
-        "/metrics",
-        Everywhere(ViewTasks),
-        metrics::show,
-    );
     Router::new()
         .nest(V1, v1)
-        .merge(router_of(vec![metrics]))
+        .merge(router_of(routes_beside()))
         .layer(from_fn_with_state(Arc::clone(&app), refusals::write_down))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
         .with_state(app)
 }
 

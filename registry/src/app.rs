@@ -1,11 +1,15 @@
 //! What every handler works with.
 
 use engine::journal::PlanId;
+use storage::catalog::sizes::Sizes;
 
+use crate::answers::Answers;
 use crate::audit::Refusals;
 use crate::auth::failed_logins::FailedLogins;
 use crate::auth::tokens::Tokens;
 use crate::config::Config;
+use crate::full_disk::FullDisk;
+use crate::oci::ManifestMemory;
 
 /// The running registry, as its handlers see it: made once, by `serve`.
 pub(crate) struct App {
@@ -21,6 +25,14 @@ pub(crate) struct App {
     pub(crate) failed_logins: FailedLogins,
     /// Which refusals the audit has already.
     pub(crate) refusals: Refusals,
+    /// Where manifests are held while they are taken.
+    pub(crate) manifest_memory: ManifestMemory,
+    /// Whether pushes are refused for want of space.
+    pub(crate) full_disk: FullDisk,
+    /// What clients of pushes were told.
+    pub(crate) answers: Answers,
+    /// How many bytes repositories publish, as far as somebody has asked.
+    pub(crate) sizes: Sizes,
 }
 
 impl App {

@@ -5,11 +5,14 @@
 mod basic;
 pub(crate) mod challenge;
 pub(crate) mod failed_logins;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub(crate) mod key_rotation;
 pub(crate) mod passwords;
 pub(crate) mod personal_tokens;
 pub(crate) mod scope;
 pub(crate) mod tokens;
+mod turns;
 
 use std::net::IpAddr;
 
@@ -26,7 +29,7 @@ use storage::catalog::users::{self, User};
 use storage::database::DatabaseError;
 
 use crate::app::App;
-use crate::audit;
+use crate::audit::{self, Refusal};
 use crate::http::{Peer, asked_by};
 use basic::Basic;
 use passwords::PasswordError;
@@ -109,6 +112,9 @@ pub(crate) enum AuthError {
     /// The user of the token has been disabled or removed since.
     #[error("the user of this token may no longer log in")]
     UserGone,
+    /// The token was got with a password that has been changed since.
+    #[error("the password has been changed since this token was got; log in again")]
+    PasswordChanged,
     /// The personal token is none of ours, was revoked, or its time is over.
     #[error("the personal token is not known here, was revoked or has expired")]
     TokenGone,
@@ -136,32 +142,57 @@ pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<Peer>().map(|peer| peer.0.ip())
 }
 
+/// What an `Authorization` header holds.
+enum Shown<'a> {
+    /// There is none.
+    Nothing,
+    /// Login and password; that may be a personal token.
+    Password(Basic),
+    /// A personal token alone.
+    PersonalToken(SecretString),
+    /// What should be a token of `/v2/token`.
+    Token(&'a str),
+}
+
+impl<'a> Shown<'a> {
+    fn of(headers: &'a HeaderMap) -> Result<Self, AuthError> {
+        let Some(shown) = headers.get(AUTHORIZATION) else {
+            return Ok(Self::Nothing);
+        };
+        let shown = shown.to_str().map_err(|_| AuthError::Unreadable)?;
+        let (scheme, rest) = shown.split_once(' ').ok_or(AuthError::Unreadable)?;
+        let rest = rest.trim();
+        if scheme.eq_ignore_ascii_case("basic") {
+            let basic = Basic::parse(rest).ok_or(AuthError::Unreadable)?;
+            Ok(Self::Password(basic))
+        } else if !scheme.eq_ignore_ascii_case("bearer") {
+            Err(AuthError::Unreadable)
+        } else if personal_tokens::is_one(rest) {
+            Ok(Self::PersonalToken(rest.into()))
+        } else {
+            Ok(Self::Token(rest))
+        }
+    }
+}
+
 /// Who asks, by the `Authorization` header; without one, nobody known.
 pub(crate) async fn authenticate(
     app: &App,
     head: &Parts,
     expired: Expired,
 ) -> Result<Subject, AuthError> {
-    let Some(shown) = head.headers.get(AUTHORIZATION) else {
-        return Ok(Subject::anonymous(Via::Anonymous));
-    };
-    let shown = shown.to_str().map_err(|_| AuthError::Unreadable)?;
-    let (scheme, rest) = shown.split_once(' ').ok_or(AuthError::Unreadable)?;
-    let rest = rest.trim();
-    let subject = if scheme.eq_ignore_ascii_case("basic") {
-        let basic = Basic::parse(rest).ok_or(AuthError::Unreadable)?;
-        log_in(app, basic, address(head)).await
-    } else if !scheme.eq_ignore_ascii_case("bearer") {
-        Err(AuthError::Unreadable)
-    } else if personal_tokens::is_one(rest) {
-        let found = personal_tokens::find(app, &SecretString::from(rest)).await?;
-        found.map(by_personal_token).ok_or(AuthError::TokenGone)
-    } else {
-        by_token(app, &head.headers, rest, expired).await
+    let subject = match Shown::of(&head.headers)? {
+        Shown::Nothing => return Ok(Subject::anonymous(Via::Anonymous)),
+        Shown::Password(basic) => log_in(app, basic, address(head)).await,
+        Shown::PersonalToken(secret) => {
+            let found = personal_tokens::find(app, &secret).await?;
+            found.map(by_personal_token).ok_or(AuthError::TokenGone)
+        }
+        Shown::Token(token) => by_token(app, &head.headers, token, expired).await,
     };
     if let Err(gone @ AuthError::TokenGone) = &subject {
-        let (what, from) = ("a personal token".to_owned(), address(head));
-        audit::refused(app, "", Action::LogIn, what, from, gone.to_string()).await;
+        let what = "a personal token".to_owned();
+        write_down(app, what, address(head), gone).await;
     }
     let subject = subject?;
     asked_by(subject.login());
@@ -228,7 +259,19 @@ async fn refused(app: &App, login: &str, from: Option<IpAddr>, why: &AuthError) 
         Some(user) => format!("user {}", user.login),
         None => "user unknown".to_owned(),
     };
-    audit::refused(app, "", Action::LogIn, subject, from, why.to_string()).await;
+    write_down(app, subject, from, why).await;
+}
+
+async fn write_down(app: &App, subject: String, from: Option<IpAddr>, why: &AuthError) {
+    let refusal = Refusal {
+        actor: String::new(),
+        action: Action::LogIn,
+        subject,
+        alike: None,
+        from,
+        reason: why.to_string(),
+    };
+    audit::refused(app, refusal).await;
 }
 
 async fn by_token(
@@ -258,6 +301,9 @@ async fn by_token(
         .await?
         .filter(|user| user.enabled)
         .ok_or(AuthError::UserGone)?;
+    if !claims.outlives_passwords_of(&user) {
+        return Err(AuthError::PasswordChanged);
+    }
     let personal_token = match claims.personal_token {
         None => None,
         Some(id) => {

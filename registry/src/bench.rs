@@ -3,9 +3,12 @@
 mod chain;
 mod engine;
 mod fsync;
+mod layer;
+mod list;
 mod push;
 mod report;
 mod server;
+mod tags;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,7 +34,9 @@ pub(crate) struct Command {
 enum What {
     /// Workflows of eight steps on SQLite: steps per second, and the time of one alone
     Engine,
-    /// Pushes through a server of its own: small images, a large layer, starts and memory
+    /// Lists and searches of a server with 100,000 plans, 10,000 repositories and 100,000 tags in one of them
+    List,
+    /// Pushes through a server of its own: small images, tags, a large layer there and back, starts and memory
     Push,
 }
 
@@ -83,6 +88,7 @@ async fn run(command: &Command) -> Result<(), BenchError> {
         })?;
     let report = match command.what {
         What::Engine => engine::measure(folder.path()).await?,
+        What::List => list::measure(folder.path()).await?,
         What::Push => push::measure(folder.path()).await?,
     };
     report.print(command.output == Output::Json);

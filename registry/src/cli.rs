@@ -1,5 +1,6 @@
 //! The command line: what is run here, and what is asked of a server over REST.
 
+pub(crate) mod answer;
 pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod drill;
@@ -10,6 +11,7 @@ pub(crate) mod manual;
 pub(crate) mod noun;
 pub(crate) mod organization;
 pub(crate) mod page;
+pub(crate) mod printable;
 pub(crate) mod product;
 pub(crate) mod repository;
 pub(crate) mod robot;

@@ -25,7 +25,7 @@ pub(crate) use effective::Source;
 pub(crate) use environment::Environment;
 pub(crate) use keys::Settings;
 pub(crate) use limits::Limits;
-pub(crate) use proxies::TrustedProxies;
+pub(crate) use proxies::{ForwardedHeader, TrustedProxies};
 pub(crate) use tls::Tls;
 pub(crate) use value::{LogFormat, PublicUrl};
 
@@ -94,7 +94,8 @@ impl Config {
             metrics_listen: effective.get_unless_empty("metrics_listen", value::address)?,
             trusted_proxies: effective
                 .get_unless_empty("trusted_proxies", TrustedProxies::parse)?
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .that_write(effective.get("forwarded_header", ForwardedHeader::parse)?),
             content_dir: content_dir.unwrap_or_else(|| data_dir.join("content")),
             database: database.unwrap_or_else(|| data_dir.join("wharfinger.db")),
             data_dir,
@@ -108,6 +109,7 @@ impl Config {
                 connections_per_address: effective
                     .get("max_connections_per_address", value::count)?,
                 requests: effective.get("max_requests", value::count)?,
+                requests_per_address: effective.get("max_requests_per_address", value::count)?,
                 header_bytes: effective.get("max_header_bytes", value::header_size)?,
                 header_time: effective.get("header_timeout", value::at_least_a_second)?,
                 request_time: effective.get("request_timeout", value::at_least_a_second)?,
@@ -309,6 +311,18 @@ mod tests {
 
         assert!(config.allow_drills);
         assert_eq!(config.max_manifest_bytes, 65536);
+    }
+
+    #[test]
+    fn the_proxies_may_be_a_list_of_the_file_and_no_other_setting_may() {
+        let (_folder, path) = file("trusted_proxies = [\"10.0.0.0/8\", \"192.0.2.7\"]\n");
+        let (_other, wrong) = file("push_wait = [\"20s\"]\n");
+
+        let config = config(&["--config", &path], &[]).unwrap();
+
+        let written = TrustedProxies::parse("10.0.0.0/8, 192.0.2.7").unwrap();
+        assert_eq!(config.trusted_proxies, written);
+        assert!(refusal(&["--config", &wrong], &[]).contains("is not a duration"));
     }
 
     #[test]

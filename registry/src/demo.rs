@@ -7,6 +7,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::cli::answer::Answer;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::{exit, show, terminal};
 use crate::config::{Config, ConfigError, Environment, Settings};
@@ -117,7 +118,7 @@ async fn push_and_pull(server: &str, password: &str) -> Result<(), DemoError> {
 }
 
 /// Prints each step as it ends, with what it came after; returns the task once it has come to rest.
-async fn watch(rest: &Client) -> Result<Value, ClientError> {
+async fn watch(rest: &Client) -> Result<Answer, ClientError> {
     let search = format!("label = push and tag = {TAG}");
     let mut task = loop {
         let found = rest.get("/tasks", &[("search", &search)]).await?;

@@ -9,6 +9,8 @@ mod open_files;
 mod opening;
 mod places;
 mod pulse;
+mod shares;
+mod sound;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -69,22 +71,25 @@ pub(crate) async fn serve(
     manners: Manners,
 ) {
     let limits = manners.limits;
+    let places = Arc::new(Places::new(
+        limits.connections,
+        limits.connections_per_address,
+        manners.proxies.clone(),
+    ));
+    let admission = Admission::new(limits, manners.proxies.clone());
     let house = House {
         // The outer one first: what is refused for want of a place has its line in the log too.
         router: router
-            .layer(from_fn_with_state(Admission::new(limits), admission::admit))
+            .layer(from_fn_with_state(admission, admission::admit))
+            .layer(from_fn(sound::head))
             .layer(from_fn(log::request)),
         limits,
+        places: Arc::clone(&places),
         proxies: manners.proxies,
         certificates: manners.certificates,
         draining: Draining(shutdown.clone()),
         streams: Streams::default(),
     };
-    let places = Places::new(
-        limits.connections,
-        limits.connections_per_address,
-        house.proxies.clone(),
-    );
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {

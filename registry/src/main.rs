@@ -1,56 +1,11 @@
-//! `wharfinger`: a container registry where every push is a durable workflow.
-
-mod api;
-mod app;
-mod audit;
-mod auth;
-mod bench;
-mod cli;
-mod config;
-mod data_dir;
-mod demo;
-mod doctor;
-mod first_start;
-mod http;
-mod oci;
-mod oci_client;
-mod sample_image;
-mod serve;
-mod telemetry;
+//! The binary `wharfinger`.
 
 use std::process::ExitCode;
-
-use clap::Parser;
-use cli::Role;
-use config::Environment;
 
 /// Gives freed memory back: with the system's allocator ten layers at once left 250 MiB in the arenas of its threads.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let environment = Environment::of_this_process();
-    let role = cli::Cli::parse().role;
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return cli::exit::failed(&error),
-    };
-    runtime.block_on(async {
-        match role {
-            Role::Serve(settings) => serve::command(&settings, &environment).await,
-            Role::Demo => demo::command().await,
-            Role::Bench(what) => bench::command(what).await,
-            Role::Config(command) => config::command(&command, &environment),
-            Role::Doctor(settings) => doctor::command(&settings, &environment).await,
-            Role::Login(command) => cli::login::log_in(command, &environment).await,
-            Role::Logout(command) => cli::login::log_out(command, &environment).await,
-            Role::Ask(noun) => noun.command(&environment).await,
-            Role::Completions(wanted) => cli::manual::completions(&wanted),
-            Role::GenerateMan(wanted) => cli::manual::pages(&wanted),
-            Role::GenerateReference => cli::manual::reference(),
-        }
-    })
+    wharfinger::main()
 }

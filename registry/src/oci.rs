@@ -8,6 +8,9 @@ mod blobs;
 mod body;
 mod catalog;
 mod error;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+mod manifest_memory;
 mod manifests;
 mod mounts;
 mod outcome;
@@ -26,17 +29,19 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::{HeaderValue, StatusCode};
+use http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, StatusCode};
 use storage::catalog::audit::Action;
 use workflows::destination::PushName;
 
 use crate::app::App;
-use crate::audit;
+use crate::audit::{self, Refusal};
 use crate::http::{about_repository, answered_by};
 use access::Caller;
 use answer::DOCKER_DISTRIBUTION_API_VERSION;
 use body::Body;
 use error::OciError;
+pub(crate) use manifest_memory::ManifestMemory;
 use request::{OciRequest, Wanted};
 
 /// The routes under `/v2`.
@@ -49,13 +54,31 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 }
 
 async fn answer_any(State(app): State<Arc<App>>, request: Request) -> Response {
-    let mut response = answer_one(&app, request)
-        .await
-        .unwrap_or_else(IntoResponse::into_response);
+    let is_head = request.method() == Method::HEAD;
+    let mut response = match answer_one(&app, request).await {
+        Ok(response) => response,
+        // Such a HEAD begins a push, and a client that is told 400 without a text ends there. With 404 it goes on to the
+        // POST, whose answer says what is wrong with the name.
+        Err(OciError::Name(_)) if is_head => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => error.into_response(),
+    };
     response.headers_mut().insert(
         DOCKER_DISTRIBUTION_API_VERSION,
         HeaderValue::from_static("registry/2.0"),
     );
+    // Whoever may push decides what content says it is: no browser shall take it for a page of ours.
+    response
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; sandbox"),
+    );
+    match response.status() {
+        StatusCode::INSUFFICIENT_STORAGE => app.full_disk.note_refusal(),
+        StatusCode::CREATED => app.full_disk.note_success(),
+        _ => {}
+    }
     response
 }
 
@@ -76,9 +99,15 @@ async fn answer_one(app: &App, request: Request) -> Result<Response, OciError> {
             let body = Body::new(body, &head.headers, app.config.body_idle_timeout);
             let answered = answer_in(&caller, &name, wanted, body).await;
             if let Err(OciError::Denied(why)) = &answered {
-                let (actor, from) = (caller.login(), caller.address());
-                let subject = format!("repository {name}");
-                audit::refused(app, actor, Action::Ask, subject, from, why.clone()).await;
+                let refusal = Refusal {
+                    actor: caller.login().to_owned(),
+                    action: Action::Ask,
+                    subject: format!("repository {name}"),
+                    alike: None,
+                    from: caller.address(),
+                    reason: why.clone(),
+                };
+                audit::refused(app, refusal).await;
             }
             answered
         }

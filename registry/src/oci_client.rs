@@ -148,6 +148,28 @@ impl OciClient {
         self.verified("GET of a blob", digest, request).await
     }
 
+    /// The bytes of a large blob, thrown away as they come; only their number is checked.
+    pub(crate) async fn pull_large_blob(&self, blob: &LargeBlob) -> Result<(), OciClientError> {
+        let what = "GET of a large blob";
+        let request = self.http.get(self.url(&format!("/blobs/{}", blob.digest)));
+        let mut answer = self.send(what, StatusCode::OK, request).await?;
+        let mut left = blob.size_bytes;
+        let broken = |cause| OciClientError::NoAnswer {
+            what: what.to_owned(),
+            cause,
+        };
+        while let Some(chunk) = answer.chunk().await.map_err(broken)? {
+            left = left.saturating_sub(chunk.len() as u64);
+        }
+        if left == 0 {
+            return Ok(());
+        }
+        Err(OciClientError::Incomplete {
+            what: what.to_owned(),
+            part: "end",
+        })
+    }
+
     async fn verified(
         &self,
         what: &str,

@@ -96,6 +96,17 @@ impl Image {
         Self::of(layers, &format!("noise {number}"), part_bytes)
     }
 
+    /// Another manifest over the same blobs, as no other title has it.
+    pub(crate) fn manifest_called(&self, title: &str) -> Part {
+        let annotations = json!({ "annotations": { "org.opencontainers.image.title": title } });
+        let (first, rest) = (self.manifest.bytes.as_ref(), text(&annotations));
+        // Both are objects: the comma stands in place of the end of the one and the beginning of the other.
+        let mut whole = first[..first.len() - 1].to_vec();
+        whole.push(b',');
+        whole.extend_from_slice(&rest[1..]);
+        Part::new(whole)
+    }
+
     /// `config_bytes`: how large the config is at least.
     fn of(layers: Vec<Part>, title: &str, config_bytes: usize) -> Self {
         let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.digest.as_str()).collect();
@@ -174,6 +185,20 @@ mod tests {
     #[test]
     fn the_image_is_the_same_every_time() {
         assert_eq!(Image::hello().manifest, Image::hello().manifest);
+    }
+
+    #[test]
+    fn a_manifest_by_another_title_is_another_one_over_the_same_layers() {
+        let image = Image::hello();
+
+        let other = image.manifest_called("other");
+
+        assert_ne!(other.digest, image.manifest.digest);
+        let layers = |part: &Part| {
+            let manifest: serde_json::Value = serde_json::from_slice(&part.bytes).unwrap();
+            manifest["layers"].clone()
+        };
+        assert_eq!(layers(&other), layers(&image.manifest));
     }
 
     #[test]

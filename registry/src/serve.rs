@@ -13,16 +13,18 @@ use engine::node::NodeOptions;
 use rustix::fs::Mode;
 use secrecy::SecretString;
 use storage::catalog::CatalogError;
+use storage::catalog::sizes::Sizes;
 use storage::content::{Content, ContentError};
 use storage::{Database, DatabaseError};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::answers::{self, Answers};
 use crate::app::App;
-use crate::audit::Refusals;
+use crate::audit::{self, Refusals};
 use crate::auth::failed_logins::FailedLogins;
 use crate::auth::key_rotation::{self, RotationError};
 use crate::auth::tokens::{TokenError, Tokens};
@@ -30,6 +32,7 @@ use crate::cli::{exit, terminal};
 use crate::config::{Config, Environment, Limits, Settings, Tls};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::first_start::{self, ADMIN, AdminPassword, DEFAULT_ORGANIZATION, FirstStartError};
+use crate::full_disk::FullDisk;
 use crate::http::tls::{Certificates, TlsError, self_signed};
 use crate::http::{self, Manners};
 use crate::telemetry::{self, TelemetryError};
@@ -87,14 +90,23 @@ pub(crate) async fn command(settings: &Settings, environment: &Environment) -> E
     let password = environment
         .get(first_start::PASSWORD_VARIABLE)
         .map(SecretString::from);
-    match run(config, password).await {
+    match run(config, environment, password).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::could_not_start(&error),
     }
 }
 
-async fn run(config: Config, password: Option<SecretString>) -> Result<(), StartError> {
+async fn run(
+    config: Config,
+    environment: &Environment,
+    password: Option<SecretString>,
+) -> Result<(), StartError> {
     let traces = telemetry::start(&config)?;
+    for name in environment.unknown() {
+        warn!(
+            "{name} is no setting of wharfinger and is not read; `wharfinger config` prints all that are"
+        );
+    }
     // Database and content hold password hashes, the signing key and private images, in a folder that others may enter.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
@@ -115,6 +127,13 @@ async fn run(config: Config, password: Option<SecretString>) -> Result<(), Start
         traces.end().await;
     }
     Ok(())
+}
+
+/// Without a certificate there is nothing to read again; but SIGHUP left alone would end the process.
+async fn overhear(mut hangup: Signal, stop: CancellationToken) {
+    while let Some(Some(())) = stop.run_until_cancelled(hangup.recv()).await {
+        info!("SIGHUP: this server has no certificate to read again");
+    }
 }
 
 /// Listens; afterwards the port is known also where the system chose it.
@@ -188,12 +207,19 @@ impl Serving {
             certificates: certificates.clone(),
         };
         let app = Arc::new(App {
+            full_disk: FullDisk::new(&config.content_dir, services.database.path()),
+            manifest_memory: oci::ManifestMemory::new(
+                config.max_manifest_bytes,
+                config.data_dir.clone(),
+            ),
             config,
             services,
             node,
             tokens,
             failed_logins: FailedLogins::default(),
             refusals: Refusals::default(),
+            answers: Answers::default(),
+            sizes: Sizes::default(),
         });
         let router = oci::router(Arc::clone(&app)).merge(api::router(Arc::clone(&app)));
         let shutdown = CancellationToken::new();
@@ -213,12 +239,16 @@ impl Serving {
             };
             listener.spawn(http::serve(watchers, router, shutdown.clone(), plain));
         }
+        let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+        let stop = shutdown.clone();
         if let Some(certificates) = certificates {
-            let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
-            let stop = shutdown.clone();
             listener.spawn(async move { certificates.keep_current(hangup, stop).await });
+        } else {
+            listener.spawn(overhear(hangup, stop));
         }
         listener.spawn(key_rotation::run(Arc::clone(&app), shutdown.clone()));
+        listener.spawn(audit::keep_counting(Arc::clone(&app), shutdown.clone()));
+        listener.spawn(answers::keep_writing(Arc::clone(&app), shutdown.clone()));
         listener.spawn(workflows::push::keep_filing(
             app.node.clone(),
             shutdown.clone(),
@@ -249,6 +279,9 @@ impl Serving {
                 warn!("the listener panicked: {panic}");
             }
         }
+        if let Err(error) = self.app.answers.write(&self.app.services.database).await {
+            warn!(%error, "what the last clients were told is not written down");
+        }
         self.app
             .node
             .drain(deadline.saturating_duration_since(Instant::now()))
@@ -266,6 +299,12 @@ impl Serving {
                 "public_url is not set: clients that use a name of this machine get tokens for {}; \
                  write for example public_url = \"https://registry.example.org\"",
                 config.host()
+            );
+        }
+        if config.trusted_proxies.are_everybody() {
+            warn!(
+                "trusted_proxies holds every address: each client can say that it is another, which the audit believes; \
+                 name the proxies alone"
             );
         }
         if config.allow_drills {

@@ -4,6 +4,7 @@
 //! Every function takes a [`Tx`](crate::Tx) and is part of whatever transaction that is; those that write need the
 //! writer's. A name without a row is `None`: the caller knows what that means.
 
+pub mod answers;
 pub mod audit;
 pub mod destinations;
 pub mod drills;
@@ -24,6 +25,7 @@ pub mod robots;
 pub mod roles;
 pub mod settings;
 pub mod signing_keys;
+pub mod sizes;
 pub mod tokens;
 pub mod users;
 pub mod versions;
@@ -147,7 +149,7 @@ fn json_option<T: serde::de::DeserializeOwned>(
 }
 
 /// What is kept in a column of JSON text.
-fn stored_json(value: &impl serde::Serialize) -> Result<String, sqlx::Error> {
+pub(crate) fn stored_json(value: &impl serde::Serialize) -> Result<String, sqlx::Error> {
     serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }
 

@@ -18,7 +18,7 @@ use engine::clock::Timestamp;
 use tokio_util::task::TaskTracker;
 
 pub use embedded::blobs::{Blob, BlobReader};
-pub use embedded::uploads::{Upload, UploadError, UploadId, has_open_upload};
+pub use embedded::uploads::{Upload, UploadError, UploadId, find_upload, has_open_upload};
 pub use embedded::{blobs, push_repository, versions};
 pub use error::ContentError;
 pub use ticket::Ticket;

@@ -8,6 +8,7 @@ mod error;
 #[cfg(test)]
 mod explain;
 mod lock;
+mod readers;
 mod tx;
 mod writer;
 
@@ -21,10 +22,7 @@ use std::time::Duration;
 use engine::store::{Append, Appended, StoreError};
 use sqlx::ConnectOptions as _;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -35,6 +33,7 @@ pub use tx::Tx;
 
 use batches::Batches;
 use lock::DatabaseLock;
+use readers::Readers;
 use writer::{Item, Waiting, WaitingAppend, Writer};
 
 pub use engine::step::BoxFuture;
@@ -62,7 +61,7 @@ pub struct Database(Arc<Open>);
 struct Open {
     path: PathBuf,
     queue: mpsc::Sender<Item>,
-    readers: SqlitePool,
+    readers: Readers,
     batches: Arc<Batches>,
     writer: Mutex<JoinSet<()>>,
     /// Held as long as any handle lives. None: opened to read only, beside the process that writes.
@@ -125,7 +124,7 @@ impl Database {
     /// It never changes while it is held: to see what was committed since, take another. Do not hold it while
     /// waiting for something else; there are only a few.
     pub async fn read(&self) -> Result<Tx, DatabaseError> {
-        Ok(Tx::reader(self.0.readers.begin().await?))
+        Ok(Tx::reader(self.0.readers.snapshot().await?))
     }
 
     /// Runs `work` in the writer's current transaction, inside a savepoint of its own.
@@ -208,11 +207,9 @@ fn durable(path: &Path) -> SqliteConnectOptions {
         .statement_cache_capacity(STATEMENT_CACHE)
 }
 
-async fn readers(path: &Path, options: SqliteConnectOptions) -> Result<SqlitePool, DatabaseError> {
-    SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(READER_WAIT)
-        .connect_with(options.read_only(true).pragma("query_only", "ON"))
+async fn readers(path: &Path, options: SqliteConnectOptions) -> Result<Readers, DatabaseError> {
+    let options = options.read_only(true).pragma("query_only", "ON");
+    Readers::open(options, READERS, READER_WAIT)
         .await
         .map_err(cannot_open(path))
 }
@@ -260,9 +257,12 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), D
     })
 }
 
-async fn refuse_newer(path: &Path, readers: &SqlitePool) -> Result<(), DatabaseError> {
+async fn refuse_newer(path: &Path, readers: &Readers) -> Result<(), DatabaseError> {
     const SQL: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
-    let version: i64 = sqlx::query_scalar(SQL).fetch_one(readers).await?;
+    let mut snapshot = readers.snapshot().await?;
+    let version: i64 = sqlx::query_scalar(SQL)
+        .fetch_one(snapshot.connection())
+        .await?;
     if MIGRATIONS.version_exists(version) {
         Ok(())
     } else {

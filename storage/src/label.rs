@@ -38,7 +38,7 @@ pub enum LabelError {
 }
 
 impl Label {
-    const LONGEST: usize = 128;
+    pub(crate) const LONGEST: usize = 128;
     /// The first part of names by number: `id/<organization>/<product>/<name>`.
     const RESERVED: &str = "id";
 

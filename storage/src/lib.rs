@@ -7,6 +7,8 @@ mod digest;
 mod intervals;
 pub mod journal;
 pub mod label;
+#[cfg(feature = "schema")]
+mod schema;
 mod search;
 mod tag;
 

@@ -13,7 +13,8 @@ use crate::wait::{self, SOON};
 #[derive(Clone)]
 pub struct Rest {
     http: Client,
-    host: String,
+    /// Scheme and host.
+    origin: String,
     login: String,
     password: String,
     token: Option<String>,
@@ -24,7 +25,7 @@ impl Rest {
     pub fn with_login(host: &str, login: &str, password: &str) -> Self {
         Self {
             http: oci_client::http(),
-            host: host.to_owned(),
+            origin: format!("http://{host}"),
             login: login.to_owned(),
             password: password.to_owned(),
             token: None,
@@ -40,10 +41,20 @@ impl Rest {
         }
     }
 
+    /// The same client over TLS, which trusts these certificates (PEM) and no others.
+    #[must_use]
+    pub fn over_tls(self, trusted: &[&str]) -> Self {
+        let http = oci_client::http_builder().tls_certs_only(oci_client::certificates(trusted));
+        Self {
+            http: http.build().expect("certificates in PEM"),
+            origin: self.origin.replacen("http:", "https:", 1),
+            ..self
+        }
+    }
+
     /// A request without credentials to any path of the server.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("http://{}{path}", self.host))
+        self.http.request(method, format!("{}{path}", self.origin))
     }
 
     /// Sends a request as it is.

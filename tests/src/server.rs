@@ -323,7 +323,7 @@ pub fn bare(program: impl AsRef<std::ffi::OsStr>) -> Command {
 }
 
 /// A loopback port that nobody listens on.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let offset = u16::try_from(std::process::id() % 10_000).expect("below 10,000");
     loop {
         let step = NEXT_PORT.fetch_add(1, Ordering::Relaxed);

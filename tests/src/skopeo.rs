@@ -1,6 +1,6 @@
-//! skopeo between an OCI layout on disk and a registry without TLS.
+//! skopeo between an OCI layout on disk and a registry, without TLS unless it trusts that.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::command::{self, Finished};
 use crate::server;
@@ -8,6 +8,8 @@ use crate::server;
 /// skopeo with the credentials of one user.
 pub struct Skopeo {
     credentials: String,
+    /// The folder with the authority to trust; without it there is no TLS.
+    trusted: Option<PathBuf>,
 }
 
 impl Skopeo {
@@ -15,6 +17,16 @@ impl Skopeo {
     pub fn with_login(login: &str, password: &str) -> Self {
         Self {
             credentials: format!("{login}:{password}"),
+            trusted: None,
+        }
+    }
+
+    /// The same over TLS, trusting the authorities in a folder.
+    #[must_use]
+    pub fn trusting(self, folder: &Path) -> Self {
+        Self {
+            trusted: Some(folder.to_owned()),
+            ..self
         }
     }
 
@@ -64,10 +76,18 @@ impl Skopeo {
         self.look("inspect", name).await
     }
 
+    /// The option about TLS for one side of a copy.
+    fn tls(&self, side: &str) -> String {
+        match &self.trusted {
+            Some(folder) => format!("--{side}cert-dir={}", folder.display()),
+            None => format!("--{side}tls-verify=false"),
+        }
+    }
+
     async fn look(&self, word: &str, name: &str) -> Finished {
         let mut skopeo = server::bare("skopeo");
         skopeo
-            .args([word, "--tls-verify=false"])
+            .args([word, &self.tls("")])
             .arg(format!("--creds={}", self.credentials))
             .arg(format!("docker://{name}"));
         command::run(skopeo).await
@@ -78,7 +98,7 @@ impl Skopeo {
         skopeo.arg("copy").args(options);
         for (side, place) in [("src", from), ("dest", to)] {
             if place.starts_with("docker:") {
-                skopeo.arg(format!("--{side}-tls-verify=false"));
+                skopeo.arg(self.tls(&format!("{side}-")));
                 skopeo.arg(format!("--{side}-creds={}", self.credentials));
             }
         }

@@ -7,6 +7,8 @@ use serde::Serialize;
 
 /// An action of an operator.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "PossibleAction"))]
 pub struct Possible {
     /// Its name.
     pub name: &'static str,
@@ -22,6 +24,7 @@ pub struct Possible {
 
 /// What a resume would do.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Preview {
     /// The steps that would run, in graph order.
     pub would_run: Vec<String>,

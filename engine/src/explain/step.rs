@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 /// A step as people see it.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Step"))]
 pub struct StepSeen {
     /// Its name.
     pub name: String,
@@ -45,6 +47,8 @@ pub struct StepSeen {
 
 /// An attempt as people see it.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Attempt"))]
 pub struct TrySeen {
     /// Its number, from 1.
     pub n: usize,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 /// Something that a task waits for.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Waiting {
     /// What kind of thing.
     pub kind: WaitingKind,
@@ -37,6 +38,7 @@ pub struct Waiting {
 /// The kinds of things that a task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum WaitingKind {
     /// Another task holds what this one needs alone.
     Lock,
@@ -50,6 +52,8 @@ pub enum WaitingKind {
 
 /// A lock of a task.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Lock"))]
 pub struct LockSeen {
     /// What is locked.
     pub resource: String,

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 /// Three short paragraphs for whoever looks at a task.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Explanation {
     /// What happened.
     pub happened: String,

@@ -248,6 +248,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     }
 
     async fn happen(&mut self, happening: Happening) -> Result<(), Lost> {
+        let _until_durable = self.node.stamps.begin(self.node.clock);
         match decide(
             &self.plan,
             happening,
@@ -357,6 +358,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         );
         let seq = plan.seq + 1;
         let limit = limit.min(TRANSACTION_LIMIT);
+        let until_durable = self.node.stamps.begin(clock);
         let committed = self
             .node
             .store
@@ -395,6 +397,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 })
             }))
             .await;
+        drop(until_durable);
         match committed {
             Ok(Ok((next, appended))) => self.advance(next, &appended),
             Ok(Err(NotCommitted::Step(error))) => {

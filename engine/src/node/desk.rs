@@ -2,7 +2,7 @@
 
 use super::{Inner, Node, NodeError, locked};
 use crate::decide;
-use crate::journal::{Action, Json, Message, PlanId, StepIndex};
+use crate::journal::{Action, Cause, Json, Message, PlanId, StepIndex};
 use crate::plan::Plan;
 use crate::step::{BoxFuture, Declared, Services};
 use crate::store::{Accepted, Append, OpenPlan, Store, StoreError, Submission};
@@ -34,6 +34,13 @@ impl<S: Services> Offer<S> {
             self.recorded.push((step, json));
         }
         Ok(self)
+    }
+
+    /// Says what started the plan.
+    #[must_use]
+    pub fn caused_by(mut self, cause: Cause) -> Self {
+        self.submitted.cause = Some(cause);
+        self
     }
 }
 

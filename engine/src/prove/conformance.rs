@@ -91,6 +91,7 @@ fn submitted(locks: &[(&str, LockMode)], organization: &str, links: &[(&str, &st
             .iter()
             .map(|(name, value)| ((*name).into(), (*value).into()))
             .collect(),
+        cause: None,
     }
 }
 

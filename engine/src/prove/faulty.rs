@@ -1,5 +1,5 @@
 //! A store with a fault at a chosen write: it dies, as a process does that is killed, and answers nothing after that; or it
-//! cannot tell whether the write is durable, as when a connection is lost.
+//! cannot tell whether the write is durable, as when a connection is lost; or it has no space for any.
 
 use crate::clock::Timestamp;
 use crate::journal::{Message, NodeId, PlanId, Row};
@@ -11,7 +11,7 @@ use crate::store::{
     Submission, Visible,
 };
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,7 @@ pub struct Faulty<St> {
     survives: bool,
     writes: Arc<AtomicUsize>,
     dead: CancellationToken,
+    full: Arc<AtomicBool>,
 }
 
 impl<St> Faulty<St> {
@@ -44,7 +45,27 @@ impl<St> Faulty<St> {
             survives: false,
             writes: Arc::default(),
             dead: CancellationToken::new(),
+            full: Arc::default(),
         }
+    }
+
+    /// Has no space for anything, until [`Faulty::free`].
+    pub fn full(inner: St) -> Self {
+        let full = Self::sound(inner);
+        full.full.store(true, Ordering::SeqCst);
+        full
+    }
+
+    /// There is space again.
+    pub fn free(&self) {
+        self.full.store(false, Ordering::SeqCst);
+    }
+
+    fn has_space(&self) -> Result<(), StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Full);
+        }
+        Ok(())
     }
 
     /// Dies at write number `at`, counted from 0.
@@ -85,6 +106,7 @@ impl<St> Faulty<St> {
         write: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         self.alive().await;
+        self.has_space()?;
         let number = self.writes.fetch_add(1, Ordering::SeqCst);
         if self.fault == Some((number, Moment::Before)) {
             self.fail().await?;
@@ -184,11 +206,13 @@ impl<St: Store> Store for Faulty<St> {
 
     async fn beat(&self, node: NodeId, name: String, at: Timestamp) -> Result<(), StoreError> {
         self.alive().await;
+        self.has_space()?;
         self.inner.beat(node, name, at).await
     }
 
     async fn leave(&self, node: NodeId, at: Timestamp) -> Result<(), StoreError> {
         self.alive().await;
+        self.has_space()?;
         self.inner.leave(node, at).await
     }
 

@@ -217,6 +217,7 @@ impl Parser {
         let (position, text) = self.value("a value")?;
         let range = value::range(kind, &text, self.now)
             .map_err(|expected| wrong(position, &text, expected))?;
+        self.refuse_second_half(kind, &text)?;
         Ok(match operator {
             Operator::Greater => Range::from(range.high.saturating_add(1)),
             Operator::AtLeast => Range::from(range.low),
@@ -233,7 +234,23 @@ impl Parser {
 
     fn equal(&mut self, kind: &Kind) -> Result<Test, SearchError> {
         let (position, text) = self.value("a value")?;
-        read(kind, vec![(position, text)], self.now)
+        let read = read(kind, vec![(position, text.clone())], self.now)?;
+        self.refuse_second_half(kind, &text)?;
+        Ok(read)
+    }
+
+    /// Refuses `1 KiB` without quotes: it would mean the size 1, and the word KiB anywhere.
+    fn refuse_second_half(&self, kind: &Kind, half: &str) -> Result<(), SearchError> {
+        let quoted = matches!(self.tokens.get(self.next - 1), Some((_, Token::Quoted(_))));
+        let Some(Token::Word(next)) = self.peek() else {
+            return Ok(());
+        };
+        let whole = format!("{half} {next}");
+        if quoted || !is_counted(kind) || value::range(kind, &whole, self.now).is_err() {
+            return Ok(());
+        }
+        let expected = format!("`and`, `or`, a field or the end (or quotes: `\"{whole}\"`)");
+        Err(self.unexpected(expected))
     }
 
     /// `(a, b)`, also without the parentheses.
@@ -245,6 +262,9 @@ impl Parser {
         }
         if enclosed && !self.take(&Token::Close) {
             return Err(self.unexpected("`,` or `)`"));
+        }
+        if let Some((_, last)) = values.last().filter(|_| !enclosed) {
+            self.refuse_second_half(kind, last)?;
         }
         read(kind, values, self.now)
     }

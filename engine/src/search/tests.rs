@@ -145,6 +145,16 @@ fn what_is_not_understood_is_told_with_its_position() {
         ("tag = \"a",         "at position 8 the search holds its end, but a closing quote was expected"),
         ("tag ! 1",           "at position 4 the search holds `!`, but `!=`, `!~`, `!^` or `not` was expected"),
         ("tag = and",         "at position 6 the search holds `and`, but a value was expected"),
+        ("state = dancing",   "at position 8 the search holds `dancing`, but one of pending, running, paused, stopped was expected"),
+        ("result = dancing",  "at position 9 the search holds `dancing`, but one of pending, success, warning, error, cancelled was expected"),
+        ("reason != dancing", "at position 10 the search holds `dancing`, but one of error, poison, operator, superseded was expected"),
+        ("waiting = dancing", "at position 10 the search holds `dancing`, but one of lock, retry, time, operator was expected"),
+        ("state ^ (paused, dancing)", "at position 17 the search holds `dancing`, but one of pending, running, paused, stopped was expected"),
+        ("tag = \"é 😀\" and state = dancing", "at position 24 the search holds `dancing`, but one of pending,"),
+        ("tag = 😀 and ñ = 1", "at position 12 the search holds `ñ`, but one of the fields id, label,"),
+        ("ended_at > 2026-02-30", "at position 11 the search holds `2026-02-30`, but a time such as"),
+        ("attempt = 1.5",     "at position 10 the search holds `1.5`, but a whole number was expected"),
+        ("created_at > 2026-01-31 14:30", "at position 24 the search holds `14:30`, but `and`, `or`, a field or the end (or quotes: `\"2026-01-31 14:30\"`) was expected"),
         ("tag = é\u{0}",      "at position 7 the search holds `\\0`, but a field, an operator or a value was expected"),
     ];
     for (text, start) in cases {

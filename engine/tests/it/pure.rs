@@ -63,6 +63,7 @@ fn submissions() -> impl Strategy<Value = Submitted> {
         actor: None,
         organization: None,
         links: vec![],
+        cause: None,
     })
 }
 
@@ -407,6 +408,7 @@ fn a_plan_that_is_paused_as_poison_keeps_its_ticket_and_asks_for_it_after_the_re
         actor: None,
         organization: None,
         links: vec![],
+        cause: None,
     };
     let id = PlanId(Uuid::from_u128(7));
     let begun = submit(id, submitted, vec![], true, Timestamp(0), NODE).unwrap();

@@ -4,29 +4,49 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use engine::clock::Timestamp;
+use engine::journal::PlanId;
 use engine::search::Search;
+use schemars::JsonSchema;
 use serde::Serialize;
 use storage::catalog::AuditId;
 use storage::catalog::audit::{self, Action, Entry, Outcome};
+use strum::VariantNames as _;
 
+use super::answer::Located;
 use super::caller::Caller;
-use super::page::{Page, Wanted};
+use super::page::{Listed, Orders, Page, Wanted};
 use super::problem::Problem;
+use super::time::Time;
 use crate::app::App;
 
 /// An entry as REST shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "AuditEntry")]
 pub(super) struct Shown {
+    /// Its number: entries are numbered in the order in which they were written.
     id: AuditId,
-    at: String,
-    /// None: anonymous.
+    at: Time,
+    /// The login of who did it; null: nobody had logged in.
     actor: Option<String>,
     action: Action,
+    /// What it was done to, in words: `user ana`.
     subject: String,
+    /// The address it was asked from.
     from: Option<String>,
     result: Outcome,
-    task: Option<String>,
+    /// The task it was done to or by.
+    task: Option<PlanId>,
+    /// Why, or what of it.
     reason: Option<String>,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Only("-id");
+    const SEARCH: Option<&'static [&'static str]> = Some(audit::Field::VARIANTS);
 }
 
 impl From<Entry> for Shown {
@@ -34,13 +54,13 @@ impl From<Entry> for Shown {
         let Entry { id, at, what } = entry;
         Self {
             id,
-            at: at.to_rfc3339(),
+            at: at.into(),
             actor: Some(what.actor).filter(|actor| !actor.is_empty()),
             action: what.action,
             subject: what.subject,
             from: what.from,
             result: what.result,
-            task: what.task.map(|task| task.to_string()),
+            task: what.task,
             reason: what.reason,
         }
     }
@@ -50,9 +70,8 @@ impl From<Entry> for Shown {
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     _: Caller,
-    wanted: Wanted,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("-id")?;
     // All pages of a list mean the same by "2 days ago".
     let (before, as_of): (Option<AuditId>, Timestamp) = match wanted.after()? {
         Some((before, as_of)) => (Some(before), as_of),

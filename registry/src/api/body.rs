@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::{FromRequest, Request};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::de::DeserializeOwned;
 
 use super::problem::{Kind, Problem, WrongField};
@@ -21,9 +22,24 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let is_json = request.headers().get(CONTENT_TYPE).is_none_or(is_json);
         let bytes = whole(request.into_body(), app.config.body_idle_timeout).await?;
+        if !is_json && !bytes.is_empty() {
+            let text = "this API reads JSON; send the body with `Content-Type: application/json`";
+            return Err(Problem::new(Kind::NotJson, text));
+        }
         read(&bytes).map(Self)
     }
+}
+
+/// True for `application/json` and `application/…+json`, whatever parameters follow. Without a type a body is taken for JSON.
+fn is_json(media_type: &HeaderValue) -> bool {
+    let text = media_type.to_str().unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    let essence = essence.to_ascii_lowercase();
+    essence
+        .strip_prefix("application/")
+        .is_some_and(|kind| kind == "json" || kind.ends_with("+json"))
 }
 
 /// All of the body; refused once it is too large, or nothing has come for `idle`: no client keeps a connection for ever.

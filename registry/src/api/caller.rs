@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use engine::clock::Timestamp;
 use http::request::Parts;
+use storage::Tx;
 use storage::catalog::audit::{Action, NewEntry, Outcome};
 use storage::catalog::grants::{self, Grant, Place};
 use storage::catalog::roles::{Permission, PermissionSet};
-use storage::catalog::users::User;
-use storage::catalog::{OrganizationId, TokenId};
+use storage::catalog::users::{self, User};
+use storage::catalog::{OrganizationId, TokenId, tokens};
 
 use super::problem::{Kind, Problem};
 use super::refusals::Asker;
@@ -48,6 +50,18 @@ pub(super) enum Shown {
     ClientsToken(Option<PermissionSet>),
 }
 
+impl Shown {
+    /// What is left of these permissions for who shows this.
+    fn narrows(self, set: PermissionSet) -> PermissionSet {
+        let (set, scope) = match self {
+            Self::Password => (set, None),
+            Self::PersonalToken(scope) => (set, scope),
+            Self::ClientsToken(scope) => (set.without(not_by_clients_token()), scope),
+        };
+        scope.map_or(set, |scope| set.intersection(scope))
+    }
+}
+
 impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
@@ -67,11 +81,26 @@ impl FromRequestParts<Arc<App>> for Caller {
                 let problem = Problem::new(Kind::NotAuthenticated, error.to_string());
                 return Err(problem.with_challenge(challenge.header()));
             }
-            Err(error @ (AuthError::Token(_) | AuthError::UserGone | AuthError::TokenGone)) => {
+            Err(
+                error @ (AuthError::Token(_)
+                | AuthError::UserGone
+                | AuthError::TokenGone
+                | AuthError::PasswordChanged),
+            ) => {
                 let problem = Problem::new(Kind::NotAuthenticated, error.to_string());
                 return Err(problem.with_challenge(challenge.invalid_token().header()));
             }
         };
+        let Some(user) = subject.user else {
+            let problem = Problem::new(
+                Kind::NotAuthenticated,
+                "this needs a login and a password, or a token",
+            );
+            return Err(problem.with_challenge(challenge.header()));
+        };
+        if let Some(asker) = parts.extensions.get::<Asker>() {
+            asker.is(&user.login);
+        }
         let token = subject.personal_token.as_ref().map(|token| token.id);
         let scope = subject.personal_token.and_then(|token| token.scope);
         let shown = match subject.via {
@@ -89,24 +118,14 @@ impl FromRequestParts<Arc<App>> for Caller {
                 return Err(Problem::new(Kind::NotAllowed, text));
             }
         };
-        let Some(user) = subject.user else {
-            let problem = Problem::new(
-                Kind::NotAuthenticated,
-                "this needs a login and a password, or a token",
-            );
-            return Err(problem.with_challenge(challenge.header()));
-        };
         let grants = {
             let mut tx = app.services.database.read().await?;
             grants::of(&mut tx, user.id).await?
         };
-        if let Some(asker) = parts.extensions.get::<Asker>() {
-            asker.is(&user.login);
-        }
         // Whoever adds a route outside the table of rights has opened it to administrators only.
         let right = parts.extensions.get::<Right>().copied();
         let right = right.unwrap_or(Right::Everywhere(Permission::Admin));
-        let caller = Self {
+        let mut caller = Self {
             user,
             grants,
             shown,
@@ -114,6 +133,7 @@ impl FromRequestParts<Arc<App>> for Caller {
             right,
             from: auth::address(parts),
         };
+        caller.leave_out_what_the_token_does_not_give();
         if let Right::Everywhere(permission) = caller.right {
             caller.must_everywhere(permission)?;
         }
@@ -122,6 +142,52 @@ impl FromRequestParts<Arc<App>> for Caller {
 }
 
 impl Caller {
+    /// A role counts for a token only as far as its scope has something of it.
+    fn leave_out_what_the_token_does_not_give(&mut self) {
+        if self.scope().is_some() {
+            let shown = self.shown;
+            self.grants
+                .retain(|grant| !shown.narrows(grant.role.permissions()).is_empty());
+        }
+    }
+
+    /// The same caller as they are now: none if they could not call any more with what they have shown.
+    pub(super) async fn again(&self, tx: &mut Tx, now: Timestamp) -> Result<Option<Self>, Problem> {
+        let found = users::get(tx, self.user.id).await?;
+        let Some(user) = found.filter(|user| user.enabled) else {
+            return Ok(None);
+        };
+        let shown_counts = match self.token {
+            Some(id) => tokens::get(tx, id)
+                .await?
+                .is_some_and(|token| token.counts_at(now)),
+            None => user.password_changes == self.user.password_changes,
+        };
+        if !shown_counts {
+            return Ok(None);
+        }
+        let mut caller = Self {
+            grants: grants::of(tx, user.id).await?,
+            user,
+            ..self.clone()
+        };
+        caller.leave_out_what_the_token_does_not_give();
+        Ok(Some(caller))
+    }
+
+    /// What the personal token gives at most that was shown, if it was so made.
+    fn scope(&self) -> Option<PermissionSet> {
+        match self.shown {
+            Shown::Password => None,
+            Shown::PersonalToken(scope) | Shown::ClientsToken(scope) => scope,
+        }
+    }
+
+    /// False for a token that gives nothing at all: it does not show what is its user's own.
+    pub(super) fn sees_own(&self) -> bool {
+        self.scope().is_none_or(|scope| !scope.is_empty())
+    }
+
     /// What they may do at that place.
     pub(super) fn permissions(&self, place: &Place) -> PermissionSet {
         self.narrowed(grants::permissions(&self.grants, place))
@@ -169,6 +235,20 @@ impl Caller {
         }
     }
 
+    /// Refused unless they may do it at that place. `named` continues "you lack … ".
+    pub(super) fn must(
+        &self,
+        permission: Permission,
+        place: &Place,
+        named: impl Display,
+    ) -> Result<(), Problem> {
+        if self.may(permission, place) {
+            Ok(())
+        } else {
+            Err(self.lacks(permission, named))
+        }
+    }
+
     /// Refused unless they may do it everywhere.
     fn must_everywhere(&self, permission: Permission) -> Result<(), Problem> {
         if self.may_everywhere(permission) {
@@ -184,6 +264,20 @@ impl Caller {
             Shown::Password => Ok(()),
             Shown::PersonalToken(_) | Shown::ClientsToken(_) => {
                 let text = format!("{to} takes your password, not a token; log in with it");
+                Err(Problem::new(Kind::NotAllowed, text))
+            }
+        }
+    }
+
+    /// Refused to a token that stands for less than its user: who finds one does not change what the user is called, or
+    /// where mail for them goes.
+    pub(super) fn must_stand_for_the_whole_user(&self, to: &str) -> Result<(), Problem> {
+        match self.shown {
+            Shown::Password | Shown::PersonalToken(None) => Ok(()),
+            Shown::PersonalToken(Some(_)) | Shown::ClientsToken(_) => {
+                let text = format!(
+                    "{to} takes your password, or a personal token without a scope; log in with one of them"
+                );
                 Err(Problem::new(Kind::NotAllowed, text))
             }
         }
@@ -230,12 +324,7 @@ impl Caller {
     }
 
     fn narrowed(&self, set: PermissionSet) -> PermissionSet {
-        let (set, scope) = match self.shown {
-            Shown::Password => (set, None),
-            Shown::PersonalToken(scope) => (set, scope),
-            Shown::ClientsToken(scope) => (set.without(not_by_clients_token()), scope),
-        };
-        scope.map_or(set, |scope| set.intersection(scope))
+        self.shown.narrows(set)
     }
 
     fn lacks(&self, permission: Permission, named: impl Display) -> Problem {
@@ -277,7 +366,6 @@ pub(super) fn in_organization(organization: OrganizationId) -> Place {
 impl Caller {
     /// Ana, who has shown her password.
     pub(super) fn with_roles(roles: &[(storage::catalog::roles::Role, grants::Scope)]) -> Self {
-        use engine::clock::Timestamp;
         use storage::catalog::{GrantId, UserId};
 
         let user = User {
@@ -288,6 +376,7 @@ impl Caller {
             enabled: true,
             robot_of: None,
             created_at: Timestamp(0),
+            password_changes: 0,
         };
         let grant = |&(role, scope): &(storage::catalog::roles::Role, grants::Scope)| Grant {
             id: GrantId(1),

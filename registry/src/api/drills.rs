@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::LOCATION;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use storage::catalog::audit::{self, Action};
 use storage::catalog::drills::{self, CrashWhen, Drill, Effect, NewDrill};
 use storage::catalog::{CatalogError, DrillId};
@@ -15,31 +13,49 @@ use storage::catalog::{CatalogError, DrillId};
 use engine::step::Declared;
 use workflows::push::Authorize;
 
+use super::answer::{Created, Located, NoContent};
 use super::body::Body;
 use super::caller::Caller;
-use super::page::{Page, Wanted};
+use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
 use super::problem::{Kind, Problem, WrongField};
+use super::time::Time;
 use crate::app::App;
 
 /// A step that hangs longer than this is out of the hands of whoever practises.
 const MAX_STALL_SECONDS: u64 = 3600;
 
 /// A drill as REST shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Drill")]
 pub(super) struct Shown {
+    /// Its number.
     id: DrillId,
+    /// The workflow whose step it disturbs.
     workflow: String,
     step: String,
+    /// Only in tasks about this repository; null: about any.
     repository: Option<String>,
+    /// Only in tasks about this tag; null: about any.
     tag: Option<String>,
     effect: Effect,
+    /// Where a crash happens.
     when: CrashWhen,
-    /// None: until it is deleted.
+    /// How often it still happens; null: until it is deleted.
     times_left: Option<u64>,
+    /// How long a stalled step hangs, in seconds.
     stall_seconds: u64,
+    /// The login of who began it.
     created_by: String,
-    created_at: String,
+    created_at: Time,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "/drills/{id}";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Only("id");
 }
 
 impl From<Drill> for Shown {
@@ -55,7 +71,7 @@ impl From<Drill> for Shown {
             times_left: drill.times_left,
             stall_seconds: drill.stall_seconds,
             created_by: drill.created_by,
-            created_at: drill.created_at.to_rfc3339(),
+            created_at: drill.created_at.into(),
         }
     }
 }
@@ -73,27 +89,33 @@ fn allowed(app: &App) -> Result<(), Problem> {
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     _: Caller,
-    wanted: Wanted,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
     allowed(&app)?;
-    wanted.only_sorted_by("id")?;
-    wanted.not_searched("drills")?;
     let mut tx = app.services.database.read().await?;
     let all = drills::list(&mut tx).await?;
     Ok(Page::cut(all, &wanted, |drill| drill.id)?.map(Shown::from))
 }
 
 /// The body of a POST.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewDrill", example = json!({"workflow": "push", "step": "copy", "effect": "fail", "tag": "drill", "times": 1}))]
 pub(super) struct New {
+    /// The workflow whose step it disturbs, as `push`.
     workflow: String,
+    /// A step that runs: not `authorize` of a push, which is recorded when the task is submitted.
     step: String,
+    /// Only in tasks about this repository; about any unless given.
     repository: Option<String>,
+    /// Only in tasks about this tag; about any unless given.
     tag: Option<String>,
     effect: Effect,
+    /// Where a crash happens; `before` unless given.
     when: Option<CrashWhen>,
+    /// How often it happens, at least once; until it is deleted unless given.
     times: Option<u64>,
+    /// How long a stalled step hangs, in seconds, at most an hour; needed for the effect `stall`.
     stall_seconds: Option<u64>,
 }
 
@@ -102,7 +124,7 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
     Body(new): Body<New>,
-) -> Result<Response, Problem> {
+) -> Result<Created<Shown>, Problem> {
     allowed(&app)?;
     let wrong = wrong_fields(&new, app.node.steps_of(&new.workflow).as_deref());
     if !wrong.is_empty() {
@@ -139,13 +161,7 @@ pub(super) async fn create(
         "drill {} begins: {} at step {} of {}, by {}",
         drill.id, drill.effect, drill.step, drill.workflow, drill.created_by
     );
-    let location = format!("/api/v1/drills/{}", drill.id);
-    Ok((
-        StatusCode::CREATED,
-        [(LOCATION, location)],
-        Json(Shown::from(drill)),
-    )
-        .into_response())
+    Ok(Created(drill.into()))
 }
 
 /// What is wrong with it; `steps` are those of its workflow, if there is one of that name.
@@ -198,16 +214,15 @@ fn wrong_fields(new: &New, steps: Option<&[&str]>) -> Vec<WrongField> {
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+    Path(id): Path<DrillId>,
+) -> Result<NoContent, Problem> {
     allowed(&app)?;
     let unknown = || Problem::not_found(format!("drill {id}"));
-    let number: DrillId = id.parse().map_err(|_| unknown())?;
-    let entry = caller.does(Action::Delete, format!("drill {number}"));
+    let entry = caller.does(Action::Delete, format!("drill {id}"));
     let at = app.services.clock.now();
     let deleted = app.services.database.transact(move |tx| {
         Box::pin(async move {
-            let deleted = drills::delete(tx, number).await?;
+            let deleted = drills::delete(tx, id).await?;
             if deleted {
                 audit::record(tx, &entry, at).await?;
             }
@@ -215,7 +230,7 @@ pub(super) async fn delete(
         })
     });
     if deleted.await?? {
-        Ok(StatusCode::NO_CONTENT)
+        Ok(NoContent)
     } else {
         Err(unknown())
     }
@@ -237,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_drill_names_a_step_that_runs() {
-        let drill = |workflow: &str, step: &str| serde_json::json!({"workflow": workflow, "step": step, "effect": "fail"});
+        let drill = |workflow: &str, step: &str| json!({"workflow": workflow, "step": step, "effect": "fail"});
 
         assert!(wrong(drill("push", "copy")).is_empty());
         assert_eq!(wrong(drill("push", "authorize")), ["step"]);
@@ -248,23 +263,22 @@ mod tests {
     #[test]
     fn a_stall_says_how_long_and_no_drill_happens_zero_times() {
         let drill = |more: serde_json::Value| {
-            let mut body =
-                serde_json::json!({"workflow": "push", "step": "copy", "effect": "stall"});
+            let mut body = json!({"workflow": "push", "step": "copy", "effect": "stall"});
             body.as_object_mut()
                 .unwrap()
                 .extend(more.as_object().unwrap().clone());
             body
         };
 
-        assert!(wrong(drill(serde_json::json!({"stall_seconds": 5}))).is_empty());
-        assert_eq!(wrong(drill(serde_json::json!({}))), ["stall_seconds"]);
+        assert!(wrong(drill(json!({"stall_seconds": 5}))).is_empty());
+        assert_eq!(wrong(drill(json!({}))), ["stall_seconds"]);
         assert_eq!(
-            wrong(drill(serde_json::json!({"effect": "fail", "times": 0}))),
+            wrong(drill(json!({"effect": "fail", "times": 0}))),
             ["times"]
         );
         assert!(
             wrong(drill(
-                serde_json::json!({"effect": "crash", "when": "after", "times": 1})
+                json!({"effect": "crash", "when": "after", "times": 1})
             ))
             .is_empty()
         );

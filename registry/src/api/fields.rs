@@ -1,91 +1,299 @@
-//! Checks of fields that several bodies have.
+//! Texts that several bodies have, each a type that checks itself while the body is read.
 
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;
-use storage::Label;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use storage::catalog::roles::PermissionSet;
 
-use super::problem::Problem;
+use crate::auth::passwords::MAX_PASSWORD_BYTES;
 
 /// What people call a thing is shown in one line of a table.
 const MAX_NAME_CHARACTERS: usize = 255;
+/// A few sentences.
+const MAX_REASON_CHARACTERS: usize = 1000;
 const MAX_LOGIN_CHARACTERS: usize = 128;
 const MAX_WORD_CHARACTERS: usize = 64;
 
-/// A label, or a 422 that says what is wrong with it.
-pub(super) fn label(field: &str, text: &str) -> Result<Label, Problem> {
-    Label::parse(text).map_err(|error| Problem::invalid_field(field, error.to_string()))
+/// `/users/me` is who asks, and clients take dots alone out of a path.
+const NO_LOGINS: [&str; 3] = ["me", ".", ".."];
+
+/// A text with a check of its own; the schema says the same to whoever reads the document.
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $check:path, $schema:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Deserialize)]
+        #[serde(try_from = "String")]
+        pub(super) struct $name(String);
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                $check(text).map(Self)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(text: $name) -> Self {
+                text.0
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    };
 }
 
-/// What people call a thing.
-pub(super) fn name(field: &str, text: String) -> Result<String, Problem> {
+text! {
+    /// What people call a thing.
+    Name, name, json_schema!({
+        "type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS, "pattern": ONE_LINE,
+    })
+}
+text! {
+    /// What somebody logs in with: it must fit into `login:password`, into a log line and into a path.
+    Login, login, json_schema!({
+        "type": "string", "minLength": 1, "maxLength": MAX_LOGIN_CHARACTERS,
+        "pattern": "^[A-Za-z0-9._@-]+$", "not": { "enum": NO_LOGINS },
+    })
+}
+text! {
+    /// What a robot is called behind the label of its organization: it must fit into a login.
+    RobotName, robot, json_schema!({
+        "type": "string", "minLength": 1, "maxLength": MAX_WORD_CHARACTERS, "pattern": "^[A-Za-z0-9._-]+$",
+    })
+}
+text! {
+    /// What grants call a role.
+    RoleName, role, json_schema!({
+        "type": "string", "minLength": 1, "maxLength": MAX_WORD_CHARACTERS, "pattern": "^[a-z0-9_-]+$",
+    })
+}
+text! {
+    /// Why somebody did it, for the history and the audit: shown in one line of a table.
+    Reason, reason, json_schema!({
+        "type": "string", "maxLength": MAX_REASON_CHARACTERS, "pattern": ONE_LINE_OR_NONE,
+    })
+}
+
+/// What people call a thing; empty: nothing any more.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct NameOrNone(Option<String>);
+
+impl TryFrom<String> for NameOrNone {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        name(text).map(Some).map(Self)
+    }
+}
+
+impl From<NameOrNone> for Option<String> {
+    fn from(name: NameOrNone) -> Self {
+        name.0
+    }
+}
+
+impl JsonSchema for NameOrNone {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "NameOrNone".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "maxLength": MAX_NAME_CHARACTERS, "pattern": ONE_LINE_OR_NONE,
+        })
+    }
+}
+
+/// Without control characters.
+const PRINTABLE: &str = r"^[^\x00-\x1f\x7f-\x9f]+$";
+/// And without those that [`leaves_its_line`] names.
+const ONE_LINE: &str = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$";
+const ONE_LINE_OR_NONE: &str = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$";
+
+fn name(text: String) -> Result<String, String> {
     let characters = text.chars().count();
-    if characters == 0 || characters > MAX_NAME_CHARACTERS || text.chars().any(char::is_control) {
-        let message = format!(
-            "must have 1 to {MAX_NAME_CHARACTERS} characters, none of them a control character"
-        );
-        return Err(Problem::invalid_field(field, message));
+    if characters == 0 || characters > MAX_NAME_CHARACTERS || text.chars().any(leaves_its_line) {
+        return Err(format!(
+            "must have 1 to {MAX_NAME_CHARACTERS} characters, none of which controls or reverses a line or ends it"
+        ));
     }
     Ok(text)
 }
 
-/// What somebody logs in with: it must fit into `login:password`, into a log line and into a path.
-pub(super) fn login(field: &str, text: String) -> Result<String, Problem> {
+fn reason(text: String) -> Result<String, String> {
+    if text.chars().count() > MAX_REASON_CHARACTERS || text.chars().any(leaves_its_line) {
+        return Err(format!(
+            "must have at most {MAX_REASON_CHARACTERS} characters, none of which controls or reverses a line or ends it"
+        ));
+    }
+    Ok(text)
+}
+
+/// True for control characters, the ends of lines and paragraphs, and what overrides the direction of what follows: with
+/// them a name could look like another, or like another line of a list.
+fn leaves_its_line(character: char) -> bool {
+    let separates = matches!(character, '\u{2028}' | '\u{2029}');
+    let turns = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || separates || turns
+}
+
+fn login(text: String) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@');
     if text.is_empty()
         || text.len() > MAX_LOGIN_CHARACTERS
         || !text.chars().all(fits)
-        || text == "me"
+        || NO_LOGINS.contains(&&*text)
     {
-        let message = format!(
-            "must have 1 to {MAX_LOGIN_CHARACTERS} letters, digits, `.`, `_`, `-` or `@`, and not be `me`"
-        );
-        return Err(Problem::invalid_field(field, message));
+        return Err(format!(
+            "must have 1 to {MAX_LOGIN_CHARACTERS} letters, digits, `.`, `_`, `-` or `@`, and not be `me`, `.` or `..`"
+        ));
     }
     Ok(text)
 }
 
-/// What a robot is called behind the label of its organization: it must fit into a login.
-pub(super) fn robot(field: &str, text: String) -> Result<String, Problem> {
-    word(field, text, "letters, digits, `.`, `_` or `-`", |c| {
+fn robot(text: String) -> Result<String, String> {
+    word(text, "letters, digits, `.`, `_` or `-`", |c| {
         c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
     })
 }
 
-/// What grants call a role.
-pub(super) fn role(field: &str, text: String) -> Result<String, Problem> {
-    word(field, text, "lower-case letters, digits, `_` or `-`", |c| {
+fn role(text: String) -> Result<String, String> {
+    word(text, "lower-case letters, digits, `_` or `-`", |c| {
         c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-')
     })
 }
 
-fn word(
-    field: &str,
-    text: String,
-    letters: &str,
-    fits: impl Fn(char) -> bool,
-) -> Result<String, Problem> {
+fn word(text: String, letters: &str, fits: impl Fn(char) -> bool) -> Result<String, String> {
     if text.is_empty() || text.len() > MAX_WORD_CHARACTERS || !text.chars().all(fits) {
-        let message = format!("must have 1 to {MAX_WORD_CHARACTERS} {letters}");
-        return Err(Problem::invalid_field(field, message));
+        return Err(format!("must have 1 to {MAX_WORD_CHARACTERS} {letters}"));
     }
     Ok(text)
 }
 
-/// Which fields were changed, for the audit; `None`: none.
-pub(super) fn changed(fields: &[(&str, bool)]) -> Option<String> {
-    let changed = fields.iter().filter(|(_, given)| *given);
-    let names: Vec<&str> = changed.map(|(name, _)| *name).collect();
-    (!names.is_empty()).then(|| names.join(", "))
+/// A password that can be sent by every client.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Password(SecretString);
+
+impl TryFrom<String> for Password {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err("must not be empty nor hold control characters");
+        }
+        Ok(Self(text.into()))
+    }
 }
 
-/// A password that can be sent by every client.
-pub(super) fn password(field: &str, text: String) -> Result<SecretString, Problem> {
-    if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(Problem::invalid_field(
-            field,
-            "must not be empty nor hold control characters",
-        ));
+impl From<Password> for SecretString {
+    fn from(password: Password) -> Self {
+        password.0
     }
-    Ok(text.into())
+}
+
+impl JsonSchema for Password {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Password".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "password",
+            "minLength": 1,
+            "maxLength": MAX_PASSWORD_BYTES,
+            "pattern": PRINTABLE,
+            "writeOnly": true,
+        })
+    }
+}
+
+/// What of a field stands in the audit, which never forgets.
+pub(super) enum Told {
+    /// The field was not given.
+    NotGiven,
+    /// It was given; what it holds is a secret, or personal.
+    Given,
+    /// It was given as this.
+    As(String),
+}
+
+impl Told {
+    /// Only that it was given, if it was.
+    pub(super) fn that<T>(field: Option<&T>) -> Self {
+        field.map_or(Self::NotGiven, |_| Self::Given)
+    }
+
+    /// What was given, if it was.
+    pub(super) fn what<T: Display>(field: Option<T>) -> Self {
+        field.map_or(Self::NotGiven, |value| Self::As(value.to_string()))
+    }
+
+    /// Which permissions were given, if they were.
+    pub(super) fn permissions(field: Option<PermissionSet>) -> Self {
+        field.map_or(Self::NotGiven, |set| {
+            let names: Vec<String> = set
+                .iter()
+                .map(|permission| permission.to_string())
+                .collect();
+            Self::As(match &*names {
+                [] => "none".to_owned(),
+                _ => names.join(" "),
+            })
+        })
+    }
+}
+
+/// What was given, for the audit: `name, anonymous_pull true`; `None`: nothing.
+pub(super) fn given(fields: &[(&str, Told)]) -> Option<String> {
+    let given = fields.iter().filter_map(|(name, told)| match told {
+        Told::NotGiven => None,
+        Told::Given => Some((*name).to_owned()),
+        Told::As(value) => Some(format!("{name} {value}")),
+    });
+    let given: Vec<String> = given.collect();
+    (!given.is_empty()).then(|| given.join(", "))
+}
+
+/// Reads a field that can be left out and not be null: who writes null may mean nothing, or everything.
+pub(super) fn not_null<'de, D, T>(reader: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let value = Option::<T>::deserialize(reader)?;
+    let null = || D::Error::custom("must not be null; leave it out, or give it a value");
+    value.map(Some).ok_or_else(null)
 }
 
 #[cfg(test)]
@@ -95,28 +303,47 @@ mod tests {
     #[test]
     fn a_login_fits_into_basic_credentials_and_a_path() {
         for good in ["ana", "Ana.Maria-2", "ana@example.org"] {
-            assert!(login("login", good.to_owned()).is_ok(), "{good}");
+            assert!(login(good.to_owned()).is_ok(), "{good}");
         }
-        for bad in ["", "me", "a:b", "a/b", "a b", "ä", "acme+robot"] {
-            assert!(login("login", bad.to_owned()).is_err(), "{bad}");
+        for bad in ["", "me", ".", "..", "a:b", "a/b", "a b", "ä", "acme+robot"] {
+            assert!(login(bad.to_owned()).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn robots_and_roles_have_one_word_for_a_name() {
-        assert!(robot("name", "CI-1".to_owned()).is_ok());
-        assert!(role("name", "release_manager".to_owned()).is_ok());
+        assert!(robot("CI-1".to_owned()).is_ok());
+        assert!(role("release_manager".to_owned()).is_ok());
         for bad in ["", "a+b", "a b", "a/b", "ä"] {
-            assert!(robot("name", bad.to_owned()).is_err(), "{bad}");
-            assert!(role("name", bad.to_owned()).is_err(), "{bad}");
+            assert!(robot(bad.to_owned()).is_err(), "{bad}");
+            assert!(role(bad.to_owned()).is_err(), "{bad}");
         }
-        assert!(role("name", "Admin".to_owned()).is_err());
+        assert!(role("Admin".to_owned()).is_err());
+    }
+
+    #[test]
+    fn a_reason_is_one_line_and_may_be_empty() {
+        assert!(reason(String::new()).is_ok());
+        assert!(reason("the disk was full; Größe".to_owned()).is_ok());
+        for bad in ["\u{1b}[31m", "ding\u{7}", "a\nb", "\u{9b}", "\u{202e}"] {
+            assert!(reason(bad.to_owned()).is_err(), "{bad:?}");
+        }
+        assert!(reason("a".repeat(MAX_REASON_CHARACTERS + 1)).is_err());
     }
 
     #[test]
     fn a_name_is_one_line() {
-        assert!(name("name", "Acme, Ltd.".to_owned()).is_ok());
-        assert!(name("name", String::new()).is_err());
-        assert!(name("name", "two\nlines".to_owned()).is_err());
+        assert!(name("Acme, Ltd.".to_owned()).is_ok());
+        assert!(name(String::new()).is_err());
+        assert!(name("שלום".to_owned()).is_ok());
+        for bad in [
+            "two\nlines",
+            "two\u{2028}lines",
+            "gnp.\u{202e}exe",
+            "\u{2066}in",
+            "\u{9b}31m",
+        ] {
+            assert!(name(bad.to_owned()).is_err(), "{bad:?}");
+        }
     }
 }

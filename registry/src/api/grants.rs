@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::LOCATION;
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
 use storage::Tx;
 use storage::catalog::audit::{self, Action};
 use storage::catalog::grants::{self, Filter, Grant, Place, Scope};
@@ -17,26 +16,42 @@ use storage::catalog::users::{self, User};
 use storage::catalog::{GrantId, RepositoryId, UserId, organizations, products};
 use workflows::destination::{self, PushName, ResolveError};
 
+use super::answer::{Created, Located, NoContent};
 use super::body::Body;
 use super::caller::Caller;
-use super::page::{Page, Wanted};
+use super::fields::not_null;
+use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
 use super::problem::{Kind, Problem};
+use super::time::Time;
 use crate::app::App;
 
 /// A grant as REST shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Grant")]
 pub(super) struct Shown {
+    /// Its number.
     id: GrantId,
-    /// None: a robot has it.
+    /// Who has the role; null: a robot has it.
     user: Option<String>,
-    /// None: a user has it.
+    /// The login of the robot that has it; null: a user has it.
     robot: Option<String>,
     role: String,
+    /// Where: the organization's label; null: everywhere.
     organization: Option<String>,
+    /// The product's label; null: in the whole organization.
     product: Option<String>,
+    /// The repository's number; null: in the whole product.
     repository: Option<RepositoryId>,
-    created_at: String,
+    created_at: Time,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "/grants/{id}";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Only("id");
 }
 
 impl Shown {
@@ -64,7 +79,7 @@ impl Shown {
             organization,
             product,
             repository: grant.scope.repository,
-            created_at: grant.created_at.to_rfc3339(),
+            created_at: grant.created_at.into(),
         })
     }
 }
@@ -97,10 +112,8 @@ impl Shown {
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    wanted: Wanted,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("id")?;
-    wanted.not_searched("grants")?;
     let mut tx = app.services.database.read().await?;
     let page = if caller.may_here(None) {
         let total = grants::count(&mut tx, Filter::default()).await?;
@@ -147,7 +160,8 @@ async fn all(tx: &mut Tx) -> Result<Vec<Grant>, Problem> {
 }
 
 fn sees(caller: &Caller, grant: &Grant) -> bool {
-    grant.user == caller.user.id || manages(caller, &grant.scope)
+    // Of the caller's own: those that what was shown has something of.
+    caller.grants.iter().any(|own| own.id == grant.id) || manages(caller, &grant.scope)
 }
 
 /// True if the caller manages access at all places of the scope.
@@ -175,23 +189,52 @@ fn place(scope: &Scope) -> Option<Place> {
 }
 
 /// The body of a POST.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewGrant", example = json!({"user": "ana", "role": "publisher", "organization": "acme"}))]
 pub(super) struct New {
+    /// The login of the user who gets it.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schemars(with = "String")]
     user: Option<String>,
+    /// The login of the robot that gets it, in its own organization.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schemars(with = "String")]
     robot: Option<String>,
+    /// The role's name.
     role: String,
+    /// Where: the organization's label; everywhere unless given, and never null.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schemars(with = "String")]
     organization: Option<String>,
+    /// The product's label; in the whole organization unless given.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schemars(with = "String")]
     product: Option<String>,
+    /// The repository, which names its organization and product too.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schemars(with = "RepositoryNamed")]
     repository: Option<RepositoryNamed>,
 }
 
 /// A repository by its number or by a name it is pushed as.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
 enum RepositoryNamed {
     Id(RepositoryId),
     Name(String),
+}
+
+impl<'de> Deserialize<'de> for RepositoryNamed {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let named = match Value::deserialize(reader)? {
+            Value::String(name) => Some(Self::Name(name)),
+            Value::Number(number) => number.as_i64().map(|id| Self::Id(RepositoryId(id))),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        let wrong = "must be the number of a repository, or a name that it is pushed as";
+        named.ok_or_else(|| D::Error::custom(wrong))
+    }
 }
 
 /// `POST /grants`. Nobody gives what they do not have at that place.
@@ -199,7 +242,7 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
     Body(new): Body<New>,
-) -> Result<Response, Problem> {
+) -> Result<Created<Shown>, Problem> {
     let mut tx = app.services.database.read().await?;
     let role = roles::find(&mut tx, &new.role).await?.ok_or_else(|| {
         let text = format!(
@@ -251,8 +294,7 @@ pub(super) async fn create(
             })
         })
         .await??;
-    let location = format!("/api/v1/grants/{}", shown.id);
-    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(shown)).into_response())
+    Ok(Created(shown))
 }
 
 /// The user or robot that the grant is for. A robot has roles in its own organization only.
@@ -381,11 +423,10 @@ fn no_such(field: &'static str) -> Problem {
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+    Path(id): Path<GrantId>,
+) -> Result<NoContent, Problem> {
     let unknown = || Problem::not_found(format!("grant {id}"));
-    let number: GrantId = id.parse().map_err(|_| unknown())?;
-    let found = grants::get(&mut app.services.database.read().await?, number).await?;
+    let found = grants::get(&mut app.services.database.read().await?, id).await?;
     let grant = found
         .filter(|grant| sees(&caller, grant))
         .ok_or_else(unknown)?;
@@ -417,7 +458,7 @@ pub(super) async fn delete(
             })
         })
         .await??;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 fn makes_administrator(grant: &Grant) -> bool {

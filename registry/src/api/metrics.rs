@@ -3,29 +3,35 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use engine::store::Visible;
-use http::header::CONTENT_TYPE;
 use storage::content::inventory;
 
+use super::answer::{Format, Text};
 use super::caller::Caller;
 use super::problem::Problem;
 use crate::app::App;
 use crate::telemetry::metrics::Sheet;
 
-/// The version of Prometheus's text format.
-const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Prometheus's text format.
+pub(super) struct Prometheus;
+
+impl Format for Prometheus {
+    const MEDIA_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
+    const ABOUT: &'static str = "The figures as they are now.";
+}
 
 /// On the address of the API: for who may see every task.
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     _caller: Caller,
-) -> Result<Response, Problem> {
+) -> Result<Text<Prometheus>, Problem> {
     show_to_anybody(State(app)).await
 }
 
 /// On an address of its own, which only those can reach who may see it.
-pub(super) async fn show_to_anybody(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(super) async fn show_to_anybody(
+    State(app): State<Arc<App>>,
+) -> Result<Text<Prometheus>, Problem> {
     let mut sheet = Sheet::new();
     sheet.gauge(
         "wharfinger_connections_limit",
@@ -51,5 +57,5 @@ pub(super) async fn show_to_anybody(State(app): State<Arc<App>>) -> Result<Respo
             (labels, count.plans)
         }),
     );
-    Ok(([(CONTENT_TYPE, TEXT_FORMAT)], sheet.text()).into_response())
+    Ok(sheet.text().into())
 }

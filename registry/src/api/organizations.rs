@@ -4,30 +4,43 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::LOCATION;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use storage::Tx;
+use serde_json::json;
 use storage::catalog::audit::{self, Action};
 use storage::catalog::organizations::{self, NewOrganization, Organization};
 use storage::catalog::{CatalogError, OrganizationId};
+use storage::{Label, Tx};
 
+use super::answer::{Created, Located};
 use super::body::Body;
 use super::caller::{Caller, in_organization};
-use super::fields;
-use super::page::{Page, Wanted};
+use super::fields::{self, Name, Told};
+use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
 use super::problem::Problem;
+use super::time::Time;
 use crate::app::App;
 
 /// An organization as REST shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Organization")]
 pub(super) struct Shown {
+    /// Its number, as in image names that begin with `id/`.
     id: OrganizationId,
+    /// What image names begin with; never changes.
     label: String,
+    /// What people call it.
     name: String,
-    created_at: String,
+    created_at: Time,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "/organizations/{label}";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Only("id");
 }
 
 impl From<Organization> for Shown {
@@ -36,7 +49,7 @@ impl From<Organization> for Shown {
             id: organization.id,
             label: organization.label,
             name: organization.name,
-            created_at: organization.created_at.to_rfc3339(),
+            created_at: organization.created_at.into(),
         }
     }
 }
@@ -45,10 +58,8 @@ impl From<Organization> for Shown {
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    wanted: Wanted,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("id")?;
-    wanted.not_searched("organizations")?;
     let mut tx = app.services.database.read().await?;
     if caller.sees_every_organization() {
         let total = organizations::count(&mut tx).await?;
@@ -82,11 +93,14 @@ pub(super) async fn show(
 }
 
 /// The body of a POST.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewOrganization", example = json!({"label": "acme", "name": "Acme, Ltd."}))]
 pub(super) struct New {
-    label: String,
-    name: String,
+    /// What image names begin with; unique whatever its case, and never changes.
+    label: Label,
+    /// What people call it.
+    name: Name,
 }
 
 /// `POST /organizations`.
@@ -94,10 +108,10 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
     Body(new): Body<New>,
-) -> Result<Response, Problem> {
+) -> Result<Created<Shown>, Problem> {
     let new = NewOrganization {
-        label: fields::label("label", &new.label)?,
-        name: fields::name("name", new.name)?,
+        label: new.label,
+        name: new.name.into(),
     };
     let entry = caller.does(Action::Create, format!("organization {}", new.label));
     let at = app.services.clock.now();
@@ -108,21 +122,16 @@ pub(super) async fn create(
             Ok::<_, CatalogError>(created)
         })
     });
-    let created = created.await??;
-    let location = format!("/api/v1/organizations/{}", created.label);
-    Ok((
-        StatusCode::CREATED,
-        [(LOCATION, location)],
-        Json(Shown::from(created)),
-    )
-        .into_response())
+    Ok(Created(created.await??.into()))
 }
 
 /// The body of a PATCH.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "OrganizationChanges", example = json!({"name": "Acme Group"}))]
 pub(super) struct Changes {
-    name: Option<String>,
+    /// What people call it.
+    name: Option<Name>,
 }
 
 /// `PATCH /organizations/{label}`: the name; the label never changes.
@@ -138,12 +147,12 @@ pub(super) async fn change(
     let Some(name) = changes.name else {
         return Ok(Json(organization.into()));
     };
-    let name = fields::name("name", name)?;
+    let name = String::from(name);
     let mut entry = caller.does(
         Action::Change,
         format!("organization {}", organization.label),
     );
-    entry.reason = fields::changed(&[("name", true)]);
+    entry.reason = fields::given(&[("name", Told::what(Some(&name)))]);
     let at = app.services.clock.now();
     let after = app.services.database.transact(move |tx| {
         Box::pin(async move {
@@ -170,6 +179,6 @@ pub(super) async fn visible(
         .ok_or_else(|| unknown(label))
 }
 
-fn unknown(label: &str) -> Problem {
+pub(super) fn unknown(label: &str) -> Problem {
     Problem::not_found(format!("organization {label}"))
 }

@@ -1,6 +1,7 @@
 //! Lists in pages: `{"results", "total", "next"}`, where `next` is opaque to the caller and a key to us.
 
 use std::fmt::Display;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use axum::Json;
@@ -9,16 +10,14 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use engine::search::{Cursor, Sort};
+use http::Uri;
 use http::request::Parts;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use strum::VariantNames;
 
 use super::problem::{Kind, Problem};
-
-const DEFAULT_PER_PAGE: u32 = 50;
-/// More would make one answer too slow for whoever waits behind it.
-const MAX_PER_PAGE: u32 = 500;
 
 /// What the caller asked of a list.
 #[derive(Debug, Default, Deserialize)]
@@ -29,16 +28,40 @@ struct Asked {
     cursor: Option<String>,
 }
 
-/// What the caller asked of a list, checked.
+/// All parameters of a list, as [`Asked`] has them.
+const PARAMETERS: &[&str] = &["search", "sort", "per_page", "cursor"];
+
+/// The orders that a list has.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Orders {
+    /// This one.
+    Only(&'static str),
+    /// By any of these, or its reverse.
+    Any {
+        by: &'static [&'static str],
+        usual: &'static str,
+    },
+}
+
+/// Something that there are lists of.
+pub(super) trait Listed {
+    /// How they are sorted.
+    const ORDERS: Orders;
+    /// What can be searched by; none: they cannot be searched.
+    const SEARCH: Option<&'static [&'static str]> = None;
+}
+
+/// What the caller asked of a list of `L`, checked.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct Wanted<L> {
     /// The search as it was typed; empty: everything.
     pub(super) search: String,
     /// `field`, `field desc` or `-field`, as it was typed.
-    pub(super) sort: Option<String>,
+    sort: Option<String>,
     /// From 1 to 500.
     pub(super) per_page: u32,
     cursor: Option<String>,
+    of: PhantomData<L>,
 }
 
 /// In which order a list was asked for, and behind what this page begins.
@@ -48,41 +71,83 @@ pub(super) struct Sorted<K, I> {
     pub(super) after: Option<Cursor<K, I>>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+impl<L: Listed, S: Send + Sync> FromRequestParts<S> for Wanted<L> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let Query(asked) = Query::<Asked>::try_from_uri(&parts.uri).map_err(|error| {
-            Problem::new(
-                Kind::Malformed,
-                format!("the query string cannot be read: {error}"),
-            )
-        })?;
-        Self::check(asked)
+        refuse_unknown(&parts.uri)?;
+        Self::check(read(&parts.uri)?)
     }
 }
 
-impl Wanted {
+/// A parameter with a slip of the pen must not mean the whole list.
+fn refuse_unknown(uri: &Uri) -> Result<(), Problem> {
+    let given: Vec<(String, String)> = read(uri)?;
+    let unknown = given
+        .iter()
+        .filter(|(name, _)| !PARAMETERS.contains(&name.as_str()))
+        .map(|(name, _)| format!("`{}`", name.escape_debug()));
+    let unknown: Vec<String> = unknown.collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "a list has no parameter {}; it has {}",
+        unknown.join(", "),
+        PARAMETERS.join(", ")
+    );
+    Err(Problem::new(Kind::Malformed, text))
+}
+
+fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let unreadable = |error| {
+        let text = format!("the query string cannot be read: {error}");
+        Problem::new(Kind::Malformed, text)
+    };
+    let Query(read) = Query::try_from_uri(uri).map_err(unreadable)?;
+    Ok(read)
+}
+
+impl<L: Listed> Wanted<L> {
+    pub(super) const DEFAULT_PER_PAGE: u32 = 50;
+    /// More would make one answer too slow for whoever waits behind it.
+    pub(super) const MAX_PER_PAGE: u32 = 500;
+
     fn check(asked: Asked) -> Result<Self, Problem> {
         let per_page = match asked.per_page {
-            None => DEFAULT_PER_PAGE,
+            None => Self::DEFAULT_PER_PAGE,
             Some(text) => text
                 .parse()
                 .ok()
-                .filter(|n| (1..=MAX_PER_PAGE).contains(n))
+                .filter(|n| (1..=Self::MAX_PER_PAGE).contains(n))
                 .ok_or_else(|| {
                     Problem::invalid_field(
                         "per_page",
-                        format!("must be a number from 1 to {MAX_PER_PAGE}, not {text:?}"),
+                        format!(
+                            "must be a number from 1 to {}, not {text:?}",
+                            Self::MAX_PER_PAGE
+                        ),
                     )
                 })?,
         };
-        Ok(Self {
+        let wanted = Self {
             search: asked.search.unwrap_or_default(),
-            sort: asked.sort,
+            sort: asked.sort.filter(|sort| !sort.trim().is_empty()),
             per_page,
-            cursor: asked.cursor,
-        })
+            cursor: asked.cursor.filter(|cursor| !cursor.is_empty()),
+            of: PhantomData,
+        };
+        if L::SEARCH.is_none() && !wanted.search.trim().is_empty() {
+            let text = "this list cannot be searched; leave `search` out";
+            return Err(Problem::new(Kind::BadSearch, text));
+        }
+        match (L::ORDERS, &wanted.sort) {
+            (Orders::Only(order), Some(sort)) if sort != order => Err(Problem::invalid_field(
+                "sort",
+                format!("this list is sorted by {order}, not by {sort:?}"),
+            )),
+            (Orders::Only(_) | Orders::Any { .. }, _) => Ok(wanted),
+        }
     }
 
     /// The key after which this page begins; `None` for the first page.
@@ -135,35 +200,16 @@ impl Wanted {
     pub(super) fn one_more(&self) -> u32 {
         self.per_page + 1
     }
-
-    /// Refuses a search in a list that has none.
-    pub(super) fn not_searched(&self, list: &str) -> Result<(), Problem> {
-        if self.search.trim().is_empty() {
-            return Ok(());
-        }
-        Err(Problem::new(
-            Kind::BadSearch,
-            format!("the list of {list} cannot be searched; leave `search` out"),
-        ))
-    }
-
-    /// Refuses a sort other than the one order this list has.
-    pub(super) fn only_sorted_by(&self, order: &str) -> Result<(), Problem> {
-        match &self.sort {
-            Some(sort) if sort != order => Err(Problem::invalid_field(
-                "sort",
-                format!("this list is sorted by {order}, not by {sort:?}"),
-            )),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// One page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "PageOf{T}")]
 pub(super) struct Page<T> {
     pub(super) results: Vec<T>,
+    /// How many there are on all pages.
     pub(super) total: u64,
+    /// The `cursor` of the next page; null on the last one.
     pub(super) next: Option<String>,
 }
 
@@ -187,7 +233,7 @@ impl<T> Page<T> {
     pub(super) fn of_rows<K: Serialize>(
         mut rows: Vec<T>,
         total: u64,
-        wanted: &Wanted,
+        wanted: &Wanted<impl Listed>,
         key: impl Fn(&T) -> K,
     ) -> Self {
         let more = rows.len() > wanted.per_page as usize;
@@ -208,7 +254,7 @@ impl<T> Page<T> {
     /// A page cut out of a list that is short enough to be held whole, such as the users of an organization.
     pub(super) fn cut<K>(
         all: Vec<T>,
-        wanted: &Wanted,
+        wanted: &Wanted<impl Listed>,
         key: impl Fn(&T) -> K,
     ) -> Result<Self, Problem>
     where
@@ -244,7 +290,17 @@ mod tests {
 
     use super::*;
 
-    fn wanted(per_page: &str, cursor: Option<String>) -> Result<Wanted, Problem> {
+    /// A list of numbers.
+    struct Numbers;
+
+    impl Listed for Numbers {
+        const ORDERS: Orders = Orders::Any {
+            by: Order::VARIANTS,
+            usual: "n",
+        };
+    }
+
+    fn wanted(per_page: &str, cursor: Option<String>) -> Result<Wanted<Numbers>, Problem> {
         Wanted::check(Asked {
             per_page: Some(per_page.to_owned()),
             cursor,
@@ -290,6 +346,37 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_that_a_list_does_not_have_is_named() {
+        let told = |query: &str| {
+            let uri = format!("/api/v1/tasks?{query}").parse().unwrap();
+            refuse_unknown(&uri)
+                .err()
+                .map(|problem| problem.to_string())
+        };
+
+        assert_eq!(told("search=a&sort=&per_page=1&cursor="), None);
+        assert_eq!(
+            told("serach=state&per_page=1&page=2").unwrap(),
+            "a list has no parameter `serach`, `page`; it has search, sort, per_page, cursor"
+        );
+    }
+
+    #[test]
+    fn an_empty_sort_or_cursor_is_like_none() {
+        let asked = || Asked {
+            sort: Some(" ".to_owned()),
+            cursor: Some(String::new()),
+            ..Asked::default()
+        };
+
+        let wanted = Wanted::<Numbers>::check(asked()).unwrap();
+
+        let sorted = wanted.sorted::<Order, PlanId>(Sort::default()).unwrap();
+        assert_eq!(sorted.sort, Sort::default());
+        assert_eq!(sorted.after, None);
+    }
+
+    #[test]
     fn a_cursor_of_ones_own_making_is_refused() {
         let wanted = wanted("3", Some("not a cursor".to_owned())).unwrap();
 
@@ -310,7 +397,7 @@ mod tests {
         };
         let page = Page::<()>::new(vec![], 0, Some(&cursor));
         let sorted = |sort: Option<&str>| {
-            let wanted = Wanted::check(Asked {
+            let wanted = Wanted::<Numbers>::check(Asked {
                 sort: sort.map(str::to_owned),
                 cursor: page.next.clone(),
                 ..Asked::default()

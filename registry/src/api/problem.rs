@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use engine::search::SearchError;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use storage::DatabaseError;
@@ -14,7 +15,9 @@ use storage::catalog::CatalogError;
 use super::refusals::Refused;
 
 /// The kinds of problem; each is one line of [`PROBLEMS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::EnumIter,
+)]
 #[strum(serialize_all = "snake_case")]
 pub(super) enum Kind {
     /// What was sent is no JSON, or a cursor of ours was changed.
@@ -39,8 +42,12 @@ pub(super) enum Kind {
     TooSlow,
     /// The body is too large.
     TooLarge,
+    /// The body is of another media type than JSON.
+    NotJson,
     /// Fields of the body have values they cannot have.
     Invalid,
+    /// As many requests are answered as may be; told before a handler is reached.
+    TooManyRequests,
     /// Our mistake, or our database's.
     Internal,
     /// Not now: the server is stopping, or its database is busy.
@@ -63,7 +70,9 @@ pub(super) const PROBLEMS: &[(Kind, StatusCode, &str)] = &[
     (Kind::DoesNotFit,       StatusCode::CONFLICT,              "This cannot be done now"),
     (Kind::TooSlow,          StatusCode::REQUEST_TIMEOUT,       "The body did not come"),
     (Kind::TooLarge,         StatusCode::PAYLOAD_TOO_LARGE,     "The body is too large"),
+    (Kind::NotJson,          StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not JSON"),
     (Kind::Invalid,          StatusCode::UNPROCESSABLE_ENTITY,  "Some fields are invalid"),
+    (Kind::TooManyRequests,  StatusCode::TOO_MANY_REQUESTS,     "Not now"),
     (Kind::Internal,         StatusCode::INTERNAL_SERVER_ERROR, "The server made a mistake"),
     (Kind::Unavailable,      StatusCode::SERVICE_UNAVAILABLE,   "Not now"),
     (Kind::Full,             StatusCode::INSUFFICIENT_STORAGE,  "The disk is full"),
@@ -78,8 +87,8 @@ pub(super) struct Problem {
     challenge: Option<HeaderValue>,
 }
 
-/// A field of the body and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// A field of the body or the query, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub(super) struct WrongField {
     /// The field's name; dots stand between nested ones.
     pub(super) field: String,

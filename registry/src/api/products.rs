@@ -4,35 +4,51 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::LOCATION;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use storage::Tx;
+use serde_json::json;
 use storage::catalog::audit::{self, Action};
 use storage::catalog::grants::Place;
-use storage::catalog::organizations::Organization;
+use storage::catalog::organizations::{Organization, find as find_organization};
 use storage::catalog::products::{self, NewProduct, Product, ProductChanges};
-use storage::catalog::{CatalogError, ProductId};
+use storage::catalog::roles::Permission;
+use storage::catalog::{CatalogError, ProductId, settings};
+use storage::{Label, Tx};
 
+use super::answer::{Created, Located};
 use super::body::Body;
 use super::caller::{Caller, in_organization};
-use super::page::{Page, Wanted};
+use super::fields::{self, Name, Told};
+use super::organizations;
+use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
 use super::problem::Problem;
-use super::{fields, organizations};
+use super::time::Time;
 use crate::app::App;
 
 /// A product as REST shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Product")]
 pub(super) struct Shown {
+    /// Its number, as in image names that begin with `id/`.
     id: ProductId,
+    /// How it stands in image names; never changes.
     label: String,
+    /// What people call it.
     name: String,
+    /// The organization's label.
     organization: String,
     /// Its repositories are pulled from without a login.
     anonymous_pull: bool,
-    created_at: String,
+    created_at: Time,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "/organizations/{organization}/products/{label}";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Only("id");
 }
 
 impl Shown {
@@ -43,22 +59,25 @@ impl Shown {
             name: product.name,
             organization: organization.label.clone(),
             anonymous_pull: product.anonymous_pull,
-            created_at: product.created_at.to_rfc3339(),
+            created_at: product.created_at.into(),
         }
     }
 }
 
-/// `GET /organizations/{label}/products`: those in which the caller has a role.
+/// `GET /organizations/{label}/products`: those in which the caller has a role, and those that everybody may pull from.
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(label): Path<String>,
-    wanted: Wanted,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("id")?;
-    wanted.not_searched("products")?;
     let mut tx = app.services.database.read().await?;
-    let organization = organizations::visible(&mut tx, &caller, &label).await?;
+    let organization = find_organization(&mut tx, &label).await?;
+    let mut open = open(&mut tx).await?;
+    open.retain(|product| Some(product.organization) == organization.as_ref().map(|it| it.id));
+    let organization = organization
+        .filter(|it| caller.sees_organization(it.id) || !open.is_empty())
+        .ok_or_else(|| organizations::unknown(&label))?;
     if !caller
         .permissions(&in_organization(organization.id))
         .is_empty()
@@ -73,6 +92,7 @@ pub(super) async fn list(
         .grants
         .iter()
         .filter_map(|grant| grant.scope.product)
+        .chain(open.iter().map(|product| product.id))
         .collect();
     ids.sort_unstable();
     ids.dedup();
@@ -100,11 +120,15 @@ pub(super) async fn show(
 }
 
 /// The body of a POST.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewProduct", example = json!({"label": "tools", "name": "Tools", "anonymous_pull": false}))]
 pub(super) struct New {
-    label: String,
-    name: String,
+    /// How it stands in image names; unique in its organization whatever its case, and never changes.
+    label: Label,
+    /// What people call it.
+    name: Name,
+    /// Its repositories are pulled from without a login; false unless given.
     anonymous_pull: Option<bool>,
 }
 
@@ -114,7 +138,7 @@ pub(super) async fn create(
     caller: Caller,
     Path(organization): Path<String>,
     Body(new): Body<New>,
-) -> Result<Response, Problem> {
+) -> Result<Created<Shown>, Problem> {
     let organization = organizations::visible(
         &mut app.services.database.read().await?,
         &caller,
@@ -122,16 +146,21 @@ pub(super) async fn create(
     )
     .await?;
     let named = format!("in organization {}", organization.label);
-    caller.must_here(Some(&in_organization(organization.id)), named)?;
+    caller.must_here(Some(&in_organization(organization.id)), &named)?;
+    if new.anonymous_pull == Some(true) {
+        // Nobody gives what they do not have, and least of all to everybody.
+        caller.must(Permission::Pull, &in_organization(organization.id), named)?;
+    }
     let changes = ProductChanges {
         anonymous_pull: new.anonymous_pull,
         ..ProductChanges::default()
     };
     let new = NewProduct {
-        label: fields::label("label", &new.label)?,
-        name: fields::name("name", new.name)?,
+        label: new.label,
+        name: new.name.into(),
     };
-    let entry = caller.does(Action::Create, subject(new.label.as_str(), &organization));
+    let mut entry = caller.does(Action::Create, subject(new.label.as_str(), &organization));
+    entry.reason = fields::given(&[("anonymous_pull", Told::what(changes.anonymous_pull))]);
     let (at, id) = (app.services.clock.now(), organization.id);
     let created = app.services.database.transact(move |tx| {
         Box::pin(async move {
@@ -141,24 +170,17 @@ pub(super) async fn create(
             Ok::<_, CatalogError>(opened.unwrap_or(created))
         })
     });
-    let created = created.await??;
-    let location = format!(
-        "/api/v1/organizations/{}/products/{}",
-        organization.label, created.label
-    );
-    Ok((
-        StatusCode::CREATED,
-        [(LOCATION, location)],
-        Json(Shown::of(created, &organization)),
-    )
-        .into_response())
+    Ok(Created(Shown::of(created.await??, &organization)))
 }
 
 /// The body of a PATCH.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ProductChanges", example = json!({"anonymous_pull": true}))]
 pub(super) struct Changes {
-    name: Option<String>,
+    /// What people call it.
+    name: Option<Name>,
+    /// Its repositories are pulled from without a login.
     anonymous_pull: Option<bool>,
 }
 
@@ -176,22 +198,22 @@ pub(super) async fn change(
         "in product {} of organization {}",
         product.label, organization.label
     );
-    caller.must_here(Some(&place(&product)), named)?;
+    caller.must_here(Some(&place(&product)), &named)?;
+    if changes.anonymous_pull == Some(true) {
+        caller.must(Permission::Pull, &place(&product), named)?;
+    }
     let mut entry = caller.does(Action::Change, subject(&product.label, &organization));
-    entry.reason = fields::changed(&[
-        ("name", changes.name.is_some()),
-        ("anonymous_pull", changes.anonymous_pull.is_some()),
+    let changes = ProductChanges {
+        name: changes.name.map(Into::into),
+        anonymous_pull: changes.anonymous_pull,
+    };
+    entry.reason = fields::given(&[
+        ("name", Told::what(changes.name.as_ref())),
+        ("anonymous_pull", Told::what(changes.anonymous_pull)),
     ]);
     if entry.reason.is_none() {
         return Ok(Json(Shown::of(product, &organization)));
     }
-    let changes = ProductChanges {
-        name: changes
-            .name
-            .map(|name| fields::name("name", name))
-            .transpose()?,
-        anonymous_pull: changes.anonymous_pull,
-    };
     let at = app.services.clock.now();
     let after = app.services.database.transact(move |tx| {
         Box::pin(async move {
@@ -211,18 +233,38 @@ fn subject(label: &str, organization: &Organization) -> String {
     format!("product {label} of organization {}", organization.label)
 }
 
-/// The product with this label, if the caller has a role in it.
+/// The product with this label, if the caller has a role in it or everybody may pull from it.
 pub(super) async fn visible(
     tx: &mut Tx,
     caller: &Caller,
     organization: &str,
     label: &str,
 ) -> Result<(Organization, Product), Problem> {
-    let organization = organizations::visible(tx, caller, organization).await?;
-    let found = products::find(tx, organization.id, label).await?;
-    let seen = found.filter(|product| caller.sees(&place(product)));
-    seen.map(|product| (organization, product))
-        .ok_or_else(|| unknown(label))
+    let unseen = || organizations::unknown(organization);
+    let there = find_organization(tx, organization)
+        .await?
+        .ok_or_else(unseen)?;
+    let found = products::find(tx, there.id, label).await?;
+    if let Some(product) = found {
+        let open = product.anonymous_pull && settings::anonymous_pull(tx).await?;
+        if open || caller.sees(&place(&product)) {
+            return Ok((there, product));
+        }
+    }
+    if caller.sees_organization(there.id) {
+        Err(unknown(label))
+    } else {
+        Err(unseen())
+    }
+}
+
+/// The products that everybody may pull from.
+async fn open(tx: &mut Tx) -> Result<Vec<Product>, CatalogError> {
+    if settings::anonymous_pull(tx).await? {
+        products::open(tx).await
+    } else {
+        Ok(Vec::new())
+    }
 }
 
 fn place(product: &Product) -> Place {

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use storage::catalog::audit::Action;
 
 use crate::app::App;
-use crate::{audit, auth};
+use crate::audit::{self, Refusal};
+use crate::auth;
 
 /// A path is at most so long in the audit: a longer one names nothing here.
 const MAX_PATH_CHARACTERS: usize = 300;
@@ -43,12 +44,20 @@ pub(super) async fn write_down(
         .chars()
         .take(MAX_PATH_CHARACTERS)
         .collect();
+    // Who tries one thing after the other is refused the same each time.
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let (method, from) = (request.method().clone(), auth::peer(request.extensions()));
     let mut response = next.run(request).await;
     if let Some(Refused(why)) = response.extensions_mut().remove() {
-        let actor = asker.0.get().map_or("", String::as_str);
-        let subject = format!("{method} {path}");
-        audit::refused(&app, actor, Action::Ask, subject, from, why).await;
+        let refusal = Refusal {
+            actor: asker.0.get().cloned().unwrap_or_default(),
+            action: Action::Ask,
+            subject: format!("{method} {path}"),
+            alike: route.map(|route| format!("{method} {}", route.as_str())),
+            from,
+            reason: why,
+        };
+        audit::refused(&app, refusal).await;
     }
     response
 }

@@ -12,67 +12,115 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use engine::journal::PlanId;
+use schemars::JsonSchema;
 use serde::Serialize;
 use storage::catalog::environments::LIBRARY;
 use storage::catalog::grants::{Place, Scope};
 use storage::catalog::repositories::{self, RepositoryRow};
 use storage::catalog::roles::Permission;
-use storage::catalog::{DestinationId, RepositoryId, pushed};
+use storage::catalog::{DestinationId, RepositoryId, pushed, settings};
 use storage::{Digest, Tx};
 use workflows::destination::label_form;
 
+use super::answer::Located;
 use super::caller::Caller;
-use super::page::{Page, Wanted};
+use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
 use super::problem::Problem;
 use super::products;
+use super::time::Time;
 use crate::app::App;
 
 /// Katello's word for what pushes are published by.
 const CONTENT_VIEW: &str = "Default Organization View";
 
 /// A repository as REST shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Repository")]
 pub(super) struct Shown {
+    /// Its number.
     id: RepositoryId,
+    /// Its name in its product; may hold slashes.
     name: String,
+    /// Katello's label of it.
     label: String,
+    /// The organization's label.
     organization: String,
+    /// The product's label.
     product: String,
+    /// The names that pushes go to and that are always pullable.
     pushed_names: Vec<String>,
+    /// The names under which each environment publishes it.
     published_names: BTreeMap<&'static str, Vec<String>>,
+    /// Null before the first push.
     latest_version: Option<i64>,
+    /// The version that Library publishes.
     published_version: Option<i64>,
+    /// Of everything that Library publishes, each blob counted once.
     size_bytes: u64,
+    /// Of what Library publishes.
     tags_count: u64,
+    /// Katello's word for what pushes are published by.
     content_view: &'static str,
+    /// Where pushes land before they are filed; only for who may operate tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     push_repository: Option<PushRepository>,
+    /// The push that Library publishes; null before it, and for who may pull only because everybody may.
     last_push: Option<LastPush>,
-    created_at: String,
+    created_at: Time,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "/repositories/{id}";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Any {
+        by: search::ORDERS,
+        usual: "id",
+    };
+    const SEARCH: Option<&'static [&'static str]> = Some(search::FIELDS);
 }
 
 /// Where pushes land before they are filed; only for who may operate tasks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct PushRepository {
     name: String,
+    /// What was pushed and is not filed yet.
     pending: Vec<Digest>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct LastPush {
-    task_id: String,
+    task_id: PlanId,
+    /// The login of who pushed.
     user: String,
-    at: String,
+    at: Time,
 }
 
 impl Shown {
-    fn of(row: RepositoryRow, push_repository: Option<PushRepository>) -> Self {
+    async fn of(
+        app: &App,
+        tx: &mut Tx,
+        caller: &Caller,
+        row: RepositoryRow,
+    ) -> Result<Self, Problem> {
+        let push_repository = push_repository(tx, caller, &row).await?;
+        let (tags_count, size_bytes) = match row.published_version {
+            Some(version) => (
+                app.sizes.tags(tx, row.id, version).await?,
+                app.sizes.bytes(tx, row.id, version).await?,
+            ),
+            None => (0, 0),
+        };
+        let has_role = caller.may(Permission::Pull, &place(&row));
+        let last_push = row.last_push.clone().filter(|_| has_role);
         let pushed_names = vec![pushed_name(&row)];
         let published = row
             .published_version
             .map(|_| (LIBRARY, pushed_names.clone()));
-        Self {
+        Ok(Self {
             id: row.id,
             name: row.name,
             label: row.label,
@@ -82,17 +130,17 @@ impl Shown {
             pushed_names,
             latest_version: row.latest_version,
             published_version: row.published_version,
-            size_bytes: row.size_bytes,
-            tags_count: row.tags_count,
+            size_bytes,
+            tags_count,
             content_view: CONTENT_VIEW,
             push_repository,
-            last_push: row.last_push.map(|push| LastPush {
-                task_id: push.plan.to_string(),
+            last_push: last_push.map(|push| LastPush {
+                task_id: push.plan,
                 user: push.user,
-                at: push.at.to_rfc3339(),
+                at: push.at.into(),
             }),
-            created_at: row.created_at.to_rfc3339(),
-        }
+            created_at: row.created_at.into(),
+        })
     }
 }
 
@@ -101,14 +149,14 @@ fn pushed_name(row: &RepositoryRow) -> String {
     label_form(&row.organization, &row.product, &row.name)
 }
 
-/// `GET /repositories?search=`: those the caller may pull from.
+/// `GET /repositories?search=`: those the caller may pull from, also because everybody may.
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    wanted: Wanted,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
     let mut tx = app.services.database.read().await?;
-    let visible = scope::pullable(&caller);
+    let visible = scope::visible(&mut tx, &caller).await?;
     search::page(&app, &mut tx, &caller, &wanted, &visible).await
 }
 
@@ -117,7 +165,7 @@ pub(super) async fn list_of_product(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path((organization, product)): Path<(String, String)>,
-    wanted: Wanted,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
     let mut tx = app.services.database.read().await?;
     let (organization, product) =
@@ -127,7 +175,7 @@ pub(super) async fn list_of_product(
         product: Some(product.id),
         repository: None,
     };
-    let visible = scope::within(&scope::pullable(&caller), &product);
+    let visible = scope::within(&scope::visible(&mut tx, &caller).await?, &product);
     search::page(&app, &mut tx, &caller, &wanted, &visible).await
 }
 
@@ -135,12 +183,11 @@ pub(super) async fn list_of_product(
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Path(id): Path<RepositoryId>,
 ) -> Result<Json<Shown>, Problem> {
     let mut tx = app.services.database.read().await?;
-    let row = visible(&mut tx, &caller, &id).await?;
-    let push_repository = push_repository(&mut tx, &caller, &row).await?;
-    Ok(Json(Shown::of(row, push_repository)))
+    let row = visible(&mut tx, &caller, id).await?;
+    Ok(Json(Shown::of(&app, &mut tx, &caller, row).await?))
 }
 
 async fn push_repository(
@@ -158,18 +205,17 @@ async fn push_repository(
     }))
 }
 
-/// The repository with the number in the path, if the caller may pull from it.
-async fn visible(tx: &mut Tx, caller: &Caller, id: &str) -> Result<RepositoryRow, Problem> {
-    let unknown = || Problem::not_found(format!("repository {id}"));
-    let number: RepositoryId = id.parse().map_err(|_| unknown())?;
+/// The repository with the number in the path, if the caller may pull from it, also because everybody may.
+async fn visible(tx: &mut Tx, caller: &Caller, id: RepositoryId) -> Result<RepositoryRow, Problem> {
     let filter = repositories::Filter {
-        repository: Some(number),
+        repository: Some(id),
         ..repositories::Filter::default()
     };
     let found = repositories::list(tx, filter, None, 1).await?.pop();
+    let open = settings::anonymous_pull(tx).await?;
     found
-        .filter(|row| caller.may_here(Some(&place(row))))
-        .ok_or_else(unknown)
+        .filter(|row| caller.may_here(Some(&place(row))) || (open && row.anonymous_pull))
+        .ok_or_else(|| Problem::not_found(format!("repository {id}")))
 }
 
 fn place(row: &RepositoryRow) -> Place {

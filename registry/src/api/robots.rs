@@ -4,39 +4,55 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use engine::clock::Timestamp;
-use http::StatusCode;
-use http::header::LOCATION;
+use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use storage::Tx;
 use storage::catalog::audit::{self, Action};
 use storage::catalog::robots::{self, Robot};
 use storage::catalog::users::{self, UserChanges};
 use storage::catalog::{CatalogError, UserId, organizations};
 
+use super::answer::{Created, Located, NoContent};
 use super::body::Body;
 use super::caller::{Caller, in_organization};
-use super::page::{Page, Wanted};
+use super::fields::{self, RobotName, Told};
+use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
-use super::problem::Problem;
-use super::{fields, users as people};
+use super::problem::{Kind, Problem};
+use super::time::Time;
+use super::users as people;
 use crate::app::App;
 use crate::auth::personal_tokens::Secret;
 
 /// A robot as REST shows it; its token is in the answer that gave it one, and never again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Robot")]
 pub(super) struct Shown {
+    /// Its number.
     id: UserId,
+    /// What it logs in with: `<organization label>+<name>`.
     login: String,
     name: String,
+    /// The organization's label.
     organization: String,
+    /// False: it cannot log in.
     enabled: bool,
-    created_at: String,
-    last_used_at: Option<String>,
+    created_at: Time,
+    /// When its token was last used, to the minute; null: never.
+    last_used_at: Option<Time>,
+    /// Its token, a password for Basic: only in the answer that gave it one.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "/robots/{id}";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Only("id");
 }
 
 impl Shown {
@@ -48,8 +64,8 @@ impl Shown {
             name: robot.name,
             organization: organization.map_or_else(String::new, |found| found.label),
             enabled: robot.enabled,
-            created_at: robot.created_at.to_rfc3339(),
-            last_used_at: robot.last_used_at.map(Timestamp::to_rfc3339),
+            created_at: robot.created_at.into(),
+            last_used_at: robot.last_used_at.map(Into::into),
             token: None,
         })
     }
@@ -59,10 +75,8 @@ impl Shown {
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    wanted: Wanted,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("id")?;
-    wanted.not_searched("robots")?;
     let mut tx = app.services.database.read().await?;
     let page = if caller.may_here(None) {
         let total = robots::count(&mut tx).await?;
@@ -95,10 +109,13 @@ pub(super) async fn list(
 }
 
 /// The body of a POST.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewRobot", example = json!({"name": "ci", "organization": "acme"}))]
 pub(super) struct New {
-    name: String,
+    /// Behind the organization's label and `+`, what it logs in with.
+    name: RobotName,
+    /// The organization's label.
     organization: String,
 }
 
@@ -107,7 +124,7 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
     Body(new): Body<New>,
-) -> Result<Response, Problem> {
+) -> Result<Created<Shown>, Problem> {
     let found = {
         let mut tx = app.services.database.read().await?;
         organizations::find(&mut tx, &new.organization).await?
@@ -120,7 +137,7 @@ pub(super) async fn create(
         })?;
     let named = format!("in organization {}", organization.label);
     caller.must_here(Some(&in_organization(organization.id)), named)?;
-    let name = fields::robot("name", new.name)?;
+    let name = String::from(new.name);
     let secret = Secret::generate().map_err(|error| Problem::internal(&error))?;
     let entry = caller.does(
         Action::Create,
@@ -134,29 +151,29 @@ pub(super) async fn create(
             Shown::of(tx, created).await
         })
     });
-    let shown = Shown {
+    Ok(Created(Shown {
         token: Some(secret.shown.expose_secret().to_owned()),
         ..created.await??
-    };
-    let location = format!("/api/v1/robots/{}", shown.id);
-    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(shown)).into_response())
+    }))
 }
 
 /// `GET /robots/{id}`.
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Path(id): Path<UserId>,
 ) -> Result<Json<Shown>, Problem> {
     let mut tx = app.services.database.read().await?;
-    let robot = visible(&mut tx, &caller, &id).await?;
+    let robot = visible(&mut tx, &caller, id).await?;
     Ok(Json(Shown::of(&mut tx, robot).await?))
 }
 
 /// The body of a PATCH.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, JsonSchema, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "RobotChanges", example = json!({"renew_token": true}))]
 pub(super) struct Changes {
+    /// False: it cannot log in.
     enabled: Option<bool>,
     /// The answer holds a new token; the one before does not count any more.
     renew_token: bool,
@@ -166,24 +183,28 @@ pub(super) struct Changes {
 pub(super) async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Path(id): Path<UserId>,
     Body(changes): Body<Changes>,
 ) -> Result<Json<Shown>, Problem> {
     let robot = {
         let mut tx = app.services.database.read().await?;
-        let robot = visible(&mut tx, &caller, &id).await?;
+        let robot = visible(&mut tx, &caller, id).await?;
         people::must_outrank(&mut tx, &caller, robot.id, &robot.login).await?;
         robot
     };
+    if changes.renew_token && robot.id == caller.user.id {
+        let text = "a robot does not renew its own token: who finds one would keep it for ever";
+        return Err(Problem::new(Kind::NotAllowed, text));
+    }
     let secret = changes
         .renew_token
         .then(Secret::generate)
         .transpose()
         .map_err(|error| Problem::internal(&error))?;
     let mut entry = caller.does(Action::Change, format!("robot {}", robot.login));
-    entry.reason = fields::changed(&[
-        ("enabled", changes.enabled.is_some()),
-        ("token", changes.renew_token),
+    entry.reason = fields::given(&[
+        ("enabled", Told::what(changes.enabled)),
+        ("token", Told::that(secret.as_ref())),
     ]);
     let at = app.services.clock.now();
     let (number, sha256) = (robot.id, secret.as_ref().map(|secret| secret.sha256));
@@ -201,7 +222,7 @@ pub(super) async fn change(
             robots::get(tx, number).await
         })
     });
-    let after = after.await??.ok_or_else(|| unknown(&id))?;
+    let after = after.await??.ok_or_else(|| unknown(id))?;
     let mut tx = app.services.database.read().await?;
     Ok(Json(Shown {
         token: secret.map(|secret| secret.shown.expose_secret().to_owned()),
@@ -213,11 +234,11 @@ pub(super) async fn change(
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+    Path(id): Path<UserId>,
+) -> Result<NoContent, Problem> {
     let robot = {
         let mut tx = app.services.database.read().await?;
-        let robot = visible(&mut tx, &caller, &id).await?;
+        let robot = visible(&mut tx, &caller, id).await?;
         people::must_outrank(&mut tx, &caller, robot.id, &robot.login).await?;
         robot
     };
@@ -231,13 +252,12 @@ pub(super) async fn delete(
         })
     });
     deleted.await??;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// The robot with this number, if the caller has the right of the route in its organization.
-async fn visible(tx: &mut Tx, caller: &Caller, id: &str) -> Result<Robot, Problem> {
-    let number: UserId = id.parse().map_err(|_| unknown(id))?;
-    let found = robots::get(tx, number).await?;
+async fn visible(tx: &mut Tx, caller: &Caller, id: UserId) -> Result<Robot, Problem> {
+    let found = robots::get(tx, id).await?;
     let robot = found
         .filter(|robot| caller.sees_organization(robot.organization))
         .ok_or_else(|| unknown(id))?;
@@ -246,6 +266,6 @@ async fn visible(tx: &mut Tx, caller: &Caller, id: &str) -> Result<Robot, Proble
     Ok(robot)
 }
 
-fn unknown(id: &str) -> Problem {
+fn unknown(id: UserId) -> Problem {
     Problem::not_found(format!("robot {id}"))
 }

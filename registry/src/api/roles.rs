@@ -4,28 +4,40 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::LOCATION;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use storage::catalog::CatalogError;
 use storage::catalog::audit::{self, Action};
 use storage::catalog::roles::{self, NamedRole, Permission, PermissionSet};
 
+use super::answer::{Created, Located, NoContent};
 use super::body::Body;
 use super::caller::Caller;
-use super::fields;
-use super::page::{Page, Wanted};
+use super::fields::{self, RoleName, Told};
+use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
 use super::problem::{Kind, Problem};
 use crate::app::App;
 
 /// A role as REST shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Role")]
 pub(super) struct Shown {
+    /// What grants call it; never changes.
     name: String,
+    /// What it gives.
     permissions: PermissionSet,
+    /// Built-in roles never change.
     built_in: bool,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "/roles/{name}";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Only("name");
 }
 
 impl From<NamedRole> for Shown {
@@ -42,10 +54,8 @@ impl From<NamedRole> for Shown {
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     _: Caller,
-    wanted: Wanted,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("name")?;
-    wanted.not_searched("roles")?;
     let all = roles::list(&mut app.services.database.read().await?).await?;
     let place = |role: &NamedRole| (role.built_in().is_none(), role.name().to_owned());
     let mut all = all;
@@ -66,10 +76,13 @@ pub(super) async fn show(
 }
 
 /// The body of a POST.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewRole", example = json!({"name": "release_manager", "permissions": ["pull", "promote"]}))]
 pub(super) struct New {
-    name: String,
+    /// What grants call it; never changes.
+    name: RoleName,
+    /// What it gives: nothing that the caller does not have.
     permissions: Vec<Permission>,
 }
 
@@ -78,11 +91,12 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
     Body(new): Body<New>,
-) -> Result<Response, Problem> {
+) -> Result<Created<Shown>, Problem> {
     let permissions = PermissionSet::from(new.permissions);
     must_have(&caller, permissions)?;
-    let name = fields::role("name", new.name)?;
-    let entry = caller.does(Action::Create, format!("role {name}"));
+    let name = String::from(new.name);
+    let mut entry = caller.does(Action::Create, format!("role {name}"));
+    entry.reason = fields::given(&[("permissions", Told::permissions(Some(permissions)))]);
     let at = app.services.clock.now();
     let created = app.services.database.transact(move |tx| {
         Box::pin(async move {
@@ -91,15 +105,15 @@ pub(super) async fn create(
             Ok::<_, CatalogError>(created)
         })
     });
-    let shown = Shown::from(created.await??);
-    let location = format!("/api/v1/roles/{}", shown.name);
-    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(shown)).into_response())
+    Ok(Created(created.await??.into()))
 }
 
 /// The body of a PATCH.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RoleChanges", example = json!({"permissions": ["pull", "promote", "view_tasks"]}))]
 pub(super) struct Changes {
+    /// What it gives from now on.
     permissions: Vec<Permission>,
 }
 
@@ -115,7 +129,7 @@ pub(super) async fn change(
     let role = own(found, &name)?;
     must_have(&caller, permissions.union(role.permissions()))?;
     let mut entry = caller.does(Action::Change, format!("role {name}"));
-    entry.reason = fields::changed(&[("permissions", true)]);
+    entry.reason = fields::given(&[("permissions", Told::permissions(Some(permissions)))]);
     let at = app.services.clock.now();
     let after = app.services.database.transact(move |tx| {
         Box::pin(async move {
@@ -135,7 +149,7 @@ pub(super) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(name): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<NoContent, Problem> {
     let found = roles::find(&mut app.services.database.read().await?, &name).await?;
     let role = own(found, &name)?;
     let entry = caller.does(Action::Delete, format!("role {name}"));
@@ -155,7 +169,7 @@ pub(super) async fn delete(
         })
     });
     deleted.await??;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// The role, if it was made here.

@@ -4,28 +4,46 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use engine::clock::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use storage::catalog::audit::{self, Action};
 use storage::catalog::settings::{self, Key, Setting};
 
+use super::answer::Located;
 use super::body::Body;
 use super::caller::Caller;
-use super::page::{Page, Wanted};
+use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
 use super::problem::Problem;
+use super::time::Time;
 use crate::app::App;
 
 /// A setting as REST shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Setting")]
 pub(super) struct Shown {
     name: Key,
+    /// What values it takes: `bool` or `integer`; which integers, a refusal says.
+    #[serde(rename = "type")]
+    value_type: &'static str,
+    /// What holds: of the kind that the setting takes.
     value: Value,
+    /// What holds as long as nobody sets it.
     default: Value,
+    /// What it does.
     description: &'static str,
+    /// The login of who changed it last; null: nobody has.
     changed_by: Option<String>,
-    changed_at: Option<String>,
+    changed_at: Option<Time>,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "/settings/{name}";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Only("name");
 }
 
 impl From<Setting> for Shown {
@@ -33,11 +51,12 @@ impl From<Setting> for Shown {
         let (changed_by, changed_at) = setting.changed.unzip();
         Self {
             name: setting.key,
+            value_type: setting.key.value_type().name(),
             value: setting.value,
             default: setting.key.default_value(),
             description: setting.key.about(),
             changed_by,
-            changed_at: changed_at.map(Timestamp::to_rfc3339),
+            changed_at: changed_at.map(Into::into),
         }
     }
 }
@@ -46,10 +65,8 @@ impl From<Setting> for Shown {
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     _: Caller,
-    wanted: Wanted,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("name")?;
-    wanted.not_searched("settings")?;
     let mut tx = app.services.database.read().await?;
     let all = settings::list(&mut tx).await?;
     Ok(Page::cut(all, &wanted, |setting| setting.key.to_string())?.map(Shown::from))
@@ -66,9 +83,11 @@ pub(super) async fn show(
 }
 
 /// The body of a PATCH.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SettingChange", example = json!({"value": true}))]
 pub(super) struct Changes {
+    /// Of the kind that the setting takes.
     value: Value,
 }
 

@@ -11,35 +11,79 @@ pub(super) mod show;
 pub(super) mod summary;
 pub(super) mod wait;
 
-use axum::Json;
-use axum::response::{IntoResponse, Response};
 use engine::explain::Task;
 use engine::journal::{Action, Message, PlanId};
 use engine::node::NodeError;
+use engine::search::{Field, Order};
 use engine::store::{StoreError, Visible};
-use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storage::Tx;
+use storage::catalog::answers::Answered;
 use storage::catalog::audit::{self, NewEntry};
 use storage::catalog::organizations;
 use storage::catalog::roles::Permission;
+use strum::VariantNames as _;
 
+use super::answer::{Accepted, Located};
 use super::caller::{Caller, in_organization};
+use super::fields::Reason;
+use super::page::{Listed, Orders};
 use super::problem::{Kind, Problem};
+use super::time::Time;
 use crate::app::App;
 
 /// A task as REST shows it: the engine's, and what a push is about.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Task")]
 pub(super) struct Shown {
     #[serde(flatten)]
     task: Task,
+    /// The repository it is about, by its pushed name.
     repository: Option<String>,
+    /// The tag it is about.
     tag: Option<String>,
+    /// The digest it is about.
     digest: Option<String>,
     /// Who sent the push: name, version, address. Lists leave it out, as they do the input.
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<Value>,
+    /// What a client that waited for it was told last; null if nobody was, or if the server crashed right behind it.
+    answered: Option<AnsweredSeen>,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "/tasks/{id}";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Any {
+        by: Order::VARIANTS,
+        usual: "-created_at",
+    };
+    const SEARCH: Option<&'static [&'static str]> = Some(Field::VARIANTS);
+}
+
+/// What a client was told.
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Answered")]
+struct AnsweredSeen {
+    /// The status of HTTP.
+    status: u16,
+    at: Time,
+    /// The text of its `Warning` header.
+    warning: Option<String>,
+}
+
+impl From<Answered> for AnsweredSeen {
+    fn from(answered: Answered) -> Self {
+        Self {
+            status: answered.status,
+            at: answered.at.into(),
+            warning: answered.warning,
+        }
+    }
 }
 
 /// What of a push's input is shown beside it.
@@ -48,8 +92,26 @@ struct PushInput {
     client: Option<Value>,
 }
 
-impl From<Task> for Shown {
-    fn from(task: Task) -> Self {
+impl Shown {
+    /// The task with what its client was told.
+    async fn of(app: &App, task: Task) -> Result<Self, Problem> {
+        let mut alone = Self::all(app, vec![task]).await?;
+        Ok(alone.remove(0))
+    }
+
+    /// The tasks with what their clients were told.
+    async fn all(app: &App, tasks: Vec<Task>) -> Result<Vec<Self>, Problem> {
+        let plans: Vec<PlanId> = tasks.iter().map(|task| task.id).collect();
+        let database = &app.services.database;
+        let mut answers = app.answers.about(database, &plans).await?;
+        let shown = tasks.into_iter().map(|task| {
+            let answered = answers.remove(&task.id);
+            Self::with(task, answered)
+        });
+        Ok(shown.collect())
+    }
+
+    fn with(task: Task, answered: Option<Answered>) -> Self {
         let link = |name| task.link(name).map(str::to_owned);
         let input = task
             .input
@@ -60,14 +122,9 @@ impl From<Task> for Shown {
             tag: link("tag"),
             digest: link("digest"),
             client: input.and_then(|input| input.client),
+            answered: answered.map(Into::into),
             task,
         }
-    }
-}
-
-impl IntoResponse for Shown {
-    fn into_response(self) -> Response {
-        Json(self).into_response()
     }
 }
 
@@ -93,21 +150,25 @@ impl From<NodeError> for Problem {
     }
 }
 
-/// The id in a path; a text that is none is the id of no task.
-fn id(text: &str) -> Result<PlanId, Problem> {
-    text.parse()
-        .map_err(|_| Problem::not_found(format!("task {text}")))
-}
-
 /// The task, if it is the caller's own or in an organization whose tasks they may view.
 async fn visible(app: &App, caller: &Caller, plan: PlanId) -> Result<Task, Problem> {
     let task = app.node.task(plan).await?;
-    let own = task.user.as_deref() == Some(caller.user.login.as_str());
-    if own || may(app, caller, Permission::ViewTasks, &task).await? {
+    if may_see(app, caller, &task).await? {
         Ok(task)
     } else {
         Err(Problem::not_found(format!("task {plan}")))
     }
+}
+
+/// True if the task is [`visible`] to the caller.
+async fn sees(app: &App, caller: &Caller, plan: PlanId) -> Result<bool, Problem> {
+    let task = app.node.task(plan).await?;
+    may_see(app, caller, &task).await
+}
+
+async fn may_see(app: &App, caller: &Caller, task: &Task) -> Result<bool, Problem> {
+    let own = caller.sees_own() && task.user.as_deref() == Some(caller.user.login.as_str());
+    Ok(own || may(app, caller, Permission::ViewTasks, task).await?)
 }
 
 /// The task, if the caller may operate it; 403 for one they can only see.
@@ -165,17 +226,21 @@ async fn sight(tx: &mut Tx, caller: &Caller) -> Result<Visible, Problem> {
     }
     labels.sort_unstable();
     labels.dedup();
+    // No login is empty.
+    let actor = caller.sees_own().then(|| caller.user.login.clone());
     Ok(Visible::Some {
         organizations: labels,
-        actor: caller.user.login.clone(),
+        actor: actor.unwrap_or_default(),
     })
 }
 
 /// The body of an action: why, for the task's history.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, JsonSchema, Deserialize)]
+#[schemars(rename = "Why", example = json!({"reason": "the disk was full"}))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Why {
-    reason: Option<String>,
+    /// In words, for the task's history and the audit.
+    reason: Option<Reason>,
 }
 
 /// Does it, and answers 202 with the task as it is then.
@@ -184,8 +249,9 @@ async fn act(
     caller: &Caller,
     plan: PlanId,
     action: Action,
-    reason: Option<String>,
-) -> Result<Response, Problem> {
+    why: Why,
+) -> Result<Accepted<Shown>, Problem> {
+    let reason = why.reason.map(String::from);
     let done = match &action {
         Action::RetryNow { .. } => audit::Action::RetryNow,
         Action::Cancel | Action::Supersede { .. } => audit::Action::Cancel,
@@ -200,7 +266,7 @@ async fn act(
     let after = app.node.act(plan, message).await?;
     write_down(app, entry).await?;
     let task = app.node.explained(&after).await?;
-    Ok((StatusCode::ACCEPTED, Shown::from(task)).into_response())
+    Ok(Accepted(Shown::of(app, task).await?))
 }
 
 /// The entry of the audit about what the caller did to a task.

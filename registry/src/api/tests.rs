@@ -1,8 +1,11 @@
 //! The API as its callers see it: who is told what.
 
 mod access;
-mod house;
+mod anonymous_pull;
+pub(super) mod house;
 mod matrix;
+mod reach;
+mod refusals;
 
 use http::header::{LOCATION, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
@@ -386,6 +389,12 @@ async fn a_search_that_cannot_be_read_is_told_with_its_position() {
     let tasks = api
         .get(&ADMIN, "/api/v1/tasks?search=state%20%3D%20paused%20or")
         .await;
+    let word = api
+        .get(
+            &ADMIN,
+            "/api/v1/tasks?search=tag%20%3D%20%C3%A9%20and%20state%20%3D%20dancing",
+        )
+        .await;
     let repositories = api
         .get(&ADMIN, "/api/v1/repositories?search=colour%20%3D%20red")
         .await;
@@ -393,6 +402,18 @@ async fn a_search_that_cannot_be_read_is_told_with_its_position() {
     assert_eq!(
         (tasks.status(), &tasks.body["position"]),
         (StatusCode::BAD_REQUEST, &json!(17))
+    );
+    assert_eq!(
+        (
+            word.status(),
+            &word.body["position"],
+            &word.body["expected"]
+        ),
+        (
+            StatusCode::BAD_REQUEST,
+            &json!(20),
+            &json!("one of pending, running, paused, stopped")
+        )
     );
     assert_eq!(
         (repositories.status(), &repositories.body["position"]),

@@ -4,34 +4,49 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::LOCATION;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use storage::Tx;
 use storage::catalog::audit::{self, Action};
 use storage::catalog::grants;
 use storage::catalog::users::{self, NewUser, User, UserChanges};
 use storage::catalog::{CatalogError, UserId};
 
+use super::answer::{Created, Located, NoContent};
 use super::body::Body;
 use super::caller::Caller;
-use super::page::{Page, Wanted};
+use super::fields::{self, Login, Name, NameOrNone, Password, Told};
+use super::grants as grants_api;
+use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
 use super::problem::{Kind, Problem};
-use super::{fields, grants as grants_api};
+use super::time::Time;
 use crate::app::App;
 use crate::auth::passwords::{self, PasswordError};
 
 /// A user as REST shows him.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "User")]
 pub(super) struct Shown {
+    /// Their number.
     id: UserId,
+    /// What they log in with; never changes and is never given to anybody else.
     login: String,
+    /// What people call them.
     name: String,
     email: Option<String>,
+    /// False: they cannot log in, and their tokens do not count.
     enabled: bool,
-    created_at: String,
+    created_at: Time,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "/users/{login}";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Only("id");
 }
 
 impl From<User> for Shown {
@@ -42,7 +57,7 @@ impl From<User> for Shown {
             name: user.name,
             email: user.email,
             enabled: user.enabled,
-            created_at: user.created_at.to_rfc3339(),
+            created_at: user.created_at.into(),
         }
     }
 }
@@ -51,10 +66,8 @@ impl From<User> for Shown {
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    wanted: Wanted,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("id")?;
-    wanted.not_searched("users")?;
     if !caller.may_here(None) {
         return Ok(Page::cut(vec![caller.user], &wanted, |user| user.id)?.map(Shown::from));
     }
@@ -80,13 +93,18 @@ pub(super) async fn show(
 }
 
 /// The body of a POST.
-#[derive(Deserialize)]
+#[derive(JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewUser", example = json!({"login": "ana", "password": "correct horse battery staple", "name": "Ana"}))]
 pub(super) struct New {
-    login: String,
-    password: String,
-    name: Option<String>,
-    email: Option<String>,
+    /// What they log in with; never changes.
+    login: Login,
+    /// At most 1024 bytes; kept hashed.
+    password: Password,
+    /// What people call them; the login unless given.
+    name: Option<Name>,
+    email: Option<Name>,
+    /// True unless given.
     enabled: Option<bool>,
 }
 
@@ -95,19 +113,18 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
     Body(new): Body<New>,
-) -> Result<Response, Problem> {
-    let login = fields::login("login", new.login)?;
+) -> Result<Created<Shown>, Problem> {
+    let login = String::from(new.login);
     let new = NewUser {
-        name: fields::name("name", new.name.unwrap_or_else(|| login.clone()))?,
+        name: new.name.map_or_else(|| login.clone(), Into::into),
         login,
-        email: new
-            .email
-            .map(|email| fields::name("email", email))
-            .transpose()?,
+        email: new.email.map(Into::into),
         password_hash: hash(new.password).await?,
         enabled: new.enabled.unwrap_or(true),
     };
-    let entry = caller.does(Action::Create, format!("user {}", new.login));
+    let mut entry = caller.does(Action::Create, format!("user {}", new.login));
+    let disabled = (!new.enabled).then_some(false);
+    entry.reason = fields::given(&[("enabled", Told::what(disabled))]);
     let at = app.services.clock.now();
     let created = app.services.database.transact(move |tx| {
         Box::pin(async move {
@@ -116,25 +133,22 @@ pub(super) async fn create(
             Ok::<_, CatalogError>(created)
         })
     });
-    let created = created.await??;
-    let location = format!("/api/v1/users/{}", created.login);
-    Ok((
-        StatusCode::CREATED,
-        [(LOCATION, location)],
-        Json(Shown::from(created)),
-    )
-        .into_response())
+    Ok(Created(created.await??.into()))
 }
 
 /// The body of a PATCH.
-#[derive(Default, Deserialize)]
+#[derive(Default, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "UserChanges", example = json!({"name": "Ana Maria"}))]
 pub(super) struct Changes {
-    name: Option<String>,
+    /// What people call them.
+    name: Option<Name>,
     /// Given empty: no email any more.
-    email: Option<String>,
+    email: Option<NameOrNone>,
+    /// False: they cannot log in, and their tokens do not count. Nobody disables themselves.
     enabled: Option<bool>,
-    password: Option<String>,
+    /// At most 1024 bytes; changed only by who has logged in with a password.
+    password: Option<Password>,
 }
 
 /// `PATCH /users/{login}`: oneself, but for `enabled`; all of it for who manages access and may all that the user may.
@@ -150,7 +164,7 @@ pub(super) async fn change(
     if !oneself || changes.enabled.is_some() {
         caller.must_here(None, "everywhere")?;
     }
-    if !oneself && (changes.password.is_some() || changes.enabled.is_some()) {
+    if !oneself {
         must_outrank(&mut tx, &caller, user.id, &user.login).await?;
     }
     drop(tx);
@@ -158,31 +172,27 @@ pub(super) async fn change(
         let text = "you cannot disable yourself; another administrator can";
         return Err(Problem::new(Kind::DoesNotFit, text));
     }
+    if oneself {
+        caller.must_stand_for_the_whole_user("changing oneself")?;
+    }
     if changes.password.is_some() {
         caller.must_have_shown_a_password("changing a password")?;
     }
     let mut entry = caller.does(Action::Change, format!("user {}", user.login));
-    entry.reason = fields::changed(&[
-        ("name", changes.name.is_some()),
-        ("email", changes.email.is_some()),
-        ("enabled", changes.enabled.is_some()),
-        ("password", changes.password.is_some()),
+    // The audit never forgets, so that what is personal does not stand in it.
+    entry.reason = fields::given(&[
+        ("name", Told::that(changes.name.as_ref())),
+        ("email", Told::that(changes.email.as_ref())),
+        ("enabled", Told::what(changes.enabled)),
+        ("password", Told::that(changes.password.as_ref())),
     ]);
-    let email = match changes.email {
-        Some(email) if email.is_empty() => Some(None),
-        Some(email) => Some(Some(fields::name("email", email)?)),
-        None => None,
-    };
     let password_hash = match changes.password {
         Some(password) => Some(hash(password).await?),
         None => None,
     };
     let changes = UserChanges {
-        name: changes
-            .name
-            .map(|name| fields::name("name", name))
-            .transpose()?,
-        email,
+        name: changes.name.map(Into::into),
+        email: changes.email.map(Into::into),
         enabled: changes.enabled,
         password_hash,
     };
@@ -208,7 +218,7 @@ pub(super) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(login): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<NoContent, Problem> {
     let mut tx = app.services.database.read().await?;
     let user = visible(&mut tx, &caller, &login).await?;
     if user.id == caller.user.id {
@@ -227,7 +237,7 @@ pub(super) async fn delete(
         })
     });
     deleted.await??;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// Refused if nobody would be left who has the role `admin` everywhere: a role made here does not count, because it changes.
@@ -259,8 +269,8 @@ pub(super) async fn must_outrank(
     Ok(())
 }
 
-async fn hash(password: String) -> Result<String, Problem> {
-    match passwords::hash(fields::password("password", password)?).await {
+async fn hash(password: Password) -> Result<String, Problem> {
+    match passwords::hash(password.into()).await {
         Ok(hash) => Ok(hash),
         Err(error @ PasswordError::TooLong) => {
             Err(Problem::invalid_field("password", error.to_string()))

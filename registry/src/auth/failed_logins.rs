@@ -1,8 +1,9 @@
-//! Failed logins, slowed down per login and address together, so that nobody can lock another out.
+//! Failed logins, slowed down per login and address together, so that nobody can lock another out; and per address over
+//! all its logins, so that nobody tries one password with every login.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use engine::clock::Timestamp;
@@ -15,7 +16,12 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Failures are forgotten this long after the last one.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
-/// How many pairs of login and address are remembered at once; then the one that failed longest ago is forgotten.
+/// So many may fail at one address, over all its logins: an office behind one address has many people who mistype.
+const FREE_OF_ADDRESS: u32 = 100;
+/// Then one more in this time: a failure of an address is forgiven so often.
+const FORGIVEN_EVERY: Duration = Duration::from_secs(6);
+/// How many pairs of login and address are remembered at once, and how many addresses; then the one that failed least is
+/// forgotten, of those the one that failed longest ago.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// A label, a plus sign and a robot's name, with room to spare.
@@ -23,7 +29,13 @@ const MAX_LOGIN_CHARACTERS: usize = 256;
 
 /// The failed logins of the last minutes, in the memory of this process.
 #[derive(Debug, Default)]
-pub(crate) struct FailedLogins(Mutex<HashMap<Who, Failures>>);
+pub(crate) struct FailedLogins(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    logins: HashMap<Who, Failures>,
+    addresses: HashMap<Option<IpAddr>, Failures>,
+}
 
 /// A login, in lower case, from an address.
 type Who = (String, Option<IpAddr>);
@@ -35,12 +47,19 @@ struct Failures {
 }
 
 impl Failures {
-    /// When the next attempt counts.
+    /// When the next attempt with this login counts.
     fn over_at(self) -> Timestamp {
         match self.count.checked_sub(FREE) {
             None => self.last,
             Some(beyond) => self.last + (FIRST_WAIT * (1 << beyond.min(10))).min(LONGEST_WAIT),
         }
+    }
+
+    /// The failures of an address that are not forgiven by now.
+    fn left(self, now: Timestamp) -> u32 {
+        let forgiven = now.since(self.last).as_secs() / FORGIVEN_EVERY.as_secs();
+        self.count
+            .saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
     }
 }
 
@@ -69,49 +88,75 @@ impl FailedLogins {
 }
 
 impl Attempt<'_> {
+    /// The address it comes from, which all in its network share.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.who.1
+    }
+
     /// How long to wait before an attempt counts; `None`: this one does.
     pub(super) fn must_wait(&self) -> Option<Duration> {
-        let known = self.failures();
-        let over_at = known.get(&self.who)?.over_at();
-        (self.now < over_at).then(|| over_at.since(self.now))
+        let known = self.remembered();
+        let of_login = known.logins.get(&self.who).and_then(|failures| {
+            let over_at = failures.over_at();
+            (self.now < over_at).then(|| over_at.since(self.now))
+        });
+        let of_address = known.addresses.get(&self.address()).and_then(|failures| {
+            (failures.left(self.now) >= FREE_OF_ADDRESS).then_some(FORGIVEN_EVERY)
+        });
+        of_login.max(of_address)
     }
 
     /// It failed.
     pub(super) fn failed(&self) {
-        let mut known = self.failures();
-        if known.len() >= MAX_REMEMBERED && !known.contains_key(&self.who) {
-            make_room(&mut known, self.now);
+        let mut known = self.remembered();
+        let of_login = at(&mut known.logins, &self.who, self.now);
+        if self.now.since(of_login.last) >= FORGOTTEN_AFTER {
+            of_login.count = 0;
         }
-        let failures = known.entry(self.who.clone()).or_insert(Failures {
-            count: 0,
-            last: self.now,
-        });
-        if self.now.since(failures.last) >= FORGOTTEN_AFTER {
-            failures.count = 0;
+        of_login.count = of_login.count.saturating_add(1);
+        of_login.last = self.now;
+        let of_address = at(&mut known.addresses, &self.address(), self.now);
+        let left = of_address.left(self.now);
+        // What is forgiven counts from here again only where it was: else who fails often would be forgiven nothing.
+        if left < of_address.count {
+            of_address.last = self.now;
         }
-        failures.count = failures.count.saturating_add(1);
-        failures.last = self.now;
+        of_address.count = left.saturating_add(1);
     }
 
-    /// It was right: what failed before is forgiven.
+    /// It was right: what failed before with this login is forgiven.
     pub(super) fn succeeded(&self) {
-        self.failures().remove(&self.who);
+        self.remembered().logins.remove(&self.who);
     }
 
-    fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<Who, Failures>> {
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
         self.logins.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn make_room(known: &mut HashMap<Who, Failures>, now: Timestamp) {
+/// What is remembered of this one; if nothing, that nothing has failed, in place of another if there are too many.
+fn at<'a, K>(known: &'a mut HashMap<K, Failures>, who: &K, now: Timestamp) -> &'a mut Failures
+where
+    K: Clone + Eq + std::hash::Hash,
+{
+    if known.len() >= MAX_REMEMBERED && !known.contains_key(who) {
+        make_room(known, now);
+    }
+    known.entry(who.clone()).or_insert(Failures {
+        count: 0,
+        last: now,
+    })
+}
+
+fn make_room<K: Clone + Eq + std::hash::Hash>(known: &mut HashMap<K, Failures>, now: Timestamp) {
     known.retain(|_, failures| now.since(failures.last) < FORGOTTEN_AFTER);
     if known.len() >= MAX_REMEMBERED
-        && let Some(oldest) = known
+        && let Some(least) = known
             .iter()
-            .min_by_key(|(_, failures)| failures.last)
+            .min_by_key(|(_, failures)| (failures.count, failures.last))
             .map(|(who, _)| who.clone())
     {
-        known.remove(&oldest);
+        known.remove(&least);
     }
 }
 
@@ -125,7 +170,7 @@ fn key(login: &str) -> String {
 }
 
 /// Who has one address of IPv6 has the other 2^64 beside it.
-fn neighbourhood(address: IpAddr) -> IpAddr {
+pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -167,7 +212,7 @@ mod tests {
     fn nobody_locks_another_out() {
         let logins = FailedLogins::default();
 
-        fail(&logins, "bob", "192.0.2.1", 100);
+        fail(&logins, "bob", "192.0.2.1", 50);
 
         let elsewhere = logins.attempt("bob", Some(from("192.0.2.2")), NOW);
         let another = logins.attempt("ann", Some(from("192.0.2.1")), NOW);
@@ -215,6 +260,57 @@ mod tests {
             logins.attempt(&format!("guess-{n}"), None, NOW).failed();
         }
 
-        assert_eq!(logins.0.lock().unwrap().len(), MAX_REMEMBERED);
+        assert_eq!(logins.0.lock().unwrap().logins.len(), MAX_REMEMBERED);
+    }
+
+    #[test]
+    fn who_fails_with_many_logins_waits_with_all_of_them_and_nobody_elsewhere_does() {
+        let logins = FailedLogins::default();
+
+        for n in 0..FREE_OF_ADDRESS {
+            fail(&logins, &format!("guess-{n}"), "192.0.2.1", 1);
+        }
+
+        let here = logins.attempt("ann", Some(from("192.0.2.1")), NOW);
+        let elsewhere = logins.attempt("ann", Some(from("192.0.2.2")), NOW);
+        assert_eq!(here.must_wait(), Some(FORGIVEN_EVERY));
+        assert_eq!(elsewhere.must_wait(), None);
+    }
+
+    #[test]
+    fn an_address_is_forgiven_one_failure_after_the_other() {
+        let logins = FailedLogins::default();
+        let guess = |n: u32, now| logins.attempt(&format!("guess-{n}"), None, now);
+        for n in 0..FREE_OF_ADDRESS {
+            guess(n, NOW).failed();
+        }
+
+        let mut counted = 0;
+        for second in 1..=60 {
+            let attempt = guess(1000 + second, NOW + Duration::from_secs(second.into()));
+            if attempt.must_wait().is_none() {
+                attempt.failed();
+                counted += 1;
+            }
+        }
+
+        assert_eq!(counted, 10, "in the minute after");
+    }
+
+    #[test]
+    fn a_flood_of_made_up_logins_does_not_make_who_failed_often_forgotten() {
+        let logins = FailedLogins::default();
+        fail(&logins, "admin", "192.0.2.1", FREE);
+
+        for n in 0..MAX_REMEMBERED + 100 {
+            logins
+                .attempt(&format!("made-up-{n}"), Some(from("192.0.2.1")), NOW)
+                .failed();
+        }
+
+        let admin = logins.attempt("admin", Some(from("192.0.2.1")), NOW);
+        assert_eq!(admin.must_wait(), Some(FORGIVEN_EVERY));
+        let known = logins.0.lock().unwrap();
+        assert!(known.logins.contains_key(&admin.who));
     }
 }

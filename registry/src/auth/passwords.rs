@@ -9,16 +9,16 @@ use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::failed_logins::Attempt;
+use super::turns::Turns;
 
 /// At most this many hashes are computed at once in this process: each takes 19 MiB and a core for some 20 ms.
-static AT_WORK: Semaphore = Semaphore::const_new(2);
+static AT_WORK: LazyLock<Turns> = LazyLock::new(|| Turns::new(2));
 
 /// Longer passwords are not hashed at all, so that nobody keeps the cores busy with them.
-const MAX_PASSWORD_BYTES: usize = 1024;
+pub(crate) const MAX_PASSWORD_BYTES: usize = 1024;
 
 /// So long a right password is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_mins(1);
@@ -48,7 +48,7 @@ pub(crate) async fn hash(password: SecretString) -> Result<String, PasswordError
     if password.expose_secret().len() > MAX_PASSWORD_BYTES {
         return Err(PasswordError::TooLong);
     }
-    let _place = place().await;
+    let _turn = AT_WORK.take(None).await;
     computed(move || {
         Argon2::default()
             .hash_password(password.expose_secret().as_bytes())
@@ -71,8 +71,11 @@ pub(super) async fn verify(
     {
         return Ok(true);
     }
-    // Asked with a place at hand: of many that come at once only two are computed before the first has failed.
-    let _place = place().await;
+    if let Some(wait) = attempt.must_wait() {
+        return Err(PasswordError::NotYet(wait));
+    }
+    // Asked again when it is their turn: of many that come at once only two are computed before the first has failed.
+    let _turn = AT_WORK.take(attempt.address()).await;
     if let Some(wait) = attempt.must_wait() {
         return Err(PasswordError::NotYet(wait));
     }
@@ -107,13 +110,6 @@ fn matches(password: &SecretString, stored: &str) -> bool {
             .verify_password(password.expose_secret().as_bytes(), &stored)
             .is_ok()
     })
-}
-
-async fn place() -> SemaphorePermit<'static> {
-    AT_WORK
-        .acquire()
-        .await
-        .expect("the semaphore is never closed")
 }
 
 /// Runs `work` on a thread for such work.

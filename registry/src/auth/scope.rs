@@ -56,6 +56,9 @@ enum Kind {
 /// The name that clients ask for the list of repositories by: `registry:catalog:*`.
 const CATALOG: &str = "catalog";
 
+/// Whatever the user may do with a repository: `repository:<name>:*`.
+const ALL: &str = "*";
+
 /// What clients do with a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumString, Display)]
 #[serde(rename_all = "snake_case")]
@@ -91,7 +94,7 @@ impl Access {
         self.kind == Kind::Registry && self.name == CATALOG
     }
 
-    /// Reads `repository:<name>:<action>,…` and `registry:catalog:*`. Other types, and actions nobody has here, are asked for by some clients
+    /// Reads `repository:<name>:<action>,…` and `registry:catalog:*`; `*` of a repository is every action. Other types, and actions nobody has here, are asked for by some clients
     /// and mean nothing: the answer simply does not hold them.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;
@@ -103,9 +106,15 @@ impl Access {
             return None;
         }
         let mut known = Vec::new();
-        for action in actions.split(',').filter_map(|action| action.parse().ok()) {
-            if !known.contains(&action) {
-                known.push(action);
+        for asked in actions.split(',') {
+            let asked = match asked {
+                ALL => vec![RepositoryAction::Pull, RepositoryAction::Push],
+                _ => asked.parse().into_iter().collect(),
+            };
+            for action in asked {
+                if !known.contains(&action) {
+                    known.push(action);
+                }
             }
         }
         Some(Self::to_repository(name.to_owned(), known))
@@ -142,8 +151,19 @@ mod tests {
     }
 
     #[test]
+    fn a_star_is_every_action() {
+        for text in [
+            "repository:acme/busybox:*",
+            "repository:acme/busybox:pull,*",
+        ] {
+            let access = Access::parse(text).unwrap();
+            assert_eq!(access.actions, [Pull, Push], "{text}");
+        }
+    }
+
+    #[test]
     fn unknown_actions_and_repeated_ones_are_left_out() {
-        let access = Access::parse("repository:acme/busybox:push,*,fly,push").unwrap();
+        let access = Access::parse("repository:acme/busybox:push,delete,fly,push").unwrap();
 
         assert_eq!(access.actions, [Push]);
     }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use storage::catalog::TokenId;
 use storage::catalog::signing_keys::SigningKey;
+use storage::catalog::users::User;
 use uuid::Uuid;
 
 use super::scope::{Access, Scope};
@@ -51,6 +52,41 @@ pub(crate) enum TokenError {
     NoKey(String),
 }
 
+/// Whom a token stands for, and what it was got with: it ends with that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder<'a> {
+    login: &'a str,
+    password_changes: i64,
+    personal_token: Option<TokenId>,
+}
+
+impl<'a> Holder<'a> {
+    /// Nobody who has logged in.
+    pub(crate) const ANONYMOUS: Holder<'static> = Holder {
+        login: "",
+        password_changes: 0,
+        personal_token: None,
+    };
+
+    /// This user, who has shown a personal token or, without one, the password.
+    pub(crate) fn user(user: &'a User, personal_token: Option<TokenId>) -> Self {
+        Self {
+            login: &user.login,
+            password_changes: user.password_changes,
+            personal_token,
+        }
+    }
+
+    /// Somebody who never changed the password.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(crate) fn named(login: &'a str) -> Self {
+        Self {
+            login,
+            ..Holder::ANONYMOUS
+        }
+    }
+}
+
 /// What a token says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Claims {
@@ -65,6 +101,9 @@ pub(crate) struct Claims {
     /// The personal token it was got with: revoked, it takes this one along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) personal_token: Option<TokenId>,
+    /// How often the user's password had been changed: one more change takes along what was got with the password.
+    #[serde(default)]
+    password_changes: i64,
     /// What it is good for; absent if it was asked for without a scope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     access: Option<Vec<Access>>,
@@ -74,6 +113,11 @@ impl Claims {
     /// True if nobody logged in for it.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.sub.is_empty()
+    }
+
+    /// True unless it was got with a password that the user has no more.
+    pub(crate) fn outlives_passwords_of(&self, user: &User) -> bool {
+        self.personal_token.is_some() || self.password_changes == user.password_changes
     }
 
     /// When its time is over.
@@ -190,25 +234,24 @@ impl Tokens {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A token for `login` (empty: anonymous), good for `scope` at `service` from now on, as long as the personal token
-    /// that it was got with counts, if it was.
+    /// A token for `holder`, good for `scope` at `service` from now on, as long as what it was got with counts.
     pub(crate) fn sign(
         &self,
-        login: &str,
-        personal_token: Option<TokenId>,
+        holder: Holder<'_>,
         service: &str,
         scope: Scope,
         now: Timestamp,
     ) -> Result<Signed, TokenError> {
         let claims = Claims {
             iss: ISSUER.to_owned(),
-            sub: login.to_owned(),
+            sub: holder.login.to_owned(),
             aud: service.to_owned(),
             exp: seconds(now + self.lifetime),
             nbf: seconds(now),
             iat: seconds(now),
             jti: Uuid::new_v4(),
-            personal_token,
+            personal_token: holder.personal_token,
+            password_changes: holder.password_changes,
             access: match scope {
                 Scope::Login => None,
                 Scope::Only(accesses) => Some(accesses),
@@ -316,7 +359,7 @@ mod tests {
         )]);
 
         let signed = tokens
-            .sign("bob", None, "hub.example", scope.clone(), NOW)
+            .sign(Holder::named("bob"), "hub.example", scope.clone(), NOW)
             .unwrap();
         let claims = tokens.check(&signed.token, "hub.example", NOW).unwrap();
 
@@ -330,9 +373,11 @@ mod tests {
         let tokens = tokens();
 
         let nothing = tokens
-            .sign("bob", None, "hub", Scope::Only(Vec::new()), NOW)
+            .sign(Holder::named("bob"), "hub", Scope::Only(Vec::new()), NOW)
             .unwrap();
-        let login = tokens.sign("", None, "hub", Scope::Login, NOW).unwrap();
+        let login = tokens
+            .sign(Holder::named(""), "hub", Scope::Login, NOW)
+            .unwrap();
 
         assert_eq!(
             tokens.check(&nothing.token, "hub", NOW).unwrap().scope(),
@@ -347,7 +392,7 @@ mod tests {
     fn its_time_has_five_seconds_of_leeway_at_both_ends() {
         let tokens = tokens();
         let token = tokens
-            .sign("bob", None, "hub", Scope::Login, after(100))
+            .sign(Holder::named("bob"), "hub", Scope::Login, after(100))
             .unwrap()
             .token;
 
@@ -367,7 +412,7 @@ mod tests {
     fn a_token_for_another_service_is_refused() {
         let tokens = tokens();
         let token = tokens
-            .sign("bob", None, "hub", Scope::Login, NOW)
+            .sign(Holder::named("bob"), "hub", Scope::Login, NOW)
             .unwrap()
             .token;
 
@@ -381,14 +426,14 @@ mod tests {
     fn no_other_algorithm_and_no_other_key_is_believed() {
         let (ours, theirs) = (tokens(), tokens());
         let token = ours
-            .sign("bob", None, "hub", Scope::Login, NOW)
+            .sign(Holder::named("bob"), "hub", Scope::Login, NOW)
             .unwrap()
             .token;
         let unsigned = token.rsplit_once('.').unwrap().0;
         let keys = ours.keys();
         let kid = &keys.newest;
         let foreign = theirs
-            .sign("bob", None, "hub", Scope::Login, NOW)
+            .sign(Holder::named("bob"), "hub", Scope::Login, NOW)
             .unwrap()
             .token;
         let public_key_as_secret = {
@@ -427,7 +472,7 @@ mod tests {
     fn changed_claims_are_refused() {
         let tokens = tokens();
         let token = tokens
-            .sign("bob", None, "hub", Scope::Login, NOW)
+            .sign(Holder::named("bob"), "hub", Scope::Login, NOW)
             .unwrap()
             .token;
         let [header, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else {
@@ -450,7 +495,7 @@ mod tests {
         let new = Tokens::new_key(after(1)).unwrap();
         let before = Tokens::new(std::slice::from_ref(&old), HOUR).unwrap();
         let token = before
-            .sign("bob", None, "hub", Scope::Login, NOW)
+            .sign(Holder::named("bob"), "hub", Scope::Login, NOW)
             .unwrap()
             .token;
 

@@ -7,18 +7,16 @@ use serde_json::{Value, json};
 
 use super::report::{Report, median};
 use super::server::{PASSWORD, Server};
-use super::{BenchError, fsync};
+use super::{BenchError, fsync, layer, tags};
 use crate::cli::client;
 use crate::first_start::{ADMIN, DEFAULT_ORGANIZATION};
 use crate::oci_client::OciClient;
-use crate::sample_image::{Image, LargeBlob};
+use crate::sample_image::Image;
 
-const RUNS: usize = 5;
+pub(super) const RUNS: usize = 5;
 const SMALL_PUSHES: usize = 60;
-const CLIENTS: usize = 8;
-const RUN: Duration = Duration::from_secs(3);
-const LAYER_BYTES: u64 = 512 * 1024 * 1024;
-const MIB: f64 = 1024.0 * 1024.0;
+pub(super) const CLIENTS: usize = 8;
+pub(super) const RUN: Duration = Duration::from_secs(3);
 
 pub(super) async fn measure(folder: &Path) -> Result<Report, BenchError> {
     let mut report = Report::default();
@@ -40,47 +38,9 @@ pub(super) async fn measure(folder: &Path) -> Result<Report, BenchError> {
     );
 
     let mut numbers = 0_u64;
-    let mut p50 = Vec::with_capacity(RUNS);
-    for run in 0..RUNS {
-        p50.push(one_client(&server, run, &mut numbers).await?);
-    }
-    report.median(
-        "small_push",
-        p50,
-        "ms",
-        format!("p50 of {SMALL_PUSHES} images of 3 x 4 KiB, one client"),
-    );
-
-    let mut images = Vec::with_capacity(RUNS);
-    for run in 0..RUNS {
-        images.push(many_clients(&server, run, &mut numbers).await?);
-    }
-    report.median(
-        "images_per_second",
-        images,
-        "images/s",
-        format!("images of 3 x 4 KiB, {CLIENTS} clients"),
-    );
-
-    let (mut speeds, mut cpu) = (Vec::with_capacity(RUNS), Vec::with_capacity(RUNS));
-    for run in 0..RUNS {
-        let (speed, seconds) = large_layer(&server, run).await?;
-        speeds.push(speed);
-        cpu.push(seconds);
-    }
-    report.median(
-        "layer_upload",
-        speeds,
-        "MiB/s",
-        "a layer of 512 MiB in one PATCH".into(),
-    );
-    report.median("layer_cpu", cpu, "CPU s/GiB", "of the server".into());
-    report.one(
-        "peak_memory",
-        server.memory_mib("VmHWM")?,
-        "MiB",
-        "resident, at most until here".into(),
-    );
+    small_pushes(&server, &http, &mut numbers, &mut report).await?;
+    tags::measure(&server, &mut report).await?;
+    layer::measure(folder, &http, &mut report).await?;
 
     let (mut starts, mut restarts) = (Vec::with_capacity(RUNS), Vec::with_capacity(RUNS));
     for run in 0..RUNS {
@@ -105,7 +65,99 @@ pub(super) async fn measure(folder: &Path) -> Result<Report, BenchError> {
     Ok(report)
 }
 
-async fn log_in(server: &Server, name: &str) -> Result<OciClient, BenchError> {
+/// Images by one client, one after the other, then by several at once; and what of the server each of them takes.
+async fn small_pushes(
+    server: &Server,
+    http: &reqwest::Client,
+    numbers: &mut u64,
+    report: &mut Report,
+) -> Result<(), BenchError> {
+    let (cpu, before) = (server.cpu_seconds()?, Durable::counted(server, http).await?);
+    let mut p50 = Vec::with_capacity(RUNS);
+    for run in 0..RUNS {
+        p50.push(one_client(server, run, numbers).await?);
+    }
+    let (cpu, after) = (
+        server.cpu_seconds()? - cpu,
+        Durable::counted(server, http).await?,
+    );
+    report.median(
+        "small_push",
+        p50,
+        "ms",
+        format!("p50 of {SMALL_PUSHES} images of 3 x 4 KiB, one client"),
+    );
+    #[expect(clippy::cast_precision_loss, reason = "a count of pushes is small")]
+    let count = (RUNS * SMALL_PUSHES) as f64;
+    let each = |total: f64| total / count;
+    report.one(
+        "small_push_cpu",
+        each(cpu) * 1000.0,
+        "CPU ms",
+        "of the server for each of them".into(),
+    );
+    report.one(
+        "small_push_commits",
+        each(after.commits - before.commits),
+        "commits",
+        "for each of them, one after the other".into(),
+    );
+    report.one(
+        "small_push_object_syncs",
+        each(after.objects - before.objects),
+        "syncs",
+        "of uploaded bytes, for each of them".into(),
+    );
+
+    let cpu = server.cpu_seconds()?;
+    let (mut images, mut pushed) = (Vec::with_capacity(RUNS), 0);
+    for run in 0..RUNS {
+        let (rate, count) = many_clients(server, run, numbers).await?;
+        images.push(rate);
+        pushed += count;
+    }
+    report.median(
+        "images_per_second",
+        images,
+        "images/s",
+        format!("images of 3 x 4 KiB, {CLIENTS} clients"),
+    );
+    report.one(
+        "images_cpu",
+        (server.cpu_seconds()? - cpu) * 1000.0 / f64::from(pushed),
+        "CPU ms",
+        "of the server for each of them".into(),
+    );
+    Ok(())
+}
+
+/// How often the server has made something durable since its start.
+struct Durable {
+    commits: f64,
+    objects: f64,
+}
+
+impl Durable {
+    async fn counted(server: &Server, http: &reqwest::Client) -> Result<Self, BenchError> {
+        let metrics = http
+            .get(format!("{}/metrics", server.url()))
+            .basic_auth(ADMIN, Some(PASSWORD));
+        let text = answered(metrics.send().await)?.text().await;
+        let text = text.map_err(|error| BenchError::Server(error.to_string()))?;
+        let count = |name: &str| {
+            let mut lines = text.lines();
+            let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix("_count "));
+            value.and_then(|value| value.parse().ok()).unwrap_or(0.0)
+        };
+        Ok(Self {
+            commits: count("wharfinger_commit_seconds"),
+            objects: count("wharfinger_object_sync_seconds"),
+        })
+    }
+}
+
+/// A client of its own for this repository.
+pub(super) async fn log_in(server: &Server, name: &str) -> Result<OciClient, BenchError> {
     let name = format!("{}/bench/{name}", DEFAULT_ORGANIZATION.to_lowercase());
     Ok(OciClient::log_in(server.url(), &name, ADMIN, PASSWORD).await?)
 }
@@ -132,8 +184,12 @@ async fn one_client(server: &Server, run: usize, numbers: &mut u64) -> Result<f6
     Ok(median(&times))
 }
 
-/// Images per second, each client pushing to a repository of its own.
-async fn many_clients(server: &Server, run: usize, numbers: &mut u64) -> Result<f64, BenchError> {
+/// Images per second, each client pushing to a repository of its own; and how many that were.
+async fn many_clients(
+    server: &Server,
+    run: usize,
+    numbers: &mut u64,
+) -> Result<(f64, u32), BenchError> {
     let first = *numbers;
     *numbers += 1_000_000;
     let mut clients = Vec::with_capacity(CLIENTS);
@@ -151,26 +207,8 @@ async fn many_clients(server: &Server, run: usize, numbers: &mut u64) -> Result<
         Ok(pushed)
     };
     let pushed = futures_util::future::try_join_all((0..).zip(clients).map(work)).await?;
-    Ok(f64::from(pushed.iter().sum::<u32>()) / start.elapsed().as_secs_f64())
-}
-
-/// MiB per second, and the server's processor seconds per GiB.
-async fn large_layer(server: &Server, run: usize) -> Result<(f64, f64), BenchError> {
-    let to = log_in(server, &format!("large{run}")).await?;
-    let layer = LargeBlob::new(u64::try_from(run).unwrap_or(0), LAYER_BYTES);
-    let cpu = server.cpu_seconds()?;
-    let start = Instant::now();
-    to.push_large_blob(&layer).await?;
-    let seconds = start.elapsed().as_secs_f64();
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "the size of a layer is exact in an f64"
-    )]
-    let mib = LAYER_BYTES as f64 / MIB;
-    Ok((
-        mib / seconds,
-        (server.cpu_seconds()? - cpu) / (mib / 1024.0),
-    ))
+    let pushed = pushed.iter().sum();
+    Ok((f64::from(pushed) / start.elapsed().as_secs_f64(), pushed))
 }
 
 /// Kills the server while a plan is open, and measures until its first step runs after the start, in milliseconds.
@@ -243,7 +281,7 @@ async fn task_at_copy(
     }
 }
 
-async fn get(http: &reqwest::Client, url: &str) -> Result<Value, BenchError> {
+pub(super) async fn get(http: &reqwest::Client, url: &str) -> Result<Value, BenchError> {
     let answer = answered(http.get(url).basic_auth(ADMIN, Some(PASSWORD)).send().await)?;
     answer
         .json()
@@ -251,7 +289,7 @@ async fn get(http: &reqwest::Client, url: &str) -> Result<Value, BenchError> {
         .map_err(|error| BenchError::Server(error.to_string()))
 }
 
-fn answered(
+pub(super) fn answered(
     answer: Result<reqwest::Response, reqwest::Error>,
 ) -> Result<reqwest::Response, BenchError> {
     answer

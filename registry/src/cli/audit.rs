@@ -35,7 +35,7 @@ pub(super) const COLUMNS: &[Column] = &[
     text("ACTOR", "actor"),
     text("ACTION", "action"),
     text("SUBJECT", "subject"),
-    text("FROM", "from"),
+    text("FROM", "from").spare(),
     text("RESULT", "result"),
     text("REASON", "reason"),
 ];

@@ -10,9 +10,10 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::exit;
+use super::answer::Answer;
 use super::login::kept::Kept;
 use super::view::View;
+use super::{exit, printable};
 use crate::config::Environment;
 
 /// A server that does not even accept within this time is not there.
@@ -154,7 +155,12 @@ pub(crate) enum ClientError {
     #[error(
         "{server} does not answer: {cause}; is `wharfinger serve` running there? (--server, WHARFINGER_SERVER)"
     )]
-    Unreachable { server: String, cause: String },
+    Silent { server: String, cause: String },
+    /// It answered at first, and then not for as long as was waited.
+    #[error(
+        "{0}\n  nobody watches any more, but the task goes on with the server; `wharfinger task watch` follows it again"
+    )]
+    Lost(Box<ClientError>),
     /// An answer that this API never gives.
     #[error(
         "{url} answered {status} with something that is not a Wharfinger's answer; is --server right?"
@@ -166,6 +172,17 @@ pub(crate) enum ClientError {
 }
 
 impl ClientError {
+    /// True if the same question may be answered after a while: the server, or the proxy in front of it, is not ready.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Silent { .. } => true,
+            Self::NotOurs { status, .. } | Self::Refused(Refusal { status, .. }) => {
+                [429, 502, 503, 504].contains(status)
+            }
+            Self::Usage(_) | Self::Lost(_) => false,
+        }
+    }
+
     /// As if the server had answered 404 for it.
     pub(crate) fn no_such_repository(name: &str) -> Self {
         let detail = format!(
@@ -187,6 +204,9 @@ pub(crate) struct Refusal {
     pub(crate) detail: String,
     #[serde(default)]
     pub(crate) errors: Vec<WrongField>,
+    /// The latest time that a field may have which was too late, or missing.
+    #[serde(default)]
+    pub(crate) latest: Option<String>,
 }
 
 /// A field of a body and what is wrong with it.
@@ -198,17 +218,15 @@ pub(crate) struct WrongField {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}",
-            if self.detail.is_empty() {
-                &self.title
-            } else {
-                &self.detail
-            }
-        )?;
+        let said = if self.detail.is_empty() {
+            &self.title
+        } else {
+            &self.detail
+        };
+        f.write_str(&printable::line(said))?;
         for wrong in &self.errors {
-            write!(f, "\n  {}: {}", wrong.field, wrong.message)?;
+            let wrong = format!("{}: {}", wrong.field, wrong.message);
+            write!(f, "\n  {}", printable::line(&wrong))?;
         }
         if self.status == StatusCode::UNAUTHORIZED {
             write!(
@@ -292,7 +310,7 @@ impl Client {
         &self,
         path: &str,
         query: &[(&str, &str)],
-    ) -> Result<Value, ClientError> {
+    ) -> Result<Answer, ClientError> {
         self.send(self.request(Method::GET, path).query(query))
             .await
     }
@@ -304,12 +322,12 @@ impl Client {
     }
 
     /// The answer to `POST /api/v1<path>`.
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Answer, ClientError> {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
     /// The answer to `PATCH /api/v1<path>`.
-    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Answer, ClientError> {
         self.send(self.request(Method::PATCH, path).json(body))
             .await
     }
@@ -332,24 +350,24 @@ impl Client {
         }
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Value, ClientError> {
+    async fn send(&self, request: RequestBuilder) -> Result<Answer, ClientError> {
         let (seen, bytes) = self.answer(request).await?;
-        serde_json::from_slice(&bytes).map_err(|_| seen.not_ours())
+        Answer::read(&bytes).ok_or_else(|| seen.not_ours())
     }
 
     /// The body of a good answer, whatever it is.
     async fn answer(&self, request: RequestBuilder) -> Result<(Seen, Bytes), ClientError> {
-        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
+        let silent = |error: reqwest::Error| ClientError::Silent {
             server: self.server.clone(),
             cause: innermost(&error),
         };
-        let answer = request.send().await.map_err(unreachable)?;
+        let answer = request.send().await.map_err(silent)?;
         let status = answer.status();
         let seen = Seen {
             url: answer.url().to_string(),
             status: status.as_u16(),
         };
-        let bytes = answer.bytes().await.map_err(unreachable)?;
+        let bytes = answer.bytes().await.map_err(silent)?;
         if status.is_success() {
             return Ok((seen, bytes));
         }

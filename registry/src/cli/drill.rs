@@ -72,7 +72,7 @@ struct New {
 
 pub(super) const COLUMNS: &[Column] = &[
     id("ID", "id"),
-    text("WORKFLOW", "workflow"),
+    text("WORKFLOW", "workflow").spare(),
     text("STEP", "step"),
     text("EFFECT", "effect"),
     text("REPOSITORY", "repository"),
@@ -81,9 +81,11 @@ pub(super) const COLUMNS: &[Column] = &[
 ];
 
 fn times_left(times: &Value) -> String {
-    times
-        .as_u64()
-        .map_or_else(|| "all".to_owned(), |times| times.to_string())
+    match times.as_u64() {
+        None => "all".to_owned(),
+        Some(0) => "used up".to_owned(),
+        Some(times) => times.to_string(),
+    }
 }
 
 /// Runs the verb.
@@ -120,6 +122,13 @@ mod tests {
     use storage::catalog::drills::{CrashWhen, Effect};
 
     use super::*;
+
+    #[test]
+    fn a_drill_that_disturbs_nothing_any_more_says_so() {
+        let shown = [json!(null), json!(2), json!(0)].map(|times| times_left(&times));
+
+        assert_eq!(shown, ["all", "2", "used up"]);
+    }
 
     #[test]
     fn what_the_command_line_offers_the_server_takes() {

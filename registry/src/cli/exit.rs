@@ -16,6 +16,9 @@ pub(crate) const NOT_ALLOWED: u8 = 3;
 /// There is no such thing, or none that this user may see.
 pub(crate) const NOT_FOUND: u8 = 4;
 
+/// The server of the task that was watched does not answer any more: nobody knows yet how the task ends.
+pub(crate) const LOST: u8 = 5;
+
 /// Ends with 1, saying why, down to the cause.
 pub(crate) fn failed(why: &(dyn Error + 'static)) -> ExitCode {
     terminal::complain(chain(why));
@@ -55,7 +58,8 @@ pub(crate) fn of(error: &ClientError) -> ExitCode {
 fn code_of(error: &ClientError) -> u8 {
     match error {
         ClientError::Usage(_) => USAGE,
-        ClientError::Unreachable { .. } | ClientError::NotOurs { .. } => FAILED,
+        ClientError::Silent { .. } | ClientError::NotOurs { .. } => FAILED,
+        ClientError::Lost(_) => LOST,
         ClientError::Refused(problem) => match problem.status {
             400 | 422 => USAGE,
             401 | 403 => NOT_ALLOWED,
@@ -94,12 +98,11 @@ mod tests {
             code_of(&ClientError::Usage("--password without --user".to_owned())),
             2
         );
-        assert_eq!(
-            code_of(&ClientError::NotOurs {
-                url: "http://a".to_owned(),
-                status: 200
-            }),
-            1
-        );
+        let not_ours = || ClientError::NotOurs {
+            url: "http://a".to_owned(),
+            status: 502,
+        };
+        assert_eq!(code_of(&not_ours()), 1);
+        assert_eq!(code_of(&ClientError::Lost(Box::new(not_ours()))), 5);
     }
 }

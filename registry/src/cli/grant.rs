@@ -59,7 +59,7 @@ pub(super) const COLUMNS: &[Column] = &[
     text("ORGANIZATION", "organization"),
     text("PRODUCT", "product"),
     text("REPOSITORY", "repository"),
-    time("CREATED", "created_at"),
+    time("CREATED", "created_at").spare(),
 ];
 
 /// Runs the verb.

@@ -8,8 +8,9 @@ use clap::Args;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::answer::Answer;
 use super::client::{Client, ClientError, Connection, said};
-use super::{exit, secret, terminal};
+use super::{exit, secret, show, terminal};
 use crate::config::Environment;
 use kept::{Kept, Login};
 
@@ -19,7 +20,7 @@ pub(crate) struct Command {
     /// Read the password from standard input, up to the end of the first line
     #[arg(long, conflicts_with = "password")]
     password_stdin: bool,
-    /// Until when the login holds, for example: 2030-01-01T00:00:00Z
+    /// Until when the login holds, for example: 2030-01-01T00:00:00Z; without it: as long as the server allows
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
     #[command(flatten)]
@@ -50,8 +51,7 @@ async fn run(command: &Command, environment: &Environment) -> Result<String, Cli
         let text = "a login makes its own token; give --user and a password in place of --token";
         return Err(ClientError::Usage(text.to_owned()));
     }
-    let mut kept = Kept::read(environment)?;
-    let server = connection.server_or_default(environment, &kept);
+    let server = connection.server_or_default(environment, &Kept::read(environment)?);
     let user = match said(connection.user.as_ref(), environment, "USER") {
         Some(user) => user,
         None => secret::ask_openly(&format!("Login at {server}"))?,
@@ -65,18 +65,45 @@ async fn run(command: &Command, environment: &Environment) -> Result<String, Cli
         }
     };
     let client = Client::of_user(&server, &user, &password)?;
-    let made = client
-        .post("/tokens", &new_token(command.expires_at.as_deref()))
-        .await?;
+    // Before there is a token that would have to be kept.
+    let mut kept = Kept::read_to_change(environment)?;
+    let made = token(&client, command.expires_at.as_deref()).await?;
     let login = login(&user, &made).ok_or_else(|| ClientError::NotOurs {
         url: format!("{server}/api/v1/tokens"),
         status: StatusCode::CREATED.as_u16(),
     })?;
-    let replaced = kept.keep(&server, login)?;
+    let until = match &made["expires_at"] {
+        Value::Null => String::new(),
+        end => format!(" until {}", show::time(end)),
+    };
+    let (id, secret) = (login.token_id, login.token.clone());
+    let replaced = match kept.keep(&server, login) {
+        Ok(replaced) => replaced,
+        Err(error) => {
+            // Nobody would know the token any more, and it would count.
+            if revoke(&server, id, &secret).await.is_err() {
+                terminal::complain(format!(
+                    "token {id} of {user} is not kept, but could not be revoked either: `wharfinger token delete {id}`"
+                ));
+            }
+            return Err(error);
+        }
+    };
     if let Some(before) = replaced {
-        revoke(&server, &before).await?;
+        revoke(&server, before.token_id, &before.token).await?;
     }
-    Ok(format!("logged in at {server} as {user}"))
+    Ok(format!("logged in at {server} as {user}{until}"))
+}
+
+/// A new token. Where tokens must end and nobody says when, it counts as long as the server allows.
+async fn token(client: &Client, expires_at: Option<&str>) -> Result<Answer, ClientError> {
+    let made = client.post("/tokens", &new_token(expires_at)).await;
+    if let Err(ClientError::Refused(refusal)) = &made
+        && let (None, Some(latest)) = (expires_at, &refusal.latest)
+    {
+        return client.post("/tokens", &new_token(Some(latest))).await;
+    }
+    made
 }
 
 /// A token whose name tells its owner where it lies, should it have to be revoked from elsewhere.
@@ -100,9 +127,9 @@ fn login(user: &str, made: &Value) -> Option<Login> {
 }
 
 /// Revokes the token; one that does not count any more is gone already.
-async fn revoke(server: &str, login: &Login) -> Result<(), ClientError> {
-    let client = Client::of_token(server, &login.token)?;
-    match client.delete(&format!("/tokens/{}", login.token_id)).await {
+async fn revoke(server: &str, id: i64, token: &str) -> Result<(), ClientError> {
+    let client = Client::of_token(server, token)?;
+    match client.delete(&format!("/tokens/{id}")).await {
         Err(ClientError::Refused(refusal)) if [401, 404].contains(&refusal.status) => Ok(()),
         other => other,
     }
@@ -120,12 +147,12 @@ pub(crate) async fn log_out(command: LogOut, environment: &Environment) -> ExitC
 }
 
 async fn forget(connection: &Connection, environment: &Environment) -> Result<String, ClientError> {
-    let mut kept = Kept::read(environment)?;
-    let server = connection.server_or_default(environment, &kept);
+    let server = connection.server_or_default(environment, &Kept::read(environment)?);
+    let mut kept = Kept::read_to_change(environment)?;
     let Some(login) = kept.login(&server).cloned() else {
         return Ok(format!("not logged in at {server}"));
     };
-    revoke(&server, &login).await?;
+    revoke(&server, login.token_id, &login.token).await?;
     kept.forget(&server)?;
     Ok(format!(
         "logged out at {server}; {}'s token there is revoked",

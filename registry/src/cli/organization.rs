@@ -57,8 +57,8 @@ struct New {
 pub(super) const COLUMNS: &[Column] = &[
     id("ID", "id"),
     text("LABEL", "label"),
-    text("NAME", "name"),
-    time("CREATED", "created_at"),
+    text("NAME", "name").spare(),
+    time("CREATED", "created_at").spare(),
 ];
 
 /// Runs the verb.

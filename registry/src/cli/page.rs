@@ -1,9 +1,8 @@
 //! The page of a list that is asked for.
 
-use clap::Args;
-use serde_json::Value;
-
+use super::answer::Answer;
 use super::client::{Client, ClientError};
+use clap::Args;
 
 /// Which page, and how much of it.
 #[derive(Args, Debug)]
@@ -19,7 +18,7 @@ pub(crate) struct Page {
 /// What a list is searched for.
 #[derive(Args, Debug)]
 pub(crate) struct Search {
-    /// Only those that this search finds, for example: state = paused and label = push
+    /// Only those that this search finds, for example: organization = acme and tag = latest
     #[arg(long, value_name = "QUERY")]
     search: Option<String>,
     /// The field to sort by, and `desc` to begin with the last
@@ -29,7 +28,7 @@ pub(crate) struct Search {
 
 impl Page {
     /// This page of all there is.
-    pub(crate) async fn get(&self, client: &Client, path: &str) -> Result<Value, ClientError> {
+    pub(crate) async fn get(&self, client: &Client, path: &str) -> Result<Answer, ClientError> {
         self.narrowed(client, path, &[]).await
     }
 
@@ -39,7 +38,7 @@ impl Page {
         client: &Client,
         path: &str,
         search: &Search,
-    ) -> Result<Value, ClientError> {
+    ) -> Result<Answer, ClientError> {
         let narrowed = [("search", &search.search), ("sort", &search.sort)];
         self.narrowed(client, path, &narrowed).await
     }
@@ -50,7 +49,7 @@ impl Page {
         client: &Client,
         path: &str,
         to: &[(&str, &Option<String>)],
-    ) -> Result<Value, ClientError> {
+    ) -> Result<Answer, ClientError> {
         let given = to
             .iter()
             .filter_map(|(name, value)| Some((*name, value.as_deref()?)));

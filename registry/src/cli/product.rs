@@ -93,10 +93,10 @@ struct Changes {
 pub(super) const COLUMNS: &[Column] = &[
     id("ID", "id"),
     text("LABEL", "label"),
-    text("NAME", "name"),
-    text("ORGANIZATION", "organization"),
+    text("NAME", "name").spare(),
+    text("ORGANIZATION", "organization").spare(),
     text("ANONYMOUS PULL", "anonymous_pull"),
-    time("CREATED", "created_at"),
+    time("CREATED", "created_at").spare(),
 ];
 
 /// Runs the verb.

@@ -83,11 +83,11 @@ struct Repository {
 pub(super) const COLUMNS: &[Column] = &[
     id("ID", "id"),
     text("NAME", "pushed_names"),
-    text("VERSION", "latest_version"),
-    text("TAGS", "tags_count"),
-    size("SIZE", "size_bytes"),
-    age("PUSHED", "last_push.at"),
-    text("BY", "last_push.user"),
+    text("VERSION", "latest_version").spare(),
+    text("TAGS", "tags_count").spare(),
+    size("SIZE", "size_bytes").spare(),
+    age("PUSHED", "last_push.at").spare(),
+    text("BY", "last_push.user").spare(),
 ];
 
 const ALONE: &[Column] = &[
@@ -111,8 +111,8 @@ const ALONE: &[Column] = &[
 pub(super) const TAGS: &[Column] = &[
     text("TAG", "name"),
     read("DIGEST", "digest", short),
-    text("PLATFORMS", "platforms"),
-    size("SIZE", "size_bytes"),
+    text("PLATFORMS", "platforms").spare(),
+    size("SIZE", "size_bytes").spare(),
 ];
 
 const TAG: &[Column] = &[
@@ -129,9 +129,9 @@ const TAG: &[Column] = &[
 pub(super) const VERSIONS: &[Column] = &[
     text("VERSION", "number"),
     time("CREATED", "created_at"),
-    text("CAUSE", "cause"),
-    text("TAGS ADDED", "added.tags"),
-    text("TAGS REMOVED", "removed.tags"),
+    text("CAUSE", "cause").spare(),
+    text("TAGS ADDED", "added.tags").spare(),
+    text("TAGS REMOVED", "removed.tags").spare(),
     text("PUBLISHED IN", "published_in"),
 ];
 

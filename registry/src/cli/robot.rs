@@ -71,10 +71,10 @@ struct Changes {
 pub(super) const COLUMNS: &[Column] = &[
     id("ID", "id"),
     text("LOGIN", "login"),
-    text("ORGANIZATION", "organization"),
+    text("ORGANIZATION", "organization").spare(),
     text("ENABLED", "enabled"),
-    age("USED", "last_used_at"),
-    time("CREATED", "created_at"),
+    age("USED", "last_used_at").spare(),
+    time("CREATED", "created_at").spare(),
 ];
 
 /// A robot with the token that it was just given, which is never shown again.

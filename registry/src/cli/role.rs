@@ -66,7 +66,7 @@ pub(super) fn permissions() -> PossibleValuesParser {
 pub(super) const COLUMNS: &[Column] = &[
     text("ROLE", "name"),
     text("PERMISSIONS", "permissions"),
-    text("BUILT IN", "built_in"),
+    text("BUILT IN", "built_in").spare(),
 ];
 
 /// Runs the verb.

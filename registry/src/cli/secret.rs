@@ -9,7 +9,7 @@ use super::client::ClientError;
 /// A password that is to be set.
 #[derive(Args, Debug)]
 pub(crate) struct NewPassword {
-    /// The new password; without it, it is asked for
+    /// The new password; without it `user create` asks for one, and `user update` leaves the old one
     #[arg(long, value_name = "PASSWORD")]
     new_password: Option<String>,
     /// Read the new password from standard input, up to the end of the first line

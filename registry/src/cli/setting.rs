@@ -43,9 +43,10 @@ struct Setting {
 
 pub(super) const COLUMNS: &[Column] = &[
     text("SETTING", "name"),
+    text("TYPE", "type").spare(),
     text("VALUE", "value"),
-    text("DEFAULT", "default"),
-    text("DESCRIPTION", "description"),
+    text("DEFAULT", "default").spare(),
+    text("DESCRIPTION", "description").spare(),
 ];
 
 /// Runs the verb.

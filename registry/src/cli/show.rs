@@ -5,21 +5,24 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::terminal;
+use super::answer::Answer;
+use super::{printable, terminal};
 
 /// The text of a field: `-` if it is null or missing.
 pub(crate) fn field(object: &Value, name: &str) -> String {
     text(&object[name])
 }
 
-/// A value as people read it: lists joined by commas.
+/// A value as people read it, in one line: lists joined by commas, escapes for what a terminal would act on.
 pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => printable::line(text).into_owned(),
         Value::Array(list) if list.is_empty() => "-".to_owned(),
         Value::Array(list) => list.iter().map(text).collect::<Vec<_>>().join(", "),
-        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            printable::line(&value.to_string()).into_owned()
+        }
     }
 }
 
@@ -99,6 +102,26 @@ fn duration(milliseconds: u64) -> String {
     }
 }
 
+/// What started a task, in words; none for one that does not say.
+pub(crate) fn cause(task: &Value) -> Option<String> {
+    Some(match task["cause"].as_str()? {
+        "client" => "a client".to_owned(),
+        "duty" => "a duty of the registry".to_owned(),
+        _ => field(task, "cause"),
+    })
+}
+
+/// What the client of a task was told; none if nobody was.
+pub(crate) fn answered(task: &Value) -> Option<String> {
+    let answered = &task["answered"];
+    let status = answered["status"].as_u64()?;
+    let mut told = format!("{status} at {}", time(&answered["at"]));
+    if !answered["warning"].is_null() {
+        let _ = write!(told, ", with the warning: {}", field(answered, "warning"));
+    }
+    Some(told)
+}
+
 /// `12.3 MiB`.
 pub(crate) fn size(value: &Value) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -118,10 +141,8 @@ pub(crate) fn size(value: &Value) -> String {
 }
 
 /// Prints the body as it came.
-pub(crate) fn json(body: &Value) {
-    terminal::print(
-        serde_json::to_string_pretty(body).expect("a JSON value can always be written"),
-    );
+pub(crate) fn json(body: &Answer) {
+    terminal::print_json(body.as_it_came());
 }
 
 /// Says how many more a list has than were shown.
@@ -192,6 +213,10 @@ mod tests {
         assert_eq!(field(&json!({"a": null}), "a"), "-");
         assert_eq!(field(&json!({}), "b"), "-");
         assert_eq!(text(&json!(["a", "b"])), "a, b");
+        assert_eq!(
+            text(&json!(["a\u{1b}[2J", {"b": "\u{9b}"}])),
+            r#"a\u{1b}[2J, {"b":"\u{9b}"}"#
+        );
         assert_eq!(between(&json!(null), &json!("2026-01-01T00:00:00Z")), "-");
     }
 }

@@ -4,6 +4,7 @@ mod act;
 mod explain;
 pub(super) mod history;
 pub(super) mod list;
+mod patience;
 mod show;
 mod watch;
 

@@ -1,21 +1,46 @@
 //! Writing to people. A reader that goes away (`… | head`) is no error.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Writes a line, or several, to standard output.
+use super::printable;
+
+/// Blanks behind each column of a table.
+pub(super) const BETWEEN_COLUMNS: u16 = 2;
+
+/// Writes a line, or several, to standard output; escapes stand for what a terminal would act on.
 pub(crate) fn print(text: impl Display) {
+    write(&printable::lines(&text.to_string()));
+}
+
+/// Writes JSON to standard output: byte for byte for scripts, with more escapes for a terminal.
+pub(super) fn print_json(text: &str) {
+    if std::io::stdout().is_terminal() {
+        write(&printable::json(text));
+    } else {
+        write(text);
+    }
+}
+
+fn write(text: &str) {
     let mut out = std::io::stdout().lock();
     // Whoever closed the pipe has read all that was wanted.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-/// Writes to standard error, with our name in front.
+/// Writes to standard error, with our name in front; escapes stand for what a terminal would act on.
 pub(crate) fn complain(text: impl Display) {
+    let text = text.to_string();
+    let text = printable::lines(&text);
     let _ = writeln!(std::io::stderr().lock(), "wharfinger: {text}");
+}
+
+/// How many columns the terminal has; `None` where there is none, so that nothing need be broken.
+pub(super) fn width() -> Option<u16> {
+    Table::new().width()
 }
 
 /// A table without borders that fits the terminal: long cells are wrapped, or left alone when it is no terminal.
@@ -37,13 +62,30 @@ pub(crate) fn print_table(table: Table, nothing: &str) {
     print(laid_out(table));
 }
 
+/// Prints a line for each field, its name in front.
+pub(super) fn print_fields(fields: Vec<(String, String)>) {
+    let mut table = table(&[]);
+    for (name, text) in fields {
+        table.add_row([name, text]);
+    }
+    if let Some(names) = table.column_mut(0) {
+        names.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    print_table(table, "nothing");
+}
+
 /// The lines of a table.
 pub(super) fn laid_out(mut table: Table) -> String {
-    const BETWEEN_COLUMNS: (u16, u16) = (0, 2);
     for column in table.column_iter_mut() {
-        column.set_padding(BETWEEN_COLUMNS);
+        column.set_padding((0, BETWEEN_COLUMNS));
     }
     table.trim_fmt()
+}
+
+/// The lines of a table, as a terminal of this width shows it.
+pub(super) fn laid_out_in(mut table: Table, width: u16) -> String {
+    table.set_width(width);
+    laid_out(table)
 }
 
 /// A bar on standard error that shows how many of these bytes are done; nothing where that is no terminal.

@@ -3,7 +3,7 @@
 use clap::{Command, CommandFactory as _, Parser as _};
 use serde_json::{Value, json};
 
-use super::view::{Column, rows};
+use super::view::{Column, listed};
 use super::*;
 
 #[test]
@@ -76,10 +76,7 @@ fn nouns_have_the_verbs_of_their_resource() {
 fn every_table_fits_eighty_columns_and_breaks_nothing_that_is_copied() {
     const WIDTH: u16 = 80;
     for (noun, columns, object, copied) in images().into_iter().chain(access()) {
-        let mut table = rows(std::slice::from_ref(&object), columns);
-        table.set_width(WIDTH);
-
-        let shown = terminal::laid_out(table);
+        let shown = listed(std::slice::from_ref(&object), columns, Some(WIDTH));
 
         let widest = shown.lines().map(|line| line.chars().count()).max();
         assert!(
@@ -91,6 +88,58 @@ fn every_table_fits_eighty_columns_and_breaks_nothing_that_is_copied() {
             "{copied} is broken in {noun}:\n{shown}"
         );
     }
+}
+
+/// A terminal that is too narrow for all columns is shown fewer of them, or a line for each field: never letters below letters.
+#[test]
+fn no_table_falls_apart_on_a_narrow_terminal() {
+    for (noun, columns, object, _) in images().into_iter().chain(access()) {
+        for width in 20..=140 {
+            let objects = [object.clone(), object.clone()];
+            let shown = listed(&objects, columns, Some(width));
+
+            for whole in columns
+                .iter()
+                .filter_map(|column| column.kept_whole(&object))
+            {
+                assert!(
+                    shown.contains(&whole),
+                    "{whole} is broken or missing in {noun} at {width}:\n{shown}"
+                );
+            }
+            let is_table = shown
+                .lines()
+                .next()
+                .is_some_and(|line| line.contains(columns[0].title()));
+            let widest = shown.lines().map(|line| line.chars().count()).max();
+            assert!(
+                !is_table || widest <= Some(width.into()),
+                "{noun} is {widest:?} wide at {width}:\n{shown}"
+            );
+            let lines = shown.lines().count();
+            assert!(lines <= 40, "{noun} has {lines} lines at {width}:\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_list_of_tasks_sheds_what_matters_least_first() {
+    let task = images().remove(0).2;
+    let tasks = std::slice::from_ref(&task);
+    let titles = |width| {
+        let shown = listed(tasks, task::list::COLUMNS, Some(width));
+        let titles = shown.lines().next().unwrap_or_default();
+        titles
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+
+    assert_eq!(titles(100), "ID STATE WHAT AGE TOOK");
+    assert_eq!(titles(70), "ID STATE WHAT AGE");
+    assert_eq!(titles(62), "ID STATE WHAT");
+    assert_eq!(titles(40), format!("id {TASK}"));
 }
 
 const AT: &str = "2026-11-24T20:25:54.123Z";

@@ -57,8 +57,8 @@ struct New {
 pub(super) const COLUMNS: &[Column] = &[
     id("ID", "id"),
     text("NAME", "name"),
-    text("SCOPE", "scope"),
-    age("USED", "last_used_at"),
+    text("SCOPE", "scope").spare(),
+    age("USED", "last_used_at").spare(),
     time("EXPIRES", "expires_at"),
 ];
 

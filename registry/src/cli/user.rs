@@ -80,10 +80,10 @@ struct About {
 pub(super) const COLUMNS: &[Column] = &[
     id("ID", "id"),
     text("LOGIN", "login"),
-    text("NAME", "name"),
-    text("EMAIL", "email"),
+    text("NAME", "name").spare(),
+    text("EMAIL", "email").spare(),
     text("ENABLED", "enabled"),
-    time("CREATED", "created_at"),
+    time("CREATED", "created_at").spare(),
 ];
 
 /// Runs the verb.

@@ -3,8 +3,12 @@
 use comfy_table::{ColumnConstraint, Table};
 use serde_json::Value;
 
+use super::answer::Answer;
 use super::client::Output;
 use super::{show, terminal};
+
+/// A cell that is narrower breaks words into pieces nobody can read.
+const NARROWEST: u16 = 10;
 
 /// A field of a resource, as people read it.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +17,7 @@ pub(crate) struct Column {
     field: &'static str,
     read: fn(&Value) -> String,
     whole: bool,
+    spare: bool,
 }
 
 /// A column with the text of a field; a point in its name leads into an object.
@@ -60,10 +65,31 @@ pub(crate) const fn read(
         field,
         read,
         whole: false,
+        spare: false,
     }
 }
 
 impl Column {
+    /// The same column, left out where the terminal is too narrow; of several the last one goes first.
+    pub(crate) const fn spare(self) -> Self {
+        Self {
+            spare: true,
+            ..self
+        }
+    }
+
+    /// What stands over it.
+    #[cfg(test)]
+    pub(super) fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// What of the object this column shows on every terminal, and never breaks.
+    #[cfg(test)]
+    pub(super) fn kept_whole(&self, object: &Value) -> Option<String> {
+        (self.whole && !self.spare).then(|| self.of(object))
+    }
+
     fn of(&self, object: &Value) -> String {
         let value = self
             .field
@@ -89,21 +115,24 @@ impl View {
     }
 
     /// Shows a page of a list; `none` is said when nothing is on it.
-    pub(crate) fn list(self, body: &Value, columns: &[Column], none: &str) {
+    pub(crate) fn list(self, body: &Answer, columns: &[Column], none: &str) {
         match self.0 {
             Output::Json => show::json(body),
             Output::Table => {
-                terminal::print_table(rows(show::list(body, "results"), columns), none);
+                match show::list(body, "results") {
+                    [] => terminal::print(none),
+                    objects => terminal::print(listed(objects, columns, terminal::width())),
+                }
                 show::more(body);
             }
         }
     }
 
     /// Shows one resource, a line for each field.
-    pub(crate) fn object(self, body: &Value, columns: &[Column]) {
+    pub(crate) fn object(self, body: &Answer, columns: &[Column]) {
         match self.0 {
             Output::Json => show::json(body),
-            Output::Table => terminal::print_table(lines(body, columns), "nothing"),
+            Output::Table => terminal::print_fields(fields(body, columns)),
         }
     }
 
@@ -115,7 +144,25 @@ impl View {
     }
 }
 
-/// A table with a line for each object.
+/// A table with a line for each object. A terminal that is too narrow for all columns gets those that matter most, and one
+/// that is too narrow for these a line for each field.
+pub(super) fn listed(objects: &[Value], columns: &[Column], width: Option<u16>) -> String {
+    let mut shown = columns.to_vec();
+    loop {
+        let table = rows(objects, &shown);
+        let Some(width) = width else {
+            return terminal::laid_out(table);
+        };
+        if least_width(&table, &shown) <= width {
+            return terminal::laid_out_in(table, width);
+        }
+        let Some(spare) = shown.iter().rposition(|column| column.spare) else {
+            return blocks(objects, columns);
+        };
+        shown.remove(spare);
+    }
+}
+
 pub(super) fn rows(objects: &[Value], columns: &[Column]) -> Table {
     let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
     let mut table = terminal::table(&titles);
@@ -134,16 +181,39 @@ pub(super) fn rows(objects: &[Value], columns: &[Column]) -> Table {
     table
 }
 
-/// A table with a line for each field that is there.
-fn lines(object: &Value, columns: &[Column]) -> Table {
-    let mut table = terminal::table(&[]);
-    for column in columns {
-        let text = column.of(object);
-        if text != "-" {
-            table.add_row([column.title.to_lowercase(), text]);
-        }
-    }
-    table
+/// How many columns of the terminal it takes at least to show these columns so that they can be read.
+fn least_width(table: &Table, columns: &[Column]) -> u16 {
+    let content = table.column_max_content_widths();
+    let least = columns.iter().zip(content).map(|(column, content)| {
+        let least = if column.whole {
+            content
+        } else {
+            content.min(NARROWEST)
+        };
+        least.saturating_add(terminal::BETWEEN_COLUMNS)
+    });
+    least.fold(0, u16::saturating_add)
+}
+
+/// A line for each field of each object. The terminal breaks them itself, so that what is copied stays whole.
+fn blocks(objects: &[Value], columns: &[Column]) -> String {
+    let titles = columns.iter().map(|column| column.title.len()).max();
+    let titles = titles.unwrap_or_default();
+    let block = |object: &Value| {
+        let lines = fields(object, columns).into_iter();
+        let lines = lines.map(|(title, text)| format!("{title:<titles$}  {text}"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    objects.iter().map(block).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The fields that are there, each with its title.
+fn fields(object: &Value, columns: &[Column]) -> Vec<(String, String)> {
+    let fields = columns.iter().map(|column| {
+        let title = column.title.to_lowercase();
+        (title, column.of(object))
+    });
+    fields.filter(|(_, text)| text != "-").collect()
 }
 
 #[cfg(test)]

@@ -176,9 +176,7 @@ fn read_file(path: &Path, from: Source) -> Result<BTreeMap<String, (String, Sour
     flatten("", &table, &mut values);
     let known = |(name, value): (String, toml::Value)| {
         if KEYS.iter().any(|key| key.name == name) {
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
+            let text = as_text(&name, &value);
             return Ok((name, (text, Source::File(path.to_owned()))));
         }
         let nearest = nearest(&name);
@@ -191,6 +189,19 @@ fn read_file(path: &Path, from: Source) -> Result<BTreeMap<String, (String, Sour
         })
     };
     values.into_iter().map(known).collect()
+}
+
+/// The one setting that is a list: in the file it may be written as one.
+const LIST: &str = "trusted_proxies";
+
+/// A value of the file as a flag would have it.
+fn as_text(name: &str, value: &toml::Value) -> String {
+    if let Some(text) = value.as_str() {
+        return text.to_owned();
+    }
+    let parts = value.as_array().filter(|_| name == LIST);
+    let parts: Option<Vec<&str>> = parts.and_then(|all| all.iter().map(|it| it.as_str()).collect());
+    parts.map_or_else(|| value.to_string(), |parts| parts.join(", "))
 }
 
 /// `[log] format` becomes `log.format`.

@@ -3,8 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::keys::KEYS;
+use crate::first_start;
+
 /// In front of every variable that this program reads.
 pub(super) const PREFIX: &str = "WHARFINGER_";
+
+/// Behind [`PREFIX`]: what is no setting of the server, but read at its start, by the command line or by the tests.
+const READ_ELSEWHERE: [&str; 7] = [
+    "CONFIG",
+    first_start::PASSWORD_VARIABLE,
+    "SERVER",
+    "USER",
+    "PASSWORD",
+    "TOKEN",
+    "BIN",
+];
 
 /// Where a user's programs keep their configuration; without it, in `.config` of their home.
 const CONFIG_HOME: &str = "XDG_CONFIG_HOME";
@@ -31,6 +45,17 @@ impl Environment {
         self.0.get(&format!("{PREFIX}{name}")).map(String::as_str)
     }
 
+    /// The variables that are named like ours and that nothing here reads; most often a slip of the pen.
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = &str> {
+        let names = self.0.keys().map(String::as_str);
+        names.filter(|name| {
+            name.strip_prefix(PREFIX).is_some_and(|rest| {
+                !READ_ELSEWHERE.contains(&rest)
+                    && !KEYS.iter().any(|key| key.variable_without_prefix() == rest)
+            })
+        })
+    }
+
     /// Where this user's configuration of this program lies, whether or not there is any.
     pub(crate) fn config_folder(&self) -> Option<PathBuf> {
         // As the XDG base directory specification has it: a relative path does not count.
@@ -53,5 +78,26 @@ impl Environment {
                 .map(|&(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_nothing_reads_is_known_as_such() {
+        let environment = Environment::of(&[
+            ("WHARFINGER_PUSH_WIAT", "20s"),
+            ("WHARFINGER_PUSH_WAIT", "20s"),
+            ("WHARFINGER_LOG__LEVEL", "info"),
+            ("WHARFINGER_TOKEN", "wft_…"),
+            ("WHARFINGER_ADMIN_PASSWORD", "…"),
+            ("HOME", "/home/ana"),
+        ]);
+
+        let unknown: Vec<&str> = environment.unknown().collect();
+
+        assert_eq!(unknown, ["WHARFINGER_PUSH_WIAT"]);
     }
 }

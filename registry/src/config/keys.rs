@@ -36,7 +36,9 @@ pub(super) const KEYS: &[Key] = &[
     key("metrics_listen", "metrics-listen", "", "127.0.0.1:9090", "Address and port of a second listener that shows /metrics and health without a login [default: none]")
         .because("On the address of the API, /metrics asks for a login with the right view_tasks."),
     key("trusted_proxies", "trusted-proxies", "", "10.0.0.0/8, 192.0.2.7", "Addresses and networks of proxies whose word on a client's address, scheme and host counts [default: none]")
-        .because("Only from these are Forwarded and X-Forwarded-For, -Proto and -Host read; from anybody else they are thrown away. The limit per address does not count connections of these."),
+        .because("From anybody else Forwarded and X-Forwarded-For, -Proto and -Host are thrown away. The limit per address does not count connections of these. In the file it may be a list of texts."),
+    key("forwarded_header", "forwarded-header", "x-forwarded-for", "forwarded", "The one header by which trusted proxies say for whom they ask: x-forwarded-for, with -Proto and -Host beside it, or forwarded")
+        .because("The other is thrown away: a proxy that does not write it passes on what the client wrote, who could choose an address."),
     key("data_dir", "data-dir", "./wharfinger-data", "/var/lib/wharfinger", "Folder of this node's database, id and lock; never shared"),
     key("content_dir", "content-dir", "", "/var/lib/wharfinger/content", "Folder of the blobs [default: <data-dir>/content]"),
     key("database_url", "database-url", "", "sqlite:/var/lib/wharfinger/wharfinger.db", "Database [default: sqlite:<data-dir>/wharfinger.db]"),
@@ -49,8 +51,10 @@ pub(super) const KEYS: &[Key] = &[
         .because("Each may hold two open files, so it is lowered to what the system's limit of open files allows, and the log says so."),
     key("max_connections_per_address", "max-connections-per-address", "512", "512", "How many connections one address may have open; further ones are closed at once")
         .because("A tenth of all, so that one address cannot keep everybody else out; many runners behind one address still fit. An IPv6 address counts with its /64."),
-    key("max_requests", "max-requests", "2000", "2000", "How many requests are answered at once; further ones without a body are answered 429, those with a body wait")
-        .because("One costs up to 1.5 MiB while it moves a blob. A request with a body is never answered 429: clients would send the whole layer again."),
+    key("max_requests", "max-requests", "2000", "2000", "How many requests are answered at once; a further GET or HEAD is answered 429, all others wait")
+        .because("One costs up to 1.5 MiB while it moves a blob. What uploads is never answered 429: clients would send the whole layer again."),
+    key("max_requests_per_address", "max-requests-per-address", "500", "500", "How many of these may be of one address; a further GET or HEAD is answered 429, all others wait")
+        .because("A quarter of all, so that one address cannot take the places of everybody. An IPv6 address counts with its /64; what a trusted proxy passes on counts for the client it names."),
     key("max_header_bytes", "max-header-bytes", "64KiB", "64KiB", "How large the head of a request may be")
         .because("The longest in use are tokens with many scopes, a few KiB each."),
     key("header_timeout", "header-timeout", "75s", "75s", "How long the head of a request, or a TLS handshake, may take; also how long a connection may idle")

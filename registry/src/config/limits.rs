@@ -11,6 +11,8 @@ pub(crate) struct Limits {
     pub(crate) connections_per_address: usize,
     /// How many requests are answered at once.
     pub(crate) requests: usize,
+    /// How many of them may be one address's.
+    pub(crate) requests_per_address: usize,
     /// How large the head of a request may be.
     pub(crate) header_bytes: usize,
     /// How long the head of a request may take; also how long a connection may idle between two.

@@ -2,9 +2,30 @@
 
 use std::net::IpAddr;
 
-/// Addresses and networks of proxies that may say for whom they ask.
+/// Addresses and networks of proxies that may say for whom they ask, and where they say it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TrustedProxies(Vec<Network>);
+pub(crate) struct TrustedProxies {
+    networks: Vec<Network>,
+    header: ForwardedHeader,
+}
+
+/// The header by which a proxy says for whom it asks: the other one may be the client's own, which the proxy let pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "kebab-case", ascii_case_insensitive)]
+pub(crate) enum ForwardedHeader {
+    /// `X-Forwarded-For`, with `X-Forwarded-Proto` and `X-Forwarded-Host` beside it.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded`, of RFC 7239.
+    Forwarded,
+}
+
+impl ForwardedHeader {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| "is neither x-forwarded-for nor forwarded".to_owned())
+    }
+}
 
 /// All addresses that begin with the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,14 +38,33 @@ impl TrustedProxies {
     /// Addresses and networks with commas between them.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let networks = text.split(',').map(|part| Network::parse(part.trim()));
-        networks.collect::<Option<_>>().map(Self).ok_or_else(|| {
+        let networks = networks.collect::<Option<_>>().ok_or_else(|| {
             "is not a list of addresses and networks with commas between them".to_owned()
-        })
+        })?;
+        let header = ForwardedHeader::default();
+        Ok(Self { networks, header })
+    }
+
+    /// The same proxies, which say it in this header.
+    pub(crate) fn that_write(self, header: ForwardedHeader) -> Self {
+        Self { header, ..self }
+    }
+
+    /// Where they say for whom they ask.
+    pub(crate) fn header(&self) -> ForwardedHeader {
+        self.header
+    }
+
+    /// True if every client of IPv4 or of IPv6 is one of them, and so can say that it is somebody else.
+    pub(crate) fn are_everybody(&self) -> bool {
+        self.networks.iter().any(|network| network.bits == 0)
     }
 
     /// True if this is one of them.
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(address))
+        self.networks
+            .iter()
+            .any(|network| network.contains(address))
     }
 }
 
@@ -87,6 +127,15 @@ mod tests {
     #[test]
     fn an_ipv4_client_of_an_ipv6_listener_is_known_by_its_ipv4_address() {
         assert!(trusts("192.0.2.0/24", "::ffff:192.0.2.7"));
+    }
+
+    #[test]
+    fn a_network_of_all_addresses_is_everybody() {
+        for everybody in ["0.0.0.0/0", "192.0.2.7, ::/0"] {
+            assert!(TrustedProxies::parse(everybody).unwrap().are_everybody());
+        }
+        assert!(!TrustedProxies::parse("10.0.0.0/8").unwrap().are_everybody());
+        assert!(!TrustedProxies::default().are_everybody());
     }
 
     #[test]

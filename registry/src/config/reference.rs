@@ -10,7 +10,7 @@ const BEGINNING: &str = "\
 <!-- Made from the table of settings: `wharfinger config --reference > docs/configuration.md` -->
 
 Each setting has one name. `push_wait` is the flag `--push-wait`, the variable `WHARFINGER_PUSH_WAIT` and the key `push_wait` of the TOML file that `--config` or `WHARFINGER_CONFIG` names. A dot in a name stands before a key of a TOML table. A flag wins
-over a variable, a variable over the file, the file over the default. `wharfinger config` prints the values that count, each with its source, and takes the same flags. A setting that cannot be read stops the start with exit code 2 and a text that names
+over a variable, a variable over the file, the file over the default. `wharfinger config` prints the values that count, each with its source, and takes the same flags. A variable with that beginning that nothing reads is told in the log at the start. A setting that cannot be read stops the start with exit code 2 and a text that names
 it, its value, its source and an example.
 
 Durations are written `500ms`, `20s`, `5m`, `24h`, `7d`; sizes in bytes or `KiB`, `MiB`, `GiB`.

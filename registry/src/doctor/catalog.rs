@@ -136,7 +136,7 @@ pub(super) async fn examine_manifest(
     digest: &Digest,
     whole: &mut Examination,
 ) -> Result<(), DoctorError> {
-    let Some(manifest) = manifests::get(tx, digest).await? else {
+    let Some(manifest) = manifests::get(tx, destination, digest).await? else {
         whole.find(format!("{name}: manifest {digest} is missing"), PUSH_AGAIN);
         return Ok(());
     };

@@ -153,6 +153,7 @@ mod tests {
             actor: None,
             organization: None,
             links: Vec::new(),
+            cause: None,
         };
         let begun = vec![
             Entry::Submitted(Box::new(submitted)),
@@ -252,6 +253,7 @@ mod tests {
             actor: None,
             organization: None,
             links: Vec::new(),
+            cause: None,
         };
         let rows = vec![row(1, vec![Entry::Submitted(Box::new(submitted))])];
         let plan = PlanId(Uuid::from_u128(8));

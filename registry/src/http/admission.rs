@@ -4,19 +4,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Json;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, StatusCode};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, StatusCode};
 use hyper::body::{Frame, SizeHint};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::Limits;
+use super::Peer;
+use super::shares::Shares;
+use crate::config::{Limits, TrustedProxies};
 
 /// When a client may try again: by then some of what was under way has ended.
 const TRY_AGAIN_AFTER_SECONDS: u64 = 1;
@@ -28,22 +29,55 @@ const ALWAYS_ADMITTED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 #[derive(Debug)]
 pub(super) struct Admission {
     places: Arc<Semaphore>,
+    shares: Shares,
     limits: Limits,
 }
 
 impl Admission {
     /// Nobody yet.
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
+    pub(super) fn new(limits: Limits, proxies: TrustedProxies) -> Arc<Self> {
         Arc::new(Self {
+            shares: Shares::new(limits.requests_per_address, proxies),
             places: Arc::new(Semaphore::new(limits.requests)),
             limits,
         })
     }
+
+    /// The places that the request has to take: one of its address, and one among all. In this order, so that who waits
+    /// for his own share stands in nobody's way.
+    fn wanted(&self, request: &Request) -> Vec<Arc<Semaphore>> {
+        let peer = request.extensions().get::<Peer>();
+        let share = peer.and_then(|Peer(peer)| self.shares.of(peer.ip()));
+        share
+            .into_iter()
+            .chain([Arc::clone(&self.places)])
+            .collect()
+    }
+}
+
+/// A place among all, and one in the share of an address. Nobody takes the first without the second.
+type Taken = Vec<OwnedSemaphorePermit>;
+
+/// The places if all of them are free now.
+fn take(wanted: Vec<Arc<Semaphore>>) -> Option<Taken> {
+    let taken = wanted.into_iter().map(Semaphore::try_acquire_owned);
+    taken.collect::<Result<_, _>>().ok()
+}
+
+/// The places, once they are free.
+async fn wait_for(wanted: Vec<Arc<Semaphore>>) -> Taken {
+    let mut taken = Vec::with_capacity(wanted.len());
+    for places in wanted {
+        let place = places.acquire_owned().await;
+        taken.push(place.expect("the semaphore is never closed"));
+    }
+    taken
 }
 
 /// Answers the request when there is a place for it, and within its time.
 ///
-/// One with a body waits for its place, and takes what time it needs: its client would send the whole body again.
+/// Only a GET or a HEAD is told to try again. Anything else waits for its place: its client would send the whole body again,
+/// or, with the last request of an upload, which often has none, the whole layer. It also takes what time it needs.
 pub(super) async fn admit(
     State(admission): State<Arc<Admission>>,
     request: Request,
@@ -53,13 +87,13 @@ pub(super) async fn admit(
         return next.run(request).await;
     }
     let oci = request.uri().path().starts_with("/v2");
-    let places = Arc::clone(&admission.places);
-    if !request.body().is_end_stream() {
-        let place = places.acquire_owned().await;
-        let place = place.expect("the semaphore is never closed");
-        return held(next.run(request).await, place);
+    let wanted = admission.wanted(&request);
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !reads || !request.body().is_end_stream() {
+        let taken = wait_for(wanted).await;
+        return held(next.run(request).await, taken);
     }
-    let Ok(place) = places.try_acquire_owned() else {
+    let Some(taken) = take(wanted) else {
         metrics::counter!("wharfinger_requests_refused_total", "reason" => "busy").increment(1);
         return TOO_MANY.answer(oci);
     };
@@ -68,7 +102,7 @@ pub(super) async fn admit(
         metrics::counter!("wharfinger_requests_refused_total", "reason" => "slow").increment(1);
         return TOO_SLOW.answer(oci);
     };
-    held(response, place)
+    held(response, taken)
 }
 
 /// Why a request is not answered as it should be, in both languages.
@@ -83,7 +117,7 @@ const TOO_MANY: Refusal = Refusal {
     status: StatusCode::TOO_MANY_REQUESTS,
     code: "TOOMANYREQUESTS",
     kind: "too_many_requests",
-    text: "the registry answers as many requests as it may just now; try again",
+    text: "the registry answers as many requests as it may just now, of all clients or of yours; try again",
 };
 
 const TOO_SLOW: Refusal = Refusal {
@@ -95,34 +129,39 @@ const TOO_SLOW: Refusal = Refusal {
 
 impl Refusal {
     fn answer(&self, oci: bool) -> Response {
-        let body = if oci {
-            json!({ "errors": [{ "code": self.code, "message": self.text, "detail": null }] })
+        let (media_type, body) = if oci {
+            let error = json!({ "code": self.code, "message": self.text, "detail": null });
+            ("application/json", json!({ "errors": [error] }))
         } else {
-            json!({
+            let problem = json!({
                 "type": format!("urn:wharfinger:problem:{}", self.kind),
                 "title": "Not now",
                 "status": self.status.as_u16(),
                 "detail": self.text,
-            })
+            });
+            ("application/problem+json", problem)
         };
-        let again = [(RETRY_AFTER, HeaderValue::from(TRY_AGAIN_AFTER_SECONDS))];
-        (self.status, again, Json(body)).into_response()
+        let headers = [
+            (RETRY_AFTER, HeaderValue::from(TRY_AGAIN_AFTER_SECONDS)),
+            (CONTENT_TYPE, HeaderValue::from_static(media_type)),
+        ];
+        (self.status, headers, body.to_string()).into_response()
     }
 }
 
-/// The answer, which gives the place back once it has been sent or given up.
-fn held(response: Response, place: OwnedSemaphorePermit) -> Response {
+/// The answer, which gives the places back once it has been sent or given up.
+fn held(response: Response, taken: Taken) -> Response {
     response.map(|body| {
         Body::new(Held {
             body,
-            _place: place,
+            _taken: taken,
         })
     })
 }
 
 struct Held {
     body: Body,
-    _place: OwnedSemaphorePermit,
+    _taken: Taken,
 }
 
 impl HttpBody for Held {
@@ -162,7 +201,10 @@ mod tests {
             request_time: Duration::from_secs(5),
             ..Limits::default()
         };
-        let admit = axum::middleware::from_fn_with_state(Admission::new(limits), admit);
+        let admit = axum::middleware::from_fn_with_state(
+            Admission::new(limits, TrustedProxies::default()),
+            admit,
+        );
         Router::new()
             .route("/stuck", get(std::future::pending::<()>))
             .route("/v2/", any(async || "here"))
@@ -182,11 +224,15 @@ mod tests {
         let router = router();
         let held = ask(&router, "GET", "/v2/", "").await;
 
-        for path in ["/v2/", "/api/v1/tasks"] {
+        for (path, media_type) in [
+            ("/v2/", "application/json"),
+            ("/api/v1/tasks", "application/problem+json"),
+        ] {
             let refused = ask(&router, "GET", path, "").await;
 
             assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
             assert_eq!(refused.headers()[RETRY_AFTER], "1");
+            assert_eq!(refused.headers()[CONTENT_TYPE], media_type);
         }
         drop(held);
         assert_eq!(ask(&router, "GET", "/v2/", "").await.status(), 200);
@@ -203,6 +249,45 @@ mod tests {
         drop(held);
 
         assert_eq!(put.await.status(), 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn past_the_limit_the_last_request_of_an_upload_waits_although_it_has_no_body() {
+        let router = router();
+        let held = ask(&router, "GET", "/v2/", "").await;
+        for method in ["PUT", "POST", "PATCH", "DELETE"] {
+            let mut asked = std::pin::pin!(ask(&router, method, "/v2/", ""));
+
+            let waited = tokio::time::timeout(Duration::from_hours(1), &mut asked).await;
+
+            assert!(waited.is_err(), "{method} was answered without a place");
+        }
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn an_address_past_its_share_leaves_the_others_theirs() {
+        let limits = Limits {
+            requests_per_address: 1,
+            ..Limits::default()
+        };
+        let admission = Admission::new(limits, TrustedProxies::default());
+        let router = Router::new()
+            .route("/v2/", any(async || "here"))
+            .layer(axum::middleware::from_fn_with_state(admission, admit));
+        let ask = async |address: [u8; 4]| {
+            let peer = Peer((address, 1).into());
+            let request = Request::builder().uri("/v2/").extension(peer);
+            let request = request.body(Body::empty()).unwrap();
+            router.clone().oneshot(request).await.unwrap()
+        };
+        let _unread = ask([192, 0, 2, 7]).await;
+
+        let own = ask([192, 0, 2, 7]).await.status();
+        let others = ask([192, 0, 2, 8]).await.status();
+
+        assert_eq!(own, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(others, StatusCode::OK);
     }
 
     #[tokio::test]

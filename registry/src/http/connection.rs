@@ -20,6 +20,7 @@ use tracing::debug;
 
 use super::linger::{self, Lent};
 use super::opening::{self, Version};
+use super::places::Places;
 use super::pulse::{Finding, Pulse};
 use super::streams::Streams;
 use super::tls::{self, Certificates};
@@ -39,11 +40,16 @@ const NOT_PLAIN: &[u8] = b"HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\n
 /// enough that one connection is no multitude.
 const STREAMS: u32 = 100;
 
+/// So much of what a client sends is read ahead at most. A thousand clients that stand still in the middle of a body hold as
+/// many of these, and a larger one makes no upload faster.
+const READ_BYTES: usize = 128 * 1024;
+
 /// What all connections of a listener have in common.
 #[derive(Clone)]
 pub(super) struct House {
     pub(super) router: Router,
     pub(super) limits: Limits,
+    pub(super) places: Arc<Places>,
     pub(super) proxies: TrustedProxies,
     /// None: plain HTTP.
     pub(super) certificates: Option<Arc<Certificates>>,
@@ -121,8 +127,11 @@ where
         Version::Http1 => {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
+                // Who has sent the whole request and closed his half still reads the answer.
+                .half_close(true)
                 .header_read_timeout(limits.header_time)
                 .max_header_size(limits.header_bytes)
+                .max_buf_size(READ_BYTES.max(limits.header_bytes))
                 .serve_connection(stream, service);
             drive(connection, &pulse, house).await
         }
@@ -173,7 +182,7 @@ async fn drive<C: GracefulConnection>(
                 asked_to_end = true;
                 connection.as_mut().graceful_shutdown();
             }
-            _ = looks.tick() => match pulse.look(&house.limits) {
+            _ = looks.tick() => match pulse.look(&house.limits, house.places.are_short()) {
                 Finding::Moving => {}
                 Finding::Idle if !asked_to_end => {
                     asked_to_end = true;

@@ -8,7 +8,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Peer;
-use crate::config::TrustedProxies;
+use crate::config::{ForwardedHeader, TrustedProxies};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -68,10 +68,9 @@ fn authority(request: &Parts) -> Option<HeaderValue> {
 
 /// The hop at which the request came in from outside: the last one whose client is not a trusted proxy itself.
 fn hop(headers: &HeaderMap, proxies: &TrustedProxies) -> Hop {
-    let hops = if headers.contains_key(FORWARDED) {
-        listed(headers, FORWARDED).map(standard).collect()
-    } else {
-        customary(headers)
+    let hops = match proxies.header() {
+        ForwardedHeader::Forwarded => listed(headers, FORWARDED).map(standard).collect(),
+        ForwardedHeader::XForwardedFor => customary(headers),
     };
     let mut outermost = Hop::default();
     for hop in hops.into_iter().rev() {
@@ -162,7 +161,21 @@ mod tests {
 
     /// Address, scheme and host of a request that came from `peer` with these headers.
     fn settled(peer: &str, headers: &[(&'static str, &str)]) -> (String, Option<String>, String) {
-        let flags = ["--trusted-proxies", "10.0.0.0/8"];
+        settled_by("x-forwarded-for", peer, headers)
+    }
+
+    /// The same, where proxies write this header.
+    fn settled_by(
+        written: &str,
+        peer: &str,
+        headers: &[(&'static str, &str)],
+    ) -> (String, Option<String>, String) {
+        let flags = [
+            "--trusted-proxies",
+            "10.0.0.0/8",
+            "--forwarded-header",
+            written,
+        ];
         let config = Config::read(&Settings::from_flags(&flags), &Environment::of(&[])).unwrap();
         let mut request = http::Request::new(()).into_parts().0;
         request
@@ -206,8 +219,11 @@ mod tests {
         ];
         let standard = [("forwarded", "for=203.0.113.5;proto=https;host=hub.example")];
 
-        for said in [&customary[..], &standard[..]] {
-            let (client, scheme, host) = settled(PROXY, said);
+        for (written, said) in [
+            ("X-Forwarded-For", &customary[..]),
+            ("forwarded", &standard),
+        ] {
+            let (client, scheme, host) = settled_by(written, PROXY, said);
 
             assert_eq!(client, "203.0.113.5");
             assert_eq!(scheme.as_deref(), Some("https"));
@@ -225,11 +241,47 @@ mod tests {
 
         let chain =
             "for=127.0.0.1;host=evil.example, for=203.0.113.5;host=hub.example, for=10.0.0.2";
-        let (client, _, host) = settled(PROXY, &[("forwarded", chain)]);
+        let (client, _, host) = settled_by("forwarded", PROXY, &[("forwarded", chain)]);
         assert_eq!(
             (client.as_str(), host.as_str()),
             ("203.0.113.5", "hub.example")
         );
+    }
+
+    #[test]
+    fn what_the_client_wrote_and_the_proxy_let_pass_does_not_count() {
+        let customary = [
+            ("forwarded", "for=127.0.0.1;host=evil.example"),
+            ("x-forwarded-for", "203.0.113.5"),
+            ("x-forwarded-host", "hub.example"),
+        ];
+        let standard = [
+            ("forwarded", "for=203.0.113.5;host=hub.example"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "evil.example"),
+        ];
+
+        for (written, said) in [
+            ("x-forwarded-for", &customary[..]),
+            ("forwarded", &standard),
+        ] {
+            let (client, scheme, host) = settled_by(written, PROXY, said);
+
+            assert_eq!(
+                (client.as_str(), scheme, host.as_str()),
+                ("203.0.113.5", None, "hub.example")
+            );
+        }
+    }
+
+    #[test]
+    fn the_other_header_does_not_count_either_where_it_is_alone() {
+        let (client, _, host) = settled(PROXY, &[("forwarded", "for=127.0.0.1;host=evil.example")]);
+        assert_eq!((client.as_str(), host.as_str()), (PROXY, "inside:5000"));
+
+        let (client, ..) = settled_by("forwarded", PROXY, &[("x-forwarded-for", "127.0.0.1")]);
+        assert_eq!(client, PROXY);
     }
 
     #[test]
@@ -241,11 +293,11 @@ mod tests {
         ] {
             let said = format!("for={text}");
 
-            let (client, ..) = settled(PROXY, &[("forwarded", &said)]);
+            let (client, ..) = settled_by("forwarded", PROXY, &[("forwarded", &said)]);
 
             assert_eq!(client, expected);
         }
-        let (client, ..) = settled(PROXY, &[("forwarded", "for=_hidden")]);
+        let (client, ..) = settled_by("forwarded", PROXY, &[("forwarded", "for=_hidden")]);
         assert_eq!(client, PROXY, "who is not named is the proxy");
     }
 

@@ -1,5 +1,6 @@
 //! One line in the log for each request, written when its answer has been sent or broken off.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,6 +19,8 @@ use metrics::{counter, histogram};
 use tracing::{Instrument, Span, debug, field, info, info_span};
 use uuid::Uuid;
 
+use super::Peer;
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 tokio::task_local! {
@@ -29,6 +32,7 @@ tokio::task_local! {
 #[derive(Debug)]
 struct Notes {
     id: Uuid,
+    client: Option<IpAddr>,
     route: OnceLock<String>,
     user: OnceLock<String>,
     repository: OnceLock<String>,
@@ -64,6 +68,7 @@ fn note(what: impl Fn(&Notes) -> &OnceLock<String>, value: &str) {
 pub(super) async fn request(request: Request, next: Next) -> Response {
     let notes = Arc::new(Notes {
         id: Uuid::now_v7(),
+        client: request.extensions().get::<Peer>().map(|peer| peer.0.ip()),
         route: OnceLock::new(),
         user: OnceLock::new(),
         repository: OnceLock::new(),
@@ -177,6 +182,8 @@ impl Drop for Line {
         let known = |note: &OnceLock<String>| note.get().cloned().unwrap_or_else(|| "-".to_owned());
         let (route, user) = (known(&self.notes.route), known(&self.notes.user));
         let repository = known(&self.notes.repository);
+        let client = self.notes.client;
+        let client = client.map_or_else(|| "-".to_owned(), |address| address.to_string());
         self.count(&route);
         self.trace(&route, &user, &repository);
         let milliseconds = self.started.elapsed().as_millis();
@@ -189,6 +196,7 @@ impl Drop for Line {
                     status = self.status.as_u16(),
                     duration_ms = u64::try_from(milliseconds).unwrap_or(u64::MAX),
                     user,
+                    client.address = client,
                     repository,
                     received_bytes = self.notes.received_bytes.load(Ordering::Relaxed),
                     sent_bytes = self.sent_bytes,

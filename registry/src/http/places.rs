@@ -15,12 +15,16 @@ use crate::config::TrustedProxies;
 /// Whoever has one IPv6 address has as many as this prefix holds.
 const PREFIX_OF_ONE_CLIENT: u32 = 64;
 
+/// When fewer than one place in so many is free, places are short.
+const SHORT_BELOW_ONE_IN: usize = 8;
+
 /// How often the log says that an address has too many connections: it may try thousands of times a second.
 const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// The places of one listener.
 #[derive(Debug)]
 pub(super) struct Places {
+    number: usize,
     all: Arc<Semaphore>,
     taken: Taken,
     per_address: usize,
@@ -47,12 +51,18 @@ impl Places {
     /// So many places, and so many for one address that is not a proxy's.
     pub(super) fn new(all: usize, per_address: usize, proxies: TrustedProxies) -> Self {
         Self {
+            number: all,
             all: Arc::new(Semaphore::new(all)),
             taken: Arc::default(),
             per_address,
             proxies,
             told_at: Mutex::default(),
         }
+    }
+
+    /// Few are left: whoever sits on one without using it is to go sooner.
+    pub(super) fn are_short(&self) -> bool {
+        self.all.available_permits() < self.number / SHORT_BELOW_ONE_IN
     }
 
     /// Waits for a place among all.
@@ -121,7 +131,7 @@ impl Drop for Place {
 }
 
 /// What counts as one client: an IPv4 address, or all IPv6 addresses with the same prefix.
-fn client(address: IpAddr) -> IpAddr {
+pub(super) fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {
@@ -153,6 +163,22 @@ mod tests {
         assert!(held.iter().all(Option::is_some));
         assert!(seat(&places, HERE).await.is_none());
         assert!(seat(&places, "192.0.2.8").await.is_some());
+    }
+
+    #[tokio::test]
+    async fn places_are_short_when_fewer_than_an_eighth_is_free() {
+        let places = places(16, 16);
+        let mut held = Vec::new();
+        for _ in 0..14 {
+            held.push(seat(&places, HERE).await.unwrap());
+            assert!(!places.are_short());
+        }
+
+        held.push(seat(&places, HERE).await.unwrap());
+
+        assert!(places.are_short());
+        held.clear();
+        assert!(!places.are_short());
     }
 
     #[tokio::test]

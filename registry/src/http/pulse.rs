@@ -18,6 +18,10 @@ use crate::config::Limits;
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
+/// How long a connection may be without a request while few places are left. A head comes in one packet, and every client
+/// opens a new connection when it finds its old one closed.
+const IDLE_WHEN_PLACES_ARE_SHORT: Duration = Duration::from_secs(5);
+
 /// What goes on on one connection; clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Pulse(Arc<Mutex<Exchanges>>);
@@ -28,6 +32,8 @@ struct Exchanges {
     open: HashMap<u64, Option<Instant>>,
     /// Since when there has been none.
     idle_since: Instant,
+    /// When a client last took a piece of an answer, or asked for one.
+    moved_at: Instant,
     next: u64,
 }
 
@@ -48,6 +54,7 @@ impl Pulse {
         Self(Arc::new(Mutex::new(Exchanges {
             open: HashMap::new(),
             idle_since: Instant::now(),
+            moved_at: Instant::now(),
             next: 0,
         })))
     }
@@ -71,14 +78,23 @@ impl Pulse {
     }
 
     /// What a look finds now.
-    pub(super) fn look(&self, limits: &Limits) -> Finding {
+    pub(super) fn look(&self, limits: &Limits, places_are_short: bool) -> Finding {
         let exchanges = self.exchanges();
         if exchanges.open.is_empty() {
-            return if exchanges.idle_since.elapsed() >= limits.header_time {
+            let idle_for = if places_are_short {
+                limits.header_time.min(IDLE_WHEN_PLACES_ARE_SHORT)
+            } else {
+                limits.header_time
+            };
+            return if exchanges.idle_since.elapsed() >= idle_for {
                 Finding::Idle
             } else {
                 Finding::Moving
             };
+        }
+        // Streams of one connection share its line: while one moves, the others only wait for their turn.
+        if exchanges.moved_at.elapsed() < limits.answer_idle {
+            return Finding::Moving;
         }
         let unread = |since: &Instant| since.elapsed() >= limits.answer_idle;
         if exchanges.open.values().flatten().any(unread) {
@@ -113,6 +129,7 @@ impl Exchange {
 
     fn client_is_to_read(&self, since: Option<Instant>) {
         let mut exchanges = self.pulse.exchanges();
+        exchanges.moved_at = Instant::now();
         exchanges.open.insert(self.number, since);
     }
 }
@@ -169,11 +186,48 @@ mod tests {
         let exchange = pulse.begin();
 
         tokio::time::advance(AGES).await;
-        assert_eq!(pulse.look(&limits), Finding::Moving, "it is being answered");
+        assert_eq!(
+            pulse.look(&limits, false),
+            Finding::Moving,
+            "it is being answered"
+        );
         drop(exchange);
-        assert_eq!(pulse.look(&limits), Finding::Moving, "it has just ended");
+        assert_eq!(
+            pulse.look(&limits, false),
+            Finding::Moving,
+            "it has just ended"
+        );
         tokio::time::advance(limits.header_time).await;
-        assert_eq!(pulse.look(&limits), Finding::Idle);
+        assert_eq!(pulse.look(&limits, false), Finding::Idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_request_is_idle_sooner_when_places_are_short() {
+        let (pulse, limits) = (Pulse::new(), Limits::default());
+
+        tokio::time::advance(IDLE_WHEN_PLACES_ARE_SHORT).await;
+
+        assert_eq!(pulse.look(&limits, false), Finding::Moving);
+        assert_eq!(pulse.look(&limits, true), Finding::Idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_waits_for_its_turn_behind_another_is_not_unread() {
+        let (pulse, limits) = (Pulse::new(), Limits::default());
+        let piece = || stream::repeat_with(|| Ok::<_, std::io::Error>("piece"));
+        let answer = || Response::new(Body::from_stream(piece()));
+        let mut waits = pulse.begin().answered_by(answer()).into_body();
+        let mut moves = pulse.begin().answered_by(answer()).into_body();
+        waits.frame().await.unwrap().unwrap();
+
+        for _ in 0..4 {
+            tokio::time::advance(limits.answer_idle / 2).await;
+            moves.frame().await.unwrap().unwrap();
+            assert_eq!(pulse.look(&limits, false), Finding::Moving);
+        }
+
+        tokio::time::advance(limits.answer_idle).await;
+        assert_eq!(pulse.look(&limits, false), Finding::NotRead);
     }
 
     #[tokio::test(start_paused = true)]
@@ -184,14 +238,14 @@ mod tests {
         let mut body = pulse.begin().answered_by(answer).into_body();
 
         body.frame().await.unwrap().unwrap();
-        assert_eq!(pulse.look(&limits), Finding::Moving);
+        assert_eq!(pulse.look(&limits, false), Finding::Moving);
         tokio::time::advance(limits.answer_idle).await;
-        assert_eq!(pulse.look(&limits), Finding::NotRead);
+        assert_eq!(pulse.look(&limits, false), Finding::NotRead);
         let more = tokio::time::timeout(Duration::from_millis(1), body.frame()).await;
         assert!(more.is_err(), "nothing more comes");
         tokio::time::advance(AGES).await;
         assert_eq!(
-            pulse.look(&limits),
+            pulse.look(&limits, false),
             Finding::Moving,
             "the client asked for more, and it is us who have nothing"
         );

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::request::Parts;
-use storage::catalog::TokenId;
 use storage::catalog::grants::Place;
 use storage::catalog::roles::Permission;
 use storage::catalog::users::User;
@@ -24,7 +23,7 @@ use crate::app::App;
 use crate::auth::challenge::Challenge;
 use crate::auth::passwords::PasswordError;
 use crate::auth::scope::RepositoryAction;
-use crate::auth::tokens::TokenError;
+use crate::auth::tokens::{Holder, TokenError};
 use crate::auth::{self, AuthError, Expired, Subject, Via};
 
 /// How long after its opening an upload session carries its own right, for a client whose token has expired meanwhile.
@@ -61,12 +60,13 @@ impl<'a> Caller<'a> {
                         why,
                         challenge: challenge(),
                     },
-                    AuthError::Token(_) | AuthError::UserGone | AuthError::TokenGone => {
-                        OciError::Unauthorized {
-                            why,
-                            challenge: challenge().invalid_token(),
-                        }
-                    }
+                    AuthError::Token(_)
+                    | AuthError::UserGone
+                    | AuthError::TokenGone
+                    | AuthError::PasswordChanged => OciError::Unauthorized {
+                        why,
+                        challenge: challenge().invalid_token(),
+                    },
                     // Only a request that surely has no body may be put off: another would lose what it has sent.
                     AuthError::Password(PasswordError::NotYet(wait)) => {
                         if matches!(wanted, OciRequest::Token { .. }) {
@@ -92,9 +92,11 @@ impl<'a> Caller<'a> {
         &self.subject.via
     }
 
-    /// The personal token behind what was shown.
-    pub(super) fn personal_token(&self) -> Option<TokenId> {
-        self.subject.personal_token.as_ref().map(|token| token.id)
+    /// Whom a token stands for that the caller gets.
+    pub(super) fn holder(&self) -> Holder<'_> {
+        let personal_token = self.subject.personal_token.as_ref().map(|token| token.id);
+        let user = self.subject.user.as_ref();
+        user.map_or(Holder::ANONYMOUS, |user| Holder::user(user, personal_token))
     }
 
     /// Where the request came from.

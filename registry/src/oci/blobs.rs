@@ -9,6 +9,8 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use storage::Digest;
 use storage::catalog::DestinationId;
+use storage::content::blobs::{locate, stat};
+use storage::database::Tx;
 use tracing::error;
 use workflows::destination::{PushName, Resolved};
 
@@ -17,7 +19,7 @@ use super::answer::{self, DOCKER_CONTENT_DIGEST};
 use super::error::OciError;
 use super::range::{self, Wanted};
 
-/// `HEAD`: is it here, and how large is it?
+/// `HEAD`: is it here, and how large is it? What the disk has lost is not, so that a push brings it again.
 pub(super) async fn head(
     caller: &Caller<'_>,
     name: &PushName,
@@ -25,8 +27,14 @@ pub(super) async fn head(
 ) -> Result<Response, OciError> {
     let mut tx = caller.app.services.database.read().await?;
     let found = caller.pull_before_push(&mut tx, name).await?;
+    let (destination, size) = find(&mut tx, name, found, digest).await?;
+    let located = locate(&mut tx, destination, digest).await?;
     drop(tx);
-    let (_, size) = find(caller, name, found, digest).await?;
+    if let Some((blob, object)) = located
+        && !caller.app.services.content.is_whole(&blob, &object).await?
+    {
+        return Err(unknown(name, digest));
+    }
     if let Some(response) = answer::not_modified(&caller.head.headers, digest) {
         return Ok(response);
     }
@@ -41,8 +49,8 @@ pub(super) async fn get(
 ) -> Result<Response, OciError> {
     let mut tx = caller.app.services.database.read().await?;
     let found = caller.pull_from(&mut tx, name).await?;
+    let (destination, size) = find(&mut tx, name, found, digest).await?;
     drop(tx);
-    let (destination, size) = find(caller, name, found, digest).await?;
     if let Some(response) = answer::not_modified(&caller.head.headers, digest) {
         return Ok(response);
     }
@@ -81,7 +89,7 @@ pub(super) async fn get(
 
 /// Where the blob is linked, and its size; unknown if that is not this repository.
 async fn find(
-    caller: &Caller<'_>,
+    tx: &mut Tx,
     name: &PushName,
     found: Resolved,
     digest: &Digest,
@@ -91,12 +99,7 @@ async fn find(
             name: name.to_string(),
         });
     };
-    let blob = caller
-        .app
-        .services
-        .content
-        .blob(destination.id, digest)
-        .await?;
+    let blob = stat(tx, destination.id, digest).await?;
     let blob = blob.ok_or_else(|| unknown(name, digest))?;
     Ok((destination.id, blob.size_bytes))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::HttpBody;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
@@ -84,30 +84,10 @@ impl Body {
             },
         )
     }
-
-    /// All of it, if that is at most `limit` bytes.
-    pub(super) async fn read_at_most(self, limit: usize) -> Result<Bytes, OciError> {
-        let too_large = || OciError::ManifestTooLarge { limit };
-        let limit_bytes = limit as u64;
-        if self.length.is_some_and(|length| length > limit_bytes) {
-            return Err(too_large());
-        }
-        let mut whole = BytesMut::new();
-        let mut chunks = std::pin::pin!(self.into_stream());
-        while let Some(chunk) = chunks.next().await {
-            whole.extend_from_slice(&chunk?);
-            if whole.len() > limit {
-                return Err(too_large());
-            }
-        }
-        Ok(whole.freeze())
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     const IDLE: Duration = Duration::from_mins(1);
@@ -146,30 +126,5 @@ mod tests {
             read,
             [Ok(Bytes::from_static(b"abc")), Err(BodyError::Broken)]
         );
-    }
-
-    #[tokio::test]
-    async fn a_body_is_read_up_to_its_limit_and_not_beyond() {
-        let just = body(stream::iter([Ok("ab"), Ok("cd")]));
-        let over = body(stream::iter([Ok("ab"), Ok("cde")]));
-
-        assert_eq!(just.read_at_most(4).await.unwrap(), "abcd");
-        assert!(matches!(
-            over.read_at_most(4).await,
-            Err(OciError::ManifestTooLarge { limit: 4 })
-        ));
-    }
-
-    #[tokio::test]
-    async fn a_body_that_says_it_is_too_large_is_not_read() {
-        let headers = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("5"))]);
-        let never =
-            axum::body::Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-        let body = Body::new(never, &headers, IDLE);
-
-        assert!(matches!(
-            body.read_at_most(4).await,
-            Err(OciError::ManifestTooLarge { limit: 4 })
-        ));
     }
 }

@@ -1,5 +1,6 @@
 //! What the OCI API refuses, and the one table that says how.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
@@ -20,6 +21,11 @@ use workflows::destination::{NameError, ResolveError};
 use super::answer;
 use crate::auth::challenge::Challenge;
 use crate::http::request_id;
+
+/// No name, tag, digest or address of a task is longer.
+const MAX_WORD: usize = 300;
+/// Clients print a message in a line.
+const MAX_MESSAGE: usize = 4096;
 
 /// What a request is refused for. Its text is the `message` clients print: one line that stands alone.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +71,8 @@ pub(crate) enum OciError {
         expected: Box<Digest>,
         found: Box<Digest>,
     },
-    /// `Content-Range` and body differ.
-    #[error("Content-Range is for {ranged} bytes, the body has {sent}")]
+    /// `Content-Range` and body differ. Nothing of the body counts.
+    #[error("Content-Range is for {ranged} bytes, and {sent} were sent")]
     SizeMismatch { ranged: u64, sent: u64 },
     /// A manifest past the limit.
     #[error("a manifest has at most {limit} bytes here")]
@@ -92,7 +98,7 @@ pub(crate) enum OciError {
     )]
     UploadUnknown { upload: String },
     /// Another request writes to the session.
-    #[error("another request is writing to upload session `{upload}`; wait for its end")]
+    #[error("another request writes to upload session `{upload}`; wait for its end")]
     UploadBusy { upload: UploadId },
     /// Bytes that do not follow those already there.
     #[error("the upload has {offset} bytes, so the next one is byte {offset}, not {start}")]
@@ -110,6 +116,9 @@ pub(crate) enum OciError {
         "no bytes came for {seconds} s; what came before is kept, ask the upload session how much"
     )]
     BodyIdle { seconds: u64 },
+    /// The client stopped sending a manifest.
+    #[error("no bytes of the manifest came for {seconds} s; nothing of it is kept, push it again")]
+    ManifestIdle { seconds: u64 },
     /// The body broke off.
     #[error("the body broke off before its end")]
     BodyBroken,
@@ -202,6 +211,7 @@ impl OciError {
             Self::NoSuchRoute { .. }        => (StatusCode::NOT_FOUND, "UNSUPPORTED"),
             Self::Unsupported { .. }        => (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
             Self::BodyIdle { .. }           => (StatusCode::REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID"),
+            Self::ManifestIdle { .. }       => (StatusCode::REQUEST_TIMEOUT, "UNKNOWN"),
             Self::UploadBusy { .. }         => (StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID"),
             Self::ManifestTooLarge { .. }   => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
             Self::TooManyTags { .. }        => (StatusCode::URI_TOO_LONG, "SIZE_INVALID"),
@@ -236,6 +246,18 @@ impl OciError {
         }
     }
 
+    /// What the refusal warns of, in the same words as its message.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "only what is stored and not published is more than refused"
+    )]
+    pub(super) fn warning(&self) -> Option<String> {
+        match self {
+            Self::Paused { .. } | Self::Ended { .. } => Some(self.to_string()),
+            _ => None,
+        }
+    }
+
     /// What the refusal says in headers.
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -263,6 +285,8 @@ impl OciError {
             }
             // The rest of the body is not wanted, and the next request could not be told from it.
             Self::BodyIdle { .. }
+            | Self::ManifestIdle { .. }
+            | Self::SizeMismatch { .. }
             | Self::BodyBroken
             | Self::ManifestTooLarge { .. }
             | Self::Full => {
@@ -320,7 +344,7 @@ impl IntoResponse for OciError {
             error!(cause = %chain(cause), "a request to the OCI API failed");
         }
         let body = json!({
-            "errors": [{ "code": code, "message": self.to_string(), "detail": self.detail() }]
+            "errors": [{ "code": code, "message": shortened(&self.to_string()), "detail": self.detail() }]
         });
         let mut response = (status, Json(body)).into_response();
         for (name, value) in self.headers() {
@@ -330,10 +354,47 @@ impl IntoResponse for OciError {
     }
 }
 
+/// The message without what a client has sent at length: each word, such as a path, up to [`MAX_WORD`] characters, and all of it
+/// up to [`MAX_MESSAGE`].
+fn shortened(message: &str) -> String {
+    let words = message.split(' ').map(|word| cut(word, MAX_WORD));
+    cut(&words.collect::<Vec<_>>().join(" "), MAX_MESSAGE).into_owned()
+}
+
+fn cut(text: &str, limit: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// The error and what caused it, in one line.
 fn chain(error: &dyn Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {}", chain(cause)),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_sends_at_length_is_not_sent_back() {
+        let path = format!("/v2/{}", "ä".repeat(60_000));
+        let words = "x ".repeat(60_000);
+
+        let of_path = shortened(&OciError::NoSuchRoute { path }.to_string());
+        let of_words = shortened(&OciError::ContentRange { range: words }.to_string());
+
+        assert!(of_path.chars().count() < 400, "{of_path}");
+        assert!(
+            of_path.ends_with("… is no route of this registry's OCI API"),
+            "{of_path}"
+        );
+        assert_eq!(of_words.chars().count(), MAX_MESSAGE + 1);
+        let short = OciError::DigestMissing.to_string();
+        assert_eq!(shortened(&short), short);
     }
 }

@@ -9,6 +9,7 @@ use futures_util::future::try_join_all;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, USER_AGENT, WARNING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
+use storage::catalog::answers::Answered;
 use storage::catalog::manifests::{self, Manifest};
 use storage::catalog::{publications, pushed, versions};
 use storage::database::Tx;
@@ -21,9 +22,13 @@ use super::access::Caller;
 use super::answer::{self, DOCKER_CONTENT_DIGEST};
 use super::body::Body;
 use super::error::OciError;
+use super::manifest_memory::Held;
 use super::outcome;
 use super::request::Reference;
 use crate::http::{Draining, Peer};
+
+/// Name and version of a client are kept with each of its pushes up to so many characters.
+const MAX_CLIENT: usize = 256;
 
 /// The manifest that what was pushed is about: tells the client that it is listed among that one's referrers.
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -43,18 +48,18 @@ pub(super) async fn get(
     };
     let mut tx = caller.app.services.database.read().await?;
     let found = caller.pull_from(&mut tx, name).await?;
-    if found.destination.is_none() {
+    let Some(destination) = found.destination.as_ref().map(|it| it.id) else {
         return Err(OciError::NameUnknown {
             name: name.to_string(),
         });
-    }
+    };
     let digest = find(&mut tx, &found, reference)
         .await?
         .ok_or_else(unknown)?;
     if let Some(response) = answer::not_modified(&caller.head.headers, &digest) {
         return Ok(response);
     }
-    let manifest = manifests::get(&mut tx, &digest)
+    let manifest = manifests::get(&mut tx, destination, &digest)
         .await?
         .ok_or_else(unknown)?;
     let headers = [
@@ -139,7 +144,8 @@ async fn take(
         let mut tx = app.services.database.read().await?;
         caller.push_to(&mut tx, name).await?
     };
-    let bytes = body.read_at_most(app.config.max_manifest_bytes).await?;
+    let held = app.manifest_memory.take_in(body).await;
+    let Held { bytes, place } = held.map_err(of_manifest)?;
     let algorithm = expected.map_or(Algorithm::Sha256, |expected| expected.algorithm());
     let digest = Digest::with(algorithm, &bytes);
     if let Some(expected) = expected.filter(|expected| *expected != digest) {
@@ -162,18 +168,19 @@ async fn take(
         manifest,
         client: client(caller),
     };
-    let warnings = if tags.is_empty() {
+    let warning = if tags.is_empty() {
         submit(caller, name, new).await?;
-        Vec::new()
+        None
     } else {
         let mut plans = Vec::new();
         for tag in tags {
             let tag = Some(tag);
             plans.extend(submit(caller, name, NewPush { tag, ..new.clone() }).await?);
         }
-        try_join_all(plans.into_iter().map(|plan| published(caller, plan))).await?
+        // What follows may take long, and needs the manifest no more.
+        drop((new, place));
+        all_published(caller, plans).await?
     };
-    let warnings: Vec<String> = warnings.into_iter().flatten().collect();
     let headers = [
         (
             LOCATION,
@@ -187,8 +194,8 @@ async fn take(
             .headers_mut()
             .insert(OCI_SUBJECT, answer::ascii(&subject.to_string()));
     }
-    if !warnings.is_empty() {
-        let warning = answer::warning(&warnings.join("; "));
+    if let Some(warning) = warning {
+        let warning = answer::warning(&warning);
         response.headers_mut().insert(WARNING, warning);
     }
     Ok(response)
@@ -205,6 +212,32 @@ async fn submit(
         Submitted::Unchanged | Submitted::Kept => Ok(None),
         Submitted::Plan { id, .. } => Ok(Some(id)),
     }
+}
+
+/// Waits until each of the pushes is published or cannot be, and notes with their tasks what the client is told of it: the
+/// warnings of all of them, or the first refusal.
+async fn all_published(
+    caller: &Caller<'_>,
+    plans: Vec<PlanId>,
+) -> Result<Option<String>, OciError> {
+    let waited = plans.iter().map(|plan| published(caller, *plan));
+    let told = try_join_all(waited).await.map(|warnings| {
+        let warnings: Vec<String> = warnings.into_iter().flatten().collect();
+        (!warnings.is_empty()).then(|| warnings.join("; "))
+    });
+    let (status, warning) = match &told {
+        Ok(warning) => (StatusCode::CREATED, warning.clone()),
+        Err(refusal) => (refusal.wire().0, refusal.warning()),
+    };
+    for plan in plans {
+        let answered = Answered {
+            status: status.as_u16(),
+            at: caller.app.services.clock.now(),
+            warning: warning.clone(),
+        };
+        caller.app.answers.note(plan, answered);
+    }
+    told
 }
 
 /// Waits until the push is published, with a warning if it is not yet, or until it cannot be.
@@ -227,6 +260,15 @@ async fn published(caller: &Caller<'_>, plan: PlanId) -> Result<Option<String>, 
         .await
         .map_err(OciError::internal)?;
     outcome::of(&plan, &task, app.task_url(plan.id))
+}
+
+/// Of a manifest nothing is kept before all of it is there.
+fn of_manifest(error: OciError) -> OciError {
+    if let OciError::BodyIdle { seconds } = error {
+        OciError::ManifestIdle { seconds }
+    } else {
+        error
+    }
 }
 
 fn refused(name: &PushName, error: PushError) -> OciError {
@@ -272,18 +314,39 @@ fn client(caller: &Caller<'_>) -> Client {
         .headers
         .get(USER_AGENT)
         .and_then(|agent| agent.to_str().ok());
-    let product = agent
-        .and_then(|agent| agent.split(' ').next())
-        .unwrap_or_default();
-    let (name, version) = product.split_once('/').unwrap_or((product, ""));
-    let unless_empty = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let (name, version) = product(agent.unwrap_or_default());
     Client {
-        name: unless_empty(name),
-        version: unless_empty(version),
+        name,
+        version,
         address: caller
             .head
             .extensions
             .get::<Peer>()
             .map(|peer| peer.0.ip().to_string()),
+    }
+}
+
+/// Name and version of the first product of a `User-Agent`.
+fn product(agent: &str) -> (Option<String>, Option<String>) {
+    let first = agent.split(' ').next().unwrap_or_default();
+    let (name, version) = first.split_once('/').unwrap_or((first, ""));
+    let kept = |text: &str| (!text.is_empty()).then(|| text.chars().take(MAX_CLIENT).collect());
+    (kept(name), kept(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_its_first_product_up_to_a_length() {
+        let some = |text: &str| Some(text.to_owned());
+
+        assert_eq!(product("skopeo/1.2 linux"), (some("skopeo"), some("1.2")));
+        assert_eq!(product("curl"), (some("curl"), None));
+        assert_eq!(product(""), (None, None));
+        let long = format!("{}/{}", "n".repeat(50_000), "1".repeat(50_000));
+        let cut = (some(&"n".repeat(256)), some(&"1".repeat(256)));
+        assert_eq!(product(&long), cut);
     }
 }

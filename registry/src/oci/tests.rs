@@ -87,12 +87,22 @@ impl World {
             .await
             .unwrap();
         let app = Arc::new(App {
+            manifest_memory: crate::oci::ManifestMemory::new(
+                config.max_manifest_bytes,
+                folder.path().to_owned(),
+            ),
             config,
             services,
             node,
             tokens,
             failed_logins: FailedLogins::default(),
             refusals: Refusals::default(),
+            answers: crate::answers::Answers::default(),
+            full_disk: crate::full_disk::FullDisk::new(
+                folder.path(),
+                &folder.path().join("wharfinger.db"),
+            ),
+            sizes: storage::catalog::sizes::Sizes::default(),
         });
         let router = super::router(Arc::clone(&app));
         let world = Self {

@@ -37,12 +37,12 @@ pub(super) async fn sign(
         None => Scope::Login,
         Some(scopes) => Scope::Only(allowed(caller, &scopes).await?),
     };
-    let login = caller.login();
+    let holder = caller.holder();
     let now = caller.app.services.clock.now();
     let signed = caller
         .app
         .tokens
-        .sign(login, caller.personal_token(), &ours, scope, now)
+        .sign(holder, &ours, scope, now)
         .map_err(OciError::internal)?;
     let body = json!({
         "token": signed.token,

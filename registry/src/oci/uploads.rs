@@ -1,10 +1,13 @@
 //! `/v2/<name>/blobs/uploads/`: a blob on its way in.
 
+use std::pin::pin;
+
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 use http::StatusCode;
 use http::header::{CONTENT_RANGE, LOCATION};
 use storage::Digest;
-use storage::content::{Blob, Upload, UploadError, UploadId};
+use storage::content::{Blob, Upload, UploadError, UploadId, find_upload};
 use workflows::destination::PushName;
 
 use super::access::Caller;
@@ -51,14 +54,18 @@ pub(super) async fn start(
     }
 }
 
-/// `GET`: how many bytes are durable.
+/// `GET`: how many bytes are durable. Who asks wants to go on: a request that has fallen silent is ended, so that the answer
+/// stays true.
 pub(super) async fn status(
     caller: &Caller<'_>,
     name: &PushName,
     upload: UploadId,
 ) -> Result<Response, OciError> {
-    let upload = find(caller, name, upload).await?;
-    Ok(session(StatusCode::NO_CONTENT, name, &upload))
+    let mut found = find(caller, name, upload).await?;
+    if caller.app.services.content.settle(upload).await {
+        found = find(caller, name, upload).await?;
+    }
+    Ok(session(StatusCode::NO_CONTENT, name, &found))
 }
 
 /// `PATCH`: adds the body, as far as it comes.
@@ -78,6 +85,8 @@ pub(super) async fn append(
 }
 
 /// `PUT`: adds the body, if there is one, and makes a blob of it all. The blob is durable before this is answered.
+///
+/// Repeated, because the answer was lost, it is answered as it was: the session is gone, and the blob is here.
 pub(super) async fn finish(
     caller: &Caller<'_>,
     name: &PushName,
@@ -85,12 +94,61 @@ pub(super) async fn finish(
     digest: &Digest,
     body: Body,
 ) -> Result<Response, OciError> {
-    let upload = find(caller, name, upload).await?;
-    if !body.is_empty() {
-        take_in(caller, name, &upload, body).await?;
+    let (rest, done) = match find(caller, name, upload).await {
+        Ok(found) => (
+            None,
+            finish_session(caller, name, &found, digest, body).await,
+        ),
+        Err(error) => (Some(body), Err(error)),
+    };
+    match done {
+        Err(unknown @ OciError::UploadUnknown { .. }) => {
+            if !was_finished(caller, name, upload, digest).await? {
+                return Err(unknown);
+            }
+            if let Some(rest) = rest {
+                // A client that is still sending would miss the answer.
+                let mut rest = pin!(rest.into_stream());
+                while let Some(Ok(_)) = rest.next().await {}
+            }
+            Ok(created(name, digest))
+        }
+        Ok(()) => Ok(created(name, digest)),
+        Err(error) => Err(error),
     }
-    seal(caller, name, &upload, digest).await?;
-    Ok(created(name, digest))
+}
+
+async fn finish_session(
+    caller: &Caller<'_>,
+    name: &PushName,
+    upload: &Upload,
+    digest: &Digest,
+    body: Body,
+) -> Result<(), OciError> {
+    if !body.is_empty() {
+        take_in(caller, name, upload, body).await?;
+    }
+    seal(caller, name, upload, digest).await.map(drop)
+}
+
+/// True if no session has this id any more, and what it was to make is in this repository, to which the caller may push.
+async fn was_finished(
+    caller: &Caller<'_>,
+    name: &PushName,
+    id: UploadId,
+    digest: &Digest,
+) -> Result<bool, OciError> {
+    let to = {
+        let mut tx = caller.app.services.database.read().await?;
+        let to = caller.push_to(&mut tx, name).await?;
+        if find_upload(&mut tx, id).await?.is_some() {
+            return Ok(false);
+        }
+        to.destination
+    };
+    let Some(to) = to else { return Ok(false) };
+    let content = &caller.app.services.content;
+    Ok(content.blob(to.id, digest).await?.is_some())
 }
 
 /// `DELETE`: gives the session up.
@@ -112,12 +170,12 @@ pub(super) async fn cancel(
 
 /// The session, if it is the caller's own and to this repository.
 async fn find(caller: &Caller<'_>, name: &PushName, id: UploadId) -> Result<Upload, OciError> {
-    let to = {
+    let (to, upload) = {
         let mut tx = caller.app.services.database.read().await?;
-        caller.push_to(&mut tx, name).await?
+        let to = caller.push_to(&mut tx, name).await?;
+        (to, find_upload(&mut tx, id).await?)
     };
     let user = caller.user()?.id;
-    let upload = caller.app.services.content.upload(id).await?;
     let found = upload
         .filter(|upload| upload.user == user)
         .filter(|upload| {
@@ -137,7 +195,7 @@ async fn take_in(
     upload: &Upload,
     body: Body,
 ) -> Result<u64, OciError> {
-    let first = match caller.head.headers.get(CONTENT_RANGE) {
+    let (first, length) = match caller.head.headers.get(CONTENT_RANGE) {
         Some(value) => {
             let (first, length) = range::sent(&String::from_utf8_lossy(value.as_bytes()))?;
             match body.length() {
@@ -147,15 +205,21 @@ async fn take_in(
                         sent,
                     });
                 }
-                Some(_) | None => Some(first),
+                Some(_) | None => (Some(first), Some(length)),
             }
         }
-        None => None,
+        None => (None, None),
     };
     let services = &caller.app.services;
     let appended = services
         .content
-        .append(upload.id, first, body.into_stream(), services.clock.now())
+        .append_exactly(
+            upload.id,
+            first,
+            length,
+            body.into_stream(),
+            services.clock.now(),
+        )
         .await;
     appended.map_err(|error| refused(name, upload, error))
 }
@@ -185,6 +249,10 @@ fn refused(name: &PushName, upload: &Upload, error: UploadError) -> OciError {
             location: location(name, upload.id),
             offset,
             start: given,
+        },
+        UploadError::OtherLength { wanted, found, .. } => OciError::SizeMismatch {
+            ranged: wanted,
+            sent: found,
         },
         UploadError::BrokenOff { source, .. } => match source.downcast_ref::<BodyError>() {
             Some(broken) => (*broken).into(),

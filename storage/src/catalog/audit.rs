@@ -29,6 +29,7 @@ use crate::search::{self, Sql};
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Action {
     /// Something was made.
     Create,
@@ -64,6 +65,7 @@ pub enum Action {
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Outcome {
     /// It was done.
     Done,
@@ -130,7 +132,8 @@ impl SearchField for Field {
         let words = |all: &mut dyn Iterator<Item = String>| Kind::State(all.collect());
         match self {
             Self::At => Kind::Time,
-            Self::Actor | Self::Subject | Self::From | Self::Reason => Kind::Text,
+            Self::Actor => Kind::Label,
+            Self::Subject | Self::From | Self::Reason => Kind::Text,
             Self::Action => words(&mut Action::iter().map(|word| word.to_string())),
             Self::Result => words(&mut Outcome::iter().map(|word| word.to_string())),
             Self::Task => Kind::Id,
@@ -217,7 +220,7 @@ fn narrow(sql: &mut Sql, search: &Search<Field>) {
 fn push_term(sql: &mut Sql, term: &Term<Field>) {
     let column = match term.field {
         Field::At => "at",
-        Field::Actor => "actor",
+        Field::Actor => "lower(actor)",
         Field::Action => "action",
         Field::Subject => "subject",
         Field::From => "from_address",

@@ -14,6 +14,7 @@ use crate::Tx;
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Effect {
     /// It fails for good.
     Fail,
@@ -40,6 +41,7 @@ pub enum Effect {
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum CrashWhen {
     /// Before it is durable.
     #[default]

@@ -1,13 +1,14 @@
-//! Images: what `reindex` reads out of a manifest and its config, for people.
+//! Images: what `reindex` reads out of a manifest of a repository and its config, for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use serde_json::Value;
+use serde::Deserialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
-use super::manifests::{Manifest, MediaKind, platform, texts};
-use super::{CatalogError, json, parsed, size, stored_json, stored_size};
+use super::manifests::{Manifest, MediaKind, Piece, Platform, is_object, text, texts};
+use super::{CatalogError, DestinationId, json, parsed, size, stored_json, stored_size};
+use crate::search::{Sql, push_is};
 use crate::{Digest, Tx};
 
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -70,15 +71,12 @@ impl Image {
             MediaKind::Image => match read_config(config) {
                 Ok(config) => Self {
                     kind: ImageKind::Image,
-                    platforms: platform(&config).map(clean).into_iter().collect(),
-                    labels: texts(config.get("config").and_then(|inner| inner.get("Labels")))
+                    platforms: Platform::of(config).map(clean).into_iter().collect(),
+                    labels: labels(config)
                         .into_iter()
                         .map(|(name, value)| (clean(name), clean(value)))
                         .collect(),
-                    created: config
-                        .get("created")
-                        .and_then(Value::as_str)
-                        .map(|text| clean(text.to_owned())),
+                    created: created(config).map(clean),
                     ..plain
                 },
                 Err(why) => Self {
@@ -91,16 +89,46 @@ impl Image {
 }
 
 fn has_image_config(manifest: &Manifest) -> bool {
-    manifest
-        .config()
-        .is_some_and(|config| matches!(config.media_type.as_str(), OCI_CONFIG | DOCKER_CONFIG))
+    manifest.config().is_some_and(|config| {
+        let is = |known: &str| config.media_type.eq_ignore_ascii_case(known);
+        is(OCI_CONFIG) || is(DOCKER_CONFIG)
+    })
 }
 
-fn read_config(config: Option<&[u8]>) -> Result<Value, String> {
+fn labels(config: Piece<'_>) -> BTreeMap<String, String> {
+    #[derive(Deserialize)]
+    struct Outer<'a> {
+        #[serde(borrow)]
+        config: Option<Piece<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Inner<'a> {
+        #[serde(borrow, rename = "Labels")]
+        labels: Option<Piece<'a>>,
+    }
+    let outer: Option<Outer<'_>> = serde_json::from_str(config.get()).ok();
+    let inner = outer
+        .and_then(|outer| outer.config)
+        .filter(|inner| is_object(inner));
+    let inner: Option<Inner<'_>> = inner.and_then(|inner| serde_json::from_str(inner.get()).ok());
+    texts(inner.and_then(|inner| inner.labels))
+}
+
+fn created(config: Piece<'_>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Created<'a> {
+        #[serde(borrow)]
+        created: Option<Piece<'a>>,
+    }
+    let read: Created<'_> = serde_json::from_str(config.get()).ok()?;
+    text(read.created)
+}
+
+fn read_config(config: Option<&[u8]>) -> Result<Piece<'_>, String> {
     let bytes = config.ok_or("its config is missing or too large to be read")?;
-    let config: Value = serde_json::from_slice(bytes)
+    let config: Piece<'_> = serde_json::from_slice(bytes)
         .map_err(|error| format!("its config is not readable JSON: {error}"))?;
-    if config.is_object() {
+    if is_object(config) {
         Ok(config)
     } else {
         Err("its config is not a JSON object".to_owned())
@@ -158,21 +186,27 @@ impl FromRow<'_, SqliteRow> for Image {
     }
 }
 
-/// Writes down what was read, in place of what was read before. The manifest must be there.
+/// Writes down what was read, in place of what was read before. The manifest must have been pushed to the destination.
 ///
 /// An index weighs what its images weigh, so write those first.
-pub async fn upsert(tx: &mut Tx, image: &Image) -> Result<(), CatalogError> {
+pub async fn upsert(
+    tx: &mut Tx,
+    destination: DestinationId,
+    image: &Image,
+) -> Result<(), CatalogError> {
     const SQL: &str = "
-        INSERT INTO images (digest, kind, platforms, labels, created, size_bytes, warning)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
-        ON CONFLICT (digest) DO UPDATE SET kind = excluded.kind, platforms = excluded.platforms,
+        INSERT INTO images (pushed_id, kind, platforms, labels, created, size_bytes, warning)
+        SELECT id, $3, $4, $5, $6, $7, $8 FROM pushed_manifests
+        WHERE destination_id = $1 AND digest = $2
+        ON CONFLICT (pushed_id) DO UPDATE SET kind = excluded.kind, platforms = excluded.platforms,
             labels = excluded.labels, created = excluded.created,
             size_bytes = excluded.size_bytes, warning = excluded.warning";
     let size_bytes = match image.kind {
-        ImageKind::Index => weigh_index(tx, image).await?,
+        ImageKind::Index => weigh_index(tx, destination, image).await?,
         ImageKind::Image | ImageKind::Artifact => stored_size(image.size_bytes),
     };
     sqlx::query(SQL)
+        .bind(destination)
         .bind(image.digest.to_string())
         .bind(image.kind.to_string())
         .bind(stored_json(&image.platforms)?)
@@ -187,18 +221,25 @@ pub async fn upsert(tx: &mut Tx, image: &Image) -> Result<(), CatalogError> {
 
 /// The bytes of an index and of the images in it that are indexed; a child that is not counts as its manifest, and a blob,
 /// as BuildKit's caches list them, as itself.
-async fn weigh_index(tx: &mut Tx, index: &Image) -> Result<i64, CatalogError> {
+async fn weigh_index(
+    tx: &mut Tx,
+    destination: DestinationId,
+    index: &Image,
+) -> Result<i64, CatalogError> {
     const OWN: &str = "SELECT size_bytes FROM manifests WHERE digest = $1";
     const CHILDREN: &str = "
-        SELECT DISTINCT p.digest, coalesce(i.size_bytes, p.size_bytes) AS size_bytes
-        FROM manifest_parts p LEFT JOIN images i ON i.digest = p.digest
-        WHERE p.manifest = $1";
+        SELECT DISTINCT o.digest, coalesce(i.size_bytes, o.size_bytes) AS size_bytes
+        FROM pushed_manifests p JOIN manifest_parts o ON o.pushed_id = p.id
+        LEFT JOIN pushed_manifests c ON c.destination_id = p.destination_id AND c.digest = o.digest
+        LEFT JOIN images i ON i.pushed_id = c.id
+        WHERE p.destination_id = $1 AND p.digest = $2";
     let digest = index.digest.to_string();
     let own: Option<i64> = sqlx::query_scalar(OWN)
         .bind(&digest)
         .fetch_optional(&mut *tx)
         .await?;
     let rows = sqlx::query(CHILDREN)
+        .bind(destination)
         .bind(&digest)
         .fetch_all(&mut *tx)
         .await?;
@@ -209,13 +250,75 @@ async fn weigh_index(tx: &mut Tx, index: &Image) -> Result<i64, CatalogError> {
     Ok(sum)
 }
 
-/// What is written down of the manifest with this digest.
-pub async fn get(tx: &mut Tx, digest: &Digest) -> Result<Option<Image>, CatalogError> {
+/// What is written down of the manifest with this digest in that destination.
+pub async fn get(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+) -> Result<Option<Image>, CatalogError> {
     const SQL: &str = "
-        SELECT digest, kind, platforms, labels, created, size_bytes, warning FROM images
-        WHERE digest = $1";
-    let found = sqlx::query_as(SQL).bind(digest.to_string());
+        SELECT p.digest, i.kind, i.platforms, i.labels, i.created, i.size_bytes, i.warning
+        FROM pushed_manifests p JOIN images i ON i.pushed_id = p.id
+        WHERE p.destination_id = $1 AND p.digest = $2";
+    let found = sqlx::query_as(SQL)
+        .bind(destination)
+        .bind(digest.to_string());
     Ok(found.fetch_optional(&mut *tx).await?)
+}
+
+/// Those of the manifests in that destination that nothing is written down of, in their order.
+pub async fn unread(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digests: &[Digest],
+) -> Result<Vec<Digest>, CatalogError> {
+    const SQL: &str = "
+        SELECT p.digest FROM json_each($2) asked
+        CROSS JOIN pushed_manifests p
+        WHERE p.destination_id = $1 AND p.digest = asked.value
+          AND NOT EXISTS (SELECT 1 FROM images i WHERE i.pushed_id = p.id)
+        ORDER BY asked.key";
+    let rows = sqlx::query(SQL)
+        .bind(destination)
+        .bind(stored_json(&digests)?)
+        .fetch_all(&mut *tx)
+        .await?;
+    let digests = rows.iter().map(|row| parsed(row, "digest"));
+    Ok(digests.collect::<Result<_, _>>()?)
+}
+
+/// A manifest as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The media type it was pushed as.
+    pub media_type: String,
+    /// What was read of it; none if nothing was yet.
+    pub image: Option<Image>,
+}
+
+const SEEN: &str = "
+    SELECT p.digest, p.media_type,
+        i.kind, i.platforms, i.labels, i.created, i.size_bytes, i.warning
+    FROM pushed_manifests p LEFT JOIN images i ON i.pushed_id = p.id WHERE p.destination_id = ";
+
+/// What is known of these manifests in that destination, but for their bytes.
+pub async fn seen(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digests: &[Digest],
+) -> Result<HashMap<Digest, Seen>, CatalogError> {
+    let digests: Vec<String> = digests.iter().map(ToString::to_string).collect();
+    let mut sql = Sql::new(SEEN);
+    sql.push_bind(destination).push(" AND ");
+    push_is(&mut sql, "p.digest", &digests);
+    let rows = sql.build().fetch_all(&mut *tx).await?;
+    let read = rows.iter().map(|row| {
+        let kind: Option<String> = row.try_get("kind")?;
+        let image = kind.map(|_| Image::from_row(row)).transpose()?;
+        let media_type = row.try_get("media_type")?;
+        Ok((parsed(row, "digest")?, Seen { media_type, image }))
+    });
+    Ok(read.collect::<Result<_, sqlx::Error>>()?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! Manifests: the bytes as they came, once per digest, and what they consist of.
+//! Manifests: the bytes as they came, once per digest, and what they are where they were pushed to.
 
 mod document;
+mod json;
 
 use std::collections::BTreeMap;
 
@@ -8,11 +9,11 @@ use bytes::Bytes;
 use engine::clock::Timestamp;
 use sqlx::Row as _;
 
-use super::{CatalogError, json, parsed, parsed_option, stored_json, stored_size};
+use super::{CatalogError, DestinationId, json, parsed, parsed_option, stored_size};
 use crate::{Digest, Tx};
 
 pub use document::{MediaKind, Unreadable};
-pub(in crate::catalog) use document::{platform, texts};
+pub(in crate::catalog) use json::{Piece, Platform, is_object, text, texts};
 
 /// A manifest: its bytes, and what was read out of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +52,11 @@ pub struct Part {
 }
 
 /// What a part is to its manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::EnumString, serde::Serialize,
+)]
 #[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum PartKind {
     /// The blob that describes it.
     Config,
@@ -89,53 +93,34 @@ impl Manifest {
     }
 }
 
-/// Keeps a manifest and its parts. One that is there already stays as it is: its digest is its bytes.
-///
-/// Foreign parts are not written down: the table says what must be here.
+/// Keeps the bytes of a manifest, once for all repositories. What they mean is written down with each of them
+/// ([`pushed::add`](super::pushed::add)).
 pub async fn put(tx: &mut Tx, manifest: &Manifest, at: Timestamp) -> Result<(), CatalogError> {
     const SQL: &str = "
-        INSERT INTO manifests (digest, media_type, artifact_type, subject, annotations, size_bytes,
-            bytes, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        INSERT INTO manifests (digest, size_bytes, bytes, created_at) VALUES ($1, $2, $3, $4)
         ON CONFLICT (digest) DO NOTHING";
-    const PART: &str = "
-        INSERT INTO manifest_parts (manifest, position, kind, digest, media_type, size_bytes)
-        VALUES ($1, $2, $3, $4, $5, $6)";
-    let digest = manifest.digest.to_string();
-    let put = sqlx::query(SQL)
-        .bind(&digest)
-        .bind(&manifest.media_type)
-        .bind(&manifest.artifact_type)
-        .bind(manifest.subject.map(|subject| subject.to_string()))
-        .bind(stored_json(&manifest.annotations)?)
+    sqlx::query(SQL)
+        .bind(manifest.digest.to_string())
         .bind(stored_size(manifest.bytes.len() as u64))
         .bind(&manifest.bytes[..])
         .bind(at.0)
         .execute(&mut *tx)
         .await?;
-    if put.rows_affected() == 0 {
-        return Ok(());
-    }
-    for (position, part) in (0_i64..).zip(manifest.required()) {
-        sqlx::query(PART)
-            .bind(&digest)
-            .bind(position)
-            .bind(part.kind.to_string())
-            .bind(part.digest.to_string())
-            .bind(&part.media_type)
-            .bind(stored_size(part.size_bytes))
-            .execute(&mut *tx)
-            .await?;
-    }
     Ok(())
 }
 
-/// The manifest with this digest.
-pub async fn get(tx: &mut Tx, digest: &Digest) -> Result<Option<Manifest>, CatalogError> {
+/// The manifest with this digest, as it was pushed to that destination.
+pub async fn get(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+) -> Result<Option<Manifest>, CatalogError> {
     const SQL: &str = "
-        SELECT media_type, artifact_type, subject, annotations, bytes FROM manifests
-        WHERE digest = $1";
+        SELECT p.media_type, p.artifact_type, p.subject, p.annotations, m.bytes
+        FROM pushed_manifests p JOIN manifests m ON m.digest = p.digest
+        WHERE p.destination_id = $1 AND p.digest = $2";
     let row = sqlx::query(SQL)
+        .bind(destination)
         .bind(digest.to_string())
         .fetch_optional(&mut *tx)
         .await?;
@@ -168,12 +153,18 @@ pub async fn exists(tx: &mut Tx, digest: &Digest) -> Result<bool, CatalogError> 
     Ok(found.is_some())
 }
 
-/// What the manifest names and must be here, in its own order; nothing if there is no such manifest.
-pub async fn parts(tx: &mut Tx, digest: &Digest) -> Result<Vec<Part>, CatalogError> {
+/// What the manifest names and must be in that destination, each once, in its own order; nothing if it is not there.
+pub async fn parts(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+) -> Result<Vec<Part>, CatalogError> {
     const SQL: &str = "
-        SELECT kind, digest, media_type, size_bytes FROM manifest_parts
-        WHERE manifest = $1 ORDER BY position";
+        SELECT o.kind, o.digest, o.media_type, o.size_bytes
+        FROM pushed_manifests p JOIN manifest_parts o ON o.pushed_id = p.id
+        WHERE p.destination_id = $1 AND p.digest = $2 ORDER BY o.position";
     let rows = sqlx::query(SQL)
+        .bind(destination)
         .bind(digest.to_string())
         .fetch_all(&mut *tx)
         .await?;

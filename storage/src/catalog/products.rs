@@ -187,6 +187,15 @@ pub async fn list(
     Ok(page.fetch_all(&mut *tx).await?)
 }
 
+const OPEN: &str = "
+    SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, created_at
+    FROM products WHERE anonymous_pull = 1 ORDER BY id";
+
+/// The products that are pulled from without a login, unless the setting closes them.
+pub async fn open(tx: &mut Tx) -> Result<Vec<Product>, CatalogError> {
+    Ok(sqlx::query_as(OPEN).fetch_all(&mut *tx).await?)
+}
+
 /// How many products the organization has.
 pub async fn count(tx: &mut Tx, organization: OrganizationId) -> Result<u64, CatalogError> {
     const SQL: &str = "SELECT count(*) AS n FROM products WHERE organization_id = $1";

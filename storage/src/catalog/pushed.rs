@@ -1,32 +1,133 @@
-//! What was pushed to a destination by digest: readable at once, pending until a plan has filed it into a version.
+//! What was pushed to a destination, and what it is there: readable by digest at once, pending until a plan has filed it into
+//! a version.
+
+use std::collections::HashSet;
 
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
 use sqlx::Row as _;
 
-use super::{CatalogError, DestinationId, UserId, parsed, time};
+use super::manifests::{Manifest, PartKind};
+use super::{CatalogError, DestinationId, UserId, parsed, stored_json, stored_size, time};
 use crate::{Digest, Tx};
 
-/// Adds a manifest to what was pushed. A repeat changes nothing: what is filed stays filed.
+/// What adding a manifest has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It was not there.
+    New,
+    /// Nothing: it was there as the same.
+    Same,
+    /// It was there under another media type, and is now what it was pushed as last. It is pending again.
+    AsAnother,
+}
+
+/// Adds a manifest, whose bytes are kept already, to what was pushed, with what was read of it.
+///
+/// A repeat changes nothing: what is filed stays filed. What it is counts for this destination alone.
 pub async fn add(
     tx: &mut Tx,
     destination: DestinationId,
-    digest: &Digest,
+    manifest: &Manifest,
     by: UserId,
     at: Timestamp,
+) -> Result<Added, CatalogError> {
+    const SQL: &str = "
+        INSERT INTO pushed_manifests (destination_id, digest, media_type, artifact_type, subject,
+            annotations, pushed_by, pushed_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        ON CONFLICT (destination_id, digest) DO NOTHING
+        RETURNING id";
+    const OTHER: &str = "
+        UPDATE pushed_manifests SET media_type = $3, artifact_type = $4, subject = $5,
+            annotations = $6, pushed_by = $7, pushed_at = $8, filed_by_plan = NULL
+        WHERE destination_id = $1 AND digest = $2 AND media_type <> $3
+        RETURNING id";
+    for (sql, added) in [(SQL, Added::New), (OTHER, Added::AsAnother)] {
+        let written: Option<i64> = sqlx::query_scalar(sql)
+            .bind(destination)
+            .bind(manifest.digest.to_string())
+            .bind(&manifest.media_type)
+            .bind(&manifest.artifact_type)
+            .bind(manifest.subject.map(|subject| subject.to_string()))
+            .bind(stored_json(&manifest.annotations)?)
+            .bind(by)
+            .bind(at.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(id) = written else { continue };
+        if added == Added::AsAnother {
+            forget(tx, id).await?;
+        }
+        add_parts(tx, destination, id, manifest).await?;
+        return Ok(added);
+    }
+    Ok(Added::Same)
+}
+
+/// Writes down what must be here of the manifest, each part once, in one statement however many there are.
+async fn add_parts(
+    tx: &mut Tx,
+    destination: DestinationId,
+    id: i64,
+    manifest: &Manifest,
 ) -> Result<(), CatalogError> {
     const SQL: &str = "
-        INSERT INTO pushed_manifests (destination_id, digest, pushed_by, pushed_at)
-        VALUES ($1, $2, $3, $4)
-        ON CONFLICT (destination_id, digest) DO NOTHING";
+        INSERT INTO manifest_parts (pushed_id, position, destination_id, kind, digest, media_type, size_bytes)
+        SELECT $1, key, $2, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($3)";
+    let mut seen = HashSet::new();
+    let parts: Vec<(PartKind, Digest, &str, i64)> = manifest
+        .required()
+        .filter(|part| seen.insert((part.kind, part.digest)))
+        .map(|part| {
+            let size = stored_size(part.size_bytes);
+            (part.kind, part.digest, part.media_type.as_str(), size)
+        })
+        .collect();
+    if parts.is_empty() {
+        return Ok(());
+    }
     sqlx::query(SQL)
+        .bind(id)
         .bind(destination)
-        .bind(digest.to_string())
-        .bind(by)
-        .bind(at.0)
+        .bind(stored_json(&parts)?)
         .execute(&mut *tx)
         .await?;
     Ok(())
+}
+
+/// Forgets what was read of a manifest as what it no longer is.
+async fn forget(tx: &mut Tx, id: i64) -> Result<(), CatalogError> {
+    const PARTS: &str = "DELETE FROM manifest_parts WHERE pushed_id = $1";
+    const IMAGE: &str = "DELETE FROM images WHERE pushed_id = $1";
+    for sql in [PARTS, IMAGE] {
+        sqlx::query(sql).bind(id).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+/// The first of these manifests that this destination has neither been pushed nor has in a version.
+pub async fn first_missing(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digests: &[Digest],
+) -> Result<Option<Digest>, CatalogError> {
+    const SQL: &str = "
+        SELECT value AS digest FROM json_each($2)
+        WHERE NOT EXISTS (SELECT 1 FROM pushed_manifests
+            WHERE destination_id = $1 AND digest = value)
+          AND NOT EXISTS (SELECT 1 FROM content_in
+            WHERE repository_id = $1 AND kind = 'manifest' AND name = value)
+        ORDER BY key LIMIT 1";
+    if digests.is_empty() {
+        return Ok(None);
+    }
+    let missing = sqlx::query(SQL)
+        .bind(destination)
+        .bind(stored_json(&digests)?)
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(missing.map(|row| parsed(&row, "digest")).transpose()?)
 }
 
 /// True if the manifest was pushed to this destination, filed or not.

@@ -43,13 +43,13 @@ pub struct Limit {
 }
 
 const LIST: &str = "
-    SELECT m.digest, m.media_type, m.size_bytes, m.artifact_type, m.annotations FROM manifests m
-    WHERE m.subject = $1 AND m.digest > $2 AND ($3 IS NULL OR m.artifact_type = $3)
-      AND (EXISTS (SELECT 1 FROM content_in c
-           WHERE c.repository_id = $4 AND c.kind = 'manifest' AND c.name = m.digest AND c.removed IS NULL)
-        OR EXISTS (SELECT 1 FROM pushed_manifests p
-           WHERE p.destination_id = $4 AND p.digest = m.digest AND p.filed_by_plan IS NULL))
-    ORDER BY m.digest";
+    SELECT p.digest, p.media_type, m.size_bytes, p.artifact_type, p.annotations
+    FROM pushed_manifests p CROSS JOIN manifests m
+    WHERE p.destination_id = $4 AND p.subject = $1 AND p.digest > $2
+      AND ($3 IS NULL OR p.artifact_type = $3) AND m.digest = p.digest
+      AND (p.filed_by_plan IS NULL OR EXISTS (SELECT 1 FROM content_in c
+           WHERE c.repository_id = $4 AND c.kind = 'manifest' AND c.name = p.digest AND c.removed IS NULL))
+    ORDER BY p.digest";
 
 /// A page of referrers, and whether there are more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +113,9 @@ mod tests {
         let told = explain(super::LIST).await;
 
         assert!(
-            told.contains("INDEX manifests_subject (subject=? AND digest>?)"),
+            told.contains(
+                "INDEX pushed_manifests_subject (destination_id=? AND subject=? AND digest>?)"
+            ),
             "{told}"
         );
         assert!(

@@ -11,7 +11,7 @@ use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::destinations::Destination;
-use super::{CatalogError, Ensured, OrganizationId, ProductId, RepositoryId, plan, size, time};
+use super::{CatalogError, Ensured, OrganizationId, ProductId, RepositoryId, plan, time};
 use crate::Tx;
 use crate::search::{Sql, push_is};
 
@@ -32,7 +32,7 @@ pub struct Repository {
     pub created_at: Timestamp,
 }
 
-/// A repository with what people want to know of it at a glance.
+/// A repository with what Library publishes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepositoryRow {
     /// Its number.
@@ -49,14 +49,12 @@ pub struct RepositoryRow {
     pub product: String,
     /// The number of its product.
     pub product_id: ProductId,
+    /// Its product is pulled from without a login, unless the setting closes it.
+    pub anonymous_pull: bool,
     /// The newest version; none before the first push has been indexed.
     pub latest_version: Option<i64>,
     /// The version that Library publishes; none before the first push has been published.
     pub published_version: Option<i64>,
-    /// How many tags that version has.
-    pub tags_count: u64,
-    /// The bytes of that version's manifests and of the blobs they name, each counted once.
-    pub size_bytes: u64,
     /// The push that Library publishes.
     pub last_push: Option<LastPush>,
     /// When it was made.
@@ -119,10 +117,9 @@ impl FromRow<'_, SqliteRow> for RepositoryRow {
             organization_id: row.try_get("organization_id")?,
             product: row.try_get("product")?,
             product_id: row.try_get("product_id")?,
+            anonymous_pull: row.try_get::<i64, _>("anonymous_pull")? == 1,
             latest_version: row.try_get("latest_version")?,
             published_version,
-            tags_count: size(row, "tags_count")?,
-            size_bytes: size(row, "size_bytes")?,
             last_push,
             created_at: time(row, "created_at")?,
         })
@@ -225,23 +222,10 @@ pub async fn find(
 /// Repositories with what Library publishes of each.
 const ROW: &str = "
     SELECT r.id, r.name, r.label, r.product_id, r.created_at,
-        p.label AS product, p.organization_id, o.label AS organization,
+        p.label AS product, p.anonymous_pull, p.organization_id, o.label AS organization,
         (SELECT max(v.number) FROM versions v WHERE v.repository_id = r.id) AS latest_version,
         l.version AS published_version,
-        l.plan_id AS push_plan, l.published_by AS push_user, l.since AS push_at,
-        (SELECT count(*) FROM content_in c
-         WHERE c.repository_id = r.id AND c.kind = 'tag'
-           AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version)
-        ) AS tags_count,
-        CAST((SELECT coalesce(sum(m.size_bytes), 0) FROM manifests m WHERE m.digest IN (
-            SELECT c.name FROM content_in c
-            WHERE c.repository_id = r.id AND c.kind = 'manifest'
-              AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version))
-        ) + (SELECT coalesce(sum(b.size_bytes), 0) FROM blobs b WHERE b.digest IN (
-            SELECT mp.digest FROM content_in c JOIN manifest_parts mp ON mp.manifest = c.name
-            WHERE c.repository_id = r.id AND c.kind = 'manifest' AND mp.kind <> 'manifest'
-              AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version))
-        ) AS BIGINT) AS size_bytes
+        l.plan_id AS push_plan, l.published_by AS push_user, l.since AS push_at
     FROM repositories r
     JOIN products p ON p.id = r.product_id
     JOIN organizations o ON o.id = p.organization_id

@@ -1,5 +1,7 @@
 //! Settings that administrators change while the registry runs, each with a type and a default.
 
+use std::fmt;
+
 use engine::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,6 +30,8 @@ const MAX_DAYS: u64 = 3650;
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "SettingName"))]
 pub enum Key {
     /// Whether products that allow anonymous pull are pulled from without a login.
     AnonymousPull,
@@ -37,11 +41,54 @@ pub enum Key {
     SigningKeyDays,
 }
 
+/// What values a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// True or false.
+    Bool,
+    /// A whole number between these, both included.
+    Integer {
+        /// The least.
+        least: u64,
+        /// The most.
+        most: u64,
+    },
+}
+
+impl Type {
+    /// Its name, as the API shows it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::Integer { .. } => "integer",
+        }
+    }
+
+    fn takes(self, value: &Value) -> bool {
+        match self {
+            Self::Bool => value.is_boolean(),
+            Self::Integer { least, most } => value
+                .as_u64()
+                .is_some_and(|number| (least..=most).contains(&number)),
+        }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool => f.write_str("true or false"),
+            Self::Integer { least, most } => write!(f, "a whole number from {least} to {most}"),
+        }
+    }
+}
+
 /// Why a setting does not take a value. The text continues the sentence "the field …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be {expected}, not {found}")]
 pub struct WrongValue {
-    expected: &'static str,
+    expected: Type,
     found: Value,
 }
 
@@ -72,24 +119,30 @@ impl Key {
         }
     }
 
-    /// Refused if the setting cannot have this value.
-    pub fn check(self, value: &Value) -> Result<(), WrongValue> {
-        let wrong = |expected| WrongValue {
-            expected,
-            found: value.clone(),
+    /// What values it takes.
+    #[must_use]
+    pub fn value_type(self) -> Type {
+        let days_from = |least| Type::Integer {
+            least,
+            most: MAX_DAYS,
         };
         match self {
-            Self::AnonymousPull if value.is_boolean() => Ok(()),
-            Self::AnonymousPull => Err(wrong("true or false")),
-            Self::PersonalTokenMaxDays => match value.as_u64() {
-                Some(0..=MAX_DAYS) => Ok(()),
-                _ => Err(wrong("a number of days from 0 to 3650")),
-            },
-            Self::SigningKeyDays => match value.as_u64() {
-                Some(1..=MAX_DAYS) => Ok(()),
-                _ => Err(wrong("a number of days from 1 to 3650")),
-            },
+            Self::AnonymousPull => Type::Bool,
+            Self::PersonalTokenMaxDays => days_from(0),
+            Self::SigningKeyDays => days_from(1),
         }
+    }
+
+    /// Refused if the setting cannot have this value.
+    pub fn check(self, value: &Value) -> Result<(), WrongValue> {
+        let expected = self.value_type();
+        if expected.takes(value) {
+            return Ok(());
+        }
+        Err(WrongValue {
+            expected,
+            found: value.clone(),
+        })
     }
 }
 
@@ -198,11 +251,11 @@ mod tests {
         );
         assert_eq!(
             refused(Key::SigningKeyDays, Value::from(0)),
-            "must be a number of days from 1 to 3650, not 0"
+            "must be a whole number from 1 to 3650, not 0"
         );
         assert_eq!(
             refused(Key::PersonalTokenMaxDays, Value::from(-1)),
-            "must be a number of days from 0 to 3650, not -1"
+            "must be a whole number from 0 to 3650, not -1"
         );
     }
 }

@@ -24,6 +24,8 @@ pub struct User {
     pub robot_of: Option<OrganizationId>,
     /// When he was made.
     pub created_at: Timestamp,
+    /// How often his password was changed: what was got with another password does not count any more.
+    pub password_changes: i64,
 }
 
 /// A user to be made.
@@ -73,6 +75,7 @@ impl FromRow<'_, SqliteRow> for User {
             enabled: row.try_get::<i64, _>("enabled")? == 1,
             robot_of: row.try_get("robot_of")?,
             created_at: time(row, "created_at")?,
+            password_changes: row.try_get("password_changes")?,
         })
     }
 }
@@ -84,7 +87,7 @@ pub async fn create(tx: &mut Tx, new: &NewUser, at: Timestamp) -> Result<User, C
         INSERT INTO users (login, login_key, name, email, password_hash, enabled, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)
         ON CONFLICT (login_key) DO NOTHING
-        RETURNING id, login, name, email, enabled, robot_of, created_at";
+        RETURNING id, login, name, email, enabled, robot_of, created_at, password_changes";
     let created = sqlx::query_as(SQL)
         .bind(&new.login)
         .bind(new.login.to_lowercase())
@@ -105,7 +108,7 @@ pub async fn create(tx: &mut Tx, new: &NewUser, at: Timestamp) -> Result<User, C
 /// The user with this login, in whatever case.
 pub async fn find(tx: &mut Tx, login: &str) -> Result<Option<User>, CatalogError> {
     const SQL: &str = "
-        SELECT id, login, name, email, enabled, robot_of, created_at FROM users
+        SELECT id, login, name, email, enabled, robot_of, created_at, password_changes FROM users
         WHERE login_key = $1 AND deleted_at IS NULL";
     let found = sqlx::query_as(SQL).bind(login.to_lowercase());
     Ok(found.fetch_optional(&mut *tx).await?)
@@ -114,7 +117,7 @@ pub async fn find(tx: &mut Tx, login: &str) -> Result<Option<User>, CatalogError
 /// The user with this number.
 pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>, CatalogError> {
     const SQL: &str = "
-        SELECT id, login, name, email, enabled, robot_of, created_at FROM users
+        SELECT id, login, name, email, enabled, robot_of, created_at, password_changes FROM users
         WHERE id = $1 AND deleted_at IS NULL";
     Ok(sqlx::query_as(SQL)
         .bind(id)
@@ -125,7 +128,7 @@ pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>, CatalogError> 
 /// What a login with this name is checked against.
 pub async fn credentials(tx: &mut Tx, login: &str) -> Result<Option<Credentials>, CatalogError> {
     const SQL: &str = "
-        SELECT id, login, name, email, enabled, robot_of, created_at, password_hash FROM users
+        SELECT id, login, name, email, enabled, robot_of, created_at, password_changes, password_hash FROM users
         WHERE login_key = $1 AND deleted_at IS NULL";
     let row = sqlx::query(SQL)
         .bind(login.to_lowercase())
@@ -147,7 +150,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<User>, CatalogError> {
     const SQL: &str = "
-        SELECT id, login, name, email, enabled, robot_of, created_at FROM users
+        SELECT id, login, name, email, enabled, robot_of, created_at, password_changes FROM users
         WHERE id > $1 AND robot_of IS NULL AND deleted_at IS NULL ORDER BY id LIMIT $2";
     let page = sqlx::query_as(SQL)
         .bind(after.map_or(0, |after| after.0))
@@ -174,9 +177,10 @@ pub async fn update(
             name = coalesce($2, name),
             email = CASE WHEN $3 = 1 THEN $4 ELSE email END,
             enabled = coalesce($5, enabled),
-            password_hash = coalesce($6, password_hash)
+            password_hash = coalesce($6, password_hash),
+            password_changes = password_changes + CASE WHEN $6 IS NULL THEN 0 ELSE 1 END
         WHERE id = $1 AND deleted_at IS NULL
-        RETURNING id, login, name, email, enabled, robot_of, created_at";
+        RETURNING id, login, name, email, enabled, robot_of, created_at, password_changes";
     let updated = sqlx::query_as(SQL)
         .bind(id)
         .bind(&changes.name)

@@ -187,6 +187,14 @@ pub async fn list(
     page(tx, repository, 1..=newest, limit).await
 }
 
+/// What these versions changed: a row for each that was added, removed, or both.
+const CHANGES: &str = "
+    SELECT kind, name, digest, added, removed FROM content_in INDEXED BY content_in_added
+    WHERE repository_id = $1 AND added BETWEEN $2 AND $3
+    UNION SELECT kind, name, digest, added, removed FROM content_in INDEXED BY content_in_removed
+    WHERE repository_id = $1 AND removed BETWEEN $2 AND $3
+    ORDER BY kind, name, added";
+
 async fn page(
     tx: &mut Tx,
     repository: RepositoryId,
@@ -196,10 +204,6 @@ async fn page(
     const VERSIONS: &str = "
         SELECT number, plan_id, backend_version, cause, created_at FROM versions
         WHERE repository_id = $1 AND number BETWEEN $2 AND $3 ORDER BY number DESC LIMIT $4";
-    const CHANGES: &str = "
-        SELECT kind, name, digest, added, removed FROM content_in
-        WHERE repository_id = $1 AND (added BETWEEN $2 AND $3 OR removed BETWEEN $2 AND $3)
-        ORDER BY kind, name, added";
     const PUBLISHED: &str = "
         SELECT p.version, e.label FROM published p JOIN environments e ON e.id = p.environment_id
         WHERE p.repository_id = $1 AND p.version BETWEEN $2 AND $3 ORDER BY e.id";
@@ -298,17 +302,19 @@ pub async fn tags(
     Ok(tags)
 }
 
+/// The index holds all that is asked; left alone, SQLite reads every row instead.
+const COUNT_TAGS: &str = "
+    SELECT count(*) AS n FROM content_in INDEXED BY content_in_added
+    WHERE repository_id = $1 AND kind = 'tag'
+      AND added <= $2 AND (removed IS NULL OR removed > $2)";
+
 /// How many tags that version has.
 pub async fn count_tags(
     tx: &mut Tx,
     repository: RepositoryId,
     version: i64,
 ) -> Result<u64, CatalogError> {
-    const SQL: &str = "
-        SELECT count(*) AS n FROM content_in
-        WHERE repository_id = $1 AND kind = 'tag'
-          AND added <= $2 AND (removed IS NULL OR removed > $2)";
-    let row = sqlx::query(SQL)
+    let row = sqlx::query(COUNT_TAGS)
         .bind(repository)
         .bind(version)
         .fetch_one(&mut *tx)
@@ -351,4 +357,23 @@ pub async fn manifests(
         .await?;
     let digests = rows.iter().map(|row| parsed(row, "digest"));
     Ok(digests.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::database::explain;
+
+    #[tokio::test]
+    async fn tags_are_counted_without_their_rows_and_changes_read_without_the_rest() {
+        let counted = explain(super::COUNT_TAGS).await;
+        let changes = explain(super::CHANGES).await;
+
+        assert!(
+            counted.contains("COVERING INDEX content_in_added"),
+            "{counted}"
+        );
+        for index in ["content_in_added", "content_in_removed"] {
+            assert!(changes.contains(index), "{changes}");
+        }
+    }
 }

@@ -23,6 +23,7 @@ pub use disk::DiskObjects;
 pub use memory::MemoryObjects;
 
 use crate::database::BoxFuture;
+use crate::digest::Running;
 
 /// A stream of an object's bytes, in large pieces.
 pub type Chunks = BoxStream<'static, Result<Bytes, ObjectError>>;
@@ -42,8 +43,26 @@ pub trait Objects: Send + Sync + 'static {
         state: ObjectState,
     ) -> BoxFuture<'_, Result<Box<dyn ObjectWriter>, ObjectError>>;
 
+    /// Adds `bytes` at the end of `state`, takes them into `hash`, and makes them survive a loss of power; what an earlier
+    /// writer left there is dropped. The same as a writer that writes once, where a store can do that with fewer hand-overs.
+    fn append_at_once<'a>(
+        &'a self,
+        state: ObjectState,
+        bytes: Bytes,
+        hash: &'a mut Running,
+    ) -> BoxFuture<'a, Result<ObjectState, ObjectError>> {
+        Box::pin(async move {
+            let mut writer = self.append(state).await?;
+            writer.write(bytes, hash).await?;
+            writer.sync().await
+        })
+    }
+
     /// Makes the object whole: afterwards it can be read, and survives a loss of power. Twice is once.
     fn seal<'a>(&'a self, state: &'a ObjectState) -> BoxFuture<'a, Result<(), ObjectError>>;
+
+    /// How many bytes a sealed object has; `None` if it is not there.
+    fn size<'a>(&'a self, name: &'a ObjectName) -> BoxFuture<'a, Result<Option<u64>, ObjectError>>;
 
     /// The bytes of a sealed object in that range, which must lie inside it.
     fn read_range<'a>(
@@ -61,8 +80,12 @@ pub trait Objects: Send + Sync + 'static {
 
 /// Writes at the end of one object.
 pub trait ObjectWriter: Send {
-    /// Adds bytes. After an error only those before count.
-    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), ObjectError>>;
+    /// Adds bytes, and takes them into `hash` where they are at hand. After an error only those before count, in both.
+    fn write<'a>(
+        &'a mut self,
+        bytes: Bytes,
+        hash: &'a mut Running,
+    ) -> BoxFuture<'a, Result<(), ObjectError>>;
 
     /// Makes what was written survive a loss of power; the state says how much that is.
     fn sync(self: Box<Self>) -> BoxFuture<'static, Result<ObjectState, ObjectError>>;
@@ -82,9 +105,14 @@ pub struct ObjectNameError {
 
 impl ObjectName {
     /// A name that nobody else has.
+    ///
+    /// Its first two digits are always the same, so that a store that makes folders of the first four has 256 of them, and
+    /// hardly any object needs a new one: a new folder costs two more syncs than a file.
     #[must_use]
     pub fn random() -> Self {
-        Self(Uuid::new_v4().to_string())
+        let mut bytes = Uuid::new_v4().into_bytes();
+        bytes[0] = 0;
+        Self(Uuid::from_bytes(bytes).to_string())
     }
 
     /// The name's text.

@@ -436,3 +436,54 @@ async fn a_row_that_cannot_be_written_does_not_harm_the_works_beside_it() {
     noted.unwrap().unwrap();
     assert_eq!(notes(&database).await, ["neighbour"]);
 }
+
+/// The schema as it was before lists had tables of their own, with what such a database holds.
+async fn old_database(path: &Path) {
+    const OLD: &str = "
+        INSERT INTO plan (id, workflow, state, result, organization, actor, created_at, ended_at)
+        VALUES (x'01', 'push', 'stopped', 'success', 'acme', 'ann', 1, 2),
+               (x'02', 'push', 'stopped', 'success', NULL, NULL, 1, 2);
+        INSERT INTO plan_link (plan_id, name, value)
+        VALUES (x'01', 'tag', 'latest'), (x'02', 'tag', 'latest'), (x'01', 'digest', 'sha256:a'),
+               (x'01', 'repository', 'acme/app');";
+    let mut connection = durable(path).connect().await.unwrap();
+    let before = MIGRATIONS.iter().filter(|known| known.version < 6);
+    Migrator {
+        migrations: before.cloned().collect::<Vec<_>>().into(),
+        ..Migrator::DEFAULT
+    }
+    .run(&mut connection)
+    .await
+    .unwrap();
+    sqlx::raw_sql(OLD).execute(&mut connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_of_before_is_brought_up_to_date_with_what_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wharfinger.db");
+    old_database(&path).await;
+
+    let database = Database::open(&path).await.unwrap();
+
+    let mut tx = database.read().await.unwrap();
+    let texts: Vec<(String, String)> =
+        sqlx::query_as("SELECT field, text FROM searched_texts ORDER BY field, text")
+            .fetch_all(&mut tx)
+            .await
+            .unwrap();
+    let texts: Vec<String> = texts
+        .into_iter()
+        .map(|(field, text)| format!("{field} {text}"))
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            "label push",
+            "organization acme",
+            "repository acme/app",
+            "tag latest",
+            "user ann"
+        ]
+    );
+}

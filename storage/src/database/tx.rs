@@ -5,8 +5,9 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use sqlx::sqlite::{
     SqliteConnection, SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo,
 };
-use sqlx::{Connection as _, Describe, Either, Execute, Executor, SqlStr, Sqlite, Transaction};
+use sqlx::{Connection as _, Describe, Either, Execute, Executor, SqlStr, Sqlite};
 
+use super::readers::Snapshot;
 use super::{BoxFuture, DatabaseError};
 
 /// A connection inside a transaction: the writer's, or a reader's snapshot.
@@ -22,14 +23,14 @@ pub struct Tx {
 #[derive(Debug)]
 enum Connection {
     Writer(SqliteConnection),
-    Reader(Transaction<'static, Sqlite>),
+    Reader(Snapshot),
 }
 
 impl Connection {
     fn get(&mut self) -> &mut SqliteConnection {
         match self {
             Self::Writer(connection) => connection,
-            Self::Reader(snapshot) => snapshot,
+            Self::Reader(snapshot) => snapshot.connection(),
         }
     }
 }
@@ -42,7 +43,7 @@ impl Tx {
         }
     }
 
-    pub(super) fn reader(snapshot: Transaction<'static, Sqlite>) -> Self {
+    pub(super) fn reader(snapshot: Snapshot) -> Self {
         Self {
             connection: Connection::Reader(snapshot),
             broken: None,
@@ -58,7 +59,7 @@ impl Tx {
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
         match self.connection {
             Connection::Writer(connection) => connection.close().await,
-            Connection::Reader(snapshot) => snapshot.rollback().await,
+            Connection::Reader(_) => Ok(()),
         }
     }
 

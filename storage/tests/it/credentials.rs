@@ -10,7 +10,7 @@ use storage::catalog::grants::{self, Scope};
 use storage::catalog::roles::{self, Permission, PermissionSet, Role};
 use storage::catalog::settings::{self, Key};
 use storage::catalog::tokens::{self, NewToken, Token};
-use storage::catalog::users;
+use storage::catalog::users::{self, UserChanges};
 use storage::catalog::{CatalogError, robots, signing_keys};
 
 use crate::house::{AT, House, new_user, plan};
@@ -240,6 +240,8 @@ async fn each_field_of_the_audit_can_be_searched() {
     for (search, found) in [
         ("at > 1969-12-31", 2),
         ("actor ^ (ann, eve)", 1),
+        ("actor = ANN", 1),
+        ("actor != Ann", 1),
         ("action = change", 1),
         ("subject ~ bob", 2),
         ("from = 192.0.2.1", 2),
@@ -251,6 +253,30 @@ async fn each_field_of_the_audit_can_be_searched() {
         let count = audit::count(&mut tx, &parsed).await.unwrap();
         assert_eq!(count, found, "{search}");
     }
+}
+
+#[tokio::test]
+async fn a_user_knows_how_often_the_password_was_changed_and_no_other_change_counts() {
+    let house = House::new().await;
+    let id = house.user.id;
+    let name = UserChanges {
+        name: Some("Ann".to_owned()),
+        ..UserChanges::default()
+    };
+    let password = UserChanges {
+        password_hash: Some("another hash".to_owned()),
+        ..UserChanges::default()
+    };
+
+    let mut counts = Vec::new();
+    for changes in [name.clone(), password.clone(), name, password] {
+        let user = house
+            .write(move |tx| Box::pin(async move { users::update(tx, id, &changes).await }))
+            .await;
+        counts.push(user.unwrap().password_changes);
+    }
+
+    assert_eq!(counts, [0, 1, 1, 2]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use storage::catalog::organizations::{self, NewOrganization, Organization};
 use storage::catalog::products::{self, Product};
 use storage::catalog::repositories::{self, Repository};
 use storage::catalog::users::{self, NewUser, User};
-use storage::catalog::{CatalogError, environments, manifests};
+use storage::catalog::{CatalogError, DestinationId, environments, manifests, pushed};
 use storage::database::{BoxFuture, Database};
 use storage::{Content, Digest, Label, Tag, Tx};
 use tempfile::TempDir;
@@ -89,12 +89,22 @@ impl House {
         .await
     }
 
-    /// A manifest that is kept.
+    /// A manifest that was pushed to the destination.
     pub(crate) async fn manifest(&self, name: &str) -> Digest {
         let manifest = image(name);
-        let digest = manifest.digest;
-        self.write(move |tx| Box::pin(async move { manifests::put(tx, &manifest, AT).await }))
-            .await;
+        self.push(self.destination.id, manifest).await
+    }
+
+    /// Pushes a manifest by its digest.
+    pub(crate) async fn push(&self, to: DestinationId, manifest: Manifest) -> Digest {
+        let (user, digest) = (self.user.id, manifest.digest);
+        self.write(move |tx| {
+            Box::pin(async move {
+                manifests::put(tx, &manifest, AT).await?;
+                pushed::add(tx, to, &manifest, user, AT).await
+            })
+        })
+        .await;
         digest
     }
 

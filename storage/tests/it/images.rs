@@ -4,7 +4,7 @@ use bytes::Bytes;
 use storage::Digest;
 use storage::catalog::images::{self, Image, ImageKind};
 use storage::catalog::manifests::{self, Manifest, PartKind};
-use storage::catalog::pushed;
+use storage::catalog::{destinations, pushed};
 
 use crate::house::{AT, House, image, plan};
 
@@ -15,16 +15,18 @@ async fn a_manifest_comes_back_byte_for_byte_with_all_that_was_read() {
     let digest = house.manifest("a").await;
     house.manifest("a").await;
 
+    let here = house.destination.id;
     let mut tx = house.read().await;
-    let kept = manifests::get(&mut tx, &digest).await.unwrap();
-    let parts = manifests::parts(&mut tx, &digest).await.unwrap();
+    let kept = manifests::get(&mut tx, here, &digest).await.unwrap();
+    let parts = manifests::parts(&mut tx, here, &digest).await.unwrap();
 
     assert_eq!(kept, Some(manifest.clone()));
     assert_eq!(parts, manifest.parts);
     assert!(manifests::exists(&mut tx, &digest).await.unwrap());
     let other = Digest::of(b"other");
-    assert_eq!(manifests::get(&mut tx, &other).await.unwrap(), None);
-    assert!(manifests::parts(&mut tx, &other).await.unwrap().is_empty());
+    assert_eq!(manifests::get(&mut tx, here, &other).await.unwrap(), None);
+    let parts = manifests::parts(&mut tx, here, &other).await.unwrap();
+    assert!(parts.is_empty());
 }
 
 #[tokio::test]
@@ -47,25 +49,27 @@ async fn an_index_weighs_what_its_images_weigh() {
     .unwrap();
     let (digest, own) = (index.digest, index.bytes.len() as u64);
 
+    let here = house.destination.id;
+    house.push(here, index.clone()).await;
+
     house
         .write(move |tx| {
             Box::pin(async move {
-                manifests::put(tx, &index, AT).await?;
                 for child in [&image("amd"), &image("arm")] {
-                    images::upsert(tx, &Image::read(child, None)).await?;
+                    images::upsert(tx, here, &Image::read(child, None)).await?;
                 }
-                images::upsert(tx, &Image::read(&index, None)).await
+                images::upsert(tx, here, &Image::read(&index, None)).await
             })
         })
         .await;
 
     let mut tx = house.read().await;
-    let read = images::get(&mut tx, &digest).await.unwrap().unwrap();
+    let read = images::get(&mut tx, here, &digest).await.unwrap().unwrap();
     let children = image("amd").bytes.len() as u64 + image("arm").bytes.len() as u64 + 4 * 10;
     assert_eq!(read.kind, ImageKind::Index);
     assert_eq!(read.platforms, ["linux/amd64", "linux/arm64"]);
     assert_eq!(read.size_bytes, own + children);
-    let parts = manifests::parts(&mut tx, &digest).await.unwrap();
+    let parts = manifests::parts(&mut tx, here, &digest).await.unwrap();
     assert!(parts.iter().all(|part| part.kind == PartKind::Manifest));
 }
 
@@ -79,40 +83,34 @@ async fn an_image_read_again_replaces_what_was_read_before() {
         created: Some("2026-01-01T00:00:00Z".to_owned()),
         ..image.clone()
     };
-    let wanted = better.clone();
+    let (wanted, here) = (better.clone(), house.destination.id);
 
     house
         .write(move |tx| {
             Box::pin(async move {
-                images::upsert(tx, &image).await?;
-                images::upsert(tx, &better).await
+                images::upsert(tx, here, &image).await?;
+                images::upsert(tx, here, &better).await
             })
         })
         .await;
 
-    let kept = images::get(&mut house.read().await, &digest).await.unwrap();
+    let mut tx = house.read().await;
+    let kept = images::get(&mut tx, here, &digest).await.unwrap();
     assert_eq!(kept, Some(wanted));
 }
 
 #[tokio::test]
 async fn what_was_pushed_is_pending_until_it_is_filed_and_stays_filed() {
     let house = House::new().await;
-    let (destination, user) = (house.destination.id, house.user.id);
+    let destination = house.destination.id;
     let (first, second) = (house.manifest("1").await, house.manifest("2").await);
-    let add = |digest: Digest| {
-        house.write(move |tx| {
-            Box::pin(async move { pushed::add(tx, destination, &digest, user, AT).await })
-        })
-    };
-    add(first).await;
-    add(second).await;
 
     house
         .write(move |tx| {
             Box::pin(async move { pushed::file(tx, destination, &[first], plan(1)).await })
         })
         .await;
-    add(first).await;
+    house.manifest("1").await;
 
     let mut tx = house.read().await;
     assert_eq!(
@@ -130,4 +128,87 @@ async fn what_was_pushed_is_pending_until_it_is_filed_and_stays_filed() {
             .await
             .unwrap()
     );
+}
+
+/// The same bytes as an image and as something else.
+fn twice(name: &str) -> (Manifest, Manifest) {
+    let plain = image(name);
+    let other = Manifest::read(plain.digest, "application/vnd.other", plain.bytes.clone());
+    (plain, other.unwrap())
+}
+
+#[tokio::test]
+async fn what_a_manifest_is_counts_only_where_it_was_pushed_as_that() {
+    let house = House::new().await;
+    let (plain, other) = twice("a");
+    let (here, organization) = (house.destination.id, house.organization.id);
+    let there = house.write(move |tx| {
+        Box::pin(async move {
+            let tools = crate::house::label("tools");
+            destinations::make(tx, organization, &tools, "other", AT).await
+        })
+    });
+    let there = there.await.id;
+
+    house.push(there, other.clone()).await;
+    house.push(here, plain.clone()).await;
+
+    let mut tx = house.read().await;
+    let digest = plain.digest;
+    for (place, wanted) in [(here, plain), (there, other)] {
+        let kept = manifests::get(&mut tx, place, &digest).await.unwrap();
+        assert_eq!(kept, Some(wanted));
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_pushed_as_something_else_is_that_from_then_on_and_pending_again() {
+    let house = House::new().await;
+    let (plain, other) = twice("a");
+    let (here, digest) = (house.destination.id, plain.digest);
+    house.push(here, other).await;
+    house
+        .write(move |tx| {
+            Box::pin(async move {
+                let manifest = manifests::get(tx, here, &digest).await?.unwrap();
+                images::upsert(tx, here, &Image::read(&manifest, None)).await?;
+                pushed::file(tx, here, &[digest], plan(1)).await
+            })
+        })
+        .await;
+
+    house.push(here, plain.clone()).await;
+
+    let mut tx = house.read().await;
+    let kept = manifests::get(&mut tx, here, &digest).await.unwrap();
+    assert_eq!(kept, Some(plain));
+    assert_eq!(images::get(&mut tx, here, &digest).await.unwrap(), None);
+    let unread = images::unread(&mut tx, here, &[digest]).await.unwrap();
+    assert_eq!(unread, [digest]);
+    assert_eq!(pushed::pending(&mut tx, here).await.unwrap(), [digest]);
+}
+
+#[tokio::test]
+async fn a_part_named_many_times_is_written_down_once_and_the_first_that_is_missing_is_told() {
+    let house = House::new().await;
+    let layer = serde_json::json!({"digest": Digest::of(b"l"), "size": 1, "mediaType": "l"});
+    let document = serde_json::json!({"layers": vec![layer; 1000]});
+    let bytes = Bytes::from(document.to_string());
+    let many = Manifest::read(Digest::of(&bytes), "application/vnd.other", bytes).unwrap();
+    let here = house.destination.id;
+
+    let digest = house.push(here, many).await;
+
+    let mut tx = house.read().await;
+    let parts = manifests::parts(&mut tx, here, &digest).await.unwrap();
+    assert_eq!(parts.len(), 1);
+    let (first, second) = (Digest::of(b"1"), Digest::of(b"2"));
+    for (asked, wanted) in [
+        (vec![digest, second, first], Some(second)),
+        (vec![digest], None),
+        (Vec::new(), None),
+    ] {
+        let missing = pushed::first_missing(&mut tx, here, &asked).await;
+        assert_eq!(missing.unwrap(), wanted);
+    }
 }

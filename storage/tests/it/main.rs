@@ -10,6 +10,7 @@ mod credentials;
 mod house;
 mod images;
 mod journal;
+mod lists;
 mod organizations;
 mod referrers;
 mod repositories;

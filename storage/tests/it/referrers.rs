@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use engine::journal::PlanId;
 use serde_json::json;
-use storage::catalog::manifests::{self, Manifest};
+use storage::catalog::manifests::Manifest;
 use storage::catalog::referrers::{self, Filter, Limit, Page};
 use storage::catalog::versions::{self, Cause, Changes};
-use storage::catalog::{CatalogError, DestinationId, RepositoryId, destinations, pushed};
+use storage::catalog::{CatalogError, RepositoryId, destinations, pushed};
 use storage::catalog::{repositories, repository_names};
 use storage::{Algorithm, Digest};
 
@@ -27,20 +27,6 @@ fn about(subject: &Digest, artifact_type: &str, note: &str) -> Manifest {
     });
     let bytes = Bytes::from(document.to_string());
     Manifest::read(Digest::of(&bytes), OCI_IMAGE, bytes).unwrap()
-}
-
-/// Pushes a manifest about the image by its digest.
-async fn push(house: &House, to: DestinationId, manifest: Manifest) -> Digest {
-    let (user, digest) = (house.user.id, manifest.digest);
-    house
-        .write(move |tx| {
-            Box::pin(async move {
-                manifests::put(tx, &manifest, AT).await?;
-                pushed::add(tx, to, &digest, user, AT).await
-            })
-        })
-        .await;
-    digest
 }
 
 async fn list(house: &House, filter: Filter<'_>, after: Option<&Digest>, limit: Limit) -> Page {
@@ -70,9 +56,13 @@ async fn what_was_pushed_about_a_manifest_is_listed_at_once_and_only_where_it_wa
             })
         })
         .await;
-    let signature = push(&house, here, about(&image, "text/signature", "a")).await;
-    push(&house, there, about(&image, "text/signature", "b")).await;
-    push(&house, here, about(&Digest::of(b"x"), "text/x", "c")).await;
+    let signature = house.push(here, about(&image, "text/signature", "a")).await;
+    house
+        .push(there, about(&image, "text/signature", "b"))
+        .await;
+    house
+        .push(here, about(&Digest::of(b"x"), "text/x", "c"))
+        .await;
 
     let page = list(&house, of(&image), None, ALL).await;
 
@@ -98,9 +88,11 @@ async fn a_filter_and_pages_bring_each_referrer_once() {
     let (image, here) = (Digest::of(b"image"), house.destination.id);
     let mut wanted = Vec::new();
     for n in 0..7 {
-        push(&house, here, about(&image, "text/other", &n.to_string())).await;
+        house
+            .push(here, about(&image, "text/other", &n.to_string()))
+            .await;
         let manifest = about(&image, "text/wanted", &"x".repeat(n * 10));
-        wanted.push(push(&house, here, manifest).await);
+        wanted.push(house.push(here, manifest).await);
     }
     wanted.sort_by_key(Digest::to_string);
     let filter = Filter {
@@ -143,7 +135,7 @@ async fn a_referrer_that_was_filed_is_listed_while_the_newest_version_has_it() {
     let house = House::new().await;
     let (image, here) = (Digest::of(b"image"), house.destination.id);
     let (_, repository) = house.repository().await;
-    let signature = push(&house, here, about(&image, "text/signature", "a")).await;
+    let signature = house.push(here, about(&image, "text/signature", "a")).await;
     let record = async |by: PlanId, backend_version: i64, changes: Changes| {
         let repository = repository.id;
         house

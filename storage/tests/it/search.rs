@@ -193,6 +193,7 @@ async fn keep<St: Store>(store: &St, id: PlanId, kept: &Kept) {
         actor: head.actor.clone(),
         organization: head.organization.clone(),
         links: kept.links.clone(),
+        cause: None,
     };
     let append = |seq: i64, entries: Vec<Entry>| Append {
         plan: id,

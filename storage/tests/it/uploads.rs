@@ -14,7 +14,7 @@ use storage::content::objects::{
 };
 use storage::content::{Blob, Content, ContentError, UploadError, UploadId};
 use storage::database::{BoxFuture, Database};
-use storage::{Algorithm, Digest};
+use storage::{Algorithm, Digest, Running};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -218,29 +218,55 @@ async fn what_arrived_is_recorded_when_the_request_is_dropped() {
         .unwrap();
 }
 
+/// A body that the test sends piece by piece.
+fn by_hand() -> (
+    mpsc::Sender<io::Result<Bytes>>,
+    impl Stream<Item = io::Result<Bytes>> + Send,
+) {
+    let (arriving, mut arrivals) = mpsc::channel::<io::Result<Bytes>>(1);
+    let arrivals = stream::poll_fn(move |cx| arrivals.poll_recv(cx));
+    (arriving, arrivals)
+}
+
+/// There is room for more only once what was sent has come.
+async fn has_come(arriving: &mpsc::Sender<io::Result<Bytes>>) {
+    drop(arriving.reserve().await.unwrap());
+}
+
 #[tokio::test]
 async fn a_second_writer_is_refused_while_the_first_one_writes() {
     let house = House::new().await;
-    let content = bytes(MIB);
+    let (piece, mut pieces) = (bytes(KIB), 0);
     let id = open(&house).await;
-    let (arriving, mut arrivals) = mpsc::channel::<io::Result<Bytes>>(1);
-    let arrivals = stream::poll_fn(move |cx| arrivals.poll_recv(cx));
+    let (arriving, arrivals) = by_hand();
 
     let first = house.content.append(id, None, arrivals, AT);
-    let second = async {
-        arriving.send(Ok(content.clone())).await.unwrap();
-        let append = house
-            .content
-            .append(id, None, body(&content, MIB), AT)
-            .await;
-        let finish = house.content.finish(id, &Digest::of(&content), AT).await;
+    let others = async {
+        arriving.send(Ok(piece.clone())).await.unwrap();
+        has_come(&arriving).await;
+        let append = house.content.append(id, None, body(&piece, KIB), AT).await;
+        let finish = house.content.finish(id, &Digest::of(&piece), AT).await;
         let cancel = house.content.cancel(id).await;
-        drop(arriving);
-        (append, finish, cancel)
+        let settled = house.content.settle(id).await;
+        (append, finish, cancel, settled)
     };
-    let (first, (append, finish, cancel)) = tokio::join!(first, second);
+    let second = async {
+        let mut others = std::pin::pin!(others);
+        loop {
+            tokio::select! {
+                done = &mut others => break done,
+                sent = arriving.send(Ok(piece.clone())) => {
+                    sent.unwrap();
+                    pieces += 1;
+                }
+            }
+        }
+    };
+    let (append, finish, cancel, settled) = tokio::select! {
+        first = first => panic!("the body has not ended: {first:?}"),
+        done = second => done,
+    };
 
-    assert_eq!(first.unwrap(), content.len() as u64);
     assert!(
         matches!(append, Err(UploadError::Busy { .. })),
         "{append:?}"
@@ -253,11 +279,122 @@ async fn a_second_writer_is_refused_while_the_first_one_writes() {
         matches!(cancel, Err(UploadError::Busy { .. })),
         "{cancel:?}"
     );
+    assert!(!settled);
+    assert!(pieces > 0);
+}
+
+#[tokio::test]
+async fn a_writer_that_has_fallen_silent_gives_way_and_what_it_brought_is_kept() {
+    let house = House::new().await;
+    let content = bytes(MIB);
+    let (half, rest) = (content.slice(..MIB / 2), content.slice(MIB / 2..));
+    let id = open(&house).await;
+    let (arriving, arrivals) = by_hand();
+
+    let first = house.content.append(id, None, arrivals, AT);
+    let second = async {
+        arriving.send(Ok(half.clone())).await.unwrap();
+        has_come(&arriving).await;
+        let unsure = house.content.append(id, None, body(&rest, KIB), AT).await;
+        let kept = house.content.upload(id).await.unwrap().unwrap().offset;
+        let sure = house.content.append(id, Some(kept), body(&rest, KIB), AT);
+        (unsure, sure.await.unwrap())
+    };
+    let (first, (unsure, whole)) = tokio::join!(first, second);
+
+    assert!(matches!(first, Err(UploadError::Busy { .. })), "{first:?}");
+    assert!(
+        matches!(unsure, Err(UploadError::OutOfOrder { offset, .. }) if offset == half.len() as u64),
+        "who does not say where to go on cannot know it: {unsure:?}"
+    );
+    assert_eq!(whole, content.len() as u64);
     house
         .content
         .finish(id, &Digest::of(&content), AT)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn whoever_asks_how_far_it_is_ends_a_silent_writer() {
+    let house = House::new().await;
+    let content = bytes(KIB);
+    let id = open(&house).await;
+    let (arriving, arrivals) = by_hand();
+
+    let first = house.content.append(id, None, arrivals, AT);
+    let second = async {
+        arriving.send(Ok(content.clone())).await.unwrap();
+        has_come(&arriving).await;
+        let settled = house.content.settle(id).await;
+        (settled, house.content.upload(id).await.unwrap().unwrap())
+    };
+    let (first, (settled, upload)) = tokio::join!(first, second);
+
+    assert!(first.is_err());
+    assert!(settled);
+    assert_eq!(upload.offset, content.len() as u64);
+}
+
+#[tokio::test]
+async fn a_body_of_another_length_than_was_said_leaves_nothing() {
+    let house = House::new().await;
+    let content = bytes(2 * MIB);
+    let id = open(&house).await;
+
+    for (length, sent) in [(MIB, 2 * MIB), (2 * MIB, MIB), (2, 5), (5, 2), (2, 0)] {
+        let body = body(&content.slice(..sent), 300 * KIB);
+        let told = house
+            .content
+            .append_exactly(id, Some(0), Some(length as u64), body, AT);
+        let told = told.await.unwrap_err();
+        assert!(matches!(told, UploadError::OtherLength { .. }), "{told}");
+        let offset = house.content.upload(id).await.unwrap().unwrap().offset;
+        assert_eq!(offset, 0, "{sent} instead of {length}");
+    }
+    let whole = body(&content, 300 * KIB);
+    let length = Some(content.len() as u64);
+    let offset = house.content.append_exactly(id, Some(0), length, whole, AT);
+    assert_eq!(offset.await.unwrap(), content.len() as u64);
+    house
+        .content
+        .finish(id, &Digest::of(&content), AT)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_blob_that_the_disk_has_lost_is_not_there_until_it_is_pushed_again() {
+    let house = House::new().await;
+    let (content, here) = (bytes(MIB), house.destination.id);
+    let there = other_destination(&house).await;
+    let digest = push(&house, &content).await.digest;
+    let object = files(&house.folder.path().join("content/objects")).remove(0);
+
+    for lose in [
+        |object: &str| std::fs::remove_file(object).unwrap(),
+        |object: &str| std::fs::write(object, "short").unwrap(),
+    ] {
+        let object = files(&house.folder.path().join("content/objects"))
+            .pop()
+            .unwrap_or(object.clone());
+        lose(&object);
+        let store = &house.content;
+        assert_eq!(store.blob(here, &digest).await.unwrap(), None);
+        assert!(
+            store
+                .read_blob(here, &digest, None)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert!(!store.mount(here, there, digest, AT).await.unwrap());
+
+        push(&house, &content).await;
+
+        assert!(store.blob(here, &digest).await.unwrap().is_some());
+        assert!(read(store, here, &digest).await == content);
+    }
 }
 
 #[tokio::test]
@@ -480,6 +617,10 @@ impl Objects for Small {
         self.objects.seal(state)
     }
 
+    fn size<'a>(&'a self, name: &'a ObjectName) -> BoxFuture<'a, Result<Option<u64>, ObjectError>> {
+        self.objects.size(name)
+    }
+
     fn read_range<'a>(
         &'a self,
         name: &'a ObjectName,
@@ -503,13 +644,17 @@ struct SmallWriter {
 }
 
 impl ObjectWriter for SmallWriter {
-    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), ObjectError>> {
+    fn write<'a>(
+        &'a mut self,
+        bytes: Bytes,
+        hash: &'a mut Running,
+    ) -> BoxFuture<'a, Result<(), ObjectError>> {
         let space = self.space.load(Ordering::SeqCst);
         if space < bytes.len() {
             return Box::pin(async { Err(ObjectError::Full) });
         }
         self.space.store(space - bytes.len(), Ordering::SeqCst);
-        self.writer.write(bytes)
+        self.writer.write(bytes, hash)
     }
 
     fn sync(self: Box<Self>) -> BoxFuture<'static, Result<ObjectState, ObjectError>> {
@@ -574,6 +719,10 @@ impl Objects for Telling {
             self.sealed.notify_one();
             sealed
         })
+    }
+
+    fn size<'a>(&'a self, name: &'a ObjectName) -> BoxFuture<'a, Result<Option<u64>, ObjectError>> {
+        self.objects.size(name)
     }
 
     fn read_range<'a>(

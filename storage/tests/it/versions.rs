@@ -1,7 +1,7 @@
 //! Versions of repositories, in the catalog and in the embedded backend, and what is published of them.
 
 use storage::catalog::versions::{self, Cause, Changes};
-use storage::catalog::{RepositoryId, publications, pushed};
+use storage::catalog::{RepositoryId, publications};
 use storage::content::{self, ContentError, push_repository};
 use storage::{Digest, Tag};
 
@@ -229,11 +229,7 @@ async fn a_copy_makes_one_version_per_plan_with_the_children_of_an_index() {
     )
     .unwrap();
     let digest = index.digest;
-    house
-        .write(move |tx| {
-            Box::pin(async move { storage::catalog::manifests::put(tx, &index, AT).await })
-        })
-        .await;
+    house.push(destination, index).await;
     let copy = |by: u128, name: &'static str, digest: Digest| {
         house.write(move |tx| {
             Box::pin(async move {
@@ -296,13 +292,6 @@ async fn what_was_never_forwarded_is_missed_by_name() {
     let house = House::new().await;
     let destination = house.destination.id;
     let digest = house.manifest("a").await;
-    house
-        .write(move |tx| {
-            Box::pin(async move {
-                pushed::add(tx, destination, &digest, storage::catalog::UserId(1), AT).await
-            })
-        })
-        .await;
 
     let mut tx = house.read().await;
     let missing = push_repository::locate(&mut tx, destination, None, &[digest]).await;

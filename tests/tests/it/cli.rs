@@ -2,6 +2,8 @@
 
 mod login;
 mod nouns;
+mod untrusted;
+mod watch;
 
 use serde_json::{Value, json};
 use tests::image::Image;

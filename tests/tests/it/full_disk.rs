@@ -1,7 +1,7 @@
 //! A disk that fills up: refused clearly, nothing lost, and on it goes when there is space.
 
 use bytes::Bytes;
-use reqwest::Body;
+use reqwest::{Body, Method};
 use tests::image::Image;
 use tests::server::Server;
 use tests::small_disk::SmallDisk;
@@ -36,6 +36,10 @@ async fn a_full_disk_is_507_nothing_is_lost_and_pushes_go_on_once_there_is_space
         stored.push(layer);
     };
 
+    let ready = async || oci.send(oci.request(Method::GET, "/readyz")).await;
+    let told = ready().await.expect_status(503).json();
+    let content = told["content"].as_str().unwrap_or_default();
+    assert!(content.contains("is full"), "{told}");
     assert!(
         stored.len() >= 2,
         "only {} layers of 8 MiB fitted into 32 MiB",
@@ -49,6 +53,7 @@ async fn a_full_disk_is_507_nothing_is_lost_and_pushes_go_on_once_there_is_space
     assert!(server.runs(), "the server ended");
 
     disk.free_space(server.pid());
+    ready().await.expect_status(200);
     let second = Image::with_layers(vec![refused], "amd64");
     oci.push(NAME, "second", &second).await.expect_status(201);
     oci.assert_pullable(NAME, "second", &second).await;

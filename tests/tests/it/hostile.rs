@@ -9,6 +9,7 @@ use serde_json::json;
 use tests::image::{self, Image};
 use tests::oci_client::location;
 use tests::server::Server;
+use tests::wait::SOON;
 use tests::{digest, noise};
 
 pub(crate) const NAME: &str = "default_organization/tools/app";
@@ -86,8 +87,8 @@ async fn an_unknown_upload_is_404_for_every_method() {
                 .of(method, NAME, &format!("blobs/uploads/{session}"))
                 .await;
             let request = request
-                .query(&[("digest", digest::of(b"ware"))])
-                .body("ware");
+                .query(&[("digest", digest::of(b"other"))])
+                .body("other");
             oci.send(request)
                 .await
                 .expect_refusal(404, "BLOB_UPLOAD_UNKNOWN");
@@ -302,25 +303,26 @@ async fn bad_names_tags_and_digests_are_refused_with_the_rule() {
 }
 
 #[tokio::test]
-async fn a_second_writer_of_one_upload_is_409() {
+async fn a_second_writer_of_one_upload_is_409_while_bytes_come_to_the_first() {
     let server = Server::start().await;
     let oci = server.oci();
     let upload = oci.open_upload(NAME).await;
-    let slow = slow::begun_patch(&server, &upload, 1_000_000, b"the first part").await;
+    let mut first = slow::begun_patch(&server, &upload, 100_000_000, b"the first part").await;
+    let refused = tests::wait::until("the second is refused", SOON, async || {
+        let second = oci.send(oci.at(Method::PATCH, NAME, &upload).await.body(""));
+        let mut second = std::pin::pin!(second);
+        let second = loop {
+            tokio::select! {
+                answer = &mut second => break answer,
+                () = first.send(b"more") => {}
+            }
+        };
+        (second.status == 409).then_some(second)
+    });
 
-    tests::wait::until(
-        "the second writer is refused",
-        tests::wait::SOON,
-        async || {
-            let second = oci
-                .send(oci.at(Method::PATCH, NAME, &upload).await.body(""))
-                .await;
-            (second.status == 409).then(|| second.expect_refusal(409, "BLOB_UPLOAD_INVALID"))
-        },
-    )
-    .await;
+    refused.await.expect_refusal(409, "BLOB_UPLOAD_INVALID");
 
-    drop(slow);
+    drop(first);
     assert_unharmed(&server).await;
 }
 

@@ -1,10 +1,14 @@
 //! Limits: clients that take too much or too long, and the others, who do not notice.
 
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use reqwest::Method;
+use bytes::Bytes;
+use futures_util::stream;
+use reqwest::{Body, Method};
 use serde_json::json;
+use tests::digest;
 use tests::image::{self, Image};
 use tests::noise::Long;
 use tests::raw::{self, Connection};
@@ -76,6 +80,64 @@ async fn a_thousand_clients_that_trickle_hurt_nobody() {
     let peak = server.peak_memory_mib();
     assert!(peak < 250, "{peak} MiB for a thousand slow clients");
     slow.shutdown().await;
+}
+
+/// The body of a manifest of megabytes, made on the way.
+fn large_manifest(n: usize, config: &serde_json::Value) -> Body {
+    const FILLING: usize = 58;
+    static FILLER: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+    let begin = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","config":{config},"layers":[],"annotations":{{"n":"{n}","long":""#,
+        image::MANIFEST
+    );
+    let filling = std::iter::repeat_n(Bytes::from_static(&FILLER), FILLING);
+    let pieces = std::iter::once(Bytes::from(begin))
+        .chain(filling)
+        .chain([Bytes::from_static(b"\"}}")]);
+    Body::wrap_stream(stream::iter(pieces.map(Ok::<_, Infallible>)))
+}
+
+#[tokio::test]
+async fn a_flood_of_large_manifests_waits_for_its_turn_in_little_memory_while_slow_ones_hurt_nobody()
+ {
+    const CLIENTS: usize = 160;
+    const SLOW: usize = 100;
+    let _turn = turn::heavy().await;
+    let server = Server::start().await;
+    let oci = server.oci();
+    let config = image::Image::small(1).config;
+    oci.try_push_blob(NAME, &config).await.expect("it answers");
+    let config = json!({
+        "mediaType": image::CONFIG, "digest": digest::of(&config), "size": config.len(),
+    });
+    let mut slow = Vec::new();
+    for n in 0..SLOW {
+        let mut connection = Connection::open(&server.host()).await;
+        let path = format!("/v2/{NAME}/manifests/slow{n}");
+        let put = raw::request("PUT", &server.host(), &path, "");
+        let put = put.replace("Content-Length: 0", "Content-Length: 4000000");
+        connection.send(put.as_bytes()).await;
+        connection.send(&b" ".repeat(200_000)).await;
+        slow.push(connection);
+    }
+
+    let mut puts = JoinSet::new();
+    for n in 0..CLIENTS {
+        let (oci, body) = (oci.clone(), large_manifest(n, &config));
+        puts.spawn(async move {
+            let put = oci.of(Method::PUT, NAME, &format!("manifests/t{n}")).await;
+            let put = put.header("content-type", image::MANIFEST).body(body);
+            oci.send(put).await
+        });
+    }
+
+    while let Some(answer) = puts.join_next().await {
+        answer.expect("no panic").expect_status(201);
+    }
+    let peak = server.peak_memory_mib();
+    println!("{CLIENTS} manifests of 3.8 MB at once: peak memory {peak} MiB");
+    assert!(peak < 300, "{peak} MiB for {CLIENTS} manifests at once");
+    drop(slow);
 }
 
 #[tokio::test]

@@ -112,6 +112,11 @@ async fn a_paused_push_says_in_its_answer_what_happened_and_where_to_look() {
         );
     }
     assert_eq!(allowed(&task, "resume"), Some(true), "{task}");
+    assert_eq!(task["cause"], "client", "{task}");
+    assert_eq!(task["answered"]["status"], 424, "{task}");
+    assert_eq!(task["answered"]["warning"], refused.message(), "{task}");
+    let explained = server.cli(&["task", "explain", &id]).await.expect_code(0);
+    assert!(explained.stdout.contains("told: 424"), "{explained}");
     oci.manifest(NAME, &image.digest).await.expect_status(200);
 }
 
@@ -230,6 +235,7 @@ async fn a_resume_can_be_previewed_and_refused() {
         .await
         .expect_status(409);
     assert!(again.text().contains("stopped"), "{again}");
+    assert_eq!(again.json()["can"], json!([]), "{again}");
     let history = rest
         .get(&format!("/tasks/{id}/history"))
         .await

@@ -29,6 +29,9 @@ async fn a_task_shows_the_whole_push() {
     assert_eq!(task["digest"], image.digest);
     assert_eq!(task["progress"].as_f64(), Some(1.0));
     assert!(task["reason"].is_null());
+    assert_eq!(task["cause"], "client");
+    assert_eq!(task["answered"]["status"], 201, "{task}");
+    assert!(task["answered"]["warning"].is_null(), "{task}");
     for list in ["waiting_for", "locks"] {
         assert_eq!(task[list], json!([]), "{list}");
     }

@@ -5,7 +5,7 @@ use super::{Authorize, Client, Push, keys_of_destination};
 use crate::destination::Destination;
 use crate::services::Node;
 use engine::clock::Timestamp;
-use engine::journal::PlanId;
+use engine::journal::{Cause, PlanId};
 use engine::node::{NodeError, Placed};
 use engine::step::StepError;
 use engine::store::{Store, StoreError};
@@ -89,7 +89,7 @@ async fn file<St: Store<Tx = Tx>>(
     let (push, judged) = {
         let database = &node.services().database;
         let mut tx = database.read().await.map_err(CatalogError::from)?;
-        let Some(push) = push_of(&mut tx, waiting).await? else {
+        let Some(push) = push_of::<St>(&mut tx, waiting).await? else {
             return Ok(None);
         };
         match authorize::judge(&mut tx, &push)
@@ -105,6 +105,7 @@ async fn file<St: Store<Tx = Tx>>(
     };
     let keys = keys_of_destination(&push.to);
     let offer = node.offer(&push, Some(push.login.clone()))?;
+    let offer = offer.caused_by(Cause::Duty);
     let offer = offer
         .with_recorded::<Authorize>(&judged)
         .map_err(NodeError::from)?;
@@ -127,8 +128,12 @@ async fn file<St: Store<Tx = Tx>>(
     })
 }
 
-/// The push that files these digests.
-async fn push_of(tx: &mut Tx, waiting: Waiting) -> Result<Option<Push>, CatalogError> {
+/// The push that files what is pending, but for what an open push with a tag files itself: a paused one goes on one day, or
+/// ends and leaves its digest to the next round.
+async fn push_of<St: Store<Tx = Tx>>(
+    tx: &mut Tx,
+    waiting: Waiting,
+) -> Result<Option<Push>, FilingError> {
     let mut digests = pushed::pending(tx, waiting.destination).await?;
     digests.sort();
     let Some(destination) = storage::catalog::destinations::get(tx, waiting.destination).await?
@@ -140,16 +145,22 @@ async fn push_of(tx: &mut Tx, waiting: Waiting) -> Result<Option<Push>, CatalogE
     else {
         return Ok(None);
     };
+    let to = Destination {
+        id: destination.id,
+        organization: organization.id,
+        organization_label: organization.label,
+        product_label: destination.product_label,
+        name: destination.name,
+    };
+    let open = St::open_in(tx, keys_of_destination(&to)).await?;
+    digests.retain(|digest| {
+        let digest = digest.to_string();
+        !open.iter().any(|open| open.key.ends_with(&digest))
+    });
     Ok((!digests.is_empty()).then(|| Push {
         user: user.id,
         login: user.login,
-        to: Destination {
-            id: destination.id,
-            organization: organization.id,
-            organization_label: organization.label,
-            product_label: destination.product_label,
-            name: destination.name,
-        },
+        to,
         tag: None,
         manifest: None,
         digests,

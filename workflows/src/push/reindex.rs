@@ -6,7 +6,7 @@ use crate::services::Services;
 use engine::step::{Context, Declared, Step, StepError};
 use serde::{Deserialize, Serialize};
 use storage::Digest;
-use storage::catalog::images::{self, Image};
+use storage::catalog::images::{self, Image, ImageKind};
 use storage::catalog::versions::{self, Cause, Changes};
 use storage::catalog::{DestinationId, RepositoryId, manifests, pushed};
 use storage::content::versions as backend;
@@ -43,42 +43,43 @@ impl Step for Reindex {
         (copied, ensured): (Copied, EnsuredRepository),
     ) -> Result<Reindexed, StepError> {
         let (destination, repository) = (push.to.id, ensured.repository);
-        let indexed = indexed_until(&cx.services, repository).await?;
-        if let Some((version, backend_version)) = indexed
-            && backend_version >= copied.backend_version
+        let brought: Vec<Digest> = push
+            .digests
+            .iter()
+            .chain(push.tagged().map(|(_, digest)| digest))
+            .chain(&copied.taken_along)
+            .copied()
+            .collect();
+        let found = find(&cx.services, destination, repository, &copied, &brought).await?;
+        if let Some(version) = found.indexed
+            && found.changes == Changes::default()
+            && found.unread.is_empty()
         {
-            // A later push has brought this one's content along.
             return Ok(Reindexed {
                 version,
                 manifests: 0,
             });
         }
-        let since = indexed.map_or(0, |(_, backend_version)| backend_version);
-        let changes = {
-            let mut tx = cx.services.database.read().await.map_err(Failed::from)?;
-            let to = copied.backend_version;
-            backend::changes(&mut tx, destination, since, to)
-                .await
-                .map_err(Failed::from)?
-        };
-        if let Some((version, _)) = indexed
-            && changes == Changes::default()
-        {
-            // Another push has filed all of it meanwhile: what changes nothing makes no version.
-            return Ok(Reindexed {
-                version,
-                manifests: 0,
-            });
-        }
-        let images = read(&cx.services, destination, &changes.manifests_added).await?;
+        let images = read(&cx.services, destination, &found).await?;
         let (plan, at, count) = (cx.plan(), cx.clock().now(), images.len());
+        let Found {
+            indexed,
+            changes,
+            unread,
+        } = found;
         let version = cx
             .services
             .database
             .transact::<i64, Failed>(move |tx| {
                 Box::pin(async move {
                     for image in &images {
-                        images::upsert(tx, image).await?;
+                        images::upsert(tx, destination, image).await?;
+                    }
+                    pushed::file(tx, destination, &unread, plan).await?;
+                    if let Some(version) = indexed
+                        && changes == Changes::default()
+                    {
+                        return Ok(version);
                     }
                     let cause = Cause::Push;
                     let number = versions::record(
@@ -104,26 +105,53 @@ impl Step for Reindex {
     }
 }
 
-/// The newest version of the catalog, and the backend's that it was read from.
-async fn indexed_until(
-    services: &Services,
-    repository: RepositoryId,
-) -> Result<Option<(i64, i64)>, Failed> {
-    let mut tx = services.database.read().await?;
-    let latest = versions::latest(&mut tx, repository).await?;
-    Ok(latest.map(|version| (version.number, version.backend_version)))
+/// What there is to bring into the catalog.
+struct Found {
+    /// The newest version of the catalog.
+    indexed: Option<i64>,
+    /// Nothing, if a later push has brought this one's content along: what changes nothing makes no version.
+    changes: Changes,
+    /// What the push has brought that was in a version before, and is another thing now that it was pushed under another
+    /// media type.
+    unread: Vec<Digest>,
 }
 
+async fn find(
+    services: &Services,
+    destination: DestinationId,
+    repository: RepositoryId,
+    copied: &Copied,
+    brought: &[Digest],
+) -> Result<Found, Failed> {
+    let mut tx = services.database.read().await?;
+    let latest = versions::latest(&mut tx, repository).await?;
+    let since = latest.as_ref().map_or(0, |it| it.backend_version);
+    let to = copied.backend_version;
+    let changes = if since < to {
+        backend::changes(&mut tx, destination, since, to).await?
+    } else {
+        Changes::default()
+    };
+    let mut unread = images::unread(&mut tx, destination, brought).await?;
+    unread.retain(|digest| !changes.manifests_added.contains(digest));
+    Ok(Found {
+        indexed: latest.map(|version| version.number),
+        changes,
+        unread,
+    })
+}
+
+/// Reads the manifests; an index comes last, because it weighs what its images weigh.
 async fn read(
     services: &Services,
     destination: DestinationId,
-    digests: &[Digest],
+    found: &Found,
 ) -> Result<Vec<Image>, Failed> {
-    let mut images = Vec::with_capacity(digests.len());
-    for digest in digests {
+    let mut images = Vec::new();
+    for digest in found.changes.manifests_added.iter().chain(&found.unread) {
         let manifest = {
             let mut tx = services.database.read().await?;
-            manifests::get(&mut tx, digest).await?
+            manifests::get(&mut tx, destination, digest).await?
         };
         let Some(manifest) = manifest else {
             return Err(Failed::for_good(format!(
@@ -141,5 +169,6 @@ async fn read(
         };
         images.push(Image::read(&manifest, config.as_deref()));
     }
+    images.sort_by_key(|image| image.kind == ImageKind::Index);
     Ok(images)
 }

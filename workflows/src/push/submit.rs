@@ -5,16 +5,18 @@ use super::{Authorize, Client, ManifestRef, Push, keys_of_tag};
 use crate::destination::Destination;
 use crate::services::{Node, Services};
 use engine::clock::Timestamp;
-use engine::journal::{Action, Message, PlanId, Reason};
+use engine::journal::{Action, Cause, Message, PlanId, Reason};
 use engine::node::{Desk, NodeError, Placed};
 use engine::state::PlanState;
 use engine::store::{OpenPlan, Store, StoreError};
 use engine::workflow::Workflow;
+use std::collections::HashSet;
 use std::time::Duration;
 use storage::catalog::manifests::{self, Manifest, PartKind};
+use storage::catalog::pushed::{self, Added};
 use storage::catalog::users::User;
 use storage::catalog::{
-    CatalogError, RepositoryId, destinations, products, publications, pushed, versions,
+    CatalogError, RepositoryId, destinations, products, publications, versions,
 };
 use storage::content::{ContentError, blobs};
 use storage::{Digest, Tag, Tx};
@@ -178,7 +180,8 @@ impl Taken {
                 let key = input.open_key().unwrap_or_default();
                 Some((
                     tag.clone(),
-                    node.offer(&input, Some(push.user.login.clone()))?,
+                    node.offer(&input, Some(push.user.login.clone()))?
+                        .caused_by(Cause::Client),
                     key,
                 ))
             }
@@ -202,12 +205,15 @@ impl Taken {
         }
         all_there(tx, to, manifest).await?;
         manifests::put(tx, manifest, at).await?;
-        pushed::add(tx, to.id, &manifest.digest, push.user.id, at).await?;
+        let added = pushed::add(tx, to.id, manifest, push.user.id, at).await?;
         let Some((tag, offer, key)) = offer else {
             return Ok((Submitted::Kept, None));
         };
         let open = desk.open(tx, keys_of_tag(to, &tag)).await?;
-        if open.is_empty() && points_to(tx, to, &tag).await? == Some(manifest.digest) {
+        if open.is_empty()
+            && added != Added::AsAnother
+            && points_to(tx, to, &tag).await? == Some(manifest.digest)
+        {
             return Ok((Submitted::Unchanged, None));
         }
         let (same, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|plan| plan.key == key);
@@ -247,33 +253,30 @@ impl Taken {
     }
 }
 
-/// Whether everything that the manifest consists of was pushed to the same repository.
+/// Whether everything that the manifest consists of was pushed to the same repository: two questions, however many parts.
 async fn all_there(tx: &mut Tx, to: &Destination, manifest: &Manifest) -> Result<(), PushError> {
-    for part in manifest.required() {
-        let (manifest, to_box) = (Box::new(manifest.digest), || Box::new(to.clone()));
-        match part.kind {
-            PartKind::Config | PartKind::Layer => {
-                if blobs::stat(tx, to.id, &part.digest).await?.is_none() {
-                    return Err(PushError::MissingBlob {
-                        manifest,
-                        blob: part.digest,
-                        to: to_box(),
-                    });
-                }
-            }
-            PartKind::Manifest => {
-                let here = pushed::contains(tx, to.id, &part.digest).await?
-                    || versions::holds_manifest(tx, RepositoryId::from(to.id), &part.digest)
-                        .await?;
-                if !here {
-                    return Err(PushError::MissingManifest {
-                        manifest,
-                        child: part.digest,
-                        to: to_box(),
-                    });
-                }
-            }
-        }
+    let of_kind = |wanted: fn(PartKind) -> bool| {
+        let mut seen = HashSet::new();
+        let parts = manifest.required().filter(|part| wanted(part.kind));
+        let digests = parts.map(|part| part.digest);
+        digests.filter(|it| seen.insert(*it)).collect::<Vec<_>>()
+    };
+    let (digest, to_box) = (Box::new(manifest.digest), || Box::new(to.clone()));
+    let blobs = of_kind(|kind| matches!(kind, PartKind::Config | PartKind::Layer));
+    if let Some(blob) = blobs::first_missing(tx, to.id, &blobs).await? {
+        return Err(PushError::MissingBlob {
+            manifest: digest,
+            blob,
+            to: to_box(),
+        });
+    }
+    let children = of_kind(|kind| matches!(kind, PartKind::Manifest));
+    if let Some(child) = pushed::first_missing(tx, to.id, &children).await? {
+        return Err(PushError::MissingManifest {
+            manifest: digest,
+            child,
+            to: to_box(),
+        });
     }
     Ok(())
 }

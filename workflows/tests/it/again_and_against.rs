@@ -7,12 +7,13 @@ use engine::plan::Plan;
 use engine::state::{PlanState, StepState};
 use engine::step::BoxFuture;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use storage::Digest;
 use storage::catalog::manifests::Manifest;
 use storage::catalog::{grants, pushed};
 use tokio::sync::Notify;
 use workflows::destination::Destination;
-use workflows::push::Submitted;
+use workflows::push::{Submitted, file_pending};
 use workflows::{ResumeError, resume};
 
 /// Befalls `copy` of one digest.
@@ -349,4 +350,25 @@ async fn twenty_tags_pushed_at_once_are_all_published() {
             "{tag}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_a_paused_push_files_itself_is_filed_by_no_other_until_that_has_ended() {
+    let scene = scene().await;
+    let later = scene.house.services.clock.now() + Duration::from_hours(1);
+    scene.trouble.fail(Some(&scene.a));
+    let paused = scene.push("latest", &scene.a).await;
+    assert_eq!(scene.ends(paused).await.state, PlanState::Paused);
+
+    let beside = file_pending(&scene.node, later).await.unwrap();
+    let cancel = Message {
+        action: Action::Cancel,
+        by: "operator".into(),
+        reason: None,
+    };
+    scene.node.act(paused, cancel).await.unwrap();
+    let after = file_pending(&scene.node, later).await.unwrap();
+
+    assert_eq!(beside, []);
+    assert_eq!(after.len(), 1, "its digest stays pullable and is filed");
 }

@@ -12,6 +12,7 @@ use storage::catalog::grants::{self, Scope};
 use storage::catalog::manifests::Manifest;
 use storage::catalog::organizations::{self, NewOrganization};
 use storage::catalog::roles::Role;
+use storage::catalog::sizes::Sizes;
 use storage::catalog::users::{self, NewUser, User};
 use storage::catalog::{CatalogError, RepositoryId, publications, repositories, versions};
 use storage::database::BoxFuture;
@@ -215,13 +216,14 @@ impl House {
             .await
             .unwrap();
         for row in rows {
-            let (product, size) = (row.product.clone(), row.size_bytes);
-            writeln!(
-                picture,
-                "{} in {product}: {} tags, {size} bytes",
-                row.name, row.tags_count
-            )
-            .unwrap();
+            let (name, product) = (row.name, row.product);
+            let (mut tags, mut size) = (0, 0);
+            if let Some(version) = row.published_version {
+                let sizes = Sizes::default();
+                tags = sizes.tags(&mut tx, row.id, version).await.unwrap();
+                size = sizes.bytes(&mut tx, row.id, version).await.unwrap();
+            }
+            writeln!(picture, "{name} in {product}: {tags} tags, {size} bytes").unwrap();
         }
         picture
     }

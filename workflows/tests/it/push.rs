@@ -1,4 +1,4 @@
-use crate::house::{FOR_EVER, House};
+use crate::house::{FOR_EVER, House, OCI_IMAGE};
 use engine::journal::PlanResult;
 use engine::state::StepState;
 use std::time::Duration;
@@ -46,7 +46,10 @@ async fn a_push_makes_product_repository_version_and_publishes_it() {
         RepositoryId::from(to.id),
         "a repository has the number of its destination"
     );
-    let read = images::get(&mut tx, &image.digest).await.unwrap().unwrap();
+    let read = images::get(&mut tx, to.id, &image.digest)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (read.platforms, read.labels["text"].as_str()),
         (vec!["linux/amd64".to_owned()], "hello")
@@ -160,10 +163,15 @@ async fn a_manifest_that_names_what_was_not_pushed_here_is_refused_and_leaves_no
             .unwrap()
     );
     assert_eq!(
-        storage::catalog::manifests::get(&mut tx, &foreign.digest)
+        storage::catalog::manifests::get(&mut tx, here.id, &foreign.digest)
             .await
             .unwrap(),
         None
+    );
+    assert!(
+        !storage::catalog::manifests::exists(&mut tx, &foreign.digest)
+            .await
+            .unwrap()
     );
 }
 
@@ -183,7 +191,7 @@ async fn whatever_a_manifest_contains_reindex_ends() {
 
     assert_eq!(plan.result, PlanResult::Success, "{plan:?}");
     let mut tx = house.services.database.read().await.unwrap();
-    let read = images::get(&mut tx, &manifest.digest)
+    let read = images::get(&mut tx, to.id, &manifest.digest)
         .await
         .unwrap()
         .unwrap();
@@ -210,4 +218,37 @@ async fn a_push_whose_client_hangs_up_before_the_answer_is_finished_all_the_same
     tokio::time::timeout(Duration::from_secs(10), published)
         .await
         .expect("nobody drives the plan that was committed");
+}
+
+#[tokio::test]
+async fn a_manifest_pushed_again_as_what_it_is_is_read_again_without_a_new_version() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/busybox").await;
+    let image = house.image(&to, "hello").await;
+    let named = format!(r#""mediaType":"{OCI_IMAGE}","#);
+    let bytes = String::from_utf8(image.bytes.to_vec()).unwrap();
+    let bytes = bytes::Bytes::from(bytes.replacen(&named, "", 1));
+    let read_as = |media_type: &str| {
+        let digest = Digest::of(&bytes);
+        storage::catalog::manifests::Manifest::read(digest, media_type, bytes.clone()).unwrap()
+    };
+    let (image, odd) = (read_as(OCI_IMAGE), read_as("application/vnd.odd"));
+    let first = house.plan(&node, &to, "latest", &odd).await;
+    node.wait(first, FOR_EVER).await.unwrap();
+
+    let second = house.plan(&node, &to, "latest", &image).await;
+    let plan = node.wait(second, FOR_EVER).await.unwrap();
+
+    assert_eq!(plan.result, PlanResult::Success, "{plan:?}");
+    assert_ne!(first, second);
+    let mut tx = house.services.database.read().await.unwrap();
+    let read = images::get(&mut tx, to.id, &image.digest).await.unwrap();
+    assert_eq!(read.unwrap().kind, images::ImageKind::Image);
+    assert!(pushed::pending(&mut tx, to.id).await.unwrap().is_empty());
+    let repository = RepositoryId::from(to.id);
+    let kept = versions::list(&mut tx, repository, None, 10).await.unwrap();
+    assert_eq!(kept.len(), 1, "what changes nothing makes no version");
+    let again = house.submit(&node, &to, Some("latest"), &image).await;
+    assert_eq!(again.unwrap(), Submitted::Unchanged);
 }

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use engine::clock::Timestamp;
-use http::StatusCode;
-use http::header::LOCATION;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use storage::Tx;
 use storage::catalog::audit::{self, Action};
 use storage::catalog::grants::Place;
@@ -17,7 +15,8 @@ use storage::catalog::repositories::{self, RepositoryRow};
 use storage::catalog::{CatalogError, destinations, repository_names};
 use workflows::destination::{self, PushName, ResolveError};
 
-use super::{Shown, push_repository};
+use super::Shown;
+use crate::api::answer::Created;
 use crate::api::body::Body;
 use crate::api::caller::Caller;
 use crate::api::path::Path;
@@ -26,10 +25,15 @@ use crate::api::products;
 use crate::app::App;
 
 /// The body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
+#[schemars(rename = "NewRepository", example = json!({"name": "app"}))]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct New {
     /// The name in the product: lower case, may hold slashes.
+    #[schemars(
+        length(max = 255),
+        regex(pattern = r"^[a-z0-9]+((\.|_|__|-+|/)[a-z0-9]+)*$")
+    )]
     name: String,
 }
 
@@ -39,7 +43,7 @@ pub(in crate::api) async fn create(
     caller: Caller,
     Path((organization, product)): Path<(String, String)>,
     Body(new): Body<New>,
-) -> Result<Response, Problem> {
+) -> Result<Created<Shown>, Problem> {
     let mut tx = app.services.database.read().await?;
     let (organization, product) =
         products::visible(&mut tx, &caller, &organization, &product).await?;
@@ -66,14 +70,7 @@ pub(in crate::api) async fn create(
     });
     let row = row.await??;
     let mut tx = app.services.database.read().await?;
-    let push_repository = push_repository(&mut tx, &caller, &row).await?;
-    let location = format!("/api/v1/repositories/{}", row.id);
-    Ok((
-        StatusCode::CREATED,
-        [(LOCATION, location)],
-        Json(Shown::of(row, push_repository)),
-    )
-        .into_response())
+    Ok(Created(Shown::of(&app, &mut tx, &caller, row).await?))
 }
 
 /// The name by which it will be pushed, or a 422 that says why there can be no such name.

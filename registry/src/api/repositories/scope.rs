@@ -1,22 +1,45 @@
 //! Which repositories a list is about: those that the caller may pull.
 
+use storage::Tx;
 use storage::catalog::grants::Scope;
 use storage::catalog::roles::Permission;
+use storage::catalog::{CatalogError, products, settings};
 
 use crate::api::caller::Caller;
 
-/// Where the caller may pull; none of these lies within another.
-pub(super) fn pullable(caller: &Caller) -> Vec<Scope> {
+/// Where the caller may pull: by their roles, and what everybody may pull.
+pub(super) async fn visible(tx: &mut Tx, caller: &Caller) -> Result<Vec<Scope>, CatalogError> {
+    let mut scopes = pullable(caller);
+    if settings::anonymous_pull(tx).await? {
+        for product in products::open(tx).await? {
+            let open = Scope {
+                organization: Some(product.organization),
+                product: Some(product.id),
+                repository: None,
+            };
+            add(&mut scopes, open);
+        }
+    }
+    Ok(scopes)
+}
+
+/// Adds it, unless it lies within another; none of them lies within another afterwards.
+fn add(scopes: &mut Vec<Scope>, scope: Scope) {
+    if !scopes.iter().any(|known| covers(known, &scope)) {
+        scopes.retain(|known| !covers(&scope, known));
+        scopes.push(scope);
+    }
+}
+
+/// Where the caller may pull by their roles; none of these lies within another.
+fn pullable(caller: &Caller) -> Vec<Scope> {
     let pulling = caller
         .grants
         .iter()
         .filter(|grant| caller.gets(grant).contains(Permission::Pull));
     let mut scopes: Vec<Scope> = Vec::new();
     for scope in pulling.map(|grant| grant.scope) {
-        if !scopes.iter().any(|known| covers(known, &scope)) {
-            scopes.retain(|known| !covers(&scope, known));
-            scopes.push(scope);
-        }
+        add(&mut scopes, scope);
     }
     scopes
 }

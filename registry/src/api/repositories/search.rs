@@ -3,20 +3,26 @@
 use engine::search::Search;
 use storage::Tx;
 use storage::catalog::grants::Scope;
-use storage::catalog::repositories::search::{self, Field, USUAL_ORDER};
+use storage::catalog::repositories::search::{self, Field, Order, USUAL_ORDER};
+use strum::VariantNames as _;
 
-use super::{Shown, push_repository};
+use super::Shown;
 use crate::api::caller::Caller;
 use crate::api::page::{Page, Sorted, Wanted};
 use crate::api::problem::Problem;
 use crate::app::App;
+
+/// What they can be searched by.
+pub(super) const FIELDS: &[&str] = Field::VARIANTS;
+/// What they can be sorted by.
+pub(super) const ORDERS: &[&str] = Order::VARIANTS;
 
 /// A page of what these scopes hold and the search finds.
 pub(super) async fn page(
     app: &App,
     tx: &mut Tx,
     caller: &Caller,
-    wanted: &Wanted,
+    wanted: &Wanted<Shown>,
     visible: &[Scope],
 ) -> Result<Page<Shown>, Problem> {
     let Sorted { sort, after } = wanted.sorted(USUAL_ORDER)?;
@@ -30,8 +36,7 @@ pub(super) async fn page(
     let found = search::search(tx, &search, &page).await?;
     let mut shown = Vec::with_capacity(found.rows.len());
     for row in found.rows {
-        let push_repository = push_repository(tx, caller, &row).await?;
-        shown.push(Shown::of(row, push_repository));
+        shown.push(Shown::of(app, tx, caller, row).await?);
     }
     Ok(Page::new(shown, found.total, found.next))
 }

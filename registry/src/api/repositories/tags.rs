@@ -5,44 +5,55 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
+use storage::catalog::images::Seen;
 use storage::catalog::repositories::RepositoryRow;
-use storage::catalog::{images, manifests, versions};
-use storage::{Digest, Tag, Tx};
+use storage::catalog::{RepositoryId, images, versions};
+use storage::{Digest, Tag};
 
 use super::{pushed_name, visible};
+use crate::api::answer::Located;
 use crate::api::caller::Caller;
-use crate::api::page::{Page, Wanted};
+use crate::api::page::{Listed, Orders, Page, Wanted};
 use crate::api::path::Path;
 use crate::api::problem::Problem;
 use crate::app::App;
 
 /// A tag as REST shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Tag")]
 pub(in crate::api) struct Shown {
     name: Tag,
     digest: Digest,
     media_type: Option<String>,
+    /// What it was read as; null before it was indexed.
     kind: Option<String>,
+    /// What it runs on, as `linux/amd64`.
     platforms: Vec<String>,
+    /// Of the manifest and all it consists of; null before it was indexed.
     size_bytes: Option<u64>,
+    /// The labels of its config.
     labels: BTreeMap<String, String>,
+    /// When it was built, as its config says it.
     created: Option<String>,
+    /// What is wrong with it for people; it is kept byte for byte all the same.
     warning: Option<String>,
     /// Commands that pull it.
     pull: Vec<String>,
 }
 
+impl Located for Shown {
+    const PATH: &'static str = "";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Only("name");
+}
+
 impl Shown {
-    async fn of(
-        tx: &mut Tx,
-        app: &App,
-        row: &RepositoryRow,
-        name: Tag,
-        digest: Digest,
-    ) -> Result<Self, Problem> {
-        let manifest = manifests::get(tx, &digest).await?;
-        let image = images::get(tx, &digest).await?;
+    fn of(app: &App, row: &RepositoryRow, name: Tag, digest: Digest, seen: Option<&Seen>) -> Self {
+        let image = seen.and_then(|seen| seen.image.clone());
         let pull = format!(
             "podman pull {}/{}:{name}",
             app.config.host(),
@@ -51,7 +62,7 @@ impl Shown {
         let shown = Self {
             name,
             digest,
-            media_type: manifest.map(|manifest| manifest.media_type),
+            media_type: seen.map(|seen| seen.media_type.clone()),
             kind: None,
             platforms: Vec::new(),
             size_bytes: None,
@@ -60,7 +71,7 @@ impl Shown {
             warning: None,
             pull: vec![pull],
         };
-        Ok(match image {
+        match image {
             None => shown,
             Some(image) => Self {
                 kind: Some(image.kind.to_string()),
@@ -71,7 +82,7 @@ impl Shown {
                 warning: image.warning,
                 ..shown
             },
-        })
+        }
     }
 }
 
@@ -79,17 +90,15 @@ impl Shown {
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
-    wanted: Wanted,
+    Path(id): Path<RepositoryId>,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("name")?;
-    wanted.not_searched("tags")?;
     let mut tx = app.services.database.read().await?;
-    let row = visible(&mut tx, &caller, &id).await?;
+    let row = visible(&mut tx, &caller, id).await?;
     let Some(version) = row.published_version else {
         return Ok(Page::new(Vec::new(), 0, None::<String>));
     };
-    let total = versions::count_tags(&mut tx, row.id, version).await?;
+    let total = app.sizes.tags(&mut tx, row.id, version).await?;
     let after: Option<String> = wanted.after()?;
     let found = versions::tags(
         &mut tx,
@@ -100,30 +109,25 @@ pub(in crate::api) async fn list(
     )
     .await?;
     let page = Page::of_rows(found, total, &wanted, |(tag, _)| tag.to_string());
-    let mut shown = Vec::with_capacity(page.results.len());
-    for (tag, digest) in page.results {
-        shown.push(Shown::of(&mut tx, &app, &row, tag, digest).await?);
-    }
-    Ok(Page {
-        results: shown,
-        total: page.total,
-        next: page.next,
-    })
+    let digests: Vec<Digest> = page.results.iter().map(|(_, digest)| *digest).collect();
+    let seen = images::seen(&mut tx, row.id.into(), &digests).await?;
+    Ok(page.map(|(tag, digest)| Shown::of(&app, &row, tag, digest, seen.get(&digest))))
 }
 
 /// One of them.
 pub(in crate::api) async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path((id, name)): Path<(String, String)>,
+    Path((id, name)): Path<(RepositoryId, String)>,
 ) -> Result<Json<Shown>, Problem> {
     let unknown = || Problem::not_found(format!("tag {name} in repository {id}"));
     let mut tx = app.services.database.read().await?;
-    let row = visible(&mut tx, &caller, &id).await?;
+    let row = visible(&mut tx, &caller, id).await?;
     let tag: Tag = name.parse().map_err(|_| unknown())?;
     let version = row.published_version.ok_or_else(unknown)?;
     let digest = versions::tag(&mut tx, row.id, version, &tag)
         .await?
         .ok_or_else(unknown)?;
-    Ok(Json(Shown::of(&mut tx, &app, &row, tag, digest).await?))
+    let seen = images::seen(&mut tx, row.id.into(), &[digest]).await?;
+    Ok(Json(Shown::of(&app, &row, tag, digest, seen.get(&digest))))
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
-use engine::journal::Action;
+use engine::journal::{Action, PlanId};
 
-use super::{Why, act, id, operable};
+use super::{Shown, Why, act, operable};
+use crate::api::answer::Accepted;
 use crate::api::body::Body;
 use crate::api::caller::Caller;
 use crate::api::path::Path;
@@ -16,9 +16,9 @@ use crate::app::App;
 pub(in crate::api) async fn cancel(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(task): Path<String>,
+    Path(task): Path<PlanId>,
     Body(why): Body<Why>,
-) -> Result<Response, Problem> {
-    let plan = operable(&app, &caller, id(&task)?).await?.id;
-    act(&app, &caller, plan, Action::Cancel, why.reason).await
+) -> Result<Accepted<Shown>, Problem> {
+    let plan = operable(&app, &caller, task).await?.id;
+    act(&app, &caller, plan, Action::Cancel, why).await
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::{FromRequestParts, Query, State};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use engine::journal::PlanId;
@@ -17,15 +17,20 @@ use engine::plan::Plan;
 use engine::state::PlanState;
 use futures_util::stream;
 use http::header::HeaderName;
-use http::{HeaderMap, StatusCode, Uri};
+use http::request::Parts;
+use http::{HeaderMap, Uri};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::history::Shown;
-use super::{id, visible};
+use super::{sees, visible};
+use crate::api::answer::NoContent;
 use crate::api::caller::Caller;
+use crate::api::openapi::{Answers, Operation, Reads};
 use crate::api::path::Path;
-use crate::api::problem::Problem;
+use crate::api::problem::{Kind, Problem};
 use crate::app::App;
 use crate::http::Draining;
 
@@ -40,14 +45,67 @@ const LONGEST: Duration = Duration::from_mins(10);
 /// nginx would hold events back until its buffer is full.
 const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
+/// The number of the last row that the client has seen; 0 if none.
+pub(in crate::api) struct Seen(i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for Seen {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        seen(&parts.headers, &parts.uri).map(Self)
+    }
+}
+
+impl Reads for Seen {
+    fn read(operation: &mut Operation) {
+        let schema = json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX });
+        let about =
+            "The id of the last event that was seen, as browsers send it when they come back.";
+        operation.takes_header("Last-Event-ID", about, &schema);
+        let about = "The same, for a client that cannot send that header.";
+        operation.takes_query("last_event_id", about, &schema);
+        operation.can_be(&[Kind::Invalid]);
+    }
+}
+
+/// The rows that are new, as they come; 204 if there will be none.
+pub(in crate::api) enum Events {
+    Over,
+    Following(Box<Follower>),
+}
+
+impl IntoResponse for Events {
+    fn into_response(self) -> Response {
+        let Self::Following(follower) = self else {
+            return NoContent.into_response();
+        };
+        let events = stream::unfold(*follower, |follower| async {
+            let (event, follower) = follower.next().await?;
+            Some((Ok::<_, Infallible>(event), follower))
+        });
+        ([UNBUFFERED], Sse::new(events)).into_response()
+    }
+}
+
+impl Answers for Events {
+    fn answer(operation: &mut Operation) {
+        let about =
+            "Each row of the task's journal as an event; ends with the row that stopped the task.";
+        operation.answers_events::<Row>(200, about);
+        operation.answers_nothing(204, "The task has stopped, and its last row was seen.");
+    }
+}
+
 #[derive(Deserialize)]
 struct Asked {
     last_event_id: Option<String>,
 }
 
 /// What one event says: the entries that one row of the journal holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "TaskEvent")]
 struct Row {
+    /// The number of the row; also the id of the event.
     seq: i64,
     entries: Vec<Shown>,
 }
@@ -56,18 +114,17 @@ struct Row {
 pub(in crate::api) async fn events(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(task): Path<String>,
+    Path(task): Path<PlanId>,
     Extension(draining): Extension<Draining>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Response, Problem> {
-    let seen = seen(&headers, &uri)?;
-    let plan = visible(&app, &caller, id(&task)?).await?.id;
+    Seen(seen): Seen,
+) -> Result<Events, Problem> {
+    let plan = visible(&app, &caller, task).await?.id;
     if is_over(&*app.node.plan(plan).await?, seen) {
-        return Ok(StatusCode::NO_CONTENT.into_response());
+        return Ok(Events::Over);
     }
     let follower = Follower {
         app,
+        caller,
         plan,
         seen,
         rows: VecDeque::new(),
@@ -75,11 +132,7 @@ pub(in crate::api) async fn events(
         until: Instant::now() + LONGEST,
         draining: draining.0,
     };
-    let events = stream::unfold(follower, |follower| async {
-        let (event, follower) = follower.next().await?;
-        Some((Ok::<_, Infallible>(event), follower))
-    });
-    Ok(([UNBUFFERED], Sse::new(events)).into_response())
+    Ok(Events::Following(Box::new(follower)))
 }
 
 /// The number of the last row the client has seen; 0 if none. The header is from this connection, the query from the first.
@@ -106,8 +159,10 @@ fn is_over(plan: &Plan, seen: i64) -> bool {
 }
 
 /// Where one client is in the journal of one task.
-struct Follower {
+pub(in crate::api) struct Follower {
     app: Arc<App>,
+    /// Who follows, as they were last judged.
+    caller: Caller,
     plan: PlanId,
     /// The number of the last row that was sent, or need not be.
     seen: i64,
@@ -140,6 +195,14 @@ impl Follower {
                 plan = self.app.node.beyond(self.plan, self.seen, HEARTBEAT.min(left)) => plan,
                 () = self.draining.cancelled() => return None,
             };
+            match self.still_sees_it().await {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(why) => {
+                    tracing::warn!(task.id = %self.plan, "events of task {} end early: {why}", self.plan);
+                    return None;
+                }
+            }
             if let Err(error) = self.take(plan).await {
                 // The client comes back and is told what is wrong then.
                 tracing::warn!(task.id = %self.plan, %error, "events of task {} end early", self.plan);
@@ -152,6 +215,22 @@ impl Follower {
                 return Some((Event::default().comment("nothing new"), self));
             }
         }
+    }
+
+    /// Judges anew whether the caller may follow the task, before anything more is sent: roles are taken back, tokens
+    /// revoked and passwords changed while a stream is open.
+    async fn still_sees_it(&mut self) -> Result<bool, Problem> {
+        let now = self.app.services.clock.now();
+        let again = {
+            let mut tx = self.app.services.database.read().await?;
+            self.caller.again(&mut tx, now).await?
+        };
+        let Some(caller) = again else {
+            return Ok(false);
+        };
+        let sees = sees(&self.app, &caller, self.plan).await?;
+        self.caller = caller;
+        Ok(sees)
     }
 
     /// Reads the rows that are new.

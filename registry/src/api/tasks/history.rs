@@ -3,30 +3,48 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use engine::journal::{NodeId, PlanId};
 use engine::node::HistoryRow;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{id, visible};
+use super::visible;
+use crate::api::answer::Located;
 use crate::api::caller::Caller;
-use crate::api::page::{Page, Wanted};
+use crate::api::page::{Listed, Orders, Page, Wanted};
 use crate::api::path::Path;
 use crate::api::problem::Problem;
+use crate::api::time::Time;
 use crate::app::App;
 
 /// An entry of the journal as REST shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "HistoryEntry")]
 pub(in crate::api) struct Shown {
     /// Counts the entries of the task; a row of the journal may hold several.
     n: usize,
     /// The number of its row.
     pub(super) seq: i64,
-    at: String,
-    node: String,
+    at: Time,
+    /// The node that wrote it.
+    node: NodeId,
+    /// The login of who asked for it; null: nobody did.
     actor: Option<String>,
+    /// The step it is about; null: the task.
     step: Option<String>,
+    /// What happened, as `step_started`.
     event: String,
+    /// What of it; its fields are the event's own.
     detail: Value,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Only("n");
 }
 
 impl Shown {
@@ -43,8 +61,8 @@ impl Shown {
         Self {
             n,
             seq: row.seq,
-            at: row.at.to_rfc3339(),
-            node: row.node.to_string(),
+            at: row.at.into(),
+            node: row.node,
             actor: row.actor,
             step: row.step,
             event,
@@ -65,12 +83,10 @@ fn named(entry: Value) -> (String, Value) {
 pub(in crate::api) async fn history(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(task): Path<String>,
-    wanted: Wanted,
+    Path(task): Path<PlanId>,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
-    wanted.only_sorted_by("n")?;
-    wanted.not_searched("a task's history")?;
-    let plan = visible(&app, &caller, id(&task)?).await?.id;
+    let plan = visible(&app, &caller, task).await?.id;
     let rows = app.node.history(plan).await?;
     Page::cut(Shown::all(rows).collect(), &wanted, |entry| entry.n)
 }

@@ -15,13 +15,13 @@ use crate::app::App;
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    wanted: Wanted,
+    wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
     let Sorted { sort, after } = wanted.sorted(Sort::default())?;
     // All pages of a list mean the same by "2 days ago".
     let as_of = after
         .as_ref()
-        .map_or_else(|| app.services.clock.now(), |cursor| cursor.as_of);
+        .map_or_else(|| app.node.settled_at(), |cursor| cursor.as_of);
     let search = Search::parse(&wanted.search, as_of)?;
     let visible = sight(&mut app.services.database.read().await?, &caller).await?;
     let page = store::Page {
@@ -31,5 +31,6 @@ pub(in crate::api) async fn list(
         visible,
     };
     let found = app.node.tasks(search, page).await?;
-    Ok(Page::new(found.results, found.total, found.next).map(Shown::from))
+    let shown = Shown::all(&app, found.results).await?;
+    Ok(Page::new(shown, found.total, found.next))
 }

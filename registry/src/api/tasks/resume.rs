@@ -5,23 +5,32 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use engine::explain::Preview;
+use engine::journal::PlanId;
+use engine::state::PlanState;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use storage::catalog::audit;
 use workflows::ResumeError;
 
-use super::{Shown, about_task, id, operable, write_down};
+use super::{Shown, about_task, operable, write_down};
+use crate::api::answer::Accepted;
 use crate::api::body::Body;
 use crate::api::caller::Caller;
+use crate::api::fields::Reason;
+use crate::api::openapi::{Answers, Operation};
 use crate::api::path::Path;
 use crate::api::problem::{Kind, Problem};
 use crate::app::App;
 
 /// The body.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, JsonSchema, Deserialize)]
+#[schemars(example = json!({"reason": "the disk was full", "dry_run": true}))]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::api) struct Resume {
-    reason: Option<String>,
+    /// In words, for the task's history and the audit.
+    reason: Option<Reason>,
     /// Only say what would run.
     dry_run: bool,
     /// Also when whoever started the task has lost the right to it; needs a reason.
@@ -33,28 +42,53 @@ impl From<ResumeError> for Problem {
     fn from(error: ResumeError) -> Self {
         match error {
             ResumeError::Node(error) => error.into(),
-            ResumeError::NotAllowedAnyMore { .. } => Self::new(Kind::DoesNotFit, error.to_string()),
+            ResumeError::NotAllowedAnyMore { .. } => Self::new(Kind::DoesNotFit, error.to_string())
+                .with("state", json!(PlanState::Paused))
+                .with("can", json!(["resume", "cancel"])),
             ResumeError::OverrideNeedsReason => Self::invalid_field("reason", error.to_string()),
         }
+    }
+}
+
+/// 200 with what would run, or 202 with the task that goes on.
+pub(in crate::api) enum Resumed {
+    Preview(Preview),
+    Task(Box<Shown>),
+}
+
+impl IntoResponse for Resumed {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Preview(preview) => Json(preview).into_response(),
+            Self::Task(task) => Accepted(*task).into_response(),
+        }
+    }
+}
+
+impl Answers for Resumed {
+    fn answer(operation: &mut Operation) {
+        operation.answers_json::<Preview>(200, "For a `dry_run`: what would run.");
+        Accepted::<Shown>::answer(operation);
     }
 }
 
 pub(in crate::api) async fn resume(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(task): Path<String>,
+    Path(task): Path<PlanId>,
     Body(body): Body<Resume>,
-) -> Result<Response, Problem> {
-    let plan = operable(&app, &caller, id(&task)?).await?.id;
+) -> Result<Resumed, Problem> {
+    let plan = operable(&app, &caller, task).await?.id;
     if body.dry_run {
-        return Ok(Json(app.node.resume_preview(plan).await?).into_response());
+        return Ok(Resumed::Preview(app.node.resume_preview(plan).await?));
     }
     // A reason of blanks gives none: an override would stand in the history without its why.
-    let reason = body.reason.filter(|reason| !reason.trim().is_empty());
+    let reason = body.reason.map(String::from);
+    let reason = reason.filter(|reason| !reason.trim().is_empty());
     let entry = about_task(&caller, audit::Action::Resume, plan, reason.clone());
     let after =
         workflows::resume(&app.node, plan, caller.user.login, reason, body.overrule).await?;
     write_down(&app, entry).await?;
     let task = app.node.explained(&after).await?;
-    Ok((StatusCode::ACCEPTED, Shown::from(task)).into_response())
+    Ok(Resumed::Task(Box::new(Shown::of(&app, task).await?)))
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
-use engine::journal::Action;
+use engine::journal::{Action, PlanId};
 
-use super::{Why, act, id, operable};
+use super::{Shown, Why, act, operable};
+use crate::api::answer::Accepted;
 use crate::api::body::Body;
 use crate::api::caller::Caller;
 use crate::api::path::Path;
@@ -16,10 +16,10 @@ use crate::app::App;
 pub(in crate::api) async fn retry_now(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path((task, step)): Path<(String, String)>,
+    Path((task, step)): Path<(PlanId, String)>,
     Body(why): Body<Why>,
-) -> Result<Response, Problem> {
-    let task = operable(&app, &caller, id(&task)?).await?;
+) -> Result<Accepted<Shown>, Problem> {
+    let task = operable(&app, &caller, task).await?;
     let known = task.steps.iter().flatten().any(|known| known.name == step);
     if !known {
         return Err(Problem::not_found(format!(
@@ -27,12 +27,5 @@ pub(in crate::api) async fn retry_now(
             task.id
         )));
     }
-    act(
-        &app,
-        &caller,
-        task.id,
-        Action::RetryNow { step },
-        why.reason,
-    )
-    .await
+    act(&app, &caller, task.id, Action::RetryNow { step }, why).await
 }

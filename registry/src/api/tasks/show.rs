@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
+use engine::journal::PlanId;
 
-use super::{Shown, id, visible};
+use super::{Shown, visible};
 use crate::api::caller::Caller;
 use crate::api::path::Path;
 use crate::api::problem::Problem;
@@ -13,7 +15,8 @@ use crate::app::App;
 pub(in crate::api) async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(task): Path<String>,
-) -> Result<Shown, Problem> {
-    Ok(visible(&app, &caller, id(&task)?).await?.into())
+    Path(task): Path<PlanId>,
+) -> Result<Json<Shown>, Problem> {
+    let task = visible(&app, &caller, task).await?;
+    Ok(Json(Shown::of(&app, task).await?))
 }

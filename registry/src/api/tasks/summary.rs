@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::sight;
@@ -13,11 +14,16 @@ use crate::api::problem::Problem;
 use crate::app::App;
 
 /// Counts of the tasks that the caller sees.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, JsonSchema, Serialize)]
+#[schemars(rename = "TaskSummary")]
 pub(in crate::api) struct Summary {
+    /// All of them.
     total: u64,
+    /// How many there are in each state.
     state: BTreeMap<String, u64>,
+    /// How many have ended in each way.
     result: BTreeMap<String, u64>,
+    /// How many are paused or were cancelled for each reason.
     reason: BTreeMap<String, u64>,
 }
 

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::{FromRequestParts, Query, State};
+use axum::{Extension, Json};
+use engine::journal::PlanId;
 use http::Uri;
+use http::request::Parts;
 use serde::Deserialize;
+use serde_json::json;
 
-use super::{Shown, id, visible};
+use super::{Shown, visible};
 use crate::api::caller::Caller;
+use crate::api::openapi::{Operation, Reads};
 use crate::api::path::Path;
-use crate::api::problem::Problem;
+use crate::api::problem::{Kind, Problem};
 use crate::app::App;
 use crate::http::Draining;
 
@@ -19,25 +23,50 @@ const DEFAULT_SECONDS: f64 = 30.0;
 /// Proxies give up on an answer after a minute.
 const MAX_SECONDS: f64 = 50.0;
 
+/// How long the caller is ready to wait.
+pub(in crate::api) struct Patience(Duration);
+
 #[derive(Deserialize)]
 struct Asked {
     timeout: Option<f64>,
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Patience {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        timeout(&parts.uri).map(Self)
+    }
+}
+
+impl Reads for Patience {
+    fn read(operation: &mut Operation) {
+        let schema = json!({
+            "type": "number",
+            "minimum": 0,
+            "maximum": MAX_SECONDS,
+            "default": DEFAULT_SECONDS,
+        });
+        let about = "How many seconds to wait at most; then the task is answered as it is.";
+        operation.takes_query("timeout", about, &schema);
+        operation.can_be(&[Kind::Invalid]);
+    }
+}
+
 pub(in crate::api) async fn wait(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(task): Path<String>,
+    Path(task): Path<PlanId>,
     Extension(draining): Extension<Draining>,
-    uri: Uri,
-) -> Result<Shown, Problem> {
-    let at_most = timeout(&uri)?;
-    let plan = visible(&app, &caller, id(&task)?).await?.id;
+    Patience(at_most): Patience,
+) -> Result<Json<Shown>, Problem> {
+    let plan = visible(&app, &caller, task).await?.id;
     let settled = tokio::select! {
         settled = app.node.wait(plan, at_most) => settled?,
         () = draining.0.cancelled() => app.node.plan(plan).await?,
     };
-    Ok(app.node.explained(&settled).await?.into())
+    let task = app.node.explained(&settled).await?;
+    Ok(Json(Shown::of(&app, task).await?))
 }
 
 fn timeout(uri: &Uri) -> Result<Duration, Problem> {

@@ -461,8 +461,8 @@ async fn a_setting_has_a_type_a_default_and_who_changed_it() {
     let changed = api.patch(&ADMIN, path, json!({"value": false})).await;
 
     assert_eq!(
-        (&before["value"], &before["changed_by"]),
-        (&json!(true), &Value::Null)
+        (&before["type"], &before["value"], &before["changed_by"]),
+        (&json!("bool"), &json!(true), &Value::Null)
     );
     assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(

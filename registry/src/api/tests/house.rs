@@ -23,19 +23,19 @@ use crate::app::App;
 use crate::audit::Refusals;
 use crate::auth::failed_logins::FailedLogins;
 use crate::auth::scope::Scope;
-use crate::auth::tokens::Tokens;
+use crate::auth::tokens::{Holder, Tokens};
 use crate::config::{Config, Environment, Settings};
 use crate::data_dir::DataDir;
 use crate::first_start;
 use crate::http::Draining;
 
-pub(super) const SERVICE: &str = "127.0.0.1:5000";
+pub(in crate::api) const SERVICE: &str = "127.0.0.1:5000";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(super) const ADMIN: Who = Who::Login("admin", "secret");
-pub(super) const BOB: Who = Who::Login("bob", "bobs secret");
+pub(in crate::api) const ADMIN: Who = Who::Login("admin", "secret");
+pub(in crate::api) const BOB: Who = Who::Login("bob", "bobs secret");
 
 /// Who asks.
-pub(super) enum Who<'a> {
+pub(in crate::api) enum Who<'a> {
     Nobody,
     Login(&'a str, &'a str),
     Token(String),
@@ -43,7 +43,7 @@ pub(super) enum Who<'a> {
 
 impl Who<'_> {
     /// What they show.
-    fn authorization(&self) -> Option<String> {
+    pub(super) fn authorization(&self) -> Option<String> {
         match self {
             Self::Nobody => None,
             Self::Login(user, password) => {
@@ -56,19 +56,19 @@ impl Who<'_> {
 }
 
 /// An answer that was read.
-pub(super) struct Answer {
-    pub(super) response: Response<()>,
-    pub(super) body: Value,
+pub(in crate::api) struct Answer {
+    pub(in crate::api) response: Response<()>,
+    pub(in crate::api) body: Value,
 }
 
 impl Answer {
-    pub(super) fn status(&self) -> StatusCode {
+    pub(in crate::api) fn status(&self) -> StatusCode {
         self.response.status()
     }
 }
 
 /// The API over a database and a content folder of its own.
-pub(super) struct Api {
+pub(in crate::api) struct Api {
     app: Arc<App>,
     router: Router,
     _data_dir: DataDir,
@@ -76,7 +76,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) async fn start(flags: &[&str]) -> Self {
+    pub(in crate::api) async fn start(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings =
             Settings::from_flags(flags).with("data_dir", folder.path().to_str().unwrap());
@@ -105,12 +105,22 @@ impl Api {
             .await
             .unwrap();
         let app = Arc::new(App {
+            manifest_memory: crate::oci::ManifestMemory::new(
+                config.max_manifest_bytes,
+                config.data_dir.clone(),
+            ),
             config,
             services,
             node,
             tokens,
             failed_logins: FailedLogins::default(),
             refusals: Refusals::default(),
+            answers: crate::answers::Answers::default(),
+            full_disk: crate::full_disk::FullDisk::new(
+                folder.path(),
+                &folder.path().join("wharfinger.db"),
+            ),
+            sizes: storage::catalog::sizes::Sizes::default(),
         });
         let router =
             crate::oci::router(Arc::clone(&app)).merge(crate::api::router(Arc::clone(&app)));
@@ -122,7 +132,7 @@ impl Api {
         }
     }
 
-    pub(super) async fn ask(
+    pub(in crate::api) async fn ask(
         &self,
         who: &Who<'_>,
         method: Method,
@@ -140,11 +150,8 @@ impl Api {
         self.send(request.body(body).unwrap()).await
     }
 
-    async fn send(&self, mut request: Request<Body>) -> Answer {
-        let running = Draining(CancellationToken::new());
-        request.extensions_mut().insert(running);
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (head, body) = response.into_parts();
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let (head, body) = self.open(request).await.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Answer {
@@ -153,8 +160,15 @@ impl Api {
         }
     }
 
+    /// The answer to the request, as it begins.
+    pub(super) async fn open(&self, mut request: Request<Body>) -> Response<Body> {
+        let running = Draining(CancellationToken::new());
+        request.extensions_mut().insert(running);
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     /// Pushes an image without layers as `<name>:latest`. Answers the ids of its repository and its task, and its digest.
-    pub(super) async fn push(&self, name: &str) -> (String, String, String) {
+    pub(in crate::api) async fn push(&self, name: &str) -> (String, String, String) {
         let config = Digest::of(b"{}");
         let descriptor =
             |media_type: &str| json!({"mediaType": media_type, "digest": config, "size": 2});
@@ -201,20 +215,20 @@ impl Api {
         )
     }
 
-    pub(super) async fn get(&self, who: &Who<'_>, path: &str) -> Answer {
+    pub(in crate::api) async fn get(&self, who: &Who<'_>, path: &str) -> Answer {
         self.ask(who, Method::GET, path, None).await
     }
 
-    pub(super) async fn post(&self, who: &Who<'_>, path: &str, body: Value) -> Answer {
+    pub(in crate::api) async fn post(&self, who: &Who<'_>, path: &str, body: Value) -> Answer {
         self.ask(who, Method::POST, path, Some(body)).await
     }
 
-    pub(super) async fn patch(&self, who: &Who<'_>, path: &str, body: Value) -> Answer {
+    pub(in crate::api) async fn patch(&self, who: &Who<'_>, path: &str, body: Value) -> Answer {
         self.ask(who, Method::PATCH, path, Some(body)).await
     }
 
     /// Organization `acme`, and Bob, who has this role in it.
-    pub(super) async fn with_bob(self, role: &str) -> Self {
+    pub(in crate::api) async fn with_bob(self, role: &str) -> Self {
         let acme = json!({"label": "acme", "name": "Acme"});
         let bob = json!({"login": "bob", "password": "bobs secret"});
         let grant = json!({"user": "bob", "role": role, "organization": "acme"});
@@ -229,12 +243,12 @@ impl Api {
         self
     }
 
-    pub(super) fn token(&self, login: &str, scope: Scope) -> Who<'static> {
+    pub(in crate::api) fn token(&self, login: &str, scope: Scope) -> Who<'static> {
         let now = self.app.services.clock.now();
         Who::Token(
             self.app
                 .tokens
-                .sign(login, None, SERVICE, scope, now)
+                .sign(Holder::named(login), SERVICE, scope, now)
                 .unwrap()
                 .token,
         )

@@ -7,8 +7,9 @@ use storage::catalog::roles::{Permission, PermissionSet, Role};
 use strum::IntoEnumIterator;
 
 use super::house::{ADMIN, Api, Who};
+use crate::api::openapi::tests::Document;
 use crate::api::rights::Right;
-use crate::api::routes;
+use crate::api::{V1, routes};
 
 const PASSWORD: &str = "a password";
 /// Where the callers have their role; they have none in the other.
@@ -79,6 +80,7 @@ impl Met {
             Self::Forbidden
         };
         match right {
+            Right::Anybody => Self::LetIn,
             _ if caller == Caller::Nobody => Self::LogIn,
             Right::Known | Right::Cut(_) => Self::LetIn,
             Right::Seen => or(!here.is_empty(), Self::Hidden),
@@ -284,6 +286,7 @@ async fn every_role_meets_at_every_route_what_the_table_says() {
     let all_grantable = json!({"login": "guest-of-all", "password": PASSWORD});
     world.make("/users", all_grantable).await;
     let (own, foreign) = (world.furnish(OWN).await, world.furnish(FOREIGN).await);
+    let document = Document::new();
     let mut wrong = Vec::new();
 
     for caller in Caller::all() {
@@ -308,6 +311,10 @@ async fn every_role_meets_at_every_route_what_the_table_says() {
                         answer.status(),
                         answer.body
                     ));
+                }
+                let path = format!("{V1}{}", route.path);
+                if let Some(why) = document.contradicts(&route.method, &path, &answer) {
+                    wrong.push(format!("{caller:?}: {} {path}: {why}", route.method));
                 }
             }
         }

@@ -1,18 +1,24 @@
 //! The logins that are kept between commands: a personal token for each server, in a file that only its owner reads.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder};
-use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::cli::client::ClientError;
+use crate::cli::terminal;
 use crate::config::Environment;
 
 /// In the folder of our configuration.
 const FILE: &str = "logins.toml";
+/// Held while a login is changed: of several at once each sees, and revokes, the one before.
+const LOCK: &str = "logins.lock";
+/// Only the owner reads and writes it.
+const OWN: u32 = 0o600;
+const OTHERS: u32 = 0o077;
 
 /// Who somebody is to one server.
 #[derive(Clone, Serialize, Deserialize)]
@@ -28,6 +34,8 @@ pub(crate) struct Login {
 pub(crate) struct Kept {
     file: Option<PathBuf>,
     text: Text,
+    /// Given up when this is dropped.
+    lock: Option<File>,
 }
 
 /// The file.
@@ -46,7 +54,7 @@ impl Kept {
             return Ok(Self::default());
         };
         let file = folder.join(FILE);
-        let text = match fs::read_to_string(&file) {
+        let text = match own_text(&file) {
             Ok(text) => toml::from_str(&text).map_err(|error| {
                 let line = error.message();
                 ClientError::Usage(format!(
@@ -60,6 +68,21 @@ impl Kept {
         Ok(Self {
             file: Some(file),
             text,
+            lock: None,
+        })
+    }
+
+    /// What is kept now, and nobody else changes it until this is dropped.
+    pub(super) fn read_to_change(environment: &Environment) -> Result<Self, ClientError> {
+        let Some(folder) = environment.config_folder() else {
+            let text = "there is no folder to keep a login in; set HOME or XDG_CONFIG_HOME";
+            return Err(ClientError::Usage(text.to_owned()));
+        };
+        let file = folder.join(LOCK);
+        let lock = locked(&folder, &file).map_err(|error| unusable(&file, &error))?;
+        Ok(Self {
+            lock: Some(lock),
+            ..Self::read(environment)?
         })
     }
 
@@ -73,7 +96,7 @@ impl Kept {
         self.text.logins.get(server)
     }
 
-    /// Keeps the login and answers with the one it replaces.
+    /// Keeps the login of whoever has [read it to change](Self::read_to_change), and answers with the one it replaces.
     pub(super) fn keep(
         &mut self,
         server: &str,
@@ -96,8 +119,8 @@ impl Kept {
 
     /// Writes the file anew, so that nobody ever reads half of it.
     fn write(&self) -> Result<(), ClientError> {
-        let Some(file) = &self.file else {
-            let text = "there is no folder to keep a login in; set HOME or XDG_CONFIG_HOME";
+        let (Some(file), Some(_)) = (&self.file, &self.lock) else {
+            let text = "logins are changed only by whoever holds their lock";
             return Err(ClientError::Usage(text.to_owned()));
         };
         let text = toml::to_string(&self.text).expect("texts and numbers are always TOML");
@@ -105,13 +128,48 @@ impl Kept {
     }
 }
 
-/// A file of mode 0600 in a folder of mode 0700.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
+/// The text of the file. One that others may read is made our own again, and its owner is told.
+fn own_text(file: &Path) -> io::Result<String> {
+    let mut open = File::open(file)?;
+    let mode = open.metadata()?.permissions().mode();
+    if mode & OTHERS != 0 {
+        open.set_permissions(Permissions::from_mode(OWN))?;
+        terminal::complain(format!(
+            "{} had mode {:04o}, so that others of this machine could read your tokens; it is {OWN:04o} now. If somebody may have read them, log out and log in again",
+            file.display(),
+            mode & 0o7777
+        ));
+    }
+    let mut text = String::new();
+    open.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The lock, once nobody else has it, in a folder that is made if it is not there.
+fn locked(folder: &Path, file: &Path) -> io::Result<File> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
+    let lock = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(OWN)
+        .open(file)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            terminal::complain("waiting for another login or logout to end");
+            lock.lock()?;
+        }
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    Ok(lock)
+}
+
+/// A file of mode 0600.
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
     new.write_all(text.as_bytes())?;
     new.as_file().sync_all()?;
@@ -128,7 +186,7 @@ fn unusable(file: &Path, error: &io::Error) -> ClientError {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::fs;
 
     use super::*;
 
@@ -151,18 +209,20 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let environment = at(home.path());
 
-        let before = Kept::read(&environment).unwrap().keep(HUB, login("ana"));
-        let replaced = Kept::read(&environment).unwrap().keep(HUB, login("bob"));
+        let to_change = || Kept::read_to_change(&environment).unwrap();
+        let before = to_change().keep(HUB, login("ana"));
+        let replaced = to_change().keep(HUB, login("bob"));
 
         assert!(before.unwrap().is_none());
         assert_eq!(replaced.unwrap().unwrap().user, "ana");
-        let mut kept = Kept::read(&environment).unwrap();
+        let mut kept = to_change();
         assert_eq!(kept.server(), Some(HUB));
         assert_eq!(kept.login(HUB).unwrap().user, "bob");
         let file = home.path().join("wharfinger/logins.toml");
         let mode = fs::metadata(file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         kept.forget(HUB).unwrap();
+        drop(kept);
         let kept = Kept::read(&environment).unwrap();
         assert!(kept.login(HUB).is_none() && kept.server().is_none());
     }
@@ -180,8 +240,42 @@ mod tests {
 
     #[test]
     fn without_a_home_nothing_is_kept() {
-        let mut kept = Kept::read(&Environment::default()).unwrap();
+        assert!(
+            Kept::read(&Environment::default())
+                .unwrap()
+                .server()
+                .is_none()
+        );
+        assert!(Kept::read_to_change(&Environment::default()).is_err());
+    }
 
-        assert!(kept.keep(HUB, login("ana")).is_err());
+    #[test]
+    fn a_file_that_others_may_read_is_made_ones_own_again() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = at(home.path());
+        let mut kept = Kept::read_to_change(&environment).unwrap();
+        kept.keep(HUB, login("ana")).unwrap();
+        let file = home.path().join("wharfinger/logins.toml");
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+
+        let kept = Kept::read(&environment).unwrap();
+
+        assert_eq!(kept.login(HUB).unwrap().user, "ana");
+        let mode = fs::metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, OWN);
+    }
+
+    #[test]
+    fn one_at_a_time_changes_the_logins() {
+        let home = tempfile::tempdir().unwrap();
+        let first = Kept::read_to_change(&at(home.path())).unwrap();
+        let lock = File::open(home.path().join("wharfinger/logins.lock")).unwrap();
+
+        let held = lock.try_lock();
+        drop(first);
+        let free = lock.try_lock();
+
+        assert!(matches!(held, Err(TryLockError::WouldBlock)));
+        assert!(free.is_ok());
     }
 }

@@ -18,11 +18,14 @@ const BEGINNING: &str = "\
 ## Log in
 
 `wharfinger login --server https://hub.example` asks for login and password, makes a personal token and keeps it in `$XDG_CONFIG_HOME/wharfinger/logins.toml` (mode 0600; without that variable, in `~/.config`). The commands that follow ask
-that server with that token. `wharfinger logout` revokes it. Scripts set `WHARFINGER_SERVER` and `WHARFINGER_TOKEN`, or `WHARFINGER_USER` and `WHARFINGER_PASSWORD`; a flag wins over a variable, a variable over a login that is kept.
+that server with that token. It counts until it is revoked or, where the setting `personal_token_max_days` is set, as long as that allows. A second login takes the place of the first, and `wharfinger logout` revokes the token. Scripts set `WHARFINGER_SERVER` and `WHARFINGER_TOKEN`, or `WHARFINGER_USER` and `WHARFINGER_PASSWORD`; a flag wins over a variable, a variable over a login that is kept.
 
 ## Answers
 
-Tables fit the terminal; lists say how to go on when there is more (`--cursor`). `--output json` prints the body of the REST answer as it came, for scripts.
+Tables fit the terminal: a narrow one is not shown the columns that matter least, a very narrow one a line for each field. Lists say how to go on when there is more (`--cursor`). What others have written is shown in one line, with escapes such as
+`\\u{1b}` for characters that a terminal would act on. `--output json` prints the body of the REST answer byte for byte, and a line end; only on a terminal are such characters written as escapes of JSON. `task explain` prints its member `explanation`.
+
+`task watch` and `--wait` outlast a restart of the server: they ask again for a minute, and say so on standard error.
 
 | exit code | means |
 | --- | --- |
@@ -31,6 +34,7 @@ Tables fit the terminal; lists say how to go on when there is more (`--cursor`).
 | 2 | the command line, the configuration or what was asked for is wrong |
 | 3 | not logged in, or not allowed |
 | 4 | there is no such thing, or none that you may see |
+| 5 | the server of the task that was waited for has not answered for a minute: how it ends is not known yet |
 
 ## Completions and manual pages
 

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{TaskId, watch};
+use crate::cli::answer::Answer;
 use crate::cli::client::{Client, ClientError, segment};
 use crate::cli::view::View;
 use crate::cli::{exit, show, terminal};
@@ -75,7 +76,7 @@ impl Resume {
             terminal::print(format!("would run: {}", show::field(&answer, "would_run")));
             return Ok(ExitCode::SUCCESS);
         }
-        self.why.after(client, view, &self.task, &answer).await
+        self.why.after(client, view, &self.task, answer).await
     }
 }
 
@@ -88,7 +89,7 @@ impl Cancel {
             print(&answer, view);
             return Ok(ExitCode::SUCCESS);
         }
-        let ended = watch::follow(client, view, &self.task).await?;
+        let ended = watch::follow(client, view, &self.task, answer).await?;
         if ended["result"] == "cancelled" {
             Ok(ExitCode::SUCCESS)
         } else {
@@ -106,7 +107,7 @@ impl RetryNow {
             segment(&self.step)
         );
         let answer = client.post(&path, &body).await?;
-        self.why.after(client, view, &self.task, &answer).await
+        self.why.after(client, view, &self.task, answer).await
     }
 }
 
@@ -117,12 +118,12 @@ impl Why {
         client: &Client,
         view: View,
         task: &TaskId,
-        answer: &Value,
+        answer: Answer,
     ) -> Result<ExitCode, ClientError> {
         if self.wait {
-            return watch::run(client, view, task).await;
+            return watch::to_its_end(client, view, task, answer).await;
         }
-        print(answer, view);
+        print(&answer, view);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -131,7 +132,7 @@ fn with_reason(reason: Option<&str>) -> Value {
     reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }))
 }
 
-fn print(task: &Value, view: View) {
+fn print(task: &Answer, view: View) {
     if !view.is_for_people() {
         return show::json(task);
     }

@@ -18,7 +18,7 @@ pub(super) async fn run(
     if view.is_for_people() {
         terminal::print(explanation(&task));
     } else {
-        show::json(&task["explanation"]);
+        show::json(&task.member("explanation"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -34,6 +34,12 @@ fn explanation(task: &Value) -> String {
         if !said.is_null() {
             lines.push(format!("{title}: {}", show::text(said)));
         }
+    }
+    if let Some(cause) = show::cause(task) {
+        lines.push(format!("Started by: {cause}"));
+    }
+    if let Some(answered) = show::answered(task) {
+        lines.push(format!("The client was told: {answered}"));
     }
     for waiting in show::list(task, "waiting_for") {
         let holder = waiting["task"]
@@ -60,6 +66,10 @@ fn explanation(task: &Value) -> String {
             show::field(action, "name"),
             show::field(action, "will")
         ));
+        if action["name"] == "resume" {
+            let id = show::field(task, "id");
+            lines.push(format!("  wharfinger task resume {id} --wait"));
+        }
     }
     lines.join("\n")
 }
@@ -72,8 +82,11 @@ mod tests {
     #[test]
     fn an_explanation_says_all_that_a_person_needs_to_go_on() {
         let task = json!({
+            "id": "019a7d20-5f8e-7d31-9c7e-0d7c3f1b2a11",
             "headline": "push of acme/busybox:latest paused at step copy: disk full",
             "explanation": {"happened": "copy failed", "safe": "the image is stored", "next": "free space, then resume"},
+            "cause": "client",
+            "answered": {"status": 424, "at": "2026-01-31T14:30:00.000Z", "warning": "copy failed"},
             "waiting_for": [{"kind": "operator", "text": "somebody to resume it", "task": null}],
             "locks": [{"resource": "destination/7", "state": "queued"}],
             "actions": [
@@ -88,9 +101,12 @@ mod tests {
              What happened: copy failed\n\
              What is safe: the image is stored\n\
              What now: free space, then resume\n\
+             Started by: a client\n\
+             The client was told: 424 at 2026-01-31 14:30:00, with the warning: copy failed\n\
              Waits for: somebody to resume it\n\
              Lock: queued on destination/7\n\
-             You can resume: run copy again"
+             You can resume: run copy again\n  \
+             wharfinger task resume 019a7d20-5f8e-7d31-9c7e-0d7c3f1b2a11 --wait"
         );
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::TaskId;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::page::Page;
-use crate::cli::view::{Column, View, read, text, time};
+use crate::cli::view::{Column, View, id, read, text, time};
 use crate::cli::{show, terminal};
 
 /// In which language a graph is written.
@@ -21,11 +21,11 @@ pub(super) enum Language {
 }
 
 pub(in crate::cli) const COLUMNS: &[Column] = &[
-    text("N", "n"),
+    id("N", "n").spare(),
     time("AT", "at"),
     text("EVENT", "event"),
     text("STEP", "step"),
-    text("ACTOR", "actor"),
+    text("ACTOR", "actor").spare(),
     read("REASON", "detail", reason),
 ];
 

@@ -23,8 +23,8 @@ pub(in crate::cli) const COLUMNS: &[Column] = &[
     id("ID", "id"),
     read("STATE", "", state),
     read("WHAT", "action", show::text),
-    age("AGE", "created_at"),
-    read("TOOK", "", took),
+    age("AGE", "created_at").spare(),
+    read("TOOK", "", took).spare(),
 ];
 
 /// How it ended, or where it is.

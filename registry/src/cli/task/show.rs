@@ -6,8 +6,16 @@ use serde_json::Value;
 
 use super::TaskId;
 use crate::cli::client::{Client, ClientError};
-use crate::cli::view::View;
+use crate::cli::view::{self, Column, View, id, read, text};
 use crate::cli::{show, terminal};
+
+const STEPS: &[Column] = &[
+    id("STEP", "name"),
+    text("STATE", "state"),
+    text("ATTEMPTS", "attempts").spare(),
+    read("TOOK", "", show::took).spare(),
+    text("ERROR", "error.message"),
+];
 
 pub(super) async fn run(
     client: &Client,
@@ -25,7 +33,7 @@ pub(super) async fn run(
 
 /// The task's own fields, then a line for each step.
 pub(super) fn print(task: &Value) {
-    let mut table = terminal::table(&[]);
+    let mut fields = Vec::new();
     for name in [
         "id",
         "label",
@@ -37,42 +45,36 @@ pub(super) fn print(task: &Value) {
         "user",
         "organization",
     ] {
-        table.add_row([name.to_owned(), show::field(task, name)]);
+        fields.push((name.to_owned(), show::field(task, name)));
     }
     for name in ["repository", "tag", "digest"] {
         if !task[name].is_null() {
-            table.add_row([name.to_owned(), show::field(task, name)]);
+            fields.push((name.to_owned(), show::field(task, name)));
         }
     }
     for name in ["created_at", "started_at", "ended_at", "paused_since"] {
         if !task[name].is_null() {
-            table.add_row([name.to_owned(), show::time(&task[name])]);
+            fields.push((name.to_owned(), show::time(&task[name])));
         }
     }
+    if let Some(cause) = show::cause(task) {
+        fields.push(("started by".to_owned(), cause));
+    }
+    if let Some(answered) = show::answered(task) {
+        fields.push(("client was told".to_owned(), answered));
+    }
     for waiting in show::list(task, "waiting_for") {
-        table.add_row(["waits for".to_owned(), show::field(waiting, "text")]);
+        fields.push(("waits for".to_owned(), show::field(waiting, "text")));
     }
     for lock in show::list(task, "locks") {
-        table.add_row([
-            "lock".to_owned(),
-            format!(
-                "{} ({})",
-                show::field(lock, "resource"),
-                show::field(lock, "state")
-            ),
-        ]);
+        let state = show::field(lock, "state");
+        let lock = format!("{} ({state})", show::field(lock, "resource"));
+        fields.push(("lock".to_owned(), lock));
     }
-    terminal::print_table(table, "nothing");
+    terminal::print_fields(fields);
     terminal::print("");
-    let mut steps = terminal::table(&["STEP", "STATE", "ATTEMPTS", "TOOK", "ERROR"]);
-    for step in show::list(task, "steps") {
-        steps.add_row([
-            show::field(step, "name"),
-            show::field(step, "state"),
-            show::field(step, "attempts"),
-            show::took(step),
-            show::field(&step["error"], "message"),
-        ]);
+    match show::list(task, "steps") {
+        [] => terminal::print("no steps"),
+        steps => terminal::print(view::listed(steps, STEPS, terminal::width())),
     }
-    terminal::print_table(steps, "no steps");
 }

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::TaskId;
+use super::patience::insist;
+use crate::cli::answer::Answer;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::view::View;
 use crate::cli::{exit, show, terminal};
@@ -19,17 +21,32 @@ pub(super) async fn run(
     view: View,
     task: &TaskId,
 ) -> Result<ExitCode, ClientError> {
-    Ok(exit_code(&follow(client, view, task).await?))
+    let now = client.get(&task.path(), &[]).await?;
+    to_its_end(client, view, task, now).await
 }
 
-/// Shows what happens to the task until it has ended or is paused, and answers with it as it is then.
+/// Follows the task from how it is now, and ends with 0 if it did what was wanted.
+pub(super) async fn to_its_end(
+    client: &Client,
+    view: View,
+    task: &TaskId,
+    now: Answer,
+) -> Result<ExitCode, ClientError> {
+    let ended = follow(client, view, task, now).await?;
+    Ok(exit_code(&ended))
+}
+
+/// Shows what happens to the task, from how it is now until it has ended or is paused, and answers with it as it is then.
 pub(super) async fn follow(
     client: &Client,
     view: View,
     task: &TaskId,
-) -> Result<Value, ClientError> {
+    now: Answer,
+) -> Result<Answer, ClientError> {
+    let path = format!("{}/wait", task.path());
+    let timeout = [("timeout", LOOK_EVERY_SECONDS)];
     let mut shown = HashMap::new();
-    let mut body = client.get(&task.path(), &[]).await?;
+    let mut body = now;
     loop {
         if view.is_for_people() {
             changes(&body, &mut shown).iter().for_each(terminal::print);
@@ -37,12 +54,11 @@ pub(super) async fn follow(
         if has_come_to_rest(&body) {
             break;
         }
-        body = client
-            .get(
-                &format!("{}/wait", task.path()),
-                &[("timeout", LOOK_EVERY_SECONDS)],
-            )
-            .await?;
+        body = insist(
+            async || client.get(&path, &timeout).await,
+            |said| terminal::complain(said),
+        )
+        .await?;
     }
     if view.is_for_people() {
         terminal::print(outcome(&body));
@@ -65,7 +81,8 @@ fn changes(task: &Value, shown: &mut HashMap<String, String>) -> Vec<String> {
         if !step["ended_at"].is_null() {
             let _ = write!(line, " {}", show::took(step));
         }
-        if !step["error"].is_null() {
+        // While it runs again, the error of the attempt before is no news.
+        if !step["error"].is_null() && state != "running" {
             let _ = write!(line, " {}", show::field(&step["error"], "message"));
         }
         lines.push(line.trim_end().to_owned());
@@ -121,6 +138,15 @@ mod tests {
             changes(&step("success"), &mut shown),
             ["copy                     success"]
         );
+    }
+
+    #[test]
+    fn a_step_that_runs_again_does_not_show_its_last_error() {
+        let step = |state: &str| json!({"steps": [{"name": "copy", "state": state, "error": {"message": "disk full"}}]});
+        let line = |state: &str| changes(&step(state), &mut HashMap::new()).remove(0);
+
+        assert!(line("error").ends_with("disk full"));
+        assert!(line("running").ends_with("running"));
     }
 
     #[test]

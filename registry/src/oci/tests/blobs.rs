@@ -113,3 +113,49 @@ async fn a_head_in_a_repository_that_does_not_exist_yet_is_404() {
 
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn a_blob_that_the_disk_has_lost_is_not_here_until_it_is_pushed_again() {
+    let world = World::new().await;
+    let digest = world.upload("publisher", "acme/busybox", LAYER).await;
+    let path = format!("/v2/acme/busybox/blobs/{digest}");
+    let objects = world._folder.path().join("content/objects");
+    std::fs::remove_dir_all(&objects).unwrap();
+
+    let told = world.send(head(&path).by("reader")).await;
+    let read = world.send(get(&path).by("reader")).await;
+    world.upload("publisher", "acme/busybox", LAYER).await;
+    let again = world.send(get(&path).by("reader")).await;
+
+    assert_eq!(told.status, StatusCode::NOT_FOUND);
+    read.is_refused(404, "BLOB_UNKNOWN");
+    assert_eq!(again.is(StatusCode::OK).body, LAYER);
+}
+
+#[tokio::test]
+async fn no_browser_takes_content_for_a_page() {
+    let world = World::new().await;
+    let digest = world.upload("publisher", "acme/busybox", LAYER).await;
+    let page = put("/v2/acme/busybox/manifests/page")
+        .header(CONTENT_TYPE, "text/html")
+        .by("publisher");
+    world
+        .send(page.with(r#"{"x":"<script>alert(1)</script>"}"#))
+        .await
+        .is(StatusCode::CREATED);
+
+    for path in [
+        &format!("/v2/acme/busybox/blobs/{digest}"),
+        "/v2/acme/busybox/manifests/page",
+        "/v2/acme/busybox/manifests/nothing",
+    ] {
+        let answer = world.send(get(path).by("reader")).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(
+            answer.header("content-security-policy"),
+            "default-src 'none'; sandbox"
+        );
+    }
+    let page = world.send(get("/v2/acme/busybox/manifests/page").by("reader"));
+    assert_eq!(page.await.header("content-type"), "text/html");
+}

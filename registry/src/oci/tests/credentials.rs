@@ -20,6 +20,7 @@ use workflows::destination::{make, resolve};
 use super::*;
 use crate::auth::personal_tokens::Secret;
 use crate::auth::scope::{Access, Scope as ForScope};
+use crate::auth::tokens::Holder;
 
 const HOUR: Duration = Duration::from_hours(1);
 const UPLOADS: &str = "/v2/acme/busybox/blobs/uploads/";
@@ -72,8 +73,7 @@ impl World {
     fn expired_token(&self) -> String {
         let access = Access::parse("repository:acme/busybox:pull,push").unwrap();
         let signed = self.app.tokens.sign(
-            "publisher",
-            None,
+            Holder::named("publisher"),
             SERVICE,
             ForScope::Only(vec![access]),
             self.now() - HOUR,
@@ -354,8 +354,7 @@ async fn the_right_of_an_upload_ends_with_a_day_with_the_user_and_with_the_users
     let world = World::new().await;
     let access = Access::parse("repository:acme/busybox:pull,push").unwrap();
     let old = world.app.tokens.sign(
-        "publisher",
-        None,
+        Holder::named("publisher"),
         SERVICE,
         ForScope::Only(vec![access]),
         world.now() - Duration::from_hours(25),
@@ -384,6 +383,44 @@ async fn the_right_of_an_upload_ends_with_a_day_with_the_user_and_with_the_users
     too_old.is_refused(401, "UNAUTHORIZED");
     no_right.is_refused(403, "DENIED");
     no_user.is_refused(401, "UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn the_right_of_an_upload_and_every_token_end_with_the_password_they_were_got_with() {
+    let world = World::new().await;
+    let session = format!("{UPLOADS}{}", world.session(Duration::from_mins(57)).await);
+    let (expired, publisher) = (world.expired_token(), world.user("publisher").await.id);
+    let fresh = world.token_for("publisher", PASSWORD, "pull,push").await;
+    let (_, personal) = world.personal_token("publisher", None).await;
+    let by_personal = world.token_for("publisher", &personal, "pull,push").await;
+    let changed = UserChanges {
+        password_hash: Some(passwords::hash("another".into()).await.unwrap()),
+        ..UserChanges::default()
+    };
+
+    world
+        .write(move |tx| Box::pin(async move { users::update(tx, publisher, &changed).await }))
+        .await;
+
+    for request in [
+        patch(&session).with_token(&expired),
+        patch(&session).with_token(&fresh),
+        get(TAGS).with_token(&fresh),
+        post(UPLOADS).with_token(&fresh),
+    ] {
+        let refused = world.send(request).await;
+        refused.is_refused(401, "UNAUTHORIZED");
+        let challenge = refused.header("www-authenticate");
+        assert!(
+            challenge.ends_with("error=\"invalid_token\""),
+            "{challenge}"
+        );
+    }
+    let begun = world.send(post(UPLOADS).with_token(&by_personal)).await;
+    begun.is(StatusCode::ACCEPTED);
+    let anew = world.token_for("publisher", "another", "pull,push").await;
+    let went_on = world.send(patch(&session).with_token(&anew)).await;
+    went_on.is(StatusCode::ACCEPTED);
 }
 
 #[tokio::test]

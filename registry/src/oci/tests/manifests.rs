@@ -156,3 +156,36 @@ async fn a_manifest_of_another_repository_is_not_there() {
     read.is_refused(404, "MANIFEST_UNKNOWN");
     pushed.is_refused(404, "MANIFEST_BLOB_UNKNOWN");
 }
+
+#[tokio::test]
+async fn what_a_manifest_is_in_one_repository_says_nothing_of_it_in_another() {
+    let world = World::new().await;
+    image(&world, "acme/poisoned").await;
+    let (config, layer) = (Digest::of(b"{}"), Digest::of(b"layer"));
+    let part = |digest: Digest| json!({ "mediaType": "x", "digest": digest, "size": 2 });
+    let bytes = json!({ "schemaVersion": 2, "config": part(config), "layers": [part(layer)] });
+    let bytes = serde_json::to_vec(&bytes).unwrap();
+    image(&world, "acme/busybox").await;
+    let sent_as = |name: &str, media_type: &str| {
+        put(&format!("/v2/{name}/manifests/latest"))
+            .header(CONTENT_TYPE, media_type)
+            .by("publisher")
+            .with(bytes.clone())
+    };
+
+    for (name, media_type) in [
+        ("acme/poisoned", "application/vnd.evil"),
+        ("acme/busybox", MANIFEST_TYPE),
+    ] {
+        let pushed = world.send(sent_as(name, media_type)).await;
+        pushed.is(StatusCode::CREATED);
+        let pulled = get(&format!("/v2/{name}/manifests/latest"));
+        let pulled = world.send(pulled.by("reader")).await;
+        assert_eq!(pulled.header("content-type"), media_type, "{name}");
+    }
+    let mended = world.send(sent_as("acme/poisoned", MANIFEST_TYPE)).await;
+    mended.is(StatusCode::CREATED);
+    let pulled = get("/v2/acme/poisoned/manifests/latest").by("reader");
+    let pulled = world.send(pulled).await;
+    assert_eq!(pulled.header("content-type"), MANIFEST_TYPE);
+}

@@ -204,29 +204,116 @@ async fn a_body_that_breaks_off_keeps_what_came() {
     );
 }
 
+/// A body that the test sends piece by piece.
+fn by_hand() -> (
+    tokio::sync::mpsc::Sender<Result<&'static str, std::io::Error>>,
+    Body,
+) {
+    let (more, body) = tokio::sync::mpsc::channel(1);
+    let body = stream::unfold(body, |mut body: tokio::sync::mpsc::Receiver<_>| async {
+        Some((body.recv().await?, body))
+    });
+    (more, Body::from_stream(body))
+}
+
 #[tokio::test]
-async fn a_second_writer_is_refused() {
+async fn a_second_writer_is_refused_while_bytes_come_to_the_first() {
     let world = World::new().await;
     let begun = begin(&world).await;
-    let (more, body) = tokio::sync::mpsc::channel::<Result<&str, std::io::Error>>(1);
-    let body = Body::from_stream(stream::unfold(body, |mut body| async {
-        Some((body.recv().await?, body))
-    }));
+    let (more, body) = by_hand();
     more.send(Ok("01234")).await.unwrap();
     let first = world.send(patch(begun.location()).by("publisher").with(body));
     let second = async {
         // There is room for more only once the first request writes what came.
         drop(more.reserve().await.unwrap());
-        let refused = world
-            .send(patch(begun.location()).by("publisher").with("x"))
-            .await;
-        drop(more);
-        refused
+        let second = world.send(patch(begun.location()).by("publisher").with("x"));
+        let mut second = std::pin::pin!(second);
+        loop {
+            tokio::select! {
+                refused = &mut second => break refused,
+                sent = more.send(Ok("5")) => sent.unwrap(),
+            }
+        }
     };
 
-    let (first, second) = tokio::join!(first, second);
+    let second = tokio::select! {
+        first = first => panic!("its body has not ended: {first:?}"),
+        second = second => second,
+    };
 
     second.is_refused(409, "BLOB_UPLOAD_INVALID");
-    first.is(StatusCode::ACCEPTED);
-    assert_eq!(first.header("range"), "0-4");
+}
+
+#[tokio::test]
+async fn a_request_that_has_fallen_silent_gives_way_to_the_next_one() {
+    let world = World::new().await;
+    let begun = begin(&world).await;
+    let (more, body) = by_hand();
+    more.send(Ok("01234")).await.unwrap();
+    let first = world.send(patch(begun.location()).by("publisher").with(body));
+    let next = async {
+        drop(more.reserve().await.unwrap());
+        let status = world.send(get(begun.location()).by("publisher")).await;
+        let next = patch(begun.location()).header("content-range", "5-6");
+        let next = world.send(next.by("publisher").with("56")).await;
+        (status, next)
+    };
+
+    let (first, (status, next)) = tokio::join!(first, next);
+
+    first.is_refused(409, "BLOB_UPLOAD_INVALID");
+    assert_eq!(status.header("range"), "0-4");
+    next.is(StatusCode::ACCEPTED);
+    assert_eq!(next.header("range"), "0-6");
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_must_fit_its_content_range_too() {
+    let world = World::new().await;
+    let begun = begin(&world).await;
+
+    for range in ["0-1", "0-99"] {
+        let pieces = stream::iter([Ok::<_, std::io::Error>("012"), Ok("34")]);
+        let chunk = patch(begun.location()).header("content-range", range);
+        let body = Body::from_stream(pieces);
+        let refused = world.send(chunk.by("publisher").with(body)).await;
+
+        refused.is_refused(400, "SIZE_INVALID");
+        let status = world.send(get(begun.location()).by("publisher")).await;
+        assert_eq!(status.header("range"), "0-0", "{range}");
+    }
+    let done = put(&format!("{}?digest={}", begun.location(), Digest::of(b"")));
+    world
+        .send(done.by("publisher"))
+        .await
+        .is(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_final_put_repeated_because_its_answer_was_lost_is_answered_as_it_was() {
+    let world = World::new().await;
+    let begun = begin(&world).await;
+    let (digest, other) = (Digest::of(b"whole"), Digest::of(b"other"));
+    let finish = |digest: &Digest| put(&format!("{}?digest={digest}", begun.location()));
+    let first = world
+        .send(finish(&digest).by("publisher").with("whole"))
+        .await;
+
+    let again = world
+        .send(finish(&digest).by("publisher").with("whole"))
+        .await;
+
+    for done in [&first, &again] {
+        done.is(StatusCode::CREATED);
+        assert_eq!(done.location(), first.location());
+        assert_eq!(done.header("docker-content-digest"), digest.to_string());
+    }
+    world
+        .send(finish(&other).by("publisher"))
+        .await
+        .is_refused(404, "BLOB_UPLOAD_UNKNOWN");
+    world
+        .send(finish(&digest).by("reader"))
+        .await
+        .is_refused(403, "DENIED");
 }

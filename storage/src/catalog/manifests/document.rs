@@ -1,11 +1,10 @@
 //! Reading the JSON of a manifest: strict about what decides which content an image has, lenient about the rest.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::json::{Piece, Platform, is_object, miswritten, text, texts};
 use super::{Manifest, Part, PartKind};
 use crate::Digest;
 
@@ -14,6 +13,24 @@ const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1";
+
+/// More than any image, index or cache has. Each part costs some microseconds of the only writer of the database, where all
+/// pushes meet: so many hold the others up for some hundredths of a second.
+const MAX_PARTS: usize = 4096;
+
+/// The keys of a manifest that decide what it consists of.
+const KEYS: [&str; 8] = [
+    "mediaType",
+    "artifactType",
+    "config",
+    "layers",
+    "blobs",
+    "manifests",
+    "subject",
+    "annotations",
+];
+/// The same of a descriptor.
+const DESCRIPTOR_KEYS: [&str; 6] = ["mediaType", "digest", "size", "urls", "platform", "data"];
 
 /// What a manifest's media type says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +44,16 @@ pub enum MediaKind {
 }
 
 impl MediaKind {
-    /// What this media type stands for.
+    /// What this media type, in which case does not count, stands for.
     #[must_use]
     pub fn of(media_type: &str) -> Self {
-        match media_type {
-            OCI_IMAGE | DOCKER_IMAGE => Self::Image,
-            OCI_INDEX | DOCKER_LIST => Self::Index,
-            _ => Self::Artifact,
+        let is = |known: &&str| media_type.eq_ignore_ascii_case(known);
+        if [OCI_IMAGE, DOCKER_IMAGE].iter().any(is) {
+            Self::Image
+        } else if [OCI_INDEX, DOCKER_LIST].iter().any(is) {
+            Self::Index
+        } else {
+            Self::Artifact
         }
     }
 }
@@ -75,6 +95,28 @@ pub enum Unreadable {
         /// Which.
         field: &'static str,
     },
+    /// A part of another form: it could be taken for the one or the other.
+    #[error(
+        "the manifest was sent as `{media_type}` and has `{field}` all the same; such a manifest means one thing to some clients and another to others"
+    )]
+    Both {
+        /// What it was sent as.
+        media_type: String,
+        /// What that form does not have.
+        field: &'static str,
+    },
+    /// A key that some clients take for a known one, and others do not.
+    #[error("`{key}` is a key of the manifest only if case is overlooked, which some clients do")]
+    Miswritten {
+        /// As it is written.
+        key: String,
+    },
+    /// More parts than are taken.
+    #[error("the manifest names {found} parts; at most {MAX_PARTS} are taken")]
+    TooManyParts {
+        /// How many.
+        found: usize,
+    },
     /// A part that is not what it must be.
     #[error("`{field}` of the manifest is not a descriptor: {why}")]
     Descriptor {
@@ -87,55 +129,66 @@ pub enum Unreadable {
 
 /// The fields that are looked at; everything else is kept in the bytes and ignored.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Document {
-    media_type: Option<Value>,
-    artifact_type: Option<Value>,
-    config: Option<Value>,
-    layers: Option<Value>,
-    blobs: Option<Value>,
-    manifests: Option<Value>,
-    subject: Option<Value>,
-    annotations: Option<Value>,
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct Document<'a> {
+    media_type: Option<Piece<'a>>,
+    artifact_type: Option<Piece<'a>>,
+    config: Option<Piece<'a>>,
+    layers: Option<Piece<'a>>,
+    blobs: Option<Piece<'a>>,
+    manifests: Option<Piece<'a>>,
+    subject: Option<Piece<'a>>,
+    annotations: Option<Piece<'a>>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct Descriptor<'a> {
     digest: Digest,
     size: u64,
     #[serde(default)]
     media_type: String,
-    #[serde(default)]
     urls: Option<Vec<String>>,
-    #[serde(default)]
-    platform: Option<Value>,
+    platform: Option<Piece<'a>>,
 }
 
 pub(super) fn read(digest: Digest, media_type: &str, bytes: Bytes) -> Result<Manifest, Unreadable> {
-    if media_type.starts_with(DOCKER_SCHEMA_1) {
+    if begins_with(media_type, DOCKER_SCHEMA_1) {
         return Err(Unreadable::Schema1 {
             media_type: media_type.to_owned(),
         });
     }
     let document = parse(&bytes)?;
-    if let Some(Value::String(says)) = &document.media_type
-        && says != media_type
+    let says = document
+        .media_type
+        .map(|says| serde_json::from_str(says.get()));
+    if let Some(Ok::<String, _>(says)) = says
+        && !says.eq_ignore_ascii_case(media_type)
     {
         return Err(Unreadable::MediaType {
-            says: says.clone(),
+            says,
             sent: media_type.to_owned(),
         });
     }
     let parts = match MediaKind::of(media_type) {
-        MediaKind::Image => image_parts(&document)?,
-        MediaKind::Index => index_parts(&document)?,
+        MediaKind::Image => {
+            has_only_its_own(media_type, &bytes, [("manifests", document.manifests)])?;
+            image_parts(&document)?
+        }
+        MediaKind::Index => {
+            let others = [("config", document.config), ("layers", document.layers)];
+            has_only_its_own(media_type, &bytes, others)?;
+            index_parts(&document)?
+        }
         MediaKind::Artifact => artifact_parts(&document),
     };
-    let subject = match &document.subject {
-        None | Some(Value::Null) => None,
-        Some(subject) => Some(descriptor("subject", subject)?.digest),
-    };
+    if parts.len() > MAX_PARTS {
+        return Err(Unreadable::TooManyParts { found: parts.len() });
+    }
+    let subject = document
+        .subject
+        .map(|subject| descriptor("subject", subject));
+    let subject = subject.transpose()?.map(|subject| subject.digest);
     let config_type = parts
         .iter()
         .find(|part| part.kind == PartKind::Config)
@@ -143,15 +196,40 @@ pub(super) fn read(digest: Digest, media_type: &str, bytes: Bytes) -> Result<Man
     Ok(Manifest {
         digest,
         media_type: media_type.to_owned(),
-        artifact_type: text(document.artifact_type.as_ref()).or(config_type),
+        artifact_type: text(document.artifact_type).or(config_type),
         subject,
-        annotations: texts(document.annotations.as_ref()),
+        annotations: texts(document.annotations),
         bytes,
         parts,
     })
 }
 
-fn parse(bytes: &[u8]) -> Result<Document, Unreadable> {
+/// A form that others read must mean the same to all of them: it has no part of another form, and no key that only some
+/// of them know.
+fn has_only_its_own<const N: usize>(
+    media_type: &str,
+    bytes: &[u8],
+    others: [(&'static str, Option<Piece<'_>>); N],
+) -> Result<(), Unreadable> {
+    if let Some((field, _)) = others.into_iter().find(|(_, piece)| piece.is_some()) {
+        let media_type = media_type.to_owned();
+        return Err(Unreadable::Both { media_type, field });
+    }
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    match miswritten(text, &KEYS) {
+        Some(key) => Err(Unreadable::Miswritten { key }),
+        None => Ok(()),
+    }
+}
+
+/// The text begins so, whatever its case.
+fn begins_with(text: &str, beginning: &str) -> bool {
+    let length = beginning.len();
+    text.get(..length)
+        .is_some_and(|start| start.eq_ignore_ascii_case(beginning))
+}
+
+fn parse(bytes: &[u8]) -> Result<Document<'_>, Unreadable> {
     let not_json = |error: serde_json::Error| Unreadable::NotJson {
         why: error.to_string(),
     };
@@ -171,22 +249,17 @@ fn parse(bytes: &[u8]) -> Result<Document, Unreadable> {
     Err(Unreadable::NotAnObject { found })
 }
 
-fn image_parts(document: &Document) -> Result<Vec<Part>, Unreadable> {
+fn image_parts(document: &Document<'_>) -> Result<Vec<Part>, Unreadable> {
     let config = document
         .config
-        .as_ref()
         .ok_or(Unreadable::Missing { field: "config" })?;
     let mut parts = vec![part(PartKind::Config, "config", config)?];
-    parts.extend(every_part(
-        PartKind::Layer,
-        "layers",
-        document.layers.as_ref(),
-    )?);
+    parts.extend(every_part(PartKind::Layer, "layers", document.layers)?);
     Ok(parts)
 }
 
-fn index_parts(document: &Document) -> Result<Vec<Part>, Unreadable> {
-    let mut parts = every_part(PartKind::Manifest, "manifests", document.manifests.as_ref())?;
+fn index_parts(document: &Document<'_>) -> Result<Vec<Part>, Unreadable> {
+    let mut parts = every_part(PartKind::Manifest, "manifests", document.manifests)?;
     for part in &mut parts {
         if is_blob(&part.media_type) {
             part.kind = PartKind::Layer;
@@ -202,99 +275,83 @@ fn is_blob(media_type: &str) -> bool {
         "application/vnd.docker.image.rootfs.",
         "application/vnd.buildkit.cacheconfig.",
     ];
-    BLOBS.iter().any(|blob| media_type.starts_with(blob))
+    BLOBS.iter().any(|blob| begins_with(media_type, blob))
 }
 
-fn artifact_parts(document: &Document) -> Vec<Part> {
-    let single = document
-        .config
-        .iter()
-        .map(|value| (PartKind::Config, value));
-    let layers = items(document.layers.as_ref()).map(|value| (PartKind::Layer, value));
-    let blobs = items(document.blobs.as_ref()).map(|value| (PartKind::Layer, value));
-    let manifests = items(document.manifests.as_ref()).map(|value| (PartKind::Manifest, value));
+fn artifact_parts(document: &Document<'_>) -> Vec<Part> {
+    let single = document.config.map(|piece| (PartKind::Config, piece));
+    let of = |kind, list| pieces(list).into_iter().map(move |piece| (kind, piece));
     single
-        .chain(layers)
-        .chain(blobs)
-        .chain(manifests)
-        .filter_map(|(kind, value)| part(kind, "", value).ok())
+        .into_iter()
+        .chain(of(PartKind::Layer, document.layers))
+        .chain(of(PartKind::Layer, document.blobs))
+        .chain(of(PartKind::Manifest, document.manifests))
+        .filter_map(|(kind, piece)| part(kind, "", piece).ok())
         .collect()
 }
 
 fn every_part(
     kind: PartKind,
     field: &'static str,
-    list: Option<&Value>,
+    list: Option<Piece<'_>>,
 ) -> Result<Vec<Part>, Unreadable> {
-    match list {
-        None | Some(Value::Null) => Err(Unreadable::Missing { field }),
-        Some(Value::Array(items)) => items
-            .iter()
-            .enumerate()
-            .map(|(position, value)| part(kind, &format!("{field}[{position}]"), value))
-            .collect(),
-        Some(_) => Err(Unreadable::Descriptor {
+    let list = list.ok_or(Unreadable::Missing { field })?;
+    if !list.get().starts_with('[') {
+        return Err(Unreadable::Descriptor {
             field: field.to_owned(),
             why: "it must be an array of them".to_owned(),
-        }),
+        });
     }
+    pieces(Some(list))
+        .into_iter()
+        .enumerate()
+        .map(|(position, piece)| part(kind, &format!("{field}[{position}]"), piece))
+        .collect()
 }
 
-fn items(list: Option<&Value>) -> impl Iterator<Item = &Value> {
-    list.and_then(Value::as_array).into_iter().flatten()
+/// The elements of an array; nothing of what is none.
+fn pieces(list: Option<Piece<'_>>) -> Vec<Piece<'_>> {
+    list.and_then(|list| serde_json::from_str(list.get()).ok())
+        .unwrap_or_default()
 }
 
-fn part(kind: PartKind, field: &str, value: &Value) -> Result<Part, Unreadable> {
-    let descriptor = descriptor(field, value)?;
+fn part(kind: PartKind, field: &str, piece: Piece<'_>) -> Result<Part, Unreadable> {
+    let descriptor = descriptor(field, piece)?;
     Ok(Part {
         kind,
         digest: descriptor.digest,
         media_type: descriptor.media_type,
         size_bytes: descriptor.size,
-        platform: descriptor.platform.as_ref().and_then(platform),
+        platform: descriptor.platform.and_then(Platform::of),
         foreign: descriptor.urls.is_some_and(|urls| !urls.is_empty()),
     })
 }
 
-fn descriptor(field: &str, value: &Value) -> Result<Descriptor, Unreadable> {
-    Descriptor::deserialize(value).map_err(|error| Unreadable::Descriptor {
+fn descriptor<'a>(field: &str, piece: Piece<'a>) -> Result<Descriptor<'a>, Unreadable> {
+    let wrong = |why| Unreadable::Descriptor {
         field: field.to_owned(),
-        why: error.to_string(),
-    })
-}
-
-/// `os/architecture[/variant]` of an object that has these fields, as descriptors and image configs do.
-pub(in crate::catalog) fn platform(value: &Value) -> Option<String> {
-    let field = |name| {
-        value
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
+        why,
     };
-    let (os, architecture) = (field("os")?, field("architecture")?);
-    Some(match field("variant") {
-        Some(variant) => format!("{os}/{architecture}/{variant}"),
-        None => format!("{os}/{architecture}"),
+    if !is_object(piece) {
+        return Err(wrong("it must be an object".to_owned()));
+    }
+    if let Some(key) = miswritten(piece.get(), &DESCRIPTOR_KEYS) {
+        return Err(wrong(format!(
+            "`{key}` is a key of it only if case is overlooked"
+        )));
+    }
+    serde_json::from_str(piece.get()).map_err(|error| {
+        // Its place in the piece is none in the document.
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let why = error.to_string();
+        wrong(why.strip_suffix(&place).unwrap_or(&why).to_owned())
     })
-}
-
-fn text(value: Option<&Value>) -> Option<String> {
-    value
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned)
-}
-
-/// The members of an object that are texts; nothing of what is not an object.
-pub(in crate::catalog) fn texts(value: Option<&Value>) -> BTreeMap<String, String> {
-    let members = value.and_then(Value::as_object).into_iter().flatten();
-    members
-        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
@@ -396,10 +453,47 @@ mod tests {
                  digest `sha256:1` must have 64 digits of 0-9 and a-f after `sha256:`",
             ),
             (
+                OCI_IMAGE,
+                r#"{"config": ["sha256:1", 1]}"#,
+                "`config` of the manifest is not a descriptor: it must be an object",
+            ),
+            (
+                OCI_INDEX,
+                r#"{"manifests": {}}"#,
+                "`manifests` of the manifest is not a descriptor: it must be an array of them",
+            ),
+            (
                 OCI_INDEX,
                 r#"{"mediaType": "x"}"#,
                 "the manifest says its mediaType is `x`, but it was sent as \
                  `application/vnd.oci.image.index.v1+json`",
+            ),
+            (
+                OCI_IMAGE,
+                r#"{"config": {}, "layers": [], "manifests": []}"#,
+                "the manifest was sent as `application/vnd.oci.image.manifest.v1+json` and has `manifests` all the \
+                 same; such a manifest means one thing to some clients and another to others",
+            ),
+            (
+                OCI_INDEX,
+                r#"{"manifests": [], "layers": []}"#,
+                "the manifest was sent as `application/vnd.oci.image.index.v1+json` and has `layers` all the same; \
+                 such a manifest means one thing to some clients and another to others",
+            ),
+            (
+                OCI_INDEX,
+                r#"{"manifests": [], "Manifests": []}"#,
+                "`Manifests` is a key of the manifest only if case is overlooked, which some clients do",
+            ),
+            (
+                OCI_IMAGE,
+                r#"{"config": {}, "layers": [], "layer\u017f": []}"#,
+                "`layer\u{17f}` is a key of the manifest only if case is overlooked, which some clients do",
+            ),
+            (
+                OCI_INDEX,
+                r#"{"manifests": [{"digest": "sha256:1", "size": 1, "Digest": "sha256:2"}]}"#,
+                "`manifests[0]` of the manifest is not a descriptor: `Digest` is a key of it only if case is overlooked",
             ),
             (
                 OCI_IMAGE,
@@ -412,6 +506,34 @@ mod tests {
             let refused = read(Digest::of(&bytes), media_type, bytes).unwrap_err();
             assert_eq!(refused.to_string(), wanted);
         }
+    }
+
+    #[test]
+    fn media_types_are_the_same_whatever_their_case() {
+        let document = json!({"mediaType": OCI_INDEX, "manifests": []});
+
+        let manifest = read_json(&OCI_INDEX.to_uppercase(), &document).unwrap();
+
+        assert_eq!(manifest.kind(), MediaKind::Index);
+        let schema_1 = format!("{}+json", DOCKER_SCHEMA_1.to_uppercase());
+        assert!(matches!(
+            read_json(&schema_1, &json!({})),
+            Err(Unreadable::Schema1 { .. })
+        ));
+    }
+
+    #[test]
+    fn a_manifest_of_more_parts_than_anything_has_is_refused() {
+        let child = descriptor_of("child", OCI_IMAGE);
+        let index = |parts: usize| json!({"manifests": vec![child.clone(); parts]});
+
+        assert!(read_json(OCI_INDEX, &index(MAX_PARTS)).is_ok());
+        assert_eq!(
+            read_json(OCI_INDEX, &index(MAX_PARTS + 1)),
+            Err(Unreadable::TooManyParts {
+                found: MAX_PARTS + 1
+            })
+        );
     }
 
     #[test]

@@ -161,6 +161,9 @@ const FROM: &str = "
     WHERE true";
 
 fn counted(search: &Search<Field>, visible: &[Scope]) -> Sql {
+    if search.wanted.is_none() && visible.iter().any(Scope::is_everywhere) {
+        return Sql::new("SELECT count(*) FROM repositories");
+    }
     let mut sql = Sql::new("SELECT count(*)");
     sql.push(FROM);
     narrow(&mut sql, search, visible);
@@ -288,7 +291,9 @@ const SIZE_BYTES: &str = "coalesce((SELECT
             WHERE c.repository_id = r.id AND c.kind = 'manifest'
               AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version)))
         + (SELECT coalesce(sum(b.size_bytes), 0) FROM blobs b WHERE b.digest IN (
-            SELECT mp.digest FROM content_in c JOIN manifest_parts mp ON mp.manifest = c.name
+            SELECT mp.digest FROM content_in c
+            JOIN pushed_manifests h ON h.destination_id = r.id AND h.digest = c.name
+            JOIN manifest_parts mp ON mp.pushed_id = h.id
             WHERE c.repository_id = r.id AND c.kind = 'manifest' AND mp.kind <> 'manifest'
               AND c.added <= l.version AND (c.removed IS NULL OR c.removed > l.version)))
     FROM published l JOIN environments e ON e.id = l.environment_id

@@ -24,9 +24,10 @@ use crate::content::objects::ObjectName;
 use crate::content::{Content, ContentError};
 use crate::digest::Running;
 use crate::{Algorithm, Digest};
-use intake::Intake;
+use busy::Purpose;
+use intake::{Intake, Stopped};
 use row::UploadRow;
-pub use row::has_open_upload;
+pub use row::{find_upload, has_open_upload};
 
 /// The unguessable id of an upload session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,6 +87,18 @@ pub enum UploadError {
         offset: u64,
         /// Where the request wanted to go on.
         given: u64,
+    },
+    /// The bytes are more, or fewer, than was said. Nothing of them counts.
+    #[error(
+        "upload {id} was to get {wanted} bytes more, but {found} came; nothing of them is kept"
+    )]
+    OtherLength {
+        /// Which.
+        id: UploadId,
+        /// How many were to come.
+        wanted: u64,
+        /// How many had come when that was seen.
+        found: u64,
     },
     /// The client stopped sending.
     #[error("the body of upload {id} broke off; {offset} bytes are kept, go on from there")]
@@ -172,10 +185,30 @@ impl Content {
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        let writing = self.0.busy.begin(id).ok_or(UploadError::Busy { id })?;
+        self.append_exactly(id, offset, None, body, at).await
+    }
+
+    /// As [`append`](Self::append), and with `length` nothing counts unless the body has so many bytes.
+    ///
+    /// A writer that has fallen silent gives way, and what it has brought is kept. Whoever then does not say where to go on
+    /// cannot know that, and is told.
+    pub async fn append_exactly<E>(
+        &self,
+        id: UploadId,
+        offset: Option<u64>,
+        length: Option<u64>,
+        body: impl Stream<Item = Result<Bytes, E>> + Send,
+        at: Timestamp,
+    ) -> Result<u64, UploadError>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let writing = self.0.busy.begin(id, Purpose::Append).await;
+        let writing = writing.ok_or(UploadError::Busy { id })?;
         let row = self.upload_row(id).await?;
         let durable = row.object.size_bytes;
-        if let Some(given) = offset
+        let given = offset.or(writing.taken_over.then_some(0));
+        if let Some(given) = given
             && given != durable
         {
             return Err(UploadError::OutOfOrder {
@@ -185,16 +218,28 @@ impl Content {
             });
         }
         let (intake, recorded) = Intake::begin(Arc::clone(&self.0), row, writing, at);
-        let broken = intake.take_in(body).await;
+        let stopped = intake.take_in(length, body).await;
         let offset = recorded.await.map_err(|_| ContentError::Interrupted)??;
-        match broken {
+        match stopped {
             Ok(()) => Ok(offset),
-            Err(error) => Err(UploadError::BrokenOff {
+            Err(Stopped::Broken(error)) => Err(UploadError::BrokenOff {
                 id,
                 offset,
                 source: Arc::from(error.into()),
             }),
+            Err(Stopped::TakenOver) => Err(UploadError::Busy { id }),
+            Err(Stopped::OtherLength { found }) => Err(UploadError::OtherLength {
+                id,
+                wanted: length.unwrap_or_default(),
+                found,
+            }),
         }
+    }
+
+    /// Ends the writing of somebody who has fallen silent, so that what is durable is all there is; true if there was one.
+    pub async fn settle(&self, id: UploadId) -> bool {
+        let writing = self.0.busy.begin(id, Purpose::Settle).await;
+        writing.is_some_and(|writing| writing.taken_over)
     }
 
     /// Makes a blob of the session, linked to its destination, if its bytes are those of `digest`.
@@ -208,8 +253,10 @@ impl Content {
         at: Timestamp,
     ) -> Result<Blob, UploadError> {
         let (content, wanted) = (self.clone(), *digest);
-        self.alone(id, async move { content.finish_row(id, wanted, at).await })
-            .await
+        self.alone(id, Purpose::Finish, async move {
+            content.finish_row(id, wanted, at).await
+        })
+        .await
     }
 
     async fn finish_row(
@@ -238,12 +285,13 @@ impl Content {
             size_bytes: row.object.size_bytes,
         };
         let object = row.object.name.clone();
+        let lost = self.lost_object(&blob).await?;
         let kept = self
             .0
             .database
             .transact(move |tx| {
                 Box::pin(async move {
-                    let kept = blobs::keep(tx, &blob, &row.object.name, at).await?;
+                    let kept = blobs::keep(tx, &blob, &row.object.name, lost.as_ref(), at).await?;
                     blobs::link(tx, row.destination, &blob.digest, at).await?;
                     row::delete(tx, id).await?;
                     Ok::<_, ContentError>(kept)
@@ -285,9 +333,16 @@ impl Content {
     /// Gives a session up; false if there is none.
     pub async fn cancel(&self, id: UploadId) -> Result<bool, UploadError> {
         let content = self.clone();
-        let cancelled = self.alone(id, async move {
+        let cancelled = self.alone(id, Purpose::Settle, async move {
             let row = content.upload_row(id).await?;
-            content.remove(&row).await?;
+            match content.remove(&row).await {
+                // The row cannot be deleted for want of the very space that the object takes.
+                Err(error) if error.is_full() => {
+                    content.0.discard(&row.object.name).await;
+                    content.remove(&row).await?;
+                }
+                removed => removed?,
+            }
             Ok(true)
         });
         match cancelled.await {
@@ -301,9 +356,11 @@ impl Content {
     async fn alone<T: Send + 'static>(
         &self,
         id: UploadId,
+        purpose: Purpose,
         work: impl Future<Output = Result<T, UploadError>> + Send + 'static,
     ) -> Result<T, UploadError> {
-        let writing = self.0.busy.begin(id).ok_or(UploadError::Busy { id })?;
+        let writing = self.0.busy.begin(id, purpose).await;
+        let writing = writing.ok_or(UploadError::Busy { id })?;
         let done = self.0.writers.spawn(async move {
             let done = work.await;
             drop(writing);

@@ -43,7 +43,7 @@ pub async fn copy(
         return Ok(made.fetch_one(&mut *tx).await?);
     };
     let pushed = manifests.iter().chain(tag.map(|(_, digest)| digest));
-    for digest in with_children(tx, pushed).await? {
+    for digest in with_children(tx, destination, pushed).await? {
         BACKEND
             .add_manifest(tx, destination.0, &digest, number)
             .await?;
@@ -59,13 +59,14 @@ pub async fn copy(
 /// These manifests and all that they consist of.
 async fn with_children(
     tx: &mut Tx,
+    destination: DestinationId,
     pushed: impl Iterator<Item = &Digest>,
 ) -> Result<BTreeSet<Digest>, ContentError> {
     let mut open: VecDeque<Digest> = pushed.copied().collect();
     let mut all = BTreeSet::new();
     while let Some(digest) = open.pop_front() {
         if all.insert(digest) {
-            let parts = manifests::parts(tx, &digest).await?;
+            let parts = manifests::parts(tx, destination, &digest).await?;
             let children = parts.iter().filter(|part| part.kind == PartKind::Manifest);
             open.extend(children.map(|child| child.digest));
         }

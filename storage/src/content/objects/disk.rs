@@ -1,11 +1,12 @@
 //! Objects as files of one folder: written under their final name, synced with their folder, never renamed.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Chunks, ObjectError, ObjectName, ObjectState, ObjectWriter, Objects};
 use crate::database::BoxFuture;
+use crate::digest::Running;
 
 /// Large enough that a thread's wake-up costs nothing, small enough for a hundred downloads at once.
 const READ_BYTES: usize = 512 * 1024;
@@ -22,6 +24,8 @@ const READ_BYTES: usize = 512 * 1024;
 #[derive(Clone, Debug)]
 pub struct DiskObjects {
     root: Arc<Path>,
+    /// The folders that are known to be durable.
+    folders: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl DiskObjects {
@@ -33,10 +37,13 @@ impl DiskObjects {
                 sync_folder(parent)?;
             }
         }
-        Ok(Self { root: root.into() })
+        Ok(Self {
+            root: root.into(),
+            folders: Arc::default(),
+        })
     }
 
-    fn folder(&self, name: &ObjectName) -> PathBuf {
+    pub(super) fn folder(&self, name: &ObjectName) -> PathBuf {
         let name = name.as_str();
         self.root.join(&name[..2]).join(&name[2..4])
     }
@@ -76,22 +83,56 @@ impl DiskObjects {
         })
     }
 
-    /// Makes the object's folder, durably: an object in a folder that is lost is lost with it.
+    /// Makes the object's folder, durably: an object in a folder that is lost is lost with it. That a folder is there does not
+    /// say that it is durable: somebody else may have just made it, or have died before it was.
     fn make_folder(&self, name: &ObjectName) -> io::Result<()> {
         let folder = self.folder(name);
-        if folder.is_dir() {
+        // Held while it is synced, so that nobody uses it before.
+        let mut durable = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if durable.contains(&folder) && folder.is_dir() {
             return Ok(());
         }
         fs::create_dir_all(&folder)?;
         sync_folder(&self.root.join(&name.as_str()[..2]))?;
-        sync_folder(&self.root)
+        sync_folder(&self.root)?;
+        durable.insert(folder);
+        Ok(())
     }
 
+    fn append_now(&self, state: ObjectState, bytes: &[u8]) -> Result<ObjectState, ObjectError> {
+        let mut writer = self.open_for_append(state)?;
+        match writer.file.write_all_at(bytes, writer.written) {
+            Ok(()) => {
+                writer.written += bytes.len() as u64;
+                writer.sync_now()
+            }
+            Err(error) => {
+                // Half a write takes space on a disk that may be full; the next writer would drop it too.
+                let _ = writer.file.set_len(writer.written);
+                Err(ObjectError::io(&writer.state.name, "written", error))
+            }
+        }
+    }
+
+    /// What the state counts was made durable by its writer, with its folder, so there is nothing left to sync but an
+    /// object that was never written to, or one that a dead writer has left too long.
     fn seal_now(&self, state: &ObjectState) -> Result<(), ObjectError> {
         let failed = |error| ObjectError::io(&state.name, "sealed", error);
+        let found = self.size_now(&state.name).map_err(failed)?;
+        if state.size_bytes > 0 && found == Some(state.size_bytes) {
+            return Ok(());
+        }
         let writer = self.open_for_append(state.clone())?;
         writer.file.sync_all().map_err(failed)?;
         sync_folder(&writer.folder).map_err(failed)
+    }
+
+    fn size_now(&self, name: &ObjectName) -> io::Result<Option<u64>> {
+        match fs::metadata(self.path(name)) {
+            Ok(found) => Ok(Some(found.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn names(&self, prefix: &str) -> io::Result<Vec<ObjectName>> {
@@ -126,9 +167,35 @@ impl Objects for DiskObjects {
         })
     }
 
+    fn append_at_once<'a>(
+        &'a self,
+        state: ObjectState,
+        bytes: Bytes,
+        hash: &'a mut Running,
+    ) -> BoxFuture<'a, Result<ObjectState, ObjectError>> {
+        let (store, mut running) = (self.clone(), hash.clone());
+        Box::pin(async move {
+            let (state, running) = blocking(move || {
+                running.update(&bytes);
+                Ok((store.append_now(state, &bytes)?, running))
+            })
+            .await?;
+            *hash = running;
+            Ok(state)
+        })
+    }
+
     fn seal<'a>(&'a self, state: &'a ObjectState) -> BoxFuture<'a, Result<(), ObjectError>> {
         let (store, state) = (self.clone(), state.clone());
         Box::pin(blocking(move || store.seal_now(&state)))
+    }
+
+    fn size<'a>(&'a self, name: &'a ObjectName) -> BoxFuture<'a, Result<Option<u64>, ObjectError>> {
+        let (store, name) = (self.clone(), name.clone());
+        Box::pin(blocking(move || {
+            let size = store.size_now(&name);
+            size.map_err(|error| ObjectError::io(&name, "looked for", error))
+        }))
     }
 
     fn read_range<'a>(
@@ -138,20 +205,12 @@ impl Objects for DiskObjects {
     ) -> BoxFuture<'a, Result<Chunks, ObjectError>> {
         let (path, name) = (self.path(name), name.clone());
         Box::pin(async move {
-            let (file, name) = blocking(move || match File::open(path) {
-                Ok(file) => Ok((Arc::new(file), name)),
-                Err(error) => Err(ObjectError::io(&name, "opened", error)),
-            })
-            .await?;
-            let pieces = stream::try_unfold(range, move |range| {
-                let (file, name) = (Arc::clone(&file), name.clone());
-                async move {
-                    if range.is_empty() {
-                        return Ok(None);
-                    }
-                    let piece = blocking(move || read_piece(&file, &name, &range)).await?;
-                    Ok(Some(piece))
+            let reader = blocking(move || DiskReader::open(&path, name, &range)).await?;
+            let pieces = stream::try_unfold(reader, |reader| async move {
+                if reader.left == 0 {
+                    return Ok(None);
                 }
+                Ok(Some(blocking(move || reader.next_piece()).await?))
             });
             Ok(pieces.boxed())
         })
@@ -187,19 +246,26 @@ struct DiskWriter {
 }
 
 impl ObjectWriter for DiskWriter {
-    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), ObjectError>> {
+    fn write<'a>(
+        &'a mut self,
+        bytes: Bytes,
+        hash: &'a mut Running,
+    ) -> BoxFuture<'a, Result<(), ObjectError>> {
         Box::pin(async move {
             let (file, name, offset) = (
                 Arc::clone(&self.file),
                 self.state.name.clone(),
                 self.written,
             );
-            let length = bytes.len() as u64;
+            let (length, mut running) = (bytes.len() as u64, hash.clone());
             // Until it is known to have worked, it has not.
             self.failed = true;
-            blocking(move || {
+            // One hand-over for both: what was hashed lies in the processor's cache when it is written.
+            *hash = blocking(move || {
+                running.update(&bytes);
                 file.write_all_at(&bytes, offset)
-                    .map_err(|error| ObjectError::io(&name, "written", error))
+                    .map_err(|error| ObjectError::io(&name, "written", error))?;
+                Ok(running)
             })
             .await?;
             self.failed = false;
@@ -208,37 +274,80 @@ impl ObjectWriter for DiskWriter {
         })
     }
 
-    fn sync(mut self: Box<Self>) -> BoxFuture<'static, Result<ObjectState, ObjectError>> {
-        Box::pin(blocking(move || {
-            let name = self.state.name.clone();
-            let failed = |error| ObjectError::io(&name, "synced", error);
-            if self.failed {
-                // Half a write takes space on a disk that may be full.
-                self.file.set_len(self.written).map_err(failed)?;
-            }
-            let asked_at = Instant::now();
-            self.file.sync_data().map_err(failed)?;
-            if self.is_new {
-                sync_folder(&self.folder).map_err(failed)?;
-            }
-            metrics::histogram!("wharfinger_object_sync_seconds").record(asked_at.elapsed());
-            self.state.size_bytes = self.written;
-            Ok(self.state)
-        }))
+    fn sync(self: Box<Self>) -> BoxFuture<'static, Result<ObjectState, ObjectError>> {
+        Box::pin(blocking(move || self.sync_now()))
     }
 }
 
-fn read_piece(
-    file: &File,
-    name: &ObjectName,
-    range: &Range<u64>,
-) -> Result<(Bytes, Range<u64>), ObjectError> {
-    let length =
-        usize::try_from(range.end - range.start).map_or(READ_BYTES, |left| left.min(READ_BYTES));
-    let mut piece = vec![0; length];
-    file.read_exact_at(&mut piece, range.start)
-        .map_err(|error| ObjectError::io(name, "read", error))?;
-    Ok((piece.into(), range.start + length as u64..range.end))
+impl DiskWriter {
+    fn sync_now(mut self) -> Result<ObjectState, ObjectError> {
+        let failed = |error| ObjectError::io(&self.state.name, "synced", error);
+        if self.failed {
+            // Half a write takes space on a disk that may be full.
+            self.file.set_len(self.written).map_err(failed)?;
+        }
+        let asked_at = Instant::now();
+        self.file.sync_data().map_err(failed)?;
+        if self.is_new {
+            sync_folder(&self.folder).map_err(failed)?;
+        }
+        metrics::histogram!("wharfinger_object_sync_seconds").record(asked_at.elapsed());
+        self.state.size_bytes = self.written;
+        Ok(self.state)
+    }
+}
+
+/// Reads one range from its beginning to its end.
+///
+/// Each byte is copied once, from the page cache into a piece that nobody has filled with zeros before, and handed over
+/// once; from there the kernel copies it into the socket.
+struct DiskReader {
+    file: File,
+    name: ObjectName,
+    left: u64,
+}
+
+impl DiskReader {
+    fn open(path: &Path, name: ObjectName, range: &Range<u64>) -> Result<Self, ObjectError> {
+        let opened = File::open(path).and_then(|mut file| {
+            let found = file.metadata()?.len();
+            file.seek(SeekFrom::Start(range.start))?;
+            Ok((file, found))
+        });
+        match opened {
+            Ok((_, found)) if found < range.end => Err(ObjectError::Lost {
+                name,
+                durable: range.end,
+                found,
+            }),
+            Ok((file, _)) => Ok(Self {
+                file,
+                name,
+                left: range.end.saturating_sub(range.start),
+            }),
+            Err(error) => Err(ObjectError::io(&name, "opened", error)),
+        }
+    }
+
+    fn next_piece(mut self) -> Result<(Bytes, Self), ObjectError> {
+        let length = usize::try_from(self.left).map_or(READ_BYTES, |left| left.min(READ_BYTES));
+        let mut piece = Vec::with_capacity(length);
+        let read = (&mut self.file).take(length as u64).read_to_end(&mut piece);
+        let read = read.and_then(|read| {
+            if read == length {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+        });
+        match read {
+            Ok(()) => {
+                self.left -= length as u64;
+                Ok((piece.into(), self))
+            }
+            Err(error) => Err(ObjectError::io(&self.name, "read", error)),
+        }
+    }
 }
 
 fn subfolders(folder: &Path) -> io::Result<Vec<PathBuf>> {

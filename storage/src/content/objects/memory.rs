@@ -11,6 +11,7 @@ use futures_util::{StreamExt as _, future, stream};
 use super::{Chunks, ObjectError, ObjectName, ObjectState, ObjectWriter, Objects};
 use crate::Digest;
 use crate::database::BoxFuture;
+use crate::digest::Running;
 
 /// The smallest part that S3 takes, except for the last one.
 const PART_BYTES: usize = 5 * 1024 * 1024;
@@ -91,6 +92,13 @@ impl Objects for MemoryObjects {
         })
     }
 
+    fn size<'a>(&'a self, name: &'a ObjectName) -> BoxFuture<'a, Result<Option<u64>, ObjectError>> {
+        let objects = self.objects();
+        let whole = objects.get(name).and_then(|object| object.whole.as_ref());
+        let size = whole.map(|whole| whole.len() as u64);
+        Box::pin(future::ready(Ok(size)))
+    }
+
     fn read_range<'a>(
         &'a self,
         name: &'a ObjectName,
@@ -138,7 +146,12 @@ struct MemoryWriter {
 }
 
 impl ObjectWriter for MemoryWriter {
-    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), ObjectError>> {
+    fn write<'a>(
+        &'a mut self,
+        bytes: Bytes,
+        hash: &'a mut Running,
+    ) -> BoxFuture<'a, Result<(), ObjectError>> {
+        hash.update(&bytes);
         self.state.size_bytes += bytes.len() as u64;
         self.state.tail.extend_from_slice(&bytes);
         while self.state.tail.len() >= PART_BYTES {

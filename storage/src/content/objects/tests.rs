@@ -3,6 +3,7 @@
 use futures_util::TryStreamExt as _;
 
 use super::*;
+use crate::{Algorithm, Digest};
 
 const MIB: usize = 1024 * 1024;
 
@@ -11,12 +12,19 @@ fn bytes(length: usize, seed: u8) -> Bytes {
     (0..length).map(pattern).collect()
 }
 
+fn no_hash() -> Running {
+    Running::new(Algorithm::Sha256)
+}
+
 async fn write(objects: &dyn Objects, state: ObjectState, content: &Bytes) -> ObjectState {
     let mut writer = objects.append(state).await.unwrap();
+    let mut hash = no_hash();
     for at in (0..content.len()).step_by(MIB) {
         let end = content.len().min(at + MIB);
-        writer.write(content.slice(at..end)).await.unwrap();
+        let piece = content.slice(at..end);
+        writer.write(piece, &mut hash).await.unwrap();
     }
+    assert_eq!(hash.digest(), Digest::of(content));
     writer.sync().await.unwrap()
 }
 
@@ -61,7 +69,7 @@ async fn a_writer_goes_on_at_the_state_and_drops_what_lies_beyond(objects: &dyn 
     .await;
     // A writer that dies leaves bytes that no state knows of.
     let mut lost = objects.append(half.clone()).await.unwrap();
-    lost.write(bytes(6 * MIB, 9)).await.unwrap();
+    lost.write(bytes(6 * MIB, 9), &mut no_hash()).await.unwrap();
     drop(lost);
     // The state survives as text, in the row of a session.
     let kept = serde_json::to_string(&half).unwrap();
@@ -72,6 +80,47 @@ async fn a_writer_goes_on_at_the_state_and_drops_what_lies_beyond(objects: &dyn 
 
     let whole = read(objects, &state.name, 0..state.size_bytes).await;
     assert!(whole == content);
+}
+
+async fn what_is_appended_at_once_goes_on_at_the_state_too(objects: &dyn Objects) {
+    let content = bytes(3000, 4);
+    let first = objects.begin(ObjectName::random());
+    let mut hash = no_hash();
+    let half = objects
+        .append_at_once(first, content.slice(..1000), &mut hash)
+        .await
+        .unwrap();
+    let mut lost = objects.append(half.clone()).await.unwrap();
+    lost.write(bytes(5000, 9), &mut no_hash()).await.unwrap();
+    drop(lost);
+
+    let whole = objects
+        .append_at_once(half, content.slice(1000..), &mut hash)
+        .await
+        .unwrap();
+    objects.seal(&whole).await.unwrap();
+
+    assert_eq!(hash.digest(), Digest::of(&content));
+    assert_eq!(whole.size_bytes, 3000);
+    assert!(read(objects, &whole.name, 0..3000).await == content);
+}
+
+async fn what_a_dead_writer_left_is_not_in_the_sealed_object(objects: &dyn Objects) {
+    let content = bytes(1000, 5);
+    let state = write(objects, objects.begin(ObjectName::random()), &content).await;
+    let mut lost = objects.append(state.clone()).await.unwrap();
+    lost.write(bytes(5000, 9), &mut no_hash()).await.unwrap();
+    drop(lost);
+
+    objects.seal(&state).await.unwrap();
+
+    assert!(read(objects, &state.name, 0..1000).await == content);
+    let beyond = objects.read_range(&state.name, 0..1001).await;
+    let beyond = match beyond {
+        Ok(chunks) => chunks.try_collect::<Vec<_>>().await.map(drop),
+        Err(error) => Err(error),
+    };
+    assert!(beyond.is_err(), "the dead writer's bytes are still there");
 }
 
 async fn seal_twice_is_one_seal_and_nothing_can_be_sealed_too(objects: &dyn Objects) {
@@ -133,6 +182,8 @@ macro_rules! suite {
 suite! {
     what_was_sealed_is_read_back_in_ranges
     a_writer_goes_on_at_the_state_and_drops_what_lies_beyond
+    what_is_appended_at_once_goes_on_at_the_state_too
+    what_a_dead_writer_left_is_not_in_the_sealed_object
     seal_twice_is_one_seal_and_nothing_can_be_sealed_too
     what_is_deleted_is_gone_and_again_is_no_error
     all_objects_of_a_prefix_are_listed_sealed_or_not
@@ -152,6 +203,20 @@ async fn a_file_that_lost_durable_bytes_is_told_and_not_written_on() {
         lost.to_string(),
         "object aaaa0000-1 has 5 of the 100 bytes that were once durable"
     );
+}
+
+#[test]
+fn a_thousand_objects_lie_in_at_most_256_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = DiskObjects::open(folder.path()).unwrap();
+
+    let mut folders = std::collections::HashSet::new();
+    for _ in 0..1000 {
+        let path = objects.folder(&ObjectName::random());
+        folders.insert(path);
+    }
+
+    assert!((200..=256).contains(&folders.len()), "{}", folders.len());
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) async fn submit(tx: &mut Tx, submission: Submission) -> Result<Accept
             seq: first.row.seq,
         });
     }
-    insert_links(tx, plan, &links).await.map_err(failed)?;
+    insert_links(tx, plan, &links).await?;
     Ok(Accepted::Recorded { granted: at_once })
 }
 
@@ -80,22 +80,27 @@ async fn insert_plan(
     Ok(Some(PlanId(open)))
 }
 
+/// All links are one statement, whatever their number, with one text.
 async fn insert_links(
     tx: &mut Tx,
     plan: PlanId,
     links: &[(String, String)],
-) -> Result<(), sqlx::Error> {
+) -> Result<(), StoreError> {
     const SQL: &str = "
-        INSERT INTO plan_link (plan_id, name, value) VALUES ($1, $2, $3)
+        INSERT INTO plan_link (plan_id, name, value)
+        SELECT $1, json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each($2) WHERE true
         ON CONFLICT (name, value, plan_id) DO NOTHING";
-    for (name, value) in links {
-        sqlx::query(SQL)
-            .bind(plan.0)
-            .bind(name)
-            .bind(value)
-            .execute(&mut *tx)
-            .await?;
+    if links.is_empty() {
+        return Ok(());
     }
+    let texts = serde_json::to_string(links)
+        .map_err(|error| StoreError::Corrupt(format!("links cannot be written: {error}")))?;
+    sqlx::query(SQL)
+        .bind(plan.0)
+        .bind(texts)
+        .execute(tx)
+        .await
+        .map_err(failed)?;
     Ok(())
 }
 

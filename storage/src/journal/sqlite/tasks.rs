@@ -1,34 +1,41 @@
 //! The lists of plans: what a search means in the tables, and in which order it is read.
 
 mod linked;
+mod patterns;
+mod rarest;
 
 use super::row::{self, unreadable};
 use crate::database::Tx;
 use crate::search::{self, Sql};
-use engine::journal::PlanResult;
-use engine::search::{Cursor, Field, Order, Search, SortKey, Term, Test};
+use engine::search::{Cursor, Expr, Field, Order, Search, SortKey, Term, Test};
 use engine::store::{Listing, Page, StoreError, Visible};
 use linked::Linked;
+use rarest::Rarest;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 /// A page of plans. Those with a value for its order are read first, along its index, then those without, by id.
 pub(super) async fn list(tx: &mut Tx, search: &Search, page: &Page) -> Result<Listing, StoreError> {
-    let total: i64 = counted(search, &page.visible)
+    let search = &patterns::read(tx, search).await?;
+    let fewest = rarest::of(tx, search, &page.visible).await?;
+    let total: i64 = counted(search, &page.visible, fewest.map(|it| it.what))
         .build_query_scalar()
         .fetch_one(&mut *tx)
         .await
         .map_err(unreadable)?;
+    let rarest = fewest
+        .filter(rarest::Found::is_sorted_soon)
+        .map(|it| it.what);
     let wanted = page.limit as usize + 1;
     let mut found: Vec<(Option<SortKey>, Uuid)> = Vec::with_capacity(wanted);
     let past_keys = page.after.as_ref().is_some_and(|after| after.key.is_none());
     if page.sort.by != Order::CreatedAt && !past_keys {
-        found.extend(read(tx, &mut with_key(search, page, wanted)).await?);
+        found.extend(read(tx, &mut with_key(search, page, rarest, wanted)).await?);
     }
     if found.len() < wanted && page.sort.by != Order::Label {
         let rest = wanted - found.len();
-        found.extend(read(tx, &mut without_key(search, page, rest)).await?);
+        found.extend(read(tx, &mut without_key(search, page, rarest, rest)).await?);
     }
     let more = found.len() == wanted;
     found.truncate(page.limit as usize);
@@ -59,8 +66,29 @@ async fn read(tx: &mut Tx, sql: &mut Sql) -> Result<Vec<(Option<SortKey>, Uuid)>
         .map_err(unreadable)
 }
 
-fn counted(search: &Search, visible: &Visible) -> Sql {
-    if let (Visible::All, Some(linked)) = (visible, Linked::of(search))
+/// How the rows for a test are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// Along its index.
+    Index,
+    /// Along its index, but only a few of them: enough to know that there are many.
+    Some,
+    /// It is asked of rows that something else has found.
+    Row,
+}
+
+impl Access {
+    /// What is written before a column: SQLite uses no index for a term that begins with `+`.
+    fn sign(self) -> &'static str {
+        match self {
+            Self::Index | Self::Some => "",
+            Self::Row => "+",
+        }
+    }
+}
+
+fn counted(search: &Search, visible: &Visible, rarest: Option<Rarest>) -> Sql {
+    if let (None, Visible::All, Some(linked)) = (rarest, visible, Linked::of(search))
         && linked.rest.wanted.is_none()
     {
         let mut sql = Sql::new("SELECT count(*) FROM plan_link WHERE ");
@@ -68,7 +96,10 @@ fn counted(search: &Search, visible: &Visible) -> Sql {
         return sql;
     }
     let mut sql = Sql::new("SELECT count(*) FROM plan WHERE true");
-    narrow(&mut sql, search, visible);
+    match rarest {
+        Some(rarest) => narrow_by(&mut sql, search, visible, Some(rarest)),
+        None => narrow(&mut sql, search, visible),
+    }
     sql
 }
 
@@ -99,7 +130,7 @@ const fn keys(order: Order) -> Keys {
     }
 }
 
-fn with_key(search: &Search, page: &Page, limit: usize) -> Sql {
+fn with_key(search: &Search, page: &Page, rarest: Option<Rarest>, limit: usize) -> Sql {
     let Keys {
         expression,
         is_time,
@@ -112,7 +143,8 @@ fn with_key(search: &Search, page: &Page, limit: usize) -> Sql {
     });
     sql.push(expression);
     sql.push(if is_time { " AS number" } else { " AS text" });
-    sql.push(" FROM plan WHERE ").push(expression);
+    let sign = by(rarest).sign();
+    sql.push(" FROM plan WHERE ").push(sign).push(expression);
     if is_time {
         sql.push(" <= ").push_bind(search.now.0);
     } else {
@@ -120,7 +152,8 @@ fn with_key(search: &Search, page: &Page, limit: usize) -> Sql {
     }
     let (past, order) = direction(page);
     if let Some(after) = &page.after {
-        sql.push(" AND (").push(expression).push(", id)").push(past);
+        sql.push(" AND (").push(sign).push(expression);
+        sql.push(", id)").push(past);
         match &after.key {
             Some(SortKey::Text(text)) => sql.push("(").push_bind(text.clone()),
             Some(SortKey::Number(number)) => sql.push("(").push_bind(*number),
@@ -128,19 +161,23 @@ fn with_key(search: &Search, page: &Page, limit: usize) -> Sql {
         };
         sql.push(", ").push_bind(after.id.0).push(")");
     }
-    narrow(&mut sql, search, &page.visible);
-    sql.push(" ORDER BY ").push(expression).push(order);
+    narrow_by(&mut sql, search, &page.visible, rarest);
+    sql.push(" ORDER BY ")
+        .push(sign)
+        .push(expression)
+        .push(order);
     ended(sql.push(", id"), order, limit);
     sql
 }
 
-fn without_key(search: &Search, page: &Page, limit: usize) -> Sql {
+fn without_key(search: &Search, page: &Page, rarest: Option<Rarest>, limit: usize) -> Sql {
     let Keys {
         expression,
         is_time,
         absent,
     } = keys(page.sort.by);
-    let linked = Linked::of(search).filter(|_| page.sort.by == Order::CreatedAt);
+    let linked =
+        Linked::of(search).filter(|_| page.sort.by == Order::CreatedAt && rarest.is_none());
     let mut sql = Sql::new("SELECT id, NULL AS text, NULL AS number FROM ");
     let (id, rest) = if let Some(linked) = &linked {
         sql.push("plan_link AS linked JOIN plan ON plan.id = linked.plan_id WHERE ");
@@ -149,7 +186,7 @@ fn without_key(search: &Search, page: &Page, limit: usize) -> Sql {
         ("linked.plan_id", &linked.rest)
     } else {
         sql.push("plan WHERE (");
-        ("id", search)
+        (if rarest.is_some() { "+id" } else { "id" }, search)
     };
     sql.push(absent);
     if is_time {
@@ -162,9 +199,18 @@ fn without_key(search: &Search, page: &Page, limit: usize) -> Sql {
         sql.push(" AND ").push(id);
         sql.push(past).push_bind(after.id.0);
     }
-    narrow(&mut sql, rest, &page.visible);
+    narrow_by(&mut sql, rest, &page.visible, rarest);
     ended(sql.push(" ORDER BY ").push(id), order, limit);
     sql
+}
+
+/// How the rows of a page are read: in its order, unless something finds only a few of them.
+fn by(rarest: Option<Rarest>) -> Access {
+    if rarest.is_some() {
+        Access::Row
+    } else {
+        Access::Index
+    }
 }
 
 /// How a later row compares, and how it is ordered.
@@ -181,52 +227,80 @@ fn ended(sql: &mut Sql, order: &str, limit: usize) {
     sql.push(order).push(" LIMIT ").push_bind(limit);
 }
 
-/// Adds what must hold of a row of `plan`: the search, and that it may be seen.
+/// Adds what must hold of a row of `plan`: the search, and that it may be seen. Along which index is left to SQLite.
 pub(super) fn narrow(sql: &mut Sql, search: &Search, visible: &Visible) {
-    if let Some(wanted) = &search.wanted {
-        sql.push(" AND ");
-        search::push(sql, wanted, &|sql, term| push_term(sql, term, search));
+    for part in rarest::parts(search) {
+        push_part(sql.push(" AND "), part, search, Access::Index);
     }
-    if let Visible::Some {
-        organizations,
-        actor,
-    } = visible
-    {
-        let labels: Vec<String> = organizations
-            .iter()
-            .map(|label| label.to_ascii_lowercase())
-            .collect();
-        sql.push(" AND (lower(actor) = ")
-            .push_bind(actor.to_ascii_lowercase())
-            .push(" OR ");
-        search::push_is(sql, "lower(organization)", &labels);
-        sql.push(")");
+    if matches!(visible, Visible::Some { .. }) {
+        push_visible(sql.push(" AND "), visible, Access::Index);
     }
 }
 
-fn push_term(sql: &mut Sql, term: &Term, search: &Search) {
+/// The same along the index of what is rarest; if nothing is rare, along none of these.
+fn narrow_by(sql: &mut Sql, search: &Search, visible: &Visible, rarest: Option<Rarest>) {
+    let access = |what: Rarest| {
+        if rarest == Some(what) {
+            Access::Index
+        } else {
+            Access::Row
+        }
+    };
+    for (place, part) in rarest::parts(search).iter().enumerate() {
+        push_part(sql.push(" AND "), part, search, access(Rarest::Part(place)));
+    }
+    if matches!(visible, Visible::Some { .. }) {
+        push_visible(sql.push(" AND "), visible, access(Rarest::Visible));
+    }
+}
+
+fn push_part(sql: &mut Sql, part: &Expr, search: &Search, access: Access) {
+    search::push(sql, part, &|sql, term| push_term(sql, term, search, access));
+}
+
+fn push_visible(sql: &mut Sql, visible: &Visible, access: Access) {
+    let Visible::Some {
+        organizations,
+        actor,
+    } = visible
+    else {
+        sql.push("true");
+        return;
+    };
+    let labels: Vec<String> = organizations
+        .iter()
+        .map(|label| label.to_ascii_lowercase())
+        .collect();
+    let sign = access.sign();
+    sql.push("(").push(sign).push("lower(actor) = ");
+    sql.push_bind(actor.to_ascii_lowercase()).push(" OR ");
+    search::push_is(sql, &format!("{sign}lower(organization)"), &labels);
+    sql.push(")");
+}
+
+fn push_term(sql: &mut Sql, term: &Term, search: &Search, access: Access) {
+    let column = |name: &str| format!("{}{name}", access.sign());
     match term.field {
-        Field::Id => push_test(sql, "id", &term.test),
-        Field::Label => push_test(sql, "workflow", &term.test),
-        Field::State => push_test(sql, "state", &term.test),
-        Field::Result => push_result(sql, &term.test),
-        Field::Reason => push_test(sql, "reason", &term.test),
-        Field::User => push_test(sql, "lower(actor)", &term.test),
-        Field::Organization => push_test(sql, "lower(organization)", &term.test),
-        Field::Repository => push_link(sql, "repository", "value", &term.test),
-        Field::Product => push_link(sql, "product", "lower(value)", &term.test),
-        Field::Tag => push_link(sql, "tag", "value", &term.test),
-        Field::Digest => push_link(sql, "digest", "value", &term.test),
-        Field::CreatedAt => push_test(sql, "created_at", &term.test),
-        Field::StartedAt => push_test(sql, "started_at", &term.test),
-        Field::EndedAt => push_test(sql, "ended_at", &term.test),
+        Field::Id => push_test(sql, &column("id"), &term.test),
+        Field::Label => push_test(sql, &column("workflow"), &term.test),
+        Field::State => push_test(sql, &column("state"), &term.test),
+        Field::Result => push_result(sql, &column("result"), &term.test),
+        Field::Reason => push_test(sql, &column("reason"), &term.test),
+        Field::User => push_test(sql, &column("lower(actor)"), &term.test),
+        Field::Organization => push_test(sql, &column("lower(organization)"), &term.test),
+        Field::Repository | Field::Product | Field::Tag | Field::Digest => {
+            push_link(sql, term, access);
+        }
+        Field::CreatedAt => push_test(sql, &column("created_at"), &term.test),
+        Field::StartedAt => push_test(sql, &column("started_at"), &term.test),
+        Field::EndedAt => push_test(sql, &column("ended_at"), &term.test),
         Field::Duration => {
             let now = search.now.0;
             let duration = format!("(coalesce(ended_at, {now}) - started_at)");
             push_test(sql, &duration, &term.test);
         }
-        Field::Waiting => push_waiting(sql, &term.test),
-        Field::Attempt => push_attempt(sql, &term.test),
+        Field::Waiting => push_waiting(sql, &column("waiting"), &term.test),
+        Field::Attempt => push_attempt(sql, &column("attempt"), &term.test),
     }
 }
 
@@ -239,30 +313,64 @@ fn push_test(sql: &mut Sql, expression: &str, test: &Test) {
     }
 }
 
-/// The name is written out: the index of products is only of theirs.
-fn push_link(sql: &mut Sql, name: &str, value: &str, test: &Test) {
-    sql.push("id IN (SELECT plan_id FROM plan_link WHERE name = '")
-        .push(name)
-        .push("' AND ");
-    push_test(sql, value, test);
+fn is_link(field: Field) -> bool {
+    matches!(
+        field,
+        Field::Repository | Field::Product | Field::Tag | Field::Digest
+    )
+}
+
+fn push_link(sql: &mut Sql, term: &Term, access: Access) {
+    match access {
+        Access::Index | Access::Some => {
+            sql.push("id IN (SELECT plan_id FROM plan_link");
+            push_linked(sql, term);
+        }
+        Access::Row => {
+            sql.push("EXISTS (SELECT 1 FROM plan_link INDEXED BY plan_link_plan");
+            push_linked_test(sql, term);
+            sql.push(" AND plan_id = plan.id");
+        }
+    }
+    if access == Access::Some {
+        sql.push(" LIMIT ").push_bind(rarest::MANY);
+    }
     sql.push(")");
 }
 
+/// The links behind `FROM plan_link`. SQLite is told the index, because with another one it reads those of all plans.
+fn push_linked(sql: &mut Sql, term: &Term) {
+    sql.push(if term.field == Field::Product {
+        " INDEXED BY plan_link_product"
+    } else {
+        " INDEXED BY sqlite_autoindex_plan_link_1"
+    });
+    push_linked_test(sql, term);
+}
+
+/// The name is written out: the index of products is only of theirs.
+fn push_linked_test(sql: &mut Sql, term: &Term) {
+    let is_product = term.field == Field::Product;
+    sql.push(" WHERE name = '").push(term.field).push("' AND ");
+    push_test(
+        sql,
+        if is_product { "lower(value)" } else { "value" },
+        &term.test,
+    );
+}
+
 /// Few plans end otherwise than well, and those have an index.
-fn push_result(sql: &mut Sql, test: &Test) {
-    const COMMON: [PlanResult; 2] = [PlanResult::Pending, PlanResult::Success];
+fn push_result(sql: &mut Sql, column: &str, test: &Test) {
     if let Test::Is(words) = test
-        && COMMON
-            .iter()
-            .all(|common| !words.contains(&common.to_string()))
+        && rarest::is_rare_result(words)
     {
         sql.push("result <> 'pending' AND result <> 'success' AND ");
     }
-    push_test(sql, "result", test);
+    push_test(sql, column, test);
 }
 
 /// The column holds all words: retry and time can be there together.
-fn push_waiting(sql: &mut Sql, test: &Test) {
+fn push_waiting(sql: &mut Sql, column: &str, test: &Test) {
     const BOTH: [&str; 2] = ["retry", "time"];
     let mut held = match test {
         Test::Is(words) => words.clone(),
@@ -271,17 +379,17 @@ fn push_waiting(sql: &mut Sql, test: &Test) {
     if held.iter().any(|word| BOTH.contains(&word.as_str())) {
         held.push(BOTH.join(" "));
     }
-    search::push_is(sql, "waiting", &held);
+    search::push_is(sql, column, &held);
 }
 
 /// Few plans have more than one attempt, and those have an index.
-fn push_attempt(sql: &mut Sql, test: &Test) {
+fn push_attempt(sql: &mut Sql, column: &str, test: &Test) {
     if let Test::Within(ranges) = test
         && ranges.iter().all(|range| range.low > 1)
     {
         sql.push("attempt > 1 AND ");
     }
-    push_test(sql, "attempt", test);
+    push_test(sql, column, test);
 }
 
 #[cfg(test)]

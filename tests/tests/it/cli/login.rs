@@ -137,6 +137,78 @@ async fn a_token_that_was_revoked_elsewhere_does_not_keep_anybody_logged_in() {
     assert!(!kept.contains("wft_"), "{kept}");
 }
 
+#[tokio::test]
+async fn where_tokens_must_end_a_login_lasts_as_long_as_it_may() {
+    let server = Server::start().await;
+    let person = Person::new();
+    let setting = "/settings/personal_token_max_days";
+    let days = serde_json::json!({"value": 30});
+    server.rest().patch(setting, &days).await.expect_status(200);
+
+    assert_eq!(person.logs_in(&server, ADMIN_PASSWORD).await, 0);
+
+    let tokens = server.rest().all("/tokens", "").await;
+    assert_eq!(tokens.len(), 1, "{tokens:?}");
+    assert!(tokens[0]["expires_at"].is_string(), "{tokens:?}");
+    person.says(&["task", "list"]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn logins_at_once_leave_one_token() {
+    let server = Server::start().await;
+    let person = Person::new();
+
+    let all = tokio::join!(
+        person.logs_in(&server, ADMIN_PASSWORD),
+        person.logs_in(&server, ADMIN_PASSWORD),
+        person.logs_in(&server, ADMIN_PASSWORD),
+        person.logs_in(&server, ADMIN_PASSWORD),
+    );
+
+    assert_eq!(all, (0, 0, 0, 0));
+    let tokens = server.rest().all("/tokens", "").await;
+    assert_eq!(tokens.len(), 1, "{tokens:?}");
+    person.says(&["task", "list"]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_kept_is_revoked() {
+    let server = Server::start().await;
+    let person = Person::new();
+    // No file of this process may hold a byte, as on a disk that is full.
+    let full = r#"trap '' XFSZ; ulimit -f 0; exec "$@""#;
+    let mut login = server::bare("sh");
+    login
+        .args(["-c", full, "sh"])
+        .arg(server::binary())
+        .arg("login")
+        .env("XDG_CONFIG_HOME", person.config.path())
+        .env("WHARFINGER_SERVER", format!("http://{}", server.host()))
+        .env("WHARFINGER_USER", ADMIN)
+        .env("WHARFINGER_PASSWORD", ADMIN_PASSWORD);
+
+    let failed = command::run(login).await.expect_code(2);
+
+    assert!(failed.stderr.contains("logins.toml"), "{failed}");
+    let tokens = server.rest().all("/tokens", "").await;
+    assert!(tokens.is_empty(), "{tokens:?}");
+    assert!(!person.file().exists());
+}
+
+#[tokio::test]
+async fn logins_that_others_may_read_are_hidden_from_them_again() {
+    let server = Server::start().await;
+    let person = Person::new();
+    assert_eq!(person.logs_in(&server, ADMIN_PASSWORD).await, 0);
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(person.file(), open).expect("a file of ours");
+
+    let warned = person.says(&["task", "list"]).await.expect_code(0);
+
+    assert!(warned.stderr.contains("0644"), "{warned}");
+    assert_eq!(mode(&person.file()), 0o600);
+}
+
 fn mode(file: &Path) -> u32 {
     let about = std::fs::metadata(file).expect("the file is there");
     about.permissions().mode() & 0o777

@@ -37,7 +37,7 @@ async fn json(server: &Server, line: &str) -> Value {
 }
 
 #[tokio::test]
-async fn json_is_the_body_that_rest_answers() {
+async fn json_is_the_body_that_rest_answers_byte_for_byte() {
     let server = Server::start().await;
     for line in [
         "organization create acme --name Acme",
@@ -53,10 +53,12 @@ async fn json_is_the_body_that_rest_answers() {
     }
 
     for (line, path) in LISTS {
-        let said = json(&server, line).await;
+        let said = ask(&server, &format!("{line} --output json")).await;
 
-        let answered = server.rest().get(path).await.expect_status(200).json();
-        assert_eq!(said, answered, "{line}");
+        let answered = server.rest().get(path).await.expect_status(200);
+        let answered = String::from_utf8_lossy(&answered.body);
+        let said = said.expect_code(0).stdout;
+        assert_eq!(said, format!("{answered}\n"), "{line}");
     }
 }
 
@@ -357,4 +359,20 @@ async fn a_cancelled_task_is_waited_for() {
     ask(&server, &format!("task watch {paused}"))
         .await
         .expect_code(1);
+}
+
+#[tokio::test]
+async fn a_size_with_a_blank_is_not_taken_for_two_things() {
+    let server = Server::start().await;
+
+    for (search, code) in [
+        ("size_bytes > 1 KiB", 2),
+        ("size_bytes ^ 5, 1 KiB", 2),
+        ("size_bytes > \"1 KiB\"", 0),
+        ("size_bytes > 1 and KiB", 0),
+    ] {
+        let words = ["repository", "list", "--search", search];
+        let said = server.cli(&words).await.expect_code(code);
+        assert_eq!(said.stderr.contains("\"1 KiB\""), code == 2, "{said}");
+    }
 }

@@ -39,6 +39,19 @@ checks! {
         let refused = it.patch(&location(&first), "6-7", "gh").await.expect_refusal(416, "BLOB_UPLOAD_INVALID");
         assert_session(&refused, 4);
     }
+    "Pushing a blob in chunks: a chunk without a length that is not of its range is 400, and leaves nothing" => |it| {
+        let session = it.open().await;
+        for range in ["0-1", "0-99"] {
+            let with = |request: reqwest::RequestBuilder| {
+                let pieces = ["abc", "de"].map(Ok::<_, std::io::Error>);
+                let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+                request.header("content-range", range).body(body)
+            };
+            it.at(Method::PATCH, &session, with).await.expect_refusal(400, "SIZE_INVALID");
+            let status = it.at(Method::GET, &session, |request| request).await.expect_status(204);
+            assert_session(&status, 0);
+        }
+    }
     "Pushing a blob in chunks: a chunk that overlaps MUST be answered 416" => |it| {
         let first = it.patch(&it.open().await, "0-3", "abcd").await;
         for range in ["0-3", "2-5", "3-6"] {

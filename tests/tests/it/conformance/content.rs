@@ -1,6 +1,7 @@
 //! "Pull": manifests, blobs, and whether they exist.
 
 use super::checks;
+use bytes::Bytes;
 use tests::{digest, image};
 
 checks! {
@@ -113,6 +114,17 @@ checks! {
         let blob = it.blob("ware").await;
         let head = it.head(&format!("blobs/{blob}")).await.expect_status(200);
         assert_eq!((head.header("docker-content-digest"), head.header("content-length")), (blob.as_str(), "4"));
+    }
+    "Pull: no browser takes content for a page of the registry's own" => |it| {
+        it.blob("ware").await;
+        let page = Bytes::from_static(b"{\"schemaVersion\":2}");
+        it.put("page", "text/html", &page).await.expect_status(201);
+        for rest in [format!("blobs/{}", digest::of(b"ware")), "manifests/page".to_owned()] {
+            let answer = it.get(&rest).await.expect_status(200);
+            assert_eq!(answer.header("x-content-type-options"), "nosniff");
+            assert_eq!(answer.header("content-security-policy"), "default-src 'none'; sandbox");
+        }
+        assert_eq!(it.get("manifests/page").await.header("content-type"), "text/html");
     }
     "Checking if content exists: a HEAD of an existing manifest MUST be 200 with digest and Content-Length" => |it| {
         let image = it.image("latest").await;

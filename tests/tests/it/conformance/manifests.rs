@@ -51,6 +51,29 @@ checks! {
         it.put("latest", &with_parameter, &image.manifest).await.expect_status(201);
         assert_eq!(it.get("manifests/latest").await.header("content-type"), image::MANIFEST);
     }
+    "Pushing Manifests: what could be taken for an image and for an index is refused" => |it| {
+        it.blob("{}").await;
+        let both = json!({ "schemaVersion": 2, "config": described(EMPTY, b"{}"), "layers": [], "manifests": [] });
+        let both = Bytes::from(both.to_string());
+        for media_type in [image::MANIFEST, image::INDEX, DOCKER_IMAGE, DOCKER_LIST] {
+            it.put("both", media_type, &both).await.expect_refusal(400, "MANIFEST_INVALID");
+        }
+    }
+    "Pushing Manifests: a key that some clients take for another is refused" => |it| {
+        it.blob("{}").await;
+        let odd = json!({ "schemaVersion": 2, "config": described(EMPTY, b"{}"), "layers": [], "Layers": [] });
+        it.put("odd", image::MANIFEST, &Bytes::from(odd.to_string())).await.expect_refusal(400, "MANIFEST_INVALID");
+    }
+    "Pulling manifests: the Content-Type is that of the push to this repository" => |it| {
+        let bytes = Bytes::from(json!({ "schemaVersion": 2, "manifests": [], "of": it.name }).to_string());
+        let (other, odd) = (it.other(), "application/vnd.example.unheard.of+json");
+        other.put("latest", odd, &bytes).await.expect_status(201);
+        it.put("latest", image::INDEX, &bytes).await.expect_status(201);
+        assert_eq!(it.get("manifests/latest").await.header("content-type"), image::INDEX);
+        assert_eq!(other.get("manifests/latest").await.header("content-type"), odd);
+        other.put("latest", image::INDEX, &bytes).await.expect_status(201);
+        assert_eq!(other.get("manifests/latest").await.header("content-type"), image::INDEX);
+    }
     "Pulling manifests: the Content-Type SHOULD match what the client pushed" => |it| {
         let bytes = Bytes::from_static(b"{\"schemaVersion\":2,\"unheard\":\"of\"}");
         it.put("odd", "application/vnd.example.unheard.of+json", &bytes).await.expect_status(201);

@@ -51,7 +51,9 @@ checks! {
     "POST then PUT: what was finished is no session any more" => |it| {
         let session = it.open().await;
         it.finish(&session, &digest::of(b"ware"), "ware").await.expect_status(201);
-        it.finish(&session, &digest::of(b"ware"), "ware").await.expect_refusal(404, "BLOB_UPLOAD_UNKNOWN");
+        for method in [Method::GET, Method::PATCH, Method::DELETE] {
+            it.at(method, &session, |request| request).await.expect_refusal(404, "BLOB_UPLOAD_UNKNOWN");
+        }
     }
     "POST then PUT: a session may be finished by another query beside the digest, which is not looked at" => |it| {
         let session = format!("{}?state=1", it.open().await);
@@ -110,6 +112,14 @@ checks! {
     "POST then PUT: such a session is refused a sha512 that is not its own" => |it| {
         let refused = it.finish(&it.open().await, &digest::of_sha512(b"other"), "ware").await;
         refused.expect_refusal(400, "DIGEST_INVALID");
+    }
+    "POST then PUT: the closing PUT repeated is answered 201 again, if the blob is here" => |it| {
+        let session = it.open().await;
+        for _ in 0..2 {
+            let created = it.finish(&session, &digest::of(b"ware"), "ware").await.expect_status(201);
+            assert_eq!(created.header("location"), format!("/v2/{}/blobs/{}", it.name, digest::of(b"ware")));
+        }
+        it.finish(&session, &digest::of(b"other"), "").await.expect_refusal(404, "BLOB_UPLOAD_UNKNOWN");
     }
 }
 

@@ -60,6 +60,49 @@ async fn a_client_that_stops_sending_is_let_go_and_may_continue_where_it_stopped
 }
 
 #[tokio::test]
+async fn a_client_that_stops_sending_gives_way_to_its_next_request() {
+    let server = Server::start().await;
+    let oci = server.oci();
+    let upload = oci.open_upload(NAME).await;
+    let mut stopped = begun_patch(&server, &upload, 1000, b"0123456789").await;
+    let status = wait::until("the first bytes are kept", SOON, async || {
+        let answer = oci.send(oci.at(Method::GET, NAME, &upload).await).await;
+        (answer.status == 204 && answer.header("range") == "0-9").then_some(answer)
+    })
+    .await;
+
+    let rest = oci
+        .at(Method::PATCH, NAME, &location(&status))
+        .await
+        .header("content-range", "10-13")
+        .body("ware");
+    let patched = oci.send(rest).await.expect_status(202);
+
+    assert_eq!(patched.header("range"), "0-13");
+    let said = stopped.until("\r\n\r\n", Duration::from_secs(30)).await;
+    assert_eq!(raw::status(&said), 409, "{said}");
+    assert_unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn a_client_that_stops_in_the_middle_of_a_manifest_is_told_to_push_it_again() {
+    let server = Server::start_with(&["--body-idle-timeout=1s"]).await;
+    let path = format!("/v2/{NAME}/manifests/latest");
+    let request = raw::request("PUT", &server.host(), &path, "");
+    let request = request.replace("Content-Length: 0", "Content-Length: 50");
+    let mut stopped = Connection::open(&server.host()).await;
+    stopped.send(request.as_bytes()).await;
+    stopped.send(b"{").await;
+
+    let said = stopped.all_until_closed(Duration::from_secs(30)).await;
+
+    let said = said.expect("the connection is closed after body_idle_timeout");
+    assert_eq!(raw::status(&said), 408, "{said}");
+    assert!(said.contains("push it again"), "{said}");
+    assert!(!said.contains("session"), "{said}");
+}
+
+#[tokio::test]
 async fn a_client_that_vanishes_in_the_middle_of_a_layer_may_continue() {
     let server = Server::start().await;
     let oci = server.oci();

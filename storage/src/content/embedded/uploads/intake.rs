@@ -1,33 +1,63 @@
-//! The way of a body into the store: while one piece arrives, the one before is hashed and written side by side.
+//! The way of a body into the store: while one piece arrives, the one before is hashed and written.
 //!
 //! Three pieces of at most [`PIECE_BYTES`] are in memory for one upload: one arriving, one waiting, one being hashed
 //! and written. The writer is a task of its own, so that it records how far it came when the request is dropped.
+//!
+//! Each byte is copied three times: by the kernel into the buffer of the connection, from there into a piece, by the kernel
+//! into the page cache. Each piece is handed over twice: to the writer's task, and to a thread that hashes and writes it. On
+//! a machine where a hand-over costs as much as copying 100 KiB, gathering large pieces is cheaper than handing over what
+//! came. A short body is hashed, written and synced by one thread at once.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use engine::clock::Timestamp;
 use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
 
 use super::UploadError;
-use super::busy::Writing;
+use super::busy::{Lifeline, Writing};
 use super::row::{self, UploadRow};
-use crate::content::objects::{ObjectError, ObjectWriter};
+use crate::content::objects::ObjectError;
 use crate::content::{ContentError, Inner};
-use crate::digest::Running;
 
 /// Large enough that handing it to other threads costs nothing, small enough for dozens of uploads at once.
-const PIECE_BYTES: usize = 512 * 1024;
+const PIECE_BYTES: usize = 1024 * 1024;
 /// What arrives as large as this is handed on as it is: copying would cost more than one more hand-over.
-const UNCOPIED_BYTES: usize = 256 * 1024;
+const UNCOPIED_BYTES: usize = 512 * 1024;
+/// A body as long as this is written at once, and its piece is no longer than it must be.
+const SHORT_BYTES: usize = 64 * 1024;
+
+/// A part of a body.
+enum Piece {
+    /// After it another one comes.
+    Middle(Bytes),
+    /// With it the body ends, as far as it came.
+    Last(Bytes),
+    /// The body is not what it was said to be: nothing of it counts.
+    Void,
+}
+
+/// Why a body was not taken in to its end.
+pub(super) enum Stopped<E> {
+    /// It broke off.
+    Broken(E),
+    /// Somebody else goes on with the session.
+    TakenOver,
+    /// It is longer, or shorter, than it was said to be. Nothing of it counts.
+    OtherLength {
+        /// How many bytes had come then.
+        found: u64,
+    },
+}
 
 /// The end of the way that a request holds.
 pub(super) struct Intake {
-    pieces: mpsc::Sender<Bytes>,
+    pieces: mpsc::Sender<Piece>,
+    lifeline: Lifeline,
 }
 
 impl Intake {
@@ -40,6 +70,7 @@ impl Intake {
     ) -> (Self, oneshot::Receiver<Result<u64, UploadError>>) {
         let (pieces, arriving) = mpsc::channel(1);
         let (record, recorded) = oneshot::channel();
+        let lifeline = writing.lifeline();
         let writers = content.writers.clone();
         writers.spawn(async move {
             let ended = write(&content, row, arriving, at).await;
@@ -47,48 +78,78 @@ impl Intake {
             // Without a receiver the request is gone; the row knows.
             let _ = record.send(ended);
         });
-        (Self { pieces }, recorded)
+        (Self { pieces, lifeline }, recorded)
     }
 
-    /// Hands the body over in pieces. An error is the body's; the writer tells its own.
+    /// Hands the body over in pieces, which must be of that length together if one is given. An error is the body's; the
+    /// writer tells its own.
     pub(super) async fn take_in<E>(
         self,
+        length: Option<u64>,
         body: impl Stream<Item = Result<Bytes, E>> + Send,
-    ) -> Result<(), E> {
+    ) -> Result<(), Stopped<E>> {
         let mut body = pin!(body);
+        let lifeline = self.lifeline.clone();
+        let mut given_way = pin!(lifeline.give_way());
         let mut gathered = BytesMut::new();
-        while let Some(next) = poll_fn(|cx| body.as_mut().poll_next(cx)).await {
-            let mut chunk = match next {
-                Ok(chunk) => chunk,
-                Err(error) => {
-                    self.hand_over(gathered.freeze()).await;
-                    return Err(error);
+        let mut found = 0;
+        loop {
+            let next = poll_fn(|cx| match body.as_mut().poll_next(cx) {
+                Poll::Ready(Some(Ok(chunk))) => Poll::Ready(Ok(Some(chunk))),
+                Poll::Ready(Some(Err(error))) => Poll::Ready(Err(Stopped::Broken(error))),
+                Poll::Ready(None) => Poll::Ready(Ok(None)),
+                Poll::Pending => given_way
+                    .as_mut()
+                    .poll(cx)
+                    .map(|()| Err(Stopped::TakenOver)),
+            });
+            let mut chunk = match next.await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(stopped) => {
+                    self.hand_over(Piece::Last(gathered.freeze())).await;
+                    return Err(stopped);
                 }
             };
+            lifeline.lives();
+            found += chunk.len() as u64;
+            if length.is_some_and(|length| found > length) {
+                self.hand_over(Piece::Void).await;
+                return Err(Stopped::OtherLength { found });
+            }
             while !chunk.is_empty() {
                 let room = PIECE_BYTES - gathered.len();
                 let taken = chunk.split_to(room.min(chunk.len()));
                 let piece = if gathered.is_empty() && taken.len() >= UNCOPIED_BYTES {
                     taken
                 } else {
+                    if gathered.capacity() < gathered.len() + taken.len() {
+                        // Large at once: growing step by step would copy everything again and again.
+                        let large = gathered.len() + taken.len() > SHORT_BYTES;
+                        gathered.reserve(if large { room } else { SHORT_BYTES });
+                    }
                     gathered.extend_from_slice(&taken);
                     if gathered.len() < PIECE_BYTES {
                         continue;
                     }
                     std::mem::take(&mut gathered).freeze()
                 };
-                if !self.hand_over(piece).await {
+                if !self.hand_over(Piece::Middle(piece)).await {
                     return Ok(());
                 }
             }
         }
-        self.hand_over(gathered.freeze()).await;
+        if length.is_some_and(|length| found != length) {
+            self.hand_over(Piece::Void).await;
+            return Err(Stopped::OtherLength { found });
+        }
+        self.hand_over(Piece::Last(gathered.freeze())).await;
         Ok(())
     }
 
     /// False if the writer has ended early, which it tells by itself.
-    async fn hand_over(&self, piece: Bytes) -> bool {
-        piece.is_empty() || self.pieces.send(piece).await.is_ok()
+    async fn hand_over(&self, piece: Piece) -> bool {
+        self.pieces.send(piece).await.is_ok()
     }
 }
 
@@ -96,32 +157,28 @@ impl Intake {
 async fn write(
     content: &Inner,
     mut row: UploadRow,
-    mut arriving: mpsc::Receiver<Bytes>,
+    mut arriving: mpsc::Receiver<Piece>,
     at: Timestamp,
 ) -> Result<u64, UploadError> {
     let from = row.object.size_bytes;
-    let Some(first) = arriving.recv().await else {
-        return Ok(from);
-    };
-    let mut writer = content
-        .objects
-        .append(row.object.clone())
-        .await
-        .map_err(ContentError::from)?;
-    let mut next = Some(first);
-    let mut failed = None;
-    while let Some(piece) = next {
-        match store(&mut *writer, row.hash.clone(), piece).await {
-            Ok(hash) => row.hash = hash,
-            Err(error) => {
-                failed = Some(error);
-                break;
-            }
+    let failed = match arriving.recv().await {
+        None | Some(Piece::Void) => return Ok(from),
+        Some(Piece::Last(nothing)) if nothing.is_empty() => return Ok(from),
+        Some(Piece::Last(only)) if only.len() <= SHORT_BYTES => {
+            let state = row.object.clone();
+            row.object = content
+                .objects
+                .append_at_once(state, only, &mut row.hash)
+                .await
+                .map_err(ContentError::from)?;
+            None
         }
-        next = arriving.recv().await;
-    }
-    drop(arriving);
-    row.object = writer.sync().await.map_err(ContentError::from)?;
+        Some(first) => match write_pieces(content, &mut row, first, arriving).await? {
+            Written::Void => return Ok(from),
+            Written::Whole => None,
+            Written::Failed(error) => Some(error),
+        },
+    };
     let offset = row.object.size_bytes;
     let id = row.id;
     let advanced = content
@@ -136,20 +193,45 @@ async fn write(
     }
 }
 
-/// Hashes and writes a piece at once; the hash counts only if the writing has worked.
-async fn store(
-    writer: &mut dyn ObjectWriter,
-    mut hash: Running,
-    piece: Bytes,
-) -> Result<Running, ObjectError> {
-    let hashed = piece.clone();
-    let hashing = spawn_blocking(move || {
-        hash.update(&hashed);
-        hash
-    });
-    let written = writer.write(piece).await;
-    let hash = hashing
+/// What became of the pieces.
+enum Written {
+    /// All of them are durable.
+    Whole,
+    /// Those before the failure are durable.
+    Failed(ObjectError),
+    /// None counts: the next writer drops what was written.
+    Void,
+}
+
+/// Writes one piece after the other, and makes durable what has come.
+async fn write_pieces(
+    content: &Inner,
+    row: &mut UploadRow,
+    first: Piece,
+    mut arriving: mpsc::Receiver<Piece>,
+) -> Result<Written, UploadError> {
+    let mut writer = content
+        .objects
+        .append(row.object.clone())
         .await
-        .expect("hashing does not panic, and nobody aborts it");
-    written.map(|()| hash)
+        .map_err(ContentError::from)?;
+    let mut next = Some(first);
+    let mut failed = None;
+    while let Some(piece) = next {
+        let (bytes, is_last) = match piece {
+            Piece::Middle(bytes) => (bytes, false),
+            Piece::Last(bytes) => (bytes, true),
+            Piece::Void => return Ok(Written::Void),
+        };
+        if !bytes.is_empty()
+            && let Err(error) = writer.write(bytes, &mut row.hash).await
+        {
+            failed = Some(error);
+            break;
+        }
+        next = if is_last { None } else { arriving.recv().await };
+    }
+    drop(arriving);
+    row.object = writer.sync().await.map_err(ContentError::from)?;
+    Ok(failed.map_or(Written::Whole, Written::Failed))
 }

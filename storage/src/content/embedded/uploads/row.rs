@@ -62,6 +62,11 @@ pub(super) async fn get(tx: &mut Tx, id: UploadId) -> Result<Option<UploadRow>, 
     Ok(row.map(|row| read(&row)).transpose()?)
 }
 
+/// The session with this id.
+pub async fn find_upload(tx: &mut Tx, id: UploadId) -> Result<Option<Upload>, ContentError> {
+    Ok(get(tx, id).await?.map(|row| row.upload()))
+}
+
 /// Records how far the session has come. False if it is gone, or somebody else has recorded more meanwhile.
 pub(super) async fn advance(
     tx: &mut Tx,

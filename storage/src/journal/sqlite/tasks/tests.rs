@@ -81,7 +81,7 @@ async fn every_order_is_read_along_its_index_without_sorting() {
             let later = page(sort, Some(key.clone()));
             for page in [first, later] {
                 let told = house
-                    .explain(super::with_key(&search(""), &page, 100))
+                    .explain(super::with_key(&search(""), &page, None, 100))
                     .await;
                 assert!(told.contains(index), "{sort}: {told}");
                 assert!(!told.contains("TEMP B-TREE"), "{sort}: {told}");
@@ -90,7 +90,12 @@ async fn every_order_is_read_along_its_index_without_sorting() {
         for by in Order::iter().filter(|by| *by != Order::Label) {
             let sort = Sort { by, descending };
             let told = house
-                .explain(super::without_key(&search(""), &page(sort, None), 100))
+                .explain(super::without_key(
+                    &search(""),
+                    &page(sort, None),
+                    None,
+                    100,
+                ))
                 .await;
             // The few plans that have ended since the first page are put in their places.
             let few = by == Order::EndedAt || by == Order::StartedAt;
@@ -127,7 +132,9 @@ async fn every_typical_search_is_counted_and_read_along_an_index() {
         ("attempt > 1",                   "plan_attempt"),
     ];
     for (text, index) in cases {
-        let told = house.explain(counted(&search(text), &Visible::All)).await;
+        let told = house
+            .explain(counted(&search(text), &Visible::All, None))
+            .await;
         assert!(told.contains(index), "{text} is counted by: {told}");
         assert!(!told.contains("SCAN plan"), "{text} is counted by: {told}");
     }
@@ -140,7 +147,7 @@ async fn every_typical_search_is_counted_and_read_along_an_index() {
         "tag = latest",
         "tag = latest and repository = acme/busybox and state = paused",
     ] {
-        let sql = super::without_key(&search(text), &page(Sort::default(), None), 100);
+        let sql = super::without_key(&search(text), &page(Sort::default(), None), None, 100);
         let told = house.explain(sql).await;
         assert!(told.contains("USING"), "{text} is read by: {told}");
         assert!(!told.contains("TEMP B-TREE"), "{text} is read by: {told}");
@@ -155,11 +162,62 @@ async fn what_somebody_sees_is_counted_along_indexes() {
         actor: "ann".to_owned(),
     };
 
-    let told = house.explain(counted(&search(""), &visible)).await;
+    let told = house.explain(counted(&search(""), &visible, None)).await;
 
     assert!(
         told.contains("plan_actor") && told.contains("plan_organization"),
         "{told}"
     );
     assert!(!told.contains("SCAN"), "{told}");
+}
+
+#[tokio::test]
+async fn what_is_rarest_is_found_along_its_index_and_the_rest_is_asked_of_what_it_found() {
+    let house = house().await;
+    #[rustfmt::skip]
+    let cases = [
+        ("tag = latest and state = paused",      1, "plan_state"),
+        ("label = push and result = error",      1, "plan_result"),
+        ("label = push and user = ann",          1, "plan_actor"),
+        ("state = stopped and product = tools",  1, "plan_link_product"),
+        ("organization = acme and repository = acme/a and duration > 1m", 1, "sqlite_autoindex_plan_link_1"),
+        ("waiting = lock and state = running",   0, "plan_waiting"),
+        ("attempt > 2 and label = push",         0, "plan_attempt"),
+        ("started_at > yesterday and label = push", 0, "plan_started"),
+    ];
+    for (text, place, index) in cases {
+        let search = search(text);
+        let rarest = Some(Rarest::Part(place));
+        let part = &rarest::parts(&search)[place];
+        let tried = house.explain(rarest::tried_part(part, &search)).await;
+        let counted = house.explain(counted(&search, &Visible::All, rarest)).await;
+        let page = page(Sort::default(), None);
+        let read = house
+            .explain(super::without_key(&search, &page, rarest, 100))
+            .await;
+        for told in [tried, counted, read] {
+            assert!(told.contains(index), "{text}: {told}");
+            assert!(!told.contains("SCAN plan"), "{text}: {told}");
+            let others = ["plan_workflow", "plan_organization"];
+            assert!(
+                !others.iter().any(|other| told.contains(other)),
+                "{text}: {told}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_one_product_is_read_along_the_index_of_products() {
+    let house = house().await;
+    let search = search("product = tools");
+
+    let tried = house
+        .explain(rarest::tried_part(&rarest::parts(&search)[0], &search))
+        .await;
+
+    assert!(
+        tried.contains("plan_link USING COVERING INDEX plan_link_product (name=? AND <expr>=?)"),
+        "{tried}"
+    );
 }
