@@ -72,9 +72,11 @@ async fn run(command: &Command, environment: &Environment) -> Result<String, Cli
         url: format!("{server}/api/v1/tokens"),
         status: StatusCode::CREATED.as_u16(),
     })?;
-    let until = match &made["expires_at"] {
-        Value::Null => String::new(),
-        end => format!(" until {}", show::time(end)),
+    let end = &made["expires_at"];
+    let until = if end.is_null() {
+        String::new()
+    } else {
+        format!(" until {}", show::time(end))
     };
     let (id, secret) = (login.token_id, login.token.clone());
     let replaced = match kept.keep(&server, login) {

@@ -49,7 +49,7 @@ const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 struct World {
     app: Arc<App>,
     router: axum::Router,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What was answered.
@@ -108,7 +108,7 @@ impl World {
         let world = Self {
             app,
             router,
-            _folder: folder,
+            folder,
         };
         world.populate().await;
         world

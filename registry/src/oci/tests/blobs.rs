@@ -119,7 +119,7 @@ async fn a_blob_that_the_disk_has_lost_is_not_here_until_it_is_pushed_again() {
     let world = World::new().await;
     let digest = world.upload("publisher", "acme/busybox", LAYER).await;
     let path = format!("/v2/acme/busybox/blobs/{digest}");
-    let objects = world._folder.path().join("content/objects");
+    let objects = world.folder.path().join("content/objects");
     std::fs::remove_dir_all(&objects).unwrap();
 
     let told = world.send(head(&path).by("reader")).await;
