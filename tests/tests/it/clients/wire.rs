@@ -144,7 +144,7 @@ async fn docker_and_oras_py_show_the_message_and_crane_the_detail_of_a_refusal()
 #[tokio::test]
 async fn an_upload_goes_on_after_a_kill_from_the_offset_that_a_get_tells() {
     let mut server = Server::start().await;
-    let blob = noise::bytes(55, 3_000_000);
+    let blob = noise::bytes(55, 5_000_000);
     for (algorithm, digest) in [
         ("sha256", digest::of(&blob)),
         ("sha512", digest::of_sha512(&blob)),
@@ -157,7 +157,7 @@ async fn an_upload_goes_on_after_a_kill_from_the_offset_that_a_get_tells() {
         let first = first.body(blob.slice(..1_000_000));
         oci.send(first).await.expect_status(202);
         // A second piece that stands still when the server is killed.
-        let standing = stream::iter([Ok::<_, io::Error>(blob.slice(1_000_000..2_000_000))]);
+        let standing = stream::iter([Ok::<_, io::Error>(blob.slice(1_000_000..3_500_000))]);
         let standing = Body::wrap_stream(standing.chain(stream::pending()));
         let second = oci.at(Method::PATCH, NAME, &session).await.body(standing);
         let content = server.data_dir().join("content");
@@ -179,7 +179,7 @@ async fn an_upload_goes_on_after_a_kill_from_the_offset_that_a_get_tells() {
         assert!(last + 1 >= 1_000_000, "what was answered is kept: {range}");
         let rest = oci.at(Method::PATCH, NAME, &session).await;
         let rest = rest
-            .header("content-range", format!("{}-2999999", last + 1))
+            .header("content-range", format!("{}-4999999", last + 1))
             .body(blob.slice(last + 1..));
         oci.send(rest).await.expect_status(202);
         let put = oci.at(Method::PUT, NAME, &session).await;
