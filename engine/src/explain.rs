@@ -5,8 +5,8 @@ mod step;
 mod waiting;
 mod words;
 
-pub use actions::{Possible, Preview};
-pub use step::{StepSeen, TrySeen};
+pub use actions::{Possible, Preview, RevertPreview};
+pub use step::{Compensation, StepSeen, TrySeen};
 pub use waiting::{LockSeen, Waiting, WaitingKind};
 pub use words::Explanation;
 
@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::journal::{Cause, Json, PlanId, PlanResult, Reason};
 use crate::lock::Seat;
 use crate::plan::Plan;
-use crate::state::{PlanState, StepState};
+use crate::state::PlanState;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,6 +63,9 @@ pub struct Task {
     /// Paused.
     #[serde(serialize_with = "rfc3339_or_null")]
     pub paused_since: Option<Timestamp>,
+    /// Until when it can be reverted after its success; null where it cannot.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    pub revertible_until: Option<Timestamp>,
     /// Everything that it waits for; empty when something of it is under way.
     pub waiting_for: Vec<Waiting>,
     /// The locks it holds or waits for.
@@ -94,7 +97,7 @@ impl Task {
         let done = plan
             .steps
             .iter()
-            .filter(|step| step.state == StepState::Success)
+            .filter(|step| step.state.is_done())
             .count();
         let waiting_for = waiting::waiting_for(plan, seats, holders);
         Self {
@@ -124,11 +127,12 @@ impl Task {
             started_at: plan.times.started,
             ended_at: plan.times.ended,
             paused_since: plan.times.paused,
+            revertible_until: plan.revertible_until(),
             locks: seats.iter().map(waiting::lock_seen).collect(),
             seq: plan.seq,
             explanation: words::explanation(plan, &waiting_for, now),
             waiting_for,
-            actions: actions::actions(plan),
+            actions: actions::actions(plan, now),
             steps: Some(
                 (0..plan.steps.len())
                     .map(|step| step::step_seen(plan, step))

@@ -70,6 +70,8 @@ impl Json {
     }
 }
 
+impl Eq for Json {}
+
 impl PartialEq for Json {
     fn eq(&self, other: &Self) -> bool {
         self.0.get() == other.0.get()
@@ -99,9 +101,46 @@ pub struct GraphStep {
     pub attempts: u32,
     /// What its last failure means for the plan.
     pub rescue: Rescue,
+    /// It must not run twice: where nobody knows whether it happened, a person says so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub once: bool,
+    /// A revert undoes it. What leaves nothing behind needs no undoing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub undoable: bool,
+    /// The steps without whose output it cannot run; of plans from before this was recorded, all that it comes after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Vec<StepIndex>>,
 }
 
-/// What becomes of a plan whose step is out of attempts.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference to the field")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl GraphStep {
+    /// A step with one attempt that pauses its plan when it fails.
+    #[must_use]
+    pub fn new(name: impl Into<String>, after: Vec<StepIndex>) -> Self {
+        Self {
+            name: name.into(),
+            after,
+            attempts: 1,
+            rescue: Rescue::Pause,
+            once: false,
+            undoable: false,
+            needs: None,
+        }
+    }
+
+    /// The steps without whose output it cannot run.
+    #[must_use]
+    pub fn needed(&self) -> &[StepIndex] {
+        self.needs.as_deref().unwrap_or(&self.after)
+    }
+}
+
+/// What becomes of a plan whose step is out of attempts, once its other branches have run to their end. Where several steps
+/// failed, the first of these that one of them has decides: pause, revert, fail, skip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rescue {
@@ -109,6 +148,10 @@ pub enum Rescue {
     Pause,
     /// The plan stops with `error`.
     Fail,
+    /// What the plan did is undone, and it stops with `reverted`.
+    Revert,
+    /// The plan goes on without the step, and ends with `warning`.
+    Skip,
 }
 
 /// Why a plan is paused, or ended `cancelled`.
@@ -132,6 +175,10 @@ pub enum Reason {
     Error,
     /// It was taken over again and again without progress: perhaps it kills its node.
     Poison,
+    /// Nobody knows whether a `once` step happened.
+    Interrupted,
+    /// A step could not be undone.
+    CompensationError,
     /// An operator cancelled it.
     Operator,
     /// A later plan made it pointless.
@@ -160,12 +207,14 @@ pub enum PlanResult {
     Pending,
     /// All steps succeeded.
     Success,
-    /// All steps succeeded, one or more with a warning.
+    /// All steps succeeded or were skipped, one or more with a warning.
     Warning,
     /// A step failed.
     Error,
     /// Cancelled before its end.
     Cancelled,
+    /// What it did is undone.
+    Reverted,
 }
 
 /// What a step's attempt ended with when it did not succeed.
@@ -204,6 +253,9 @@ pub struct Submitted {
     /// What started it, where that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// So long after its success it can still be reverted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revertible_for: Option<Duration>,
 }
 
 /// What started a plan.
@@ -219,13 +271,38 @@ pub enum Cause {
 }
 
 /// What an operator wants of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::Display, Serialize, Deserialize)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Go on: run what failed and what has not run.
     Resume,
     /// End it: what is done stays done.
     Cancel,
+    /// End it now: who does not heed the cancel soon is dropped.
+    Abort,
+    /// Undo what it did, in reverse order.
+    Revert,
+    /// Begin nothing new until it is released.
+    Hold,
+    /// Go on after a hold.
+    Release,
+    /// Go on without this step; or leave it as it is, where it could not be undone.
+    Skip {
+        /// The step's name.
+        step: String,
+        /// What later steps read instead of its output.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<Json>,
+    },
+    /// Say whether an interrupted step happened.
+    Resolve {
+        /// The step's name.
+        step: String,
+        /// What came of it; none: it did not happen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<Json>,
+    },
     /// Do not wait for the back-off of this step.
     RetryNow {
         /// The step's name.
@@ -316,6 +393,69 @@ pub enum Entry {
         /// Which step.
         step: StepIndex,
     },
+    /// The step's owner is gone or its body was dropped, and nobody knows whether it happened.
+    StepLost {
+        /// Which one.
+        step: StepIndex,
+    },
+    /// An operator knows that the step happened.
+    StepResolved {
+        /// Which one.
+        step: StepIndex,
+        /// What came of it.
+        output: Json,
+    },
+    /// The plan goes on without the step.
+    StepSkipped {
+        /// Which one.
+        step: StepIndex,
+        /// What later steps read instead of its output.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<Json>,
+        /// Why.
+        because: String,
+    },
+    /// An attempt to undo the step begins.
+    Compensating {
+        /// Which one.
+        step: StepIndex,
+    },
+    /// The step is undone.
+    Compensated {
+        /// Which one.
+        step: StepIndex,
+    },
+    /// An attempt to undo it failed; another one follows.
+    CompensationAttemptFailed {
+        /// Which step.
+        step: StepIndex,
+        /// Why.
+        error: Failure,
+        /// When the next attempt begins.
+        wake_at: Timestamp,
+    },
+    /// The last attempt to undo it failed.
+    CompensationFailed {
+        /// Which step.
+        step: StepIndex,
+        /// Why.
+        error: Failure,
+    },
+    /// The owner that undid the step is gone; undoing it begins again.
+    CompensationInterrupted {
+        /// Which step.
+        step: StepIndex,
+    },
+    /// Undoing the step is wanted again after it failed.
+    CompensationResumed {
+        /// Which step.
+        step: StepIndex,
+    },
+    /// An operator leaves the step as it is, not undone.
+    CompensationAccepted {
+        /// Which step.
+        step: StepIndex,
+    },
     /// A message was consumed.
     Operator {
         /// Its number in the mailbox.
@@ -333,6 +473,14 @@ pub enum Entry {
         /// By an operator or by a later plan.
         reason: Reason,
     },
+    /// What the plan did is undone as soon as nothing of it is under way.
+    Reverting,
+    /// The locks that are over are asked for again, because undoing needs them.
+    LocksAsked,
+    /// Nothing new begins until it is released.
+    Held,
+    /// It goes on after a hold.
+    Released,
     /// The plan needs a person.
     Paused {
         /// Why.
@@ -380,7 +528,17 @@ impl Entry {
             | Self::Suspended { step, .. }
             | Self::StepInterrupted { step }
             | Self::StepResumed { step }
-            | Self::StepCancelled { step } => Some(*step),
+            | Self::StepCancelled { step }
+            | Self::StepLost { step }
+            | Self::StepResolved { step, .. }
+            | Self::StepSkipped { step, .. }
+            | Self::Compensating { step }
+            | Self::Compensated { step }
+            | Self::CompensationAttemptFailed { step, .. }
+            | Self::CompensationFailed { step, .. }
+            | Self::CompensationInterrupted { step }
+            | Self::CompensationResumed { step }
+            | Self::CompensationAccepted { step } => Some(*step),
             Self::Submitted(_)
             | Self::Claimed
             | Self::LocksGranted
@@ -388,6 +546,10 @@ impl Entry {
             | Self::Operator { .. }
             | Self::Resumed
             | Self::Cancelling { .. }
+            | Self::Reverting
+            | Self::LocksAsked
+            | Self::Held
+            | Self::Released
             | Self::Paused { .. }
             | Self::Stopped { .. } => None,
         }
@@ -435,6 +597,12 @@ impl Failure {
             message,
             transient,
         }
+    }
+
+    /// The attempt ended from outside: it does not tell whether its work happened.
+    #[must_use]
+    pub fn tells_nothing(&self) -> bool {
+        matches!(self.class.as_str(), "timeout" | "panic")
     }
 
     /// The failure of an attempt that took longer than it may.

@@ -43,10 +43,12 @@ pub struct NodeOptions {
     pub poll: Duration,
     /// How long the body of a cancelled step may take to end by itself.
     pub cancel_grace: Duration,
+    /// And that of an aborted one.
+    pub abort_grace: Duration,
 }
 
 impl NodeOptions {
-    /// A lease of 10 s, a poll each second, a grace of 10 s.
+    /// A lease of 10 s, a poll each second, a grace of 10 s, of 1 s when aborted.
     #[must_use]
     pub fn new(id: NodeId, name: impl Into<String>) -> Self {
         Self {
@@ -55,6 +57,7 @@ impl NodeOptions {
             lease_ttl: Duration::from_secs(10),
             poll: Duration::from_secs(1),
             cancel_grace: Duration::from_secs(10),
+            abort_grace: Duration::from_secs(1),
         }
     }
 }
@@ -82,6 +85,14 @@ pub enum NodeError {
         "task {0} has not answered yet; the request is kept and will be handled by the node that owns it"
     )]
     Unanswered(PlanId),
+    /// What shall stand for a step's output is not of its kind.
+    #[error("the output given for step `{step}` does not fit it: {why}")]
+    Output {
+        /// The step.
+        step: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The node is stopping.
     #[error("this node is shutting down and takes no new work")]
     Draining,
@@ -279,8 +290,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     /// durable, whatever becomes of the node.
     pub async fn act(&self, plan: PlanId, message: Message) -> Result<Arc<Plan>, NodeError> {
         let now = self.0.plan(plan).await?;
-        crate::decide::fits(&now, &message.action)?;
         let at = self.0.clock.now();
+        crate::decide::fits(&now, &message.action, at)?;
+        self.0.can_stand(&now, &message.action)?;
         let n = self
             .0
             .store
@@ -312,7 +324,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
                             what: "task",
                             state: now.state.to_string(),
                             event: name_of(&message.action),
-                            can: crate::decide::names_of_possible(&now),
+                            can: crate::decide::names_of_possible(&now, self.0.clock.now()),
                         }));
                     }
                     return Ok(Arc::new(now));
@@ -367,6 +379,12 @@ fn name_of(action: &Action) -> String {
     match action {
         Action::Resume => "resume".into(),
         Action::Cancel => "cancel".into(),
+        Action::Abort => "abort".into(),
+        Action::Revert => "be reverted".into(),
+        Action::Hold => "be held".into(),
+        Action::Release => "be released".into(),
+        Action::Skip { step, .. } => format!("skip step `{step}`"),
+        Action::Resolve { step, .. } => format!("resolve step `{step}`"),
         Action::RetryNow { step } => format!("retry step `{step}` now"),
         Action::Supersede { .. } => "be superseded".into(),
     }
@@ -402,6 +420,28 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
     /// This node has the code of each of the plan's steps.
     fn knows(self: &Arc<Self>, plan: &Plan) -> bool {
         bodies::Bodies::of(self, plan).is_some()
+    }
+
+    /// What an operator gives for a step's output can be read by the steps after it.
+    fn can_stand(&self, plan: &Plan, action: &Action) -> Result<(), NodeError> {
+        let (Action::Skip {
+            step,
+            output: Some(output),
+        }
+        | Action::Resolve {
+            step,
+            output: Some(output),
+        }) = action
+        else {
+            return Ok(());
+        };
+        let workflow = self.workflows.0.get(plan.workflow());
+        let code = workflow.and_then(|it| Some(&it.bodies[it.index_of(step)?]));
+        let code = code.ok_or_else(|| NodeError::UnknownWorkflow(plan.workflow().into()))?;
+        code.can_leave(output).map_err(|why| NodeError::Output {
+            step: step.clone(),
+            why: why.to_string(),
+        })
     }
 
     /// Tells the plan's actor; where there is none and nobody else owns the plan, makes one.

@@ -1,12 +1,18 @@
 //! A plan is the fold of its rows. Total: arbitrary rows make a plan that says why it cannot be read, never a panic.
 
+mod apply;
+mod step;
+
+pub use step::{StepStatus, Try, Undo};
+
 use crate::clock::Timestamp;
 use crate::journal::{
-    Entry, Failure, GraphStep, Json, NodeId, PlanId, PlanResult, Reason, Row, StepIndex, Submitted,
+    GraphStep, Json, Message, NodeId, PlanId, PlanResult, Reason, Row, StepIndex, Submitted,
 };
-use crate::lock::{LockRequest, LockState, OnPause};
-use crate::state::{PlanEvent, PlanState, StepEvent, StepState};
+use crate::lock::{LockRequest, LockState};
+use crate::state::{PlanState, StepState};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A plan as its journal tells it.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +29,14 @@ pub struct Plan {
     pub reason: Option<Reason>,
     /// It shall end: nothing new begins.
     pub cancelling: bool,
+    /// What it did shall be undone: nothing new begins, and what is under way is let come to a known end first.
+    pub reverting: bool,
+    /// Who holds it, and why: nothing new begins until it is released.
+    pub held: Option<Held>,
     /// Its steps, in graph order.
     pub steps: Vec<StepStatus>,
+    /// How many of its steps have succeeded, undone ones too.
+    pub successes: u32,
     /// Its locks, in the order of their resources.
     pub locks: Vec<PlanLock>,
     /// Number of the last row. The next append must be `seq + 1`: that is the fence.
@@ -39,6 +51,8 @@ pub struct Plan {
     pub times: Times,
     /// The later plan that made this one pointless.
     pub superseded_by: Option<PlanId>,
+    /// What an operator wanted last of it, and got.
+    pub last_message: Option<Arc<Message>>,
     /// Why it cannot be read. Nothing is applied after that.
     pub unreadable: Option<String>,
 }
@@ -67,75 +81,15 @@ pub struct PlanLock {
     pub state: LockState,
 }
 
-/// Where a step is and what it has behind it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StepStatus {
-    /// Where it is.
-    pub state: StepState,
-    /// Every attempt, from the first; numbers go on for ever.
-    pub tries: Vec<Try>,
-    /// Failures since the last resume: the allowance starts fresh then.
-    pub failures: u32,
-    /// Recorded with its success; never changes.
-    pub output: Option<Json>,
-    /// What to ask its work elsewhere with.
-    pub ticket: Option<Json>,
-    /// Of the last failed attempt, until one succeeds.
-    pub error: Option<Failure>,
-    /// What a person should know although it succeeded.
-    pub warning: Option<String>,
-    /// When the next attempt or poll begins.
-    pub wake_at: Option<Timestamp>,
-}
-
-/// One attempt of a step.
+/// A hold of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Try {
-    /// Its start.
-    pub started_at: Timestamp,
-    /// Its end, whatever it was.
-    pub ended_at: Option<Timestamp>,
-    /// Who ran it.
-    pub node: NodeId,
-    /// Why it failed.
-    pub error: Option<Failure>,
-    /// When the next one was due.
-    pub wake_at: Option<Timestamp>,
-}
-
-impl StepStatus {
-    fn fresh() -> Self {
-        Self {
-            state: StepState::Pending,
-            tries: Vec::new(),
-            failures: 0,
-            output: None,
-            ticket: None,
-            error: None,
-            warning: None,
-            wake_at: None,
-        }
-    }
-
-    /// How many attempts were begun.
-    #[must_use]
-    pub fn attempts(&self) -> u32 {
-        u32::try_from(self.tries.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Waits for its next attempt after a failed one.
-    #[must_use]
-    pub fn is_retrying(&self) -> bool {
-        self.state == StepState::Pending && self.wake_at.is_some()
-    }
-
-    fn end_try(&mut self, at: Timestamp, error: Option<Failure>, wake_at: Option<Timestamp>) {
-        if let Some(last) = self.tries.last_mut() {
-            last.ended_at = Some(at);
-            last.error = error;
-            last.wake_at = wake_at;
-        }
-    }
+pub struct Held {
+    /// The login of who holds it.
+    pub by: String,
+    /// Why, in his words.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 impl Plan {
@@ -149,7 +103,10 @@ impl Plan {
             result: PlanResult::Pending,
             reason: None,
             cancelling: false,
+            reverting: false,
+            held: None,
             steps: Vec::new(),
+            successes: 0,
             locks: Vec::new(),
             seq: 0,
             node: None,
@@ -157,6 +114,7 @@ impl Plan {
             recoveries: 0,
             times: Times::default(),
             superseded_by: None,
+            last_message: None,
             unreadable: None,
         }
     }
@@ -195,253 +153,6 @@ impl Plan {
             }
         }
         self.node = Some(row.node);
-    }
-
-    /// Applies one entry, or says why it does not fit.
-    pub(crate) fn apply(
-        &mut self,
-        entry: &Entry,
-        at: Timestamp,
-        node: NodeId,
-    ) -> Result<(), String> {
-        if self.submitted.is_none() && !matches!(entry, Entry::Submitted(_)) {
-            return Err("something happened before the plan was submitted".into());
-        }
-        if entry.step().is_some() {
-            return self.apply_to_step(entry, at, node);
-        }
-        match entry {
-            Entry::Submitted(submitted) => self.submit(submitted, at)?,
-            Entry::Claimed => {
-                if self.state.is_driven() {
-                    self.on(PlanEvent::TakeOver)?;
-                }
-                self.epoch = self.epoch.saturating_add(1);
-                if self
-                    .steps
-                    .iter()
-                    .any(|step| step.state == StepState::Running)
-                {
-                    self.recoveries = self.recoveries.saturating_add(1);
-                }
-            }
-            Entry::LocksGranted => {
-                for lock in &mut self.locks {
-                    if lock.state == LockState::Queued {
-                        lock.state = LockState::Held;
-                    }
-                }
-            }
-            Entry::Started => {
-                self.on(PlanEvent::Start)?;
-                self.times.started = Some(at);
-            }
-            Entry::Operator {
-                message, refused, ..
-            } => {
-                if let (crate::journal::Action::Supersede { by }, None) = (&message.action, refused)
-                {
-                    self.superseded_by = Some(*by);
-                }
-            }
-            Entry::Resumed => {
-                self.on(PlanEvent::Resume)?;
-                (self.reason, self.result) = (None, PlanResult::Pending);
-                (self.times.paused, self.times.resumed) = (None, Some(at));
-                self.recoveries = 0;
-                for lock in &mut self.locks {
-                    if lock.state == LockState::GivenUp {
-                        lock.state = LockState::Queued;
-                    }
-                }
-            }
-            Entry::Cancelling { reason } => {
-                self.on(PlanEvent::Cancel)?;
-                (self.cancelling, self.reason, self.times.paused) = (true, Some(*reason), None);
-            }
-            Entry::Paused { reason } => {
-                self.on(PlanEvent::Pause)?;
-                (self.reason, self.result) = (Some(*reason), PlanResult::Error);
-                self.times.paused = Some(at);
-                for lock in &mut self.locks {
-                    let given_up = lock.request.on_pause == OnPause::Release;
-                    if given_up && matches!(lock.state, LockState::Held | LockState::Queued) {
-                        lock.state = LockState::GivenUp;
-                    }
-                }
-            }
-            Entry::Stopped { result } => {
-                self.on(PlanEvent::Stop)?;
-                self.result = *result;
-                if matches!(result, PlanResult::Success | PlanResult::Warning) {
-                    self.reason = None; // it was done before the cancel could stop it
-                }
-                self.times.ended = Some(at);
-                self.end_locks(|_| true);
-            }
-            Entry::StepStarted { .. }
-            | Entry::StepSucceeded { .. }
-            | Entry::AttemptFailed { .. }
-            | Entry::StepFailed { .. }
-            | Entry::Suspended { .. }
-            | Entry::StepInterrupted { .. }
-            | Entry::StepResumed { .. }
-            | Entry::StepCancelled { .. } => {
-                return Err("an entry about a step that names none".into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Applies one entry that is about a step.
-    fn apply_to_step(&mut self, entry: &Entry, at: Timestamp, node: NodeId) -> Result<(), String> {
-        match entry {
-            Entry::StepStarted { step } => {
-                let step = self.step_on(*step, StepEvent::Start)?;
-                step.tries.push(Try {
-                    started_at: at,
-                    ended_at: None,
-                    node,
-                    error: None,
-                    wake_at: None,
-                });
-                step.wake_at = None;
-            }
-            Entry::StepSucceeded {
-                step: index,
-                output,
-                warning,
-            } => {
-                let step = self.step_on(*index, StepEvent::Succeed)?;
-                step.end_try(at, None, None);
-                (step.output, step.warning) = (Some(output.clone()), warning.clone());
-                (step.error, step.ticket, step.wake_at) = (None, None, None);
-                self.recoveries = 0;
-                self.end_locks(|until| until == Some(*index));
-            }
-            Entry::AttemptFailed {
-                step,
-                error,
-                wake_at,
-            } => {
-                let step = self.step_on(*step, StepEvent::Retry)?;
-                step.end_try(at, Some(error.clone()), Some(*wake_at));
-                (step.error, step.wake_at, step.ticket) =
-                    (Some(error.clone()), Some(*wake_at), None);
-                step.failures = step.failures.saturating_add(1);
-            }
-            Entry::StepFailed { step, error } => {
-                let step = self.step_on(*step, StepEvent::Fail)?;
-                step.end_try(at, Some(error.clone()), None);
-                (step.error, step.ticket, step.wake_at) = (Some(error.clone()), None, None);
-                step.failures = step.failures.saturating_add(1);
-            }
-            Entry::Suspended {
-                step,
-                ticket,
-                wake_at,
-            } => {
-                let step = self.step_on(*step, StepEvent::Suspend)?;
-                (step.ticket, step.wake_at) = (Some(ticket.clone()), Some(*wake_at));
-            }
-            Entry::StepInterrupted { step } => {
-                let step = self.step_on(*step, StepEvent::Interrupt)?;
-                let lost = Failure::new(
-                    "interrupted",
-                    "the node that ran it is gone; it runs again",
-                    true,
-                );
-                step.end_try(at, Some(lost), None);
-            }
-            Entry::StepResumed { step } => {
-                let step = self.step_on(*step, StepEvent::Resume)?;
-                (step.failures, step.wake_at) = (0, None);
-            }
-            Entry::StepCancelled { step } => {
-                let step = self.step_on(*step, StepEvent::Cancel)?;
-                if step
-                    .tries
-                    .last()
-                    .is_some_and(|last| last.ended_at.is_none())
-                {
-                    step.end_try(at, None, None);
-                }
-                (step.ticket, step.wake_at) = (None, None);
-            }
-            Entry::Submitted(_)
-            | Entry::Claimed
-            | Entry::LocksGranted
-            | Entry::Started
-            | Entry::Operator { .. }
-            | Entry::Resumed
-            | Entry::Cancelling { .. }
-            | Entry::Paused { .. }
-            | Entry::Stopped { .. } => return Err("an entry about no step".into()),
-        }
-        Ok(())
-    }
-
-    fn submit(&mut self, submitted: &Submitted, at: Timestamp) -> Result<(), String> {
-        if self.submitted.is_some() {
-            return Err("submitted twice".into());
-        }
-        let count = submitted.graph.len();
-        if submitted
-            .graph
-            .iter()
-            .enumerate()
-            .any(|(place, step)| step.after.iter().any(|before| *before >= place))
-        {
-            return Err("an edge of the graph points forward".into());
-        }
-        if submitted
-            .locks
-            .iter()
-            .any(|lock| lock.until.is_some_and(|until| until >= count))
-        {
-            return Err("a lock ends with a step that the graph does not have".into());
-        }
-        self.steps = vec![StepStatus::fresh(); count];
-        self.locks = submitted
-            .locks
-            .iter()
-            .map(|request| PlanLock {
-                request: request.clone(),
-                state: LockState::Queued,
-            })
-            .collect();
-        self.times.created = at;
-        self.submitted = Some(Arc::new(submitted.clone()));
-        Ok(())
-    }
-
-    fn on(&mut self, event: PlanEvent) -> Result<(), String> {
-        self.state = self
-            .state
-            .on(event)
-            .map_err(|refused| refused.to_string())?;
-        Ok(())
-    }
-
-    fn step_on(&mut self, index: StepIndex, event: StepEvent) -> Result<&mut StepStatus, String> {
-        let count = self.steps.len();
-        let step = self
-            .steps
-            .get_mut(index)
-            .ok_or_else(|| format!("there is no step {index} among {count}"))?;
-        step.state = step
-            .state
-            .on(event)
-            .map_err(|refused| refused.to_string())?;
-        Ok(step)
-    }
-
-    fn end_locks(&mut self, over: impl Fn(Option<StepIndex>) -> bool) {
-        for lock in &mut self.locks {
-            if over(lock.request.until) {
-                lock.state = LockState::Ended;
-            }
-        }
     }
 
     /// The graph as it was submitted; empty before the first row.
@@ -498,16 +209,57 @@ impl Plan {
                 .any(|lock| lock.state == LockState::Queued)
     }
 
-    /// All steps before it have succeeded.
+    /// All steps before it are done.
     #[must_use]
     pub fn is_ready(&self, step: StepIndex) -> bool {
         self.graph().get(step).is_some_and(|known| {
-            known.after.iter().all(|before| {
-                self.steps
-                    .get(*before)
-                    .is_some_and(|it| it.state == StepState::Success)
-            })
+            known
+                .after
+                .iter()
+                .all(|before| self.steps.get(*before).is_some_and(|it| it.state.is_done()))
         })
+    }
+
+    /// The step without whose output this one cannot run, and which was skipped without one.
+    #[must_use]
+    pub fn lacks(&self, step: StepIndex) -> Option<StepIndex> {
+        let needed = self.graph().get(step)?.needed();
+        let left_nothing = |before: &StepIndex| {
+            self.steps
+                .get(*before)
+                .is_some_and(|it| it.state == StepState::Skipped && it.output.is_none())
+        };
+        needed.iter().copied().find(left_nothing)
+    }
+
+    /// A revert would undo this step now or later: it is done, or being undone, and leaves something behind.
+    #[must_use]
+    pub fn is_to_undo(&self, step: StepIndex) -> bool {
+        let undoable = self.graph().get(step).is_some_and(|known| known.undoable);
+        let status = self.steps.get(step);
+        undoable
+            && status.is_some_and(|it| match it.state {
+                StepState::Success | StepState::Compensating => true,
+                StepState::CompensationError => !it.is_accepted(),
+                StepState::Pending
+                | StepState::Running
+                | StepState::Suspended
+                | StepState::Error
+                | StepState::Interrupted
+                | StepState::Skipped
+                | StepState::Cancelled
+                | StepState::Compensated => false,
+            })
+    }
+
+    /// Until when its success can be reverted; none where it has not ended so, or its workflow allows no revert then.
+    #[must_use]
+    pub fn revertible_until(&self) -> Option<Timestamp> {
+        if !matches!(self.result, PlanResult::Success | PlanResult::Warning) {
+            return None;
+        }
+        let time: Duration = self.submitted.as_ref()?.revertible_for?;
+        Some(self.times.ended? + time)
     }
 
     /// Needs a person, or has ended: nothing more happens by itself.

@@ -20,8 +20,18 @@ pub enum StepState {
     Success,
     /// Out of attempts, or failed for good.
     Error,
+    /// Nobody knows whether its work happened: a `once` step whose owner is gone, or whose body was dropped.
+    Interrupted,
+    /// Did not run and will not: an operator or its rescue strategy wanted the plan to go on without it.
+    Skipped,
     /// Will not run, because the plan was cancelled or failed before.
     Cancelled,
+    /// Its work is being undone, or the next attempt of that is due.
+    Compensating,
+    /// Its work is undone; what it had recorded is kept.
+    Compensated,
+    /// Its work could not be undone.
+    CompensationError,
 }
 
 /// What happens to a step.
@@ -38,32 +48,62 @@ pub enum StepEvent {
     Fail,
     /// A ticket is recorded.
     Suspend,
-    /// The owner is gone; the step is idempotent and runs again.
+    /// The owner is gone; what it did is idempotent and runs again.
     Interrupt,
+    /// The owner is gone or the body was dropped, and it must not run twice.
+    Lose,
+    /// An operator knows that it did happen after all, and what came of it.
+    Resolve,
     /// An operator wants it to run again.
     Resume,
+    /// The plan goes on without it.
+    Skip,
     /// Nobody wants it any more.
     Cancel,
+    /// An attempt to undo it begins.
+    Compensate,
+    /// It is undone.
+    Undo,
+    /// An operator leaves it as it is, not undone.
+    Accept,
 }
 
 /// Every move a step can make.
 #[rustfmt::skip]
 pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
-    use StepState::{Cancelled, Error, Pending, Running, Success, Suspended};
+    use StepState::{
+        Cancelled, Compensated, Compensating, CompensationError, Error, Interrupted, Pending, Running, Skipped, Success,
+        Suspended,
+    };
     &[
-        (Pending,   StepEvent::Start,     Running),
-        (Pending,   StepEvent::Cancel,    Cancelled),
-        (Running,   StepEvent::Succeed,   Success),     // the output is in the same append
-        (Running,   StepEvent::Retry,     Pending),     // again at `wake_at`
-        (Running,   StepEvent::Fail,      Error),
-        (Running,   StepEvent::Suspend,   Suspended),
-        (Running,   StepEvent::Interrupt, Pending),
-        (Running,   StepEvent::Cancel,    Cancelled),   // its body ended or was dropped after the grace
-        (Suspended, StepEvent::Succeed,   Success),     // polls are not recorded, their end is
-        (Suspended, StepEvent::Retry,     Pending),
-        (Suspended, StepEvent::Fail,      Error),
-        (Suspended, StepEvent::Cancel,    Cancelled),
-        (Error,     StepEvent::Resume,    Pending),
+        (Pending,           StepEvent::Start,      Running),
+        (Pending,           StepEvent::Skip,       Skipped),     // it needs what a skipped step did not leave
+        (Pending,           StepEvent::Cancel,     Cancelled),
+        (Running,           StepEvent::Succeed,    Success),     // the output is in the same append
+        (Running,           StepEvent::Retry,      Pending),     // again at `wake_at`
+        (Running,           StepEvent::Fail,       Error),
+        (Running,           StepEvent::Suspend,    Suspended),
+        (Running,           StepEvent::Interrupt,  Pending),
+        (Running,           StepEvent::Lose,       Interrupted),
+        (Running,           StepEvent::Cancel,     Cancelled),   // its body ended or was dropped after the grace
+        (Suspended,         StepEvent::Succeed,    Success),     // polls are not recorded, their end is
+        (Suspended,         StepEvent::Retry,      Pending),
+        (Suspended,         StepEvent::Fail,       Error),
+        (Suspended,         StepEvent::Cancel,     Cancelled),
+        (Error,             StepEvent::Resume,     Pending),
+        (Error,             StepEvent::Skip,       Skipped),
+        (Interrupted,       StepEvent::Resolve,    Success),
+        (Interrupted,       StepEvent::Resume,     Pending),     // an operator knows that it did not happen
+        (Interrupted,       StepEvent::Skip,       Skipped),
+        (Cancelled,         StepEvent::Resume,     Pending),     // of a failed plan that is resumed, or driven to a known end
+        (Success,           StepEvent::Compensate, Compensating),
+        (Compensating,      StepEvent::Compensate, Compensating), // the next attempt
+        (Compensating,      StepEvent::Retry,      Compensating), // again at `wake_at`
+        (Compensating,      StepEvent::Interrupt,  Compensating),
+        (Compensating,      StepEvent::Undo,       Compensated),
+        (Compensating,      StepEvent::Fail,       CompensationError),
+        (CompensationError, StepEvent::Resume,     Compensating),
+        (CompensationError, StepEvent::Accept,     CompensationError), // it stays what it is, and nobody waits for it
     ]
 };
 
@@ -110,6 +150,8 @@ pub enum PlanEvent {
     Resume,
     /// Nobody wants it any more.
     Cancel,
+    /// What it did shall be undone.
+    Revert,
     /// It has ended.
     Stop,
 }
@@ -122,13 +164,18 @@ pub const PLAN_TRANSITIONS: &[(PlanState, PlanEvent, PlanState)] = {
         (Pending, PlanEvent::Start,    Running),
         (Pending, PlanEvent::TakeOver, Pending),
         (Pending, PlanEvent::Cancel,   Pending),
+        (Pending, PlanEvent::Revert,   Pending),    // nothing of it is done
         (Pending, PlanEvent::Stop,     Stopped),
         (Running, PlanEvent::TakeOver, Running),
         (Running, PlanEvent::Pause,    Paused),
         (Running, PlanEvent::Cancel,   Running),
+        (Running, PlanEvent::Revert,   Running),
         (Running, PlanEvent::Stop,     Stopped),
         (Paused,  PlanEvent::Resume,   Running),
         (Paused,  PlanEvent::Cancel,   Running),    // to its end, in the same append
+        (Paused,  PlanEvent::Revert,   Running),
+        (Stopped, PlanEvent::Resume,   Running),    // a failure, once it is mended
+        (Stopped, PlanEvent::Revert,   Running),
     ]
 };
 
@@ -191,6 +238,12 @@ impl StepState {
     pub const fn is_under_way(self) -> bool {
         matches!(self, Self::Running | Self::Suspended)
     }
+
+    /// It lets the steps after it begin.
+    #[must_use]
+    pub const fn is_done(self) -> bool {
+        matches!(self, Self::Success | Self::Skipped)
+    }
 }
 
 impl PlanState {
@@ -215,12 +268,12 @@ mod tests {
         let refused = StepState::Success.on(StepEvent::Cancel).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "a step that is `success` cannot cancel; it can: nothing"
+            "a step that is `success` cannot cancel; it can: compensate"
         );
         let refused = PlanState::Paused.on(PlanEvent::Start).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "a plan that is `paused` cannot start; it can: resume, cancel"
+            "a plan that is `paused` cannot start; it can: resume, cancel, revert"
         );
     }
 }

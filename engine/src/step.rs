@@ -63,6 +63,17 @@ pub trait Step: Declared {
         input: &Self::Workflow,
         needs: Outputs<Self>,
     ) -> impl Future<Output = Result<Self::Output, StepError>> + Send;
+
+    /// Undoes what it did and told; only called where its policy says [`Policy::undoable`]. It may run again, too.
+    fn compensate(
+        &self,
+        cx: &ContextOf<Self>,
+        input: &Self::Workflow,
+        done: Self::Output,
+    ) -> impl Future<Output = Result<(), StepError>> + Send {
+        let _nothing_left_behind = (cx, input, done);
+        async { Ok(()) }
+    }
 }
 
 /// A step whose writes and success are one commit: exactly once. It holds the store's writer, so it does database work only,
@@ -76,6 +87,19 @@ pub trait TransactionalStep: Declared {
         input: &Self::Workflow,
         needs: Outputs<Self>,
     ) -> impl Future<Output = Result<Self::Output, StepError>> + Send;
+
+    /// Undoes what it did and told, in the transaction that records it as undone; only called where its policy says
+    /// [`Policy::undoable`].
+    fn compensate(
+        &self,
+        tx: &mut TxOf<Self>,
+        cx: &ContextOf<Self>,
+        input: &Self::Workflow,
+        done: Self::Output,
+    ) -> impl Future<Output = Result<(), StepError>> + Send {
+        let _nothing_left_behind = (tx, cx, input, done);
+        async { Ok(()) }
+    }
 }
 
 /// A step whose work may go on elsewhere. After a restart a recorded ticket is polled first; nothing is started twice.
@@ -98,6 +122,17 @@ pub trait PollingStep: Declared {
         input: &Self::Workflow,
         ticket: &Self::Ticket,
     ) -> impl Future<Output = Result<Polled<Self::Output>, StepError>> + Send;
+
+    /// Undoes what it did and told; only called where its policy says [`Policy::undoable`]. It may run again, too.
+    fn compensate(
+        &self,
+        cx: &ContextOf<Self>,
+        input: &Self::Workflow,
+        done: Self::Output,
+    ) -> impl Future<Output = Result<(), StepError>> + Send {
+        let _nothing_left_behind = (cx, input, done);
+        async { Ok(()) }
+    }
 }
 
 /// What starting a polling step came to.
@@ -131,6 +166,10 @@ pub struct Policy {
     pub timeout: Duration,
     /// What the last failure means for the plan.
     pub rescue: Rescue,
+    /// It must not run twice: where nobody knows whether it happened, the plan pauses and a person says so.
+    pub once: bool,
+    /// It leaves something behind, which a revert undoes by its compensation.
+    pub undoable: bool,
 }
 
 impl Policy {
@@ -144,6 +183,28 @@ impl Policy {
             backoff_max: Duration::from_secs(3),
             timeout: Duration::from_mins(1),
             rescue: Rescue::Pause,
+            once: false,
+            undoable: false,
+        }
+    }
+
+    /// It must not run twice: one attempt. Its begin is durable before it runs; when its owner dies meanwhile, or it takes too
+    /// long or panics, it is `interrupted`, and only a person can say whether it happened.
+    #[must_use]
+    pub const fn once() -> Self {
+        Self {
+            attempts: 1,
+            once: true,
+            ..Self::idempotent()
+        }
+    }
+
+    /// A revert undoes it by its compensation, which has as many attempts as the step, each as long.
+    #[must_use]
+    pub const fn undoable(self) -> Self {
+        Self {
+            undoable: true,
+            ..self
         }
     }
 

@@ -11,6 +11,7 @@ use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A DAG of steps. The type is the plan's input: recorded before the first step runs, never changed afterwards.
 pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + Sized + 'static {
@@ -42,6 +43,11 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + Sized + 'static
         Vec::new()
     }
 
+    /// So long after its success a plan can still be reverted; none: only while it is under way, paused or failed.
+    fn revertible_for() -> Option<Duration> {
+        None
+    }
+
     /// At most one plan with this key is open and not past its locks.
     fn open_key(&self) -> Option<String> {
         None
@@ -56,6 +62,7 @@ struct Line<S> {
     policy: Policy,
     after: Vec<&'static str>,
     needs: Vec<&'static str>,
+    required: Vec<&'static str>,
     body: Arc<dyn AnyStep<S>>,
 }
 
@@ -86,6 +93,7 @@ impl<W: Workflow> Steps<W> {
             policy: S::POLICY,
             after: N::names(),
             needs: S::Needs::names(),
+            required: S::Needs::required(),
             body: step.erased(),
         });
         self
@@ -273,12 +281,7 @@ impl<S: Services> Registered<S> {
             version: W::VERSION,
             graph: steps
                 .clone()
-                .map(|line| GraphStep {
-                    name: line.name.into(),
-                    after: line.after.iter().map(|other| place[other]).collect(),
-                    attempts: line.policy.attempts,
-                    rescue: line.policy.rescue,
-                })
+                .map(|line| graph_step(line, &place))
                 .collect(),
             policies: steps.clone().map(|line| line.policy).collect(),
             bodies: steps.map(|line| line.body.clone()).collect(),
@@ -342,12 +345,38 @@ impl<S: Services> Registered<S> {
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
             cause: None,
+            revertible_for: W::revertible_for(),
         })
     }
 
     /// The place of the step with this name.
     pub(crate) fn index_of(&self, step: &str) -> Option<StepIndex> {
         self.graph.iter().position(|known| known.name == step)
+    }
+}
+
+fn graph_step<S>(line: &Line<S>, place: &HashMap<&str, StepIndex>) -> GraphStep {
+    let places = |names: &[&str]| -> Vec<StepIndex> {
+        let mut places: Vec<StepIndex> = names.iter().map(|name| place[name]).collect();
+        places.sort_unstable();
+        places
+    };
+    let (after, needs) = (places(&line.after), places(&line.required));
+    let Policy {
+        attempts,
+        rescue,
+        once,
+        undoable,
+        ..
+    } = line.policy;
+    GraphStep {
+        name: line.name.into(),
+        needs: (needs != after).then_some(needs),
+        after,
+        attempts,
+        rescue,
+        once,
+        undoable,
     }
 }
 

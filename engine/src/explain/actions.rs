@@ -1,8 +1,11 @@
 //! What an operator may do with a task, and what that will do with this very task.
 
+use crate::clock::Timestamp;
 use crate::decide;
-use crate::journal::Action;
+use crate::journal::{Action, StepIndex};
+use crate::lock::LockState;
 use crate::plan::Plan;
+use crate::state::StepState;
 use serde::Serialize;
 
 /// An action of an operator.
@@ -32,39 +35,131 @@ pub struct Preview {
     pub asks_for_locks: Vec<String>,
 }
 
-pub(super) fn actions(plan: &Plan) -> Vec<Possible> {
-    let would_run: Vec<&str> = decide::would_run(plan)
-        .into_iter()
-        .map(|step| plan.graph()[step].name.as_str())
-        .collect();
-    let resume = format!("runs {}; what is done stays done", would_run.join(", "));
-    let cancel = "ends the task; what is done stays done, what has not run will not run".to_owned();
-    let mut actions = vec![
-        possible(plan, "resume", &Action::Resume, resume),
-        possible(plan, "cancel", &Action::Cancel, cancel),
-    ];
-    for (_, step) in decide::possible(plan)
-        .into_iter()
-        .filter(|(name, _)| *name == "retry_now")
-    {
-        if let Some(known) = step.and_then(|step| plan.graph().get(step)) {
-            let will = format!(
-                "begins the next attempt of step {} without waiting",
-                known.name
-            );
-            actions.push(Possible {
-                name: "retry_now",
-                allowed: true,
-                will: Some(will),
-                because: None,
-            });
+/// What a revert would do.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RevertPreview {
+    /// The steps that would be undone, in the order in which that begins.
+    pub would_undo: Vec<String>,
+    /// Steps that are done and stay so, because they leave nothing behind.
+    pub would_stay: Vec<String>,
+    /// Steps that are under way and are let come to an end first.
+    pub waits_for: Vec<String>,
+    /// The locks that it would have to ask for again.
+    pub asks_for_locks: Vec<String>,
+}
+
+impl RevertPreview {
+    /// What reverting this plan would do.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        let under_way = |step: &StepIndex| plan.steps[*step].state.is_under_way();
+        let locks = plan.locks.iter();
+        Self {
+            would_undo: names(plan, decide::would_undo(plan)),
+            would_stay: names(plan, decide::would_stay(plan)),
+            waits_for: names(plan, (0..plan.steps.len()).filter(under_way).collect()),
+            asks_for_locks: locks
+                .filter(|lock| matches!(lock.state, LockState::GivenUp | LockState::Ended))
+                .map(|lock| lock.request.resource.clone())
+                .collect(),
         }
+    }
+}
+
+fn names(plan: &Plan, steps: Vec<StepIndex>) -> Vec<String> {
+    let graph = plan.graph();
+    steps
+        .into_iter()
+        .map(|step| graph[step].name.clone())
+        .collect()
+}
+
+pub(super) fn actions(plan: &Plan, now: Timestamp) -> Vec<Possible> {
+    let of = |action: &Action, will: String| possible(plan, action, now, will);
+    let mut actions = vec![
+        of(&Action::Resume, will_resume(plan)),
+        of(
+            &Action::Cancel,
+            "ends the task; what is done stays done, what has not run will not run".to_owned(),
+        ),
+    ];
+    // The rest is told only where it fits: what an operator may do stays short enough to be read.
+    for (name, step) in decide::possible(plan, now) {
+        let will = match (name, step) {
+            ("resume" | "cancel", _) => continue,
+            ("abort", _) => {
+                "ends the task now: a step that does not end by itself at once is dropped".into()
+            }
+            ("revert", _) => will_revert(plan),
+            ("hold", _) => "begins no further step until it is released".into(),
+            ("release", _) => "goes on from where it was held".into(),
+            (_, Some(step)) => will_to_step(plan, name, step),
+            _ => continue,
+        };
+        actions.push(Possible {
+            name,
+            allowed: true,
+            will: Some(will),
+            because: None,
+        });
     }
     actions
 }
 
-fn possible(plan: &Plan, name: &'static str, action: &Action, will: String) -> Possible {
-    match decide::fits(plan, action) {
+fn will_resume(plan: &Plan) -> String {
+    if plan.reverting {
+        let steps = names(plan, decide::would_undo(plan)).join(", ");
+        return format!("goes on undoing {steps}");
+    }
+    let steps = names(plan, decide::would_run(plan)).join(", ");
+    format!("runs {steps}; what is done stays done")
+}
+
+fn will_revert(plan: &Plan) -> String {
+    let preview = RevertPreview::of(plan);
+    let mut will = if preview.would_undo.is_empty() {
+        "ends the task; no step of it has left anything to undo".to_owned()
+    } else {
+        format!("undoes {}", preview.would_undo.join(", "))
+    };
+    if !preview.waits_for.is_empty() {
+        let under_way = preview.waits_for.join(", ");
+        will.push_str(&format!(", once {under_way} has come to an end"));
+    }
+    will
+}
+
+fn will_to_step(plan: &Plan, action: &str, step: StepIndex) -> String {
+    let (name, status) = (&plan.graph()[step].name, &plan.steps[step]);
+    match action {
+        "skip" if status.state == StepState::CompensationError => {
+            format!("leaves step {name} as it is, not undone, and ends the revert without it")
+        }
+        "skip" => {
+            let graph = plan.graph().iter();
+            let lose = graph.filter(|other| other.needed().contains(&step));
+            let lose: Vec<&str> = lose.map(|other| other.name.as_str()).collect();
+            if lose.is_empty() {
+                format!("goes on without step {name}")
+            } else {
+                format!(
+                    "goes on without step {name}, and, unless an output is given for it, without {}, which needs that",
+                    lose.join(", ")
+                )
+            }
+        }
+        "resolve" => format!("says whether step {name} happened, and what came of it"),
+        _ => format!("begins the next attempt of step {name} without waiting"),
+    }
+}
+
+fn possible(plan: &Plan, action: &Action, now: Timestamp, will: String) -> Possible {
+    let name = match action {
+        Action::Resume => "resume",
+        _ => "cancel",
+    };
+    match decide::fits(plan, action, now) {
         Ok(()) => Possible {
             name,
             allowed: true,

@@ -4,8 +4,8 @@ use super::rfc3339;
 use super::rfc3339_or_null;
 use crate::clock::Timestamp;
 use crate::journal::{Failure, Json, NodeId};
-use crate::plan::Plan;
-use crate::state::{PlanState, StepState};
+use crate::plan::{Plan, Try};
+use crate::state::StepState;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -43,6 +43,25 @@ pub struct StepSeen {
     pub wake_at: Option<Timestamp>,
     /// The node of its last attempt.
     pub node: Option<NodeId>,
+    /// A revert undoes it.
+    pub undoable: bool,
+    /// How it is or was undone, once that has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compensation: Option<Compensation>,
+}
+
+/// How a step is undone, as people see it.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Compensation {
+    /// Attempts begun.
+    pub attempts: u32,
+    /// Each attempt.
+    pub tries: Vec<TrySeen>,
+    /// Why the last one failed.
+    pub error: Option<Failure>,
+    /// An operator leaves the step as it is, not undone.
+    pub accepted: bool,
 }
 
 /// An attempt as people see it.
@@ -69,21 +88,20 @@ pub struct TrySeen {
 
 pub(super) fn step_seen(plan: &Plan, index: usize) -> StepSeen {
     let (known, step) = (&plan.graph()[index], &plan.steps[index]);
-    let state = if step.is_retrying() && plan.state != PlanState::Paused {
+    let retrying = step.is_retrying() || step.is_retrying_undo();
+    let begins_by_itself = plan.state.is_driven() && plan.held.is_none();
+    let would_begin = step.state == StepState::Pending
+        && plan.state.is_driven()
+        && (step.is_retrying() || plan.is_ready(index));
+    let state = if plan.held.is_some() && would_begin {
+        "held".to_owned()
+    } else if retrying && begins_by_itself {
         "retrying".to_owned()
     } else if step.state == StepState::Pending && plan.waits_for_locks() && plan.is_ready(index) {
         "waiting".to_owned()
     } else {
         step.state.to_string()
     };
-    let tries = step.tries.iter().enumerate().map(|(n, it)| TrySeen {
-        n: n + 1,
-        started_at: it.started_at,
-        ended_at: it.ended_at,
-        node: it.node,
-        error: it.error.clone(),
-        wait_until: it.wake_at,
-    });
     let before = known
         .after
         .iter()
@@ -98,7 +116,7 @@ pub(super) fn step_seen(plan: &Plan, index: usize) -> StepSeen {
         } else {
             step.tries.last().and_then(|last| last.ended_at)
         },
-        tries: tries.collect(),
+        tries: tries_seen(&step.tries),
         input: before
             .clone()
             .filter_map(|(name, it)| Some((name, it.output.clone()?)))
@@ -109,5 +127,26 @@ pub(super) fn step_seen(plan: &Plan, index: usize) -> StepSeen {
         depends_on: before.map(|(name, _)| name).collect(),
         wake_at: step.wake_at,
         node: step.tries.last().map(|last| last.node),
+        undoable: known.undoable,
+        compensation: step.undo.as_ref().map(|undo| Compensation {
+            attempts: step.undo_attempts(),
+            tries: tries_seen(&undo.tries),
+            error: undo.error.clone(),
+            accepted: undo.accepted,
+        }),
     }
+}
+
+fn tries_seen(tries: &[Try]) -> Vec<TrySeen> {
+    let tries = tries.iter().enumerate();
+    tries
+        .map(|(n, it)| TrySeen {
+            n: n + 1,
+            started_at: it.started_at,
+            ended_at: it.ended_at,
+            node: it.node,
+            error: it.error.clone(),
+            wait_until: it.wake_at,
+        })
+        .collect()
 }

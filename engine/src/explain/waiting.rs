@@ -107,19 +107,30 @@ pub(super) fn waiting_for(
     if plan
         .steps
         .iter()
-        .any(|step| step.state == StepState::Running)
+        .any(|step| step.state == StepState::Running || step.is_being_undone())
     {
         return Vec::new();
+    }
+    if let Some(held) = &plan.held {
+        let why = held.reason.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+        return vec![Waiting {
+            kind: WaitingKind::Operator,
+            text: format!("its release: {} holds it{why}", held.by),
+            task: None,
+            since: Some(held.since),
+            until: None,
+        }];
     }
     let graph = plan.graph();
     let waiting = plan.steps.iter().enumerate().filter_map(|(index, step)| {
         let name = &graph[index].name;
-        if step.is_retrying() {
-            let why = step
-                .error
-                .as_ref()
-                .map_or("", |error| error.message.as_str());
-            let text = format!("the next attempt of step {name}: {why}");
+        if step.is_retrying() || step.is_retrying_undo() {
+            let (what, error) = match &step.undo {
+                Some(undo) => ("to undo step", undo.error.as_ref()),
+                None => ("of step", step.error.as_ref()),
+            };
+            let why = error.map_or("", |error| error.message.as_str());
+            let text = format!("the next attempt {what} {name}: {why}");
             return Some(Waiting {
                 kind: WaitingKind::Retry,
                 text,
@@ -178,6 +189,10 @@ pub(super) fn step_at_work(plan: &Plan) -> Option<&str> {
     let index = plan
         .steps
         .iter()
-        .position(|step| step.state.is_under_way() || step.is_retrying())?;
+        .position(|step| {
+            step.state.is_under_way()
+                || step.is_retrying()
+                || step.state == StepState::Compensating
+        })?;
     Some(&plan.graph().get(index)?.name)
 }

@@ -51,11 +51,19 @@ pub(super) fn headline(plan: &Plan, waiting_for: &[Waiting]) -> String {
                 }
                 _ => format!("{action} was cancelled"),
             },
+            PlanResult::Reverted => match left_as_it_is(plan) {
+                None => format!("{action} was reverted: what it did is undone"),
+                Some(left) => format!("{action} was reverted, but {left}"),
+            },
             PlanResult::Pending => format!("{action} has stopped"),
         },
         PlanState::Pending | PlanState::Running if plan.cancelling => {
             format!("{action} is being cancelled")
         }
+        PlanState::Pending | PlanState::Running if plan.reverting => match waiting_for.first() {
+            Some(waiting) => format!("{action} is being reverted and waits for {}", waiting.text),
+            None => format!("{action} is being reverted"),
+        },
         PlanState::Pending | PlanState::Running => {
             match (waiting_for.first(), step_at_work(plan)) {
                 (Some(waiting), _) if waiting.kind == WaitingKind::Retry => {
@@ -71,7 +79,7 @@ pub(super) fn headline(plan: &Plan, waiting_for: &[Waiting]) -> String {
 
 pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) -> Explanation {
     let done: Vec<&str> = named(plan, |step| step.state == StepState::Success);
-    let rest: Vec<&str> = named(plan, |step| step.state != StepState::Success);
+    let rest: Vec<&str> = named(plan, |step| !step.state.is_done());
     let happened = match plan.state {
         PlanState::Paused => {
             let ago = plan.times.paused.map_or(0, |at| now.since(at).as_secs());
@@ -82,6 +90,10 @@ pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) 
         }
     };
     let safe = match (done.is_empty(), plan.result) {
+        (_, PlanResult::Reverted) => match left_as_it_is(plan) {
+            None => "What it did is undone; what it had recorded is kept.".to_owned(),
+            Some(left) => format!("What it did is undone, but {left}."),
+        },
         (_, PlanResult::Success | PlanResult::Warning) => {
             "All steps are done and recorded.".to_owned()
         }
@@ -95,6 +107,14 @@ pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) 
         ),
     };
     let next = match plan.state {
+        PlanState::Paused if plan.reason == Some(Reason::Interrupted) => {
+            "Find out whether it happened, and say so (resolve), or go on without it (skip)."
+                .to_owned()
+        }
+        PlanState::Paused if plan.reason == Some(Reason::CompensationError) => {
+            "Mend the cause, then resume: that tries again to undo it. Or leave it as it is (skip)."
+                .to_owned()
+        }
         PlanState::Paused => format!(
             "Mend the cause, then resume: that runs {} again from where it stopped. Or push again, which resumes it too.",
             rest.join(", ")
@@ -104,9 +124,13 @@ pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) 
             PlanResult::Success
             | PlanResult::Warning
             | PlanResult::Cancelled
+            | PlanResult::Reverted
             | PlanResult::Pending => "Nothing is left to do.".to_owned(),
         },
         PlanState::Pending | PlanState::Running => match waiting_for.first() {
+            Some(waiting) if waiting.kind == WaitingKind::Operator => {
+                "Release it, when it may go on.".to_owned()
+            }
             Some(waiting) => format!(
                 "Nothing is needed from a person: it waits for {}.",
                 waiting.text
@@ -132,6 +156,13 @@ pub(super) fn why_paused(plan: &Plan) -> String {
                 .find(|(_, it)| it.state == StepState::Pending)
                 .map_or("?", |(it, _)| &it.name)
         ),
+        Some(Reason::Interrupted) => {
+            let step = named(plan, |step| step.state == StepState::Interrupted).join(", ");
+            format!("nobody knows whether step {step} happened, and it must not run twice")
+        }
+        Some(Reason::CompensationError) => {
+            why_not_undone(plan).unwrap_or_else(|| "a step could not be undone".into())
+        }
         Some(Reason::Error | Reason::Operator | Reason::Superseded) | None => {
             why_failed(plan).unwrap_or_else(|| "it cannot go on".into())
         }
@@ -148,6 +179,29 @@ fn why_failed(plan: &Plan) -> Option<String> {
         "step {name} failed {}: {why}",
         times(step.failures.max(1))
     ))
+}
+
+fn why_not_undone(plan: &Plan) -> Option<String> {
+    let mut steps = plan.graph().iter().zip(&plan.steps);
+    let (known, undo) = steps.find_map(|(known, step)| {
+        let undo = step.undo.as_ref().filter(|undo| !undo.accepted)?;
+        (step.state == StepState::CompensationError).then_some((known, undo))
+    })?;
+    let error = undo.error.as_ref();
+    let why = error.map_or("without a message", |error| error.message.as_str());
+    let times = times(undo.failures.max(1));
+    Some(format!("undoing step {} failed {times}: {why}", known.name))
+}
+
+/// What a revert has left undone because an operator wanted it so.
+fn left_as_it_is(plan: &Plan) -> Option<String> {
+    let left = named(plan, StepStatus::is_accepted);
+    (!left.is_empty()).then(|| {
+        format!(
+            "step {} could not be undone and was left as it is",
+            left.join(", ")
+        )
+    })
 }
 
 /// The first step that failed, with its name.

@@ -4,7 +4,7 @@ use super::bodies::{Bodies, Ended, InTransaction};
 use super::{Inner, Nudge, locked};
 use crate::clock::Timestamp;
 use crate::decide::{Decision, Happening, decide};
-use crate::journal::{Failure, PlanId, StepIndex};
+use crate::journal::{Action, Failure, PlanId, StepIndex};
 use crate::plan::Plan;
 use crate::state::StepState;
 use crate::step::{Outcome, Policy, Services, StepError};
@@ -178,7 +178,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 outcome,
                 crashes_after,
             } => {
-                let happening = self.happened(step, outcome, bodies.policy(step));
+                let undoes = self.undoes(step);
+                let happening = self.happened(step, undoes, outcome, bodies.policy(step));
                 self.happen(happening).await?;
                 if crashes_after {
                     crash(&self.plan, step);
@@ -188,13 +189,21 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         }
     }
 
+    /// What is under way of the step undoes it.
+    fn undoes(&self, step: StepIndex) -> bool {
+        let status = self.plan.steps.get(step);
+        status.is_some_and(|it| it.state == StepState::Compensating)
+    }
+
     fn happened(
         &self,
         step: StepIndex,
+        undoes: bool,
         outcome: Result<Outcome, StepError>,
         policy: Policy,
     ) -> Happening {
         match outcome {
+            Ok(Outcome::Done { .. }) if undoes => Happening::Undone { step },
             Ok(Outcome::Done { output, warning }) => Happening::Succeeded {
                 step,
                 output,
@@ -205,6 +214,14 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 ticket,
                 wake_at: self.node.clock.now() + after,
             },
+            Err(StepError(error)) if undoes => Happening::UndoFailed {
+                step,
+                error,
+                retry_at: self.retry_at(step, policy),
+            },
+            Err(StepError(error)) if policy.once && error.tells_nothing() => {
+                Happening::Lost { step }
+            }
             Err(StepError(error)) => Happening::Failed {
                 step,
                 error,
@@ -214,13 +231,12 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     }
 
     fn retry_at(&self, step: StepIndex, policy: Policy) -> Timestamp {
-        let failures = self
-            .plan
-            .steps
-            .get(step)
-            .map_or(0, |status| status.failures)
-            + 1;
-        let longest = policy.longest_wait(failures);
+        let status = self.plan.steps.get(step);
+        let failures = status.map_or(0, |status| match &status.undo {
+            Some(undo) => undo.failures,
+            None => status.failures,
+        });
+        let longest = policy.longest_wait(failures + 1);
         // Full jitter, but never at once: at least a tenth of it.
         let part = rand::random_range(0.1..=1.0);
         self.node.clock.now() + longest.mul_f64(part)
@@ -328,9 +344,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     }
 
     fn advance(&mut self, next: Plan, appended: &Appended) {
-        if next.cancelling && self.drop_at.is_none() && !self.plan.cancelling {
-            self.drop_at = Some(self.node.clock.now() + self.node.options.cancel_grace);
-        }
+        self.note_grace(&next);
         tell(&self.plan, &next);
         super::measure::measure(&self.plan, &next, self.node.clock.now());
         self.plan = Arc::new(next);
@@ -338,10 +352,28 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         self.node.tell_granted(&appended.granted);
     }
 
+    /// Bodies of a cancelled plan are dropped after a grace, of an aborted one after a shorter one.
+    fn note_grace(&mut self, next: &Plan) {
+        let now = self.node.clock.now();
+        if next.cancelling && !self.plan.cancelling {
+            self.drop_at = Some(now + self.node.options.cancel_grace);
+        }
+        let last = next.last_message.as_ref();
+        let aborted = last.is_some_and(|message| message.action == Action::Abort);
+        if next.cancelling && aborted {
+            let soon = now + self.node.options.abort_grace;
+            self.drop_at = self.drop_at.map(|at| at.min(soon));
+        }
+        if !next.cancelling {
+            self.drop_at = None;
+        }
+    }
+
     /// Runs a transactional step: its writes and the row that records its success are one commit.
     async fn transact(&mut self, work: InTransaction<St::Tx>, policy: Policy) -> Result<(), Lost> {
         let InTransaction {
             step,
+            undoes,
             job,
             rehearsal,
             limit,
@@ -377,16 +409,16 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                             "a transactional step has no ticket",
                         )));
                     };
-                    let decision = decide(
-                        &plan,
+                    let happening = if undoes {
+                        Happening::Undone { step }
+                    } else {
                         Happening::Succeeded {
                             step,
                             output,
                             warning,
-                        },
-                        clock.now(),
-                        node,
-                    )
+                        }
+                    };
+                    let decision = decide(&plan, happening, clock.now(), node)
                     .map_err(|refused| NotCommitted::Step(StepError::permanent(refused)))?;
                     let append = Append::new(&plan, &decision, node, nonce)
                         .map_err(|error| NotCommitted::Step(StepError::permanent(error)))?;
@@ -401,7 +433,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         match committed {
             Ok(Ok((next, appended))) => self.advance(next, &appended),
             Ok(Err(NotCommitted::Step(error))) => {
-                self.happen(self.happened(step, Err(error), policy)).await?;
+                self.happen(self.happened(step, undoes, Err(error), policy)).await?;
             }
             Ok(Err(NotCommitted::Store(StoreError::Fenced { .. }))) => return Err(Lost),
             Ok(Err(NotCommitted::Store(error))) | Err(error) => {
@@ -410,7 +442,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                     self.advance(Plan::fold(self.plan.id, &rows), &Appended::default());
                 } else {
                     let error = StepError::transient(error).class("store");
-                    self.happen(self.happened(step, Err(error), policy)).await?;
+                    self.happen(self.happened(step, undoes, Err(error), policy)).await?;
                 }
             }
         }

@@ -31,26 +31,47 @@ pub(super) enum Ended {
     Asked(Option<Effect>),
 }
 
+impl Ended {
+    fn body(outcome: Result<Outcome, StepError>) -> Self {
+        Self::Body {
+            outcome,
+            crashes_after: false,
+        }
+    }
+}
+
 /// What a step's state asks for, with the number of its last attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Body(u32),
     Poll(u32),
     Sleep(u32),
+    Undo(u32),
+    SleepBeforeUndo(u32),
 }
 
 impl Wanted {
     fn of(plan: &Plan, step: StepIndex) -> Option<Self> {
         let status = &plan.steps[step];
+        let begins = !plan.waits_for_locks() && plan.held.is_none();
         match status.state {
             StepState::Running => Some(Self::Body(status.attempts())),
             StepState::Suspended => Some(Self::Poll(status.attempts())),
-            StepState::Pending if status.is_retrying() && !plan.waits_for_locks() => {
-                Some(Self::Sleep(status.attempts()))
+            StepState::Pending => {
+                (status.is_retrying() && begins).then(|| Self::Sleep(status.attempts()))
             }
-            StepState::Pending | StepState::Success | StepState::Error | StepState::Cancelled => {
-                None
+            StepState::Compensating if status.is_being_undone() => {
+                Some(Self::Undo(status.undo_attempts()))
             }
+            StepState::Compensating => (status.is_retrying_undo() && begins)
+                .then(|| Self::SleepBeforeUndo(status.undo_attempts())),
+            StepState::Success
+            | StepState::Error
+            | StepState::Interrupted
+            | StepState::Skipped
+            | StepState::Cancelled
+            | StepState::Compensated
+            | StepState::CompensationError => None,
         }
     }
 }
@@ -58,6 +79,7 @@ impl Wanted {
 /// A transactional step on its way to the store.
 pub(super) struct InTransaction<Tx> {
     pub(super) step: StepIndex,
+    pub(super) undoes: bool,
     pub(super) job: Work<Tx, Outcome, StepError>,
     /// Runs before it and is rolled back: a drill that runs every body twice.
     pub(super) rehearsal: Option<Work<Tx, Outcome, StepError>>,
@@ -123,7 +145,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
     pub(super) fn work(&self) -> bool {
         self.under_way
             .values()
-            .any(|(wanted, _)| matches!(wanted, Wanted::Body(_)))
+            .any(|(wanted, _)| matches!(wanted, Wanted::Body(_) | Wanted::Undo(_)))
     }
 
     pub(super) fn drop_body(&mut self, step: StepIndex) {
@@ -155,16 +177,19 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
 
     /// Gives a transactional step to the store, or makes it fail, as its drill wants.
     pub(super) fn asked(&mut self, plan: &Arc<Plan>, step: StepIndex, effect: Option<Effect>) {
-        let Job::InTransaction(job) = self.job(plan, step, None) else {
+        let undoes = plan.steps[step].state == StepState::Compensating;
+        let call = self.caller(plan, step, undoes);
+        let Job::InTransaction(job) = call(None) else {
             return;
         };
-        let rehearsal = match (effect, self.job(plan, step, None)) {
+        let rehearsal = match (effect, call(None)) {
             (Some(Effect::RunTwice), Job::InTransaction(rehearsal)) => Some(rehearsal),
             _ => None,
         };
         let crashes_after = effect == Some(Effect::CrashAfter);
         self.for_the_store.push_back(InTransaction {
             step,
+            undoes,
             job,
             rehearsal,
             limit: self.policy(step).timeout,
@@ -172,15 +197,12 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         });
     }
 
-    fn job(&self, plan: &Arc<Plan>, step: StepIndex, ticket: Option<Json>) -> Job<S::Tx> {
-        self.caller(plan, step)(ticket)
-    }
-
     /// Makes jobs of this attempt, as many as wanted.
     fn caller(
         &self,
         plan: &Arc<Plan>,
         step: StepIndex,
+        undoes: bool,
     ) -> impl Fn(Option<Json>) -> Job<S::Tx> + Send + use<S, St> {
         let (services, plan, input) =
             (self.node.services.clone(), plan.clone(), self.input.clone());
@@ -191,7 +213,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         );
         move |ticket| {
             let (services, input) = (services.clone(), input.clone());
-            let job = code.clone().run(Call {
+            let call = Call {
                 services,
                 plan: plan.clone(),
                 input,
@@ -199,7 +221,13 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 ticket,
                 clock,
                 cancelled: cancelled.clone(),
-            });
+                undoes,
+            };
+            let job = if undoes {
+                code.clone().undo(call)
+            } else {
+                code.clone().run(call)
+            };
             super::trace::traced(job, plan.clone(), step)
         }
     }
@@ -209,52 +237,45 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         let status = &plan.steps[step];
         let wake_at = status.wake_at;
         match wanted {
-            Wanted::Sleep(_) => Some(self.set.spawn(async move {
+            Wanted::Sleep(_) | Wanted::SleepBeforeUndo(_) => Some(self.set.spawn(async move {
                 if let Some(at) = wake_at {
                     clock.sleep_until(at).await;
                 }
                 (step, wanted, Ended::Woken)
             })),
             Wanted::Poll(_) => {
-                let (call, ticket) = (self.caller(plan, step), status.ticket.clone());
+                let (call, ticket) = (self.caller(plan, step, false), status.ticket.clone());
                 Some(self.set.spawn(async move {
                     if let Some(at) = wake_at {
                         clock.sleep_until(at).await;
                     }
                     let outcome = poll(&call, ticket, policy.timeout).await;
-                    (
-                        step,
-                        wanted,
-                        Ended::Body {
-                            outcome,
-                            crashes_after: false,
-                        },
-                    )
+                    (step, wanted, Ended::body(outcome))
                 }))
             }
-            Wanted::Body(_) => {
+            Wanted::Body(_) | Wanted::Undo(_) => {
+                let undoes = matches!(wanted, Wanted::Undo(_));
+                let call = self.caller(plan, step, undoes);
                 let Some(drill) = self.node.drill.clone() else {
-                    return match self.job(plan, step, None) {
+                    return match call(None) {
                         Job::InTransaction(_) => {
                             self.asked(plan, step, None);
                             None
                         }
                         Job::Free(body) => Some(self.set.spawn(async move {
                             let outcome = bounded(body, policy.timeout).await;
-                            (
-                                step,
-                                wanted,
-                                Ended::Body {
-                                    outcome,
-                                    crashes_after: false,
-                                },
-                            )
+                            (step, wanted, Ended::body(outcome))
                         })),
                     };
                 };
-                let (call, plan) = (self.caller(plan, step), plan.clone());
+                let plan = plan.clone();
                 Some(self.set.spawn(async move {
-                    let effect = drill.before(&plan, &plan.graph()[step].name).await;
+                    let name = &plan.graph()[step].name;
+                    let effect = if undoes {
+                        drill.before_undo(&plan, name).await
+                    } else {
+                        drill.before(&plan, name).await
+                    };
                     (
                         step,
                         wanted,
@@ -299,11 +320,7 @@ async fn drilled<Tx>(
             if effect == Some(Effect::RunTwice) {
                 drop(bounded(body, limit).await);
                 if let Job::Free(again) = call(None) {
-                    let outcome = bounded(again, limit).await;
-                    return Ended::Body {
-                        outcome,
-                        crashes_after: false,
-                    };
+                    return Ended::body(bounded(again, limit).await);
                 }
                 return Ended::Asked(None);
             }
@@ -317,11 +334,7 @@ async fn drilled<Tx>(
 }
 
 fn failed(error: StepError) -> Ended {
-    let StepError(failure) = error;
-    Ended::Body {
-        outcome: Err(StepError(failure).class("drill")),
-        crashes_after: false,
-    }
+    Ended::body(Err(error.class("drill")))
 }
 
 /// Asks until there is an end; the asking leaves no trace in the journal.

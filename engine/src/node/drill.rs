@@ -25,4 +25,9 @@ pub enum Effect {
 pub trait Drill: Send + Sync + 'static {
     /// Asked before each body of a step; not before polls. What it counts is counted durably before it answers.
     fn before<'a>(&'a self, plan: &'a Plan, step: &'a str) -> BoxFuture<'a, Option<Effect>>;
+
+    /// Asked before each body that undoes a step. A drill of steps leaves it alone.
+    fn before_undo<'a>(&'a self, _: &'a Plan, _: &'a str) -> BoxFuture<'a, Option<Effect>> {
+        Box::pin(async { None })
+    }
 }

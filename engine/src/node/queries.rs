@@ -152,7 +152,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     /// What resuming the plan would do, without doing it.
     pub async fn resume_preview(&self, plan: PlanId) -> Result<Preview, NodeError> {
         let plan = self.plan(plan).await?;
-        decide::fits(&plan, &Action::Resume)?;
+        decide::fits(&plan, &Action::Resume, self.clock().now())?;
         let mut behind = Vec::new();
         for lock in plan
             .locks

@@ -5,7 +5,7 @@ mod lists;
 
 use crate::clock::Timestamp;
 use crate::decide::{Happening, decide, submit};
-use crate::journal::{Action, GraphStep, Json, Message, NodeId, PlanId, Rescue, Submitted};
+use crate::journal::{Action, GraphStep, Json, Message, NodeId, PlanId, Submitted};
 use crate::lock::{LockMode, LockRequest, OnPause};
 use crate::plan::Plan;
 use crate::store::{Accepted, Append, Store, StoreError, Submission};
@@ -66,12 +66,6 @@ const AT: Timestamp = Timestamp(1_700_000_000_000);
 
 /// A plan of two steps with these locks, the first of which ends with the first step.
 fn submitted(locks: &[(&str, LockMode)], organization: &str, links: &[(&str, &str)]) -> Submitted {
-    let step = |name: &str, after: Vec<usize>| GraphStep {
-        name: name.into(),
-        after,
-        attempts: 1,
-        rescue: Rescue::Pause,
-    };
     let locks = locks.iter().map(|(resource, mode)| LockRequest {
         resource: (*resource).into(),
         mode: *mode,
@@ -82,7 +76,7 @@ fn submitted(locks: &[(&str, LockMode)], organization: &str, links: &[(&str, &st
         workflow: "conform".into(),
         version: 1,
         action: "Conform".into(),
-        graph: Arc::from([step("first", vec![]), step("second", vec![0])]),
+        graph: Arc::from([GraphStep::new("first", vec![]), GraphStep::new("second", vec![0])]),
         input: Json::of(&"input").expect("a text is JSON"),
         locks: locks.collect(),
         actor: Some(format!("actor of {organization}")),
@@ -92,6 +86,7 @@ fn submitted(locks: &[(&str, LockMode)], organization: &str, links: &[(&str, &st
             .map(|(name, value)| ((*name).into(), (*value).into()))
             .collect(),
         cause: None,
+        revertible_for: None,
     }
 }
 

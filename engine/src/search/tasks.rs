@@ -196,13 +196,17 @@ impl Waits {
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let is = |state: StepState| plan.steps.iter().any(|step| step.state == state);
+        let undoing = plan.steps.iter().any(StepStatus::is_being_undone);
         let mut waits = BTreeSet::new();
         if plan.state == PlanState::Paused {
             waits.insert(Wait::Operator);
         } else if plan.waits_for_locks() {
             waits.insert(Wait::Lock);
-        } else if plan.state.is_driven() && !is(StepState::Running) {
-            if plan.steps.iter().any(StepStatus::is_retrying) {
+        } else if plan.state.is_driven() && !is(StepState::Running) && !undoing {
+            let retrying = |step: &StepStatus| step.is_retrying() || step.is_retrying_undo();
+            if plan.held.is_some() {
+                waits.insert(Wait::Operator);
+            } else if plan.steps.iter().any(retrying) {
                 waits.insert(Wait::Retry);
             }
             if is(StepState::Suspended) {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::journal::{Json, MAX_OUTPUT_BYTES, StepIndex};
-use crate::plan::Plan;
+use crate::plan::{Plan, StepStatus};
 use crate::workflow::Workflow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -61,22 +61,26 @@ pub struct Call<S> {
     pub clock: Clock,
     /// Fires when the plan is being cancelled.
     pub cancelled: CancellationToken,
+    /// The step is undone, not run.
+    pub undoes: bool,
 }
 
 impl<S: Services> Call<S> {
     fn context<W: Workflow<Services = S>>(&self, name: &'static str) -> Context<W> {
         let submitted = self.plan.submitted.as_ref();
         let input = submitted.map_or("", |it| it.input.text());
-        let seed = format!("{name}\n{input}");
+        let undo = if self.undoes { "undo " } else { "" };
+        let seed = format!("{undo}{name}\n{input}");
+        let attempts = if self.undoes {
+            StepStatus::undo_attempts
+        } else {
+            StepStatus::attempts
+        };
         Context {
             services: self.services.clone(),
             about: Attempt {
                 plan: self.plan.id,
-                number: self
-                    .plan
-                    .steps
-                    .get(self.step)
-                    .map_or(1, super::super::plan::StepStatus::attempts),
+                number: self.plan.steps.get(self.step).map_or(1, attempts),
                 epoch: self.plan.epoch,
                 key: Uuid::new_v5(&self.plan.id.0, seed.as_bytes()),
                 actor: submitted.and_then(|it| it.actor.clone()),
@@ -85,6 +89,15 @@ impl<S: Services> Call<S> {
                 told: Progress::default(),
             },
         }
+    }
+
+    /// What the step left, to be undone.
+    fn done<D: Declared>(&self) -> Result<D::Output, StepError> {
+        let output = self.plan.steps.get(self.step).and_then(|it| it.output.as_ref());
+        let output = output.ok_or_else(|| {
+            StepError::permanent(format!("step {} left no output to undo", D::NAME))
+        })?;
+        read(output, D::NAME, "output")
     }
 
     fn input<W: Workflow>(&self) -> &W {
@@ -98,6 +111,12 @@ impl<S: Services> Call<S> {
 pub trait AnyStep<S: Services>: Send + Sync {
     /// The body: begins the work, or polls when the call has a ticket.
     fn run(self: Arc<Self>, call: Call<S>) -> Job<S::Tx>;
+
+    /// The body that undoes it.
+    fn undo(self: Arc<Self>, call: Call<S>) -> Job<S::Tx>;
+
+    /// Whether this can stand for its output.
+    fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error>;
 }
 
 /// Implemented for a step type by exactly one of three blanket impls; the marker `Kind` is inferred and keeps them apart.
@@ -139,6 +158,14 @@ fn done<S: Declared>(output: &S::Output, told: &Progress) -> Result<Outcome, Ste
     })
 }
 
+/// What undoing came to: nothing to keep.
+fn undone(told: &Progress) -> Result<Outcome, StepError> {
+    Ok(Outcome::Done {
+        output: written(&(), "compensation", "end")?,
+        warning: told.warning(),
+    })
+}
+
 fn written<T: Serialize>(value: &T, step: &str, what: &str) -> Result<Json, StepError> {
     Json::of(value).map_err(|error| {
         StepError::permanent(format!(
@@ -168,6 +195,19 @@ impl<S: Step> AnyStep<ServicesOf<S>> for Erased<S, Effect> {
             done::<S>(&output, &cx.about.told)
         }))
     }
+
+    fn undo(self: Arc<Self>, call: Call<ServicesOf<S>>) -> Job<TxOf<S>> {
+        Job::Free(Box::pin(async move {
+            let cx = call.context(S::NAME);
+            let done = call.done::<S>()?;
+            self.0.compensate(&cx, call.input(), done).await?;
+            undone(&cx.about.told)
+        }))
+    }
+
+    fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error> {
+        output.decode::<S::Output>().map(drop)
+    }
 }
 
 impl<S: TransactionalStep> Runs<Transactional> for S {
@@ -186,6 +226,21 @@ impl<S: TransactionalStep> AnyStep<ServicesOf<S>> for Erased<S, Transactional> {
                 done::<S>(&output, &cx.about.told)
             })
         }))
+    }
+
+    fn undo(self: Arc<Self>, call: Call<ServicesOf<S>>) -> Job<TxOf<S>> {
+        Job::InTransaction(Box::new(move |tx| {
+            Box::pin(async move {
+                let cx = call.context(S::NAME);
+                let done = call.done::<S>()?;
+                self.0.compensate(tx, &cx, call.input(), done).await?;
+                undone(&cx.about.told)
+            })
+        }))
+    }
+
+    fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error> {
+        output.decode::<S::Output>().map(drop)
     }
 }
 
@@ -221,5 +276,18 @@ impl<S: PollingStep> AnyStep<ServicesOf<S>> for Erased<S, Polling> {
                 }),
             }
         }))
+    }
+
+    fn undo(self: Arc<Self>, call: Call<ServicesOf<S>>) -> Job<TxOf<S>> {
+        Job::Free(Box::pin(async move {
+            let cx = call.context(S::NAME);
+            let done = call.done::<S>()?;
+            self.0.compensate(&cx, call.input(), done).await?;
+            undone(&cx.about.told)
+        }))
+    }
+
+    fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error> {
+        output.decode::<S::Output>().map(drop)
     }
 }

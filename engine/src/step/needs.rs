@@ -11,6 +11,10 @@ pub trait Needs: 'static {
     type Outputs: Send;
     /// The names of the steps.
     fn names() -> Vec<&'static str>;
+    /// The names of those whose output must be there.
+    fn required() -> Vec<&'static str> {
+        Self::names()
+    }
     /// Their recorded outputs, decoded.
     fn outputs(plan: &Plan) -> Result<Self::Outputs, StepError>;
 }
@@ -35,10 +39,29 @@ impl<S: Declared> Needs for S {
     }
 }
 
+/// The output of a step that may have been skipped.
+impl<S: Declared> Needs for Option<S> {
+    type Outputs = Option<S::Output>;
+
+    fn names() -> Vec<&'static str> {
+        vec![S::NAME]
+    }
+
+    fn required() -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn outputs(plan: &Plan) -> Result<Self::Outputs, StepError> {
+        let left = plan.output_of(S::NAME);
+        left.map(|_| S::outputs(plan)).transpose()
+    }
+}
+
 macro_rules! tuples { ($(($($S:ident)*))*) => { $(
     impl<$($S: Needs),*> Needs for ($($S,)*) {
         type Outputs = ($($S::Outputs,)*);
         fn names() -> Vec<&'static str> { let each: [Vec<&'static str>; _] = [$($S::names()),*]; each.concat() }
+        fn required() -> Vec<&'static str> { let each: [Vec<&'static str>; _] = [$($S::required()),*]; each.concat() }
         fn outputs(_plan: &Plan) -> Result<Self::Outputs, StepError> { Ok(($($S::outputs(_plan)?,)*)) }
     } )* } }
 tuples! { () (A) (A B) (A B C) (A B C D) (A B C D E) }

@@ -1,227 +1,25 @@
 //! The pure core: whatever happens in whatever order, plans keep their promises; whatever lies in the journal, nothing panics.
 
+mod failure;
+mod generate;
+mod reference;
+
 use engine::check::check;
 use engine::clock::Timestamp;
 use engine::decide::{Happening, MAX_RECOVERIES, decide, submit};
 use engine::journal::{
-    Action, Entry, Failure, GraphStep, Json, Message, NodeId, PlanId, PlanResult, Reason, Rescue,
-    Row, Submitted,
+    Action, Entry, Failure, GraphStep, Message, PlanId, PlanResult, Reason, Row, Submitted,
 };
-use engine::lock::{LockMode, LockRequest, LockState, OnPause};
 use engine::plan::Plan;
 use engine::state::{
     PLAN_TRANSITIONS, PlanEvent, PlanState, STEP_TRANSITIONS, StepEvent, StepState,
 };
+use generate::{NODE, Try, happening, json, submissions, tries};
 use proptest::prelude::*;
+use reference::expect;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
-
-const NODE: NodeId = NodeId(Uuid::from_u128(1));
-
-fn json(text: &str) -> Json {
-    Json::of(&text).unwrap()
-}
-
-fn graphs() -> impl Strategy<Value = Arc<[GraphStep]>> {
-    prop::collection::vec((any::<u64>(), 1..4_u32, any::<bool>()), 1..7).prop_map(|steps| {
-        let step = |(place, (after, attempts, fail)): (usize, (u64, u32, bool))| GraphStep {
-            name: format!("step_{place}"),
-            after: (0..place)
-                .filter(|before| after >> before & 1 == 1)
-                .collect(),
-            attempts,
-            rescue: if fail { Rescue::Fail } else { Rescue::Pause },
-        };
-        steps.into_iter().enumerate().map(step).collect()
-    })
-}
-
-fn submissions() -> impl Strategy<Value = Submitted> {
-    (graphs(), 0..3_usize, any::<u64>()).prop_map(|(graph, locks, until)| Submitted {
-        workflow: "any".into(),
-        version: 1,
-        action: "Any".into(),
-        input: json("input"),
-        locks: (0..locks)
-            .map(|lock| LockRequest {
-                resource: format!("resource {lock}"),
-                mode: if until >> lock & 1 == 1 {
-                    LockMode::Exclusive
-                } else {
-                    LockMode::Shared
-                },
-                until: (until >> (lock + 2) & 1 == 1).then_some(graph.len() / 2),
-                on_pause: if until >> (lock + 4) & 1 == 1 {
-                    OnPause::Release
-                } else {
-                    OnPause::Hold
-                },
-            })
-            .collect(),
-        graph,
-        actor: None,
-        organization: None,
-        links: vec![],
-        cause: None,
-    })
-}
-
-/// What may happen next; the numbers choose among what fits.
-#[derive(Clone, Copy, Debug)]
-enum Try {
-    Claim,
-    Grant,
-    Succeed(usize),
-    Suspend(usize),
-    FailForNow(usize),
-    FailForGood(usize),
-    Wake(usize),
-    Drop(usize),
-    Resume,
-    Cancel,
-    Supersede,
-    RetryNow(usize),
-}
-
-fn tries() -> impl Strategy<Value = Vec<Try>> {
-    let step = 0..7_usize;
-    let one = prop_oneof![
-        1 => Just(Try::Claim),
-        3 => Just(Try::Grant),
-        8 => step.clone().prop_map(Try::Succeed),
-        2 => step.clone().prop_map(Try::Suspend),
-        2 => step.clone().prop_map(Try::FailForNow),
-        1 => step.clone().prop_map(Try::FailForGood),
-        3 => step.clone().prop_map(Try::Wake),
-        1 => step.clone().prop_map(Try::Drop),
-        2 => Just(Try::Resume),
-        1 => Just(Try::Cancel),
-        1 => Just(Try::Supersede),
-        1 => step.prop_map(Try::RetryNow),
-    ];
-    prop::collection::vec(one, 0..40)
-}
-
-fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
-    let count = plan.steps.len();
-    let among = |at: usize, fits: fn(StepState) -> bool| {
-        (0..count)
-            .map(|step| (at + step) % count)
-            .find(|step| fits(plan.steps[*step].state))
-    };
-    let under_way: fn(StepState) -> bool = StepState::is_under_way;
-    let running: fn(StepState) -> bool = |state| state == StepState::Running;
-    let failure = |transient| Failure::new("test", "it broke", transient);
-    let mail = |action| Happening::Mail {
-        n,
-        message: Message {
-            action,
-            by: "me".into(),
-            reason: None,
-        },
-    };
-    let at = Timestamp(n);
-    Some(match choice {
-        Try::Claim => Happening::Claimed,
-        Try::Grant => Happening::LocksGranted,
-        Try::Succeed(step) => Happening::Succeeded {
-            step: among(step, under_way)?,
-            output: json(&format!("output {n}")),
-            warning: None,
-        },
-        Try::Suspend(step) => Happening::Suspended {
-            step: among(step, running)?,
-            ticket: json("ticket"),
-            wake_at: at,
-        },
-        Try::FailForNow(step) => Happening::Failed {
-            step: among(step, under_way)?,
-            error: failure(true),
-            retry_at: at,
-        },
-        Try::FailForGood(step) => Happening::Failed {
-            step: among(step, under_way)?,
-            error: failure(false),
-            retry_at: at,
-        },
-        Try::Wake(step) => Happening::Woken { step: step % count },
-        Try::Drop(step) if plan.cancelling => Happening::Dropped {
-            step: among(step, running)?,
-        },
-        Try::Drop(_) => return None,
-        Try::Resume => mail(Action::Resume),
-        Try::Cancel => mail(Action::Cancel),
-        Try::Supersede => mail(Action::Supersede {
-            by: PlanId(Uuid::from_u128(9)),
-        }),
-        Try::RetryNow(step) => mail(Action::RetryNow {
-            step: format!("step_{}", step % count),
-        }),
-    })
-}
-
-/// The reference: what must be true of a plan, told from its steps and locks alone.
-fn expect(plan: &Plan) -> Result<(), TestCaseError> {
-    let is = |state: StepState| plan.steps.iter().any(|step| step.state == state);
-    let under_way = plan.steps.iter().any(|step| step.state.is_under_way());
-    let retrying = plan.steps.iter().any(engine::plan::StepStatus::is_retrying);
-    let queued = plan
-        .locks
-        .iter()
-        .any(|lock| lock.state == LockState::Queued);
-    for (step, status) in plan.graph().iter().zip(&plan.steps) {
-        if status.state.is_under_way() || status.state == StepState::Success {
-            let all = step
-                .after
-                .iter()
-                .all(|before| plan.steps[*before].state == StepState::Success);
-            prop_assert!(all, "{} began before what it waits for", step.name);
-        }
-        prop_assert_eq!(status.output.is_some(), status.state == StepState::Success);
-    }
-    match plan.state {
-        PlanState::Pending | PlanState::Running => {
-            prop_assert!(
-                under_way || retrying || queued,
-                "a plan that is not paused must move: {plan:?}"
-            );
-            prop_assert!(
-                !plan.cancelling || under_way,
-                "a cancelled plan only waits for bodies"
-            );
-        }
-        PlanState::Paused => {
-            let poison = plan.reason == Some(Reason::Poison);
-            prop_assert!(!is(StepState::Running), "a paused plan does nothing");
-            prop_assert!(poison || !under_way, "only poison leaves a ticket unasked");
-            prop_assert!(poison || is(StepState::Error));
-            prop_assert!(!plan.cancelling, "who cancels it wants its end");
-            prop_assert_eq!(plan.result, PlanResult::Error);
-            let held = plan
-                .locks
-                .iter()
-                .filter(|lock| lock.state == LockState::Held);
-            prop_assert!(
-                held.clone()
-                    .all(|lock| lock.request.on_pause == OnPause::Hold)
-            );
-        }
-        PlanState::Stopped => {
-            prop_assert!(!under_way && !retrying && !is(StepState::Pending));
-            let done = plan
-                .steps
-                .iter()
-                .all(|step| step.state == StepState::Success);
-            let failed = plan.graph().iter().zip(&plan.steps).any(|(step, status)| {
-                status.state == StepState::Error && step.rescue == Rescue::Fail
-            });
-            prop_assert_eq!(done, plan.result == PlanResult::Success);
-            prop_assert!(done || plan.cancelling || failed);
-        }
-    }
-    Ok(())
-}
 
 /// The entry that an entry of the journal stands for in the tables.
 fn step_event(entry: &Entry) -> Option<StepEvent> {
@@ -234,15 +32,17 @@ fn step_event(entry: &Entry) -> Option<StepEvent> {
         Entry::StepInterrupted { .. } => Some(StepEvent::Interrupt),
         Entry::StepResumed { .. } => Some(StepEvent::Resume),
         Entry::StepCancelled { .. } => Some(StepEvent::Cancel),
-        Entry::Submitted(_)
-        | Entry::Claimed
-        | Entry::LocksGranted
-        | Entry::Started
-        | Entry::Operator { .. }
-        | Entry::Resumed
-        | Entry::Cancelling { .. }
-        | Entry::Paused { .. }
-        | Entry::Stopped { .. } => None,
+        Entry::StepLost { .. } => Some(StepEvent::Lose),
+        Entry::StepResolved { .. } => Some(StepEvent::Resolve),
+        Entry::StepSkipped { .. } => Some(StepEvent::Skip),
+        Entry::Compensating { .. } => Some(StepEvent::Compensate),
+        Entry::Compensated { .. } => Some(StepEvent::Undo),
+        Entry::CompensationAttemptFailed { .. } => Some(StepEvent::Retry),
+        Entry::CompensationFailed { .. } => Some(StepEvent::Fail),
+        Entry::CompensationInterrupted { .. } => Some(StepEvent::Interrupt),
+        Entry::CompensationResumed { .. } => Some(StepEvent::Resume),
+        Entry::CompensationAccepted { .. } => Some(StepEvent::Accept),
+        _ => None,
     }
 }
 
@@ -253,18 +53,9 @@ fn plan_event(entry: &Entry) -> Option<PlanEvent> {
         Entry::Paused { .. } => Some(PlanEvent::Pause),
         Entry::Resumed => Some(PlanEvent::Resume),
         Entry::Cancelling { .. } => Some(PlanEvent::Cancel),
+        Entry::Reverting => Some(PlanEvent::Revert),
         Entry::Stopped { .. } => Some(PlanEvent::Stop),
-        Entry::Submitted(_)
-        | Entry::LocksGranted
-        | Entry::StepStarted { .. }
-        | Entry::StepSucceeded { .. }
-        | Entry::AttemptFailed { .. }
-        | Entry::StepFailed { .. }
-        | Entry::Suspended { .. }
-        | Entry::StepInterrupted { .. }
-        | Entry::StepResumed { .. }
-        | Entry::StepCancelled { .. }
-        | Entry::Operator { .. } => None,
+        _ => None,
     }
 }
 
@@ -344,7 +135,7 @@ fn walk(
             }
             for (was, is) in plan.steps.iter().zip(&decision.next.steps) {
                 prop_assert!(
-                    was.state != StepState::Success || was == is,
+                    was.success.is_none() || (&was.output, &was.tries) == (&is.output, &is.tries),
                     "a recorded step never changes"
                 );
             }
@@ -367,11 +158,14 @@ fn walk(
             break;
         }
         for choice in [
+            Try::ItDidNot(round),
             Try::Resume,
+            Try::Release,
             Try::Grant,
             Try::Wake(round),
             Try::Succeed(round),
             Try::Drop(round),
+            Try::Undo(round),
         ] {
             step_on(&mut plan, &mut rows, choice)?;
         }
@@ -393,10 +187,8 @@ fn walk(
 #[test]
 fn a_plan_that_is_paused_as_poison_keeps_its_ticket_and_asks_for_it_after_the_resume() {
     let side_by_side = |name: &str| GraphStep {
-        name: name.into(),
-        after: vec![],
         attempts: 5,
-        rescue: Rescue::Pause,
+        ..GraphStep::new(name, vec![])
     };
     let submitted = Submitted {
         workflow: "any".into(),
@@ -409,6 +201,7 @@ fn a_plan_that_is_paused_as_poison_keeps_its_ticket_and_asks_for_it_after_the_re
         organization: None,
         links: vec![],
         cause: None,
+        revertible_for: None,
     };
     let id = PlanId(Uuid::from_u128(7));
     let begun = submit(id, submitted, vec![], true, Timestamp(0), NODE).unwrap();
@@ -529,7 +322,33 @@ fn entries() -> impl Strategy<Value = Entry> {
         step.clone()
             .prop_map(|step| Entry::StepInterrupted { step }),
         step.clone().prop_map(|step| Entry::StepResumed { step }),
-        step.prop_map(|step| Entry::StepCancelled { step }),
+        step.clone().prop_map(|step| Entry::StepCancelled { step }),
+        step.clone().prop_map(|step| Entry::StepLost { step }),
+        step.clone().prop_map(|step| Entry::StepResolved {
+            step,
+            output: json("x")
+        }),
+        step.clone().prop_map(|step| Entry::StepSkipped {
+            step,
+            output: None,
+            because: "why not".into()
+        }),
+        step.clone().prop_map(|step| Entry::Compensating { step }),
+        step.clone().prop_map(|step| Entry::Compensated { step }),
+        step.clone()
+            .prop_map(|step| Entry::CompensationInterrupted { step }),
+        step.clone()
+            .prop_map(|step| Entry::CompensationResumed { step }),
+        step.clone()
+            .prop_map(|step| Entry::CompensationAccepted { step }),
+        step.prop_map(|step| Entry::CompensationFailed {
+            step,
+            error: Failure::new("a", "b", false)
+        }),
+        Just(Entry::Reverting),
+        Just(Entry::LocksAsked),
+        Just(Entry::Held),
+        Just(Entry::Released),
         Just(Entry::Resumed),
         Just(Entry::Cancelling {
             reason: Reason::Operator

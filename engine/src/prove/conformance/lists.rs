@@ -145,10 +145,8 @@ pub async fn a_plan_is_found_by_what_it_waits_for_and_by_its_attempts<St: Store>
     let holder = placed(store, &lock).await;
     let waiter = placed(store, &lock).await;
     let step = |name: &str| GraphStep {
-        name: name.into(),
-        after: vec![],
         attempts: 3,
-        rescue: crate::journal::Rescue::Pause,
+        ..GraphStep::new(name, vec![])
     };
     let mut parallel = submitted(&[], "acme", &[]);
     parallel.graph = Arc::from([step("first"), step("second")]);

@@ -1,0 +1,116 @@
+//! What comes of a message that is read out of the mailbox.
+
+use super::{Writer, fits};
+use crate::journal::{Action, Entry, Json, Message, Reason, StepIndex};
+use crate::state::{PlanState, Refused, StepState};
+
+impl Writer {
+    /// Consumes the message; answers why nothing came of it, if so.
+    pub(super) fn read(&mut self, n: i64, message: Message) -> Result<Option<Refused>, Refused> {
+        let refused = fits(&self.next, &message.action, self.at).err();
+        self.write(Entry::Operator {
+            mail: n,
+            message: message.clone(),
+            refused: refused.as_ref().map(ToString::to_string),
+        })?;
+        if refused.is_some() {
+            return Ok(refused);
+        }
+        let by = message.by;
+        match message.action {
+            Action::Resume => self.resume()?,
+            Action::Cancel => self.cancel(Reason::Operator)?,
+            Action::Abort if self.next.cancelling => {} // its bodies are dropped sooner
+            Action::Abort => self.cancel(Reason::Operator)?,
+            Action::Supersede { .. } => self.cancel(Reason::Superseded)?,
+            Action::Revert => self.write(Entry::Reverting)?,
+            Action::Hold => self.write(Entry::Held)?,
+            Action::Release => self.release()?,
+            Action::Skip { step, output } => self.skip(&step, output, &by)?,
+            Action::Resolve { step, output } => self.resolve(&step, output)?,
+            Action::RetryNow { step } => {
+                if let Some(index) = self.next.index_of(&step) {
+                    self.woken(index)?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn cancel(&mut self, reason: Reason) -> Result<(), Refused> {
+        self.write(Entry::Cancelling { reason })
+    }
+
+    /// The plan goes on: what failed is wanted again.
+    fn resume(&mut self) -> Result<(), Refused> {
+        let stopped = self.next.state == PlanState::Stopped;
+        self.write(Entry::Resumed)?;
+        for step in 0..self.next.steps.len() {
+            match self.next.steps[step].state {
+                StepState::Error if !self.next.reverting => {
+                    self.write(Entry::StepResumed { step })?;
+                }
+                StepState::Cancelled if stopped => self.write(Entry::StepResumed { step })?,
+                StepState::CompensationError if self.next.is_to_undo(step) => {
+                    self.write(Entry::CompensationResumed { step })?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What became due meanwhile begins now.
+    fn release(&mut self) -> Result<(), Refused> {
+        self.write(Entry::Released)?;
+        for step in 0..self.next.steps.len() {
+            let due = self.next.steps[step].wake_at.is_some_and(|at| at <= self.at);
+            if due {
+                self.woken(step)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, step: &str, output: Option<Json>, by: &str) -> Result<(), Refused> {
+        let Some(index) = self.next.index_of(step) else {
+            return Ok(());
+        };
+        if self.next.steps[index].state == StepState::CompensationError {
+            self.write(Entry::CompensationAccepted { step: index })?;
+        } else {
+            self.write(Entry::StepSkipped {
+                step: index,
+                output,
+                because: format!("step {step} was skipped by {by}"),
+            })?;
+        }
+        self.go_on()
+    }
+
+    fn resolve(&mut self, step: &str, output: Option<Json>) -> Result<(), Refused> {
+        let Some(step) = self.next.index_of(step) else {
+            return Ok(());
+        };
+        match output {
+            Some(output) => self.write(Entry::StepResolved { step, output })?,
+            None => self.write(Entry::StepResumed { step })?,
+        }
+        self.go_on()
+    }
+
+    /// A paused plan goes on as soon as nothing of it needs a person any more.
+    fn go_on(&mut self) -> Result<(), Refused> {
+        let needs_a_person = |step: StepIndex| match self.next.steps[step].state {
+            StepState::Error => !self.next.reverting,
+            StepState::Interrupted => true,
+            StepState::CompensationError => self.next.is_to_undo(step),
+            _ => false,
+        };
+        let paused = self.next.state == PlanState::Paused;
+        if paused && !(0..self.next.steps.len()).any(needs_a_person) {
+            self.write(Entry::Resumed)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Undoing what a plan did: what is under way comes to a known end first, then each step that left something behind is undone
+//! once all that came after it is.
+
+use super::Writer;
+use crate::clock::Timestamp;
+use crate::journal::{Entry, Failure, StepIndex};
+use crate::lock::LockState;
+use crate::plan::{Plan, StepStatus};
+use crate::state::{Refused, StepState};
+use std::cmp::Reverse;
+
+impl Writer {
+    /// Begins to undo what may be undone now.
+    pub(super) fn undo_ready(&mut self) -> Result<(), Refused> {
+        for step in self.in_state(StepState::Pending) {
+            self.write(Entry::StepCancelled { step })?;
+        }
+        self.end_the_dropped()?;
+        let under_way = self.next.steps.iter().any(|it| it.state.is_under_way());
+        if under_way || self.any(StepState::Interrupted) || !self.has_to_undo() {
+            return Ok(());
+        }
+        let unasked =
+            |state: LockState| matches!(state, LockState::Ended | LockState::GivenUp);
+        if self.next.locks.iter().any(|lock| unasked(lock.state)) {
+            self.write(Entry::LocksAsked)?;
+        }
+        if self.next.waits_for_locks() || self.next.held.is_some() {
+            return Ok(());
+        }
+        let mut steps: Vec<StepIndex> = (0..self.next.steps.len())
+            .filter(|step| self.may_be_undone(*step))
+            .collect();
+        steps.sort_by_key(|step| Reverse(self.next.steps[*step].success));
+        for step in steps {
+            self.begin()?;
+            self.write(Entry::Compensating { step })?;
+        }
+        Ok(())
+    }
+
+    /// A body that was dropped half-way runs once more: only what has come to a known end can be undone.
+    fn end_the_dropped(&mut self) -> Result<(), Refused> {
+        if self.next.held.is_some() {
+            return Ok(());
+        }
+        for step in self.in_state(StepState::Cancelled) {
+            if self.next.steps[step].dropped && self.undoable(step) {
+                if self.next.locks.iter().any(|lock| lock.state == LockState::Ended) {
+                    self.write(Entry::LocksAsked)?;
+                }
+                if self.next.waits_for_locks() {
+                    return Ok(());
+                }
+                self.write(Entry::StepResumed { step })?;
+                self.start(step)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn undoable(&self, step: StepIndex) -> bool {
+        self.next.graph().get(step).is_some_and(|it| it.undoable)
+    }
+
+    fn has_to_undo(&self) -> bool {
+        (0..self.next.steps.len()).any(|step| self.next.is_to_undo(step))
+    }
+
+    /// It is done or its undoing was interrupted, and nothing that came after it is left.
+    fn may_be_undone(&self, step: StepIndex) -> bool {
+        let status = &self.next.steps[step];
+        let waits = status.is_being_undone() || status.is_retrying_undo();
+        let now = match status.state {
+            StepState::Success => true,
+            StepState::Compensating => !waits,
+            _ => false,
+        };
+        now && self.next.is_to_undo(step) && !is_built_upon(&self.next, step)
+    }
+
+    /// The revert goes on by itself, or when it is released.
+    pub(super) fn undo_moves(&self) -> bool {
+        let plan = &self.next;
+        let waits = plan.waits_for_locks() || plan.held.is_some();
+        let dropped = |(step, it): (usize, &StepStatus)| {
+            it.state == StepState::Cancelled && it.dropped && self.undoable(step)
+        };
+        plan.steps.iter().any(|it| it.state == StepState::Compensating)
+            || (waits
+                && (plan.steps.iter().enumerate().any(dropped)
+                    || (!self.any(StepState::Interrupted)
+                        && (0..plan.steps.len()).any(|step| self.may_be_undone(step)))))
+    }
+
+    /// An attempt to undo a step failed: another one follows, or this was the last.
+    pub(super) fn undo_failed(
+        &mut self,
+        step: StepIndex,
+        error: Failure,
+        retry_at: Timestamp,
+    ) -> Result<(), Refused> {
+        let undo = self.next.steps.get(step).and_then(|it| it.undo.as_ref());
+        let failures = undo.map_or(0, |undo| undo.failures) + 1;
+        let allowed = self.next.graph().get(step).map_or(0, |it| it.attempts);
+        if error.transient && failures < allowed {
+            self.write(Entry::CompensationAttemptFailed {
+                step,
+                error,
+                wake_at: retry_at,
+            })
+        } else {
+            self.write(Entry::CompensationFailed { step, error })
+        }
+    }
+}
+
+/// A step that came after this one, directly or through others, is still to be undone.
+pub(crate) fn is_built_upon(plan: &Plan, step: StepIndex) -> bool {
+    let graph = plan.graph();
+    let mut after = vec![false; graph.len()];
+    for (index, known) in graph.iter().enumerate().skip(step + 1) {
+        after[index] = known.after.iter().any(|before| *before == step || after[*before]);
+        if after[index] && plan.is_to_undo(index) {
+            return true;
+        }
+    }
+    false
+}
+
+/// What a revert would undo now, in the order in which it would begin.
+#[must_use]
+pub fn would_undo(plan: &Plan) -> Vec<StepIndex> {
+    let mut steps: Vec<StepIndex> = (0..plan.steps.len())
+        .filter(|step| plan.is_to_undo(*step))
+        .collect();
+    steps.sort_by_key(|step| Reverse(plan.steps[*step].success));
+    steps
+}
+
+/// What a revert would leave as it is: steps that are done and leave nothing behind.
+#[must_use]
+pub fn would_stay(plan: &Plan) -> Vec<StepIndex> {
+    (0..plan.steps.len())
+        .filter(|step| plan.steps[*step].state == StepState::Success && !plan.is_to_undo(*step))
+        .collect()
+}

@@ -1,0 +1,416 @@
+//! What each entry of the journal changes. An entry that does not fit says why.
+
+use super::step::end;
+use super::{Held, Plan, PlanLock, StepStatus, Try};
+use crate::clock::Timestamp;
+use crate::journal::{
+    Action, Entry, Failure, Message, NodeId, PlanResult, Reason, StepIndex, Submitted,
+};
+use crate::lock::{LockState, OnPause};
+use crate::state::{PlanEvent, PlanState, StepEvent, StepState};
+use std::sync::Arc;
+
+impl Plan {
+    /// Applies one entry, or says why it does not fit.
+    pub(crate) fn apply(
+        &mut self,
+        entry: &Entry,
+        at: Timestamp,
+        node: NodeId,
+    ) -> Result<(), String> {
+        if self.submitted.is_none() && !matches!(entry, Entry::Submitted(_)) {
+            return Err("something happened before the plan was submitted".into());
+        }
+        match entry {
+            Entry::Submitted(submitted) => self.submit(submitted, at),
+            Entry::Claimed => self.claim(),
+            Entry::LocksGranted => {
+                self.change_locks(|lock| {
+                    (lock.state == LockState::Queued).then_some(LockState::Held)
+                });
+                Ok(())
+            }
+            Entry::Started => {
+                self.on(PlanEvent::Start)?;
+                self.times.started = Some(at);
+                Ok(())
+            }
+            Entry::Operator {
+                message, refused, ..
+            } => {
+                if refused.is_none() {
+                    self.message(message);
+                }
+                Ok(())
+            }
+            Entry::Resumed => self.resume(at),
+            Entry::Cancelling { reason } => {
+                self.on(PlanEvent::Cancel)?;
+                (self.cancelling, self.reason, self.times.paused) = (true, Some(*reason), None);
+                Ok(())
+            }
+            Entry::Reverting => self.revert(at),
+            Entry::LocksAsked => {
+                self.change_locks(|lock| {
+                    matches!(lock.state, LockState::Ended | LockState::GivenUp)
+                        .then_some(LockState::Queued)
+                });
+                Ok(())
+            }
+            Entry::Held => {
+                let by = self.last_message.as_ref();
+                self.held = Some(Held {
+                    by: by.map(|message| message.by.clone()).unwrap_or_default(),
+                    reason: by.and_then(|message| message.reason.clone()),
+                    since: at,
+                });
+                Ok(())
+            }
+            Entry::Released => {
+                self.held = None;
+                Ok(())
+            }
+            Entry::Paused { reason } => self.pause(*reason, at),
+            Entry::Stopped { result } => self.stop(*result, at),
+            Entry::StepStarted { .. }
+            | Entry::StepSucceeded { .. }
+            | Entry::AttemptFailed { .. }
+            | Entry::StepFailed { .. }
+            | Entry::Suspended { .. }
+            | Entry::StepInterrupted { .. }
+            | Entry::StepResumed { .. }
+            | Entry::StepCancelled { .. }
+            | Entry::StepLost { .. }
+            | Entry::StepResolved { .. }
+            | Entry::StepSkipped { .. } => self.apply_to_step(entry, at, node),
+            Entry::Compensating { .. }
+            | Entry::Compensated { .. }
+            | Entry::CompensationAttemptFailed { .. }
+            | Entry::CompensationFailed { .. }
+            | Entry::CompensationInterrupted { .. }
+            | Entry::CompensationResumed { .. }
+            | Entry::CompensationAccepted { .. } => self.apply_to_undo(entry, at, node),
+        }
+    }
+
+    fn apply_to_step(&mut self, entry: &Entry, at: Timestamp, node: NodeId) -> Result<(), String> {
+        match entry {
+            Entry::StepStarted { step } => {
+                let step = self.step_on(*step, StepEvent::Start)?;
+                step.tries.push(Try::begun(at, node));
+                (step.wake_at, step.dropped) = (None, false);
+            }
+            Entry::StepSucceeded {
+                step,
+                output,
+                warning,
+            } => {
+                let success = self.next_success();
+                let status = self.step_on(*step, StepEvent::Succeed)?;
+                end(&mut status.tries, at, None, None);
+                (status.output, status.warning) = (Some(output.clone()), warning.clone());
+                (status.error, status.ticket, status.wake_at) = (None, None, None);
+                status.success = Some(success);
+                self.progressed(*step);
+            }
+            Entry::StepResolved { step, output } => {
+                let success = self.next_success();
+                let status = self.step_on(*step, StepEvent::Resolve)?;
+                (status.output, status.error) = (Some(output.clone()), None);
+                status.success = Some(success);
+                self.progressed(*step);
+                self.interruption_is_over();
+            }
+            Entry::AttemptFailed {
+                step,
+                error,
+                wake_at,
+            } => {
+                let step = self.step_on(*step, StepEvent::Retry)?;
+                end(&mut step.tries, at, Some(error.clone()), Some(*wake_at));
+                (step.error, step.wake_at, step.ticket) =
+                    (Some(error.clone()), Some(*wake_at), None);
+                step.failures = step.failures.saturating_add(1);
+            }
+            Entry::StepFailed { step, error } => {
+                let step = self.step_on(*step, StepEvent::Fail)?;
+                end(&mut step.tries, at, Some(error.clone()), None);
+                (step.error, step.ticket, step.wake_at) = (Some(error.clone()), None, None);
+                step.failures = step.failures.saturating_add(1);
+            }
+            Entry::Suspended {
+                step,
+                ticket,
+                wake_at,
+            } => {
+                let step = self.step_on(*step, StepEvent::Suspend)?;
+                (step.ticket, step.wake_at) = (Some(ticket.clone()), Some(*wake_at));
+            }
+            Entry::StepInterrupted { step } => {
+                let step = self.step_on(*step, StepEvent::Interrupt)?;
+                end(&mut step.tries, at, Some(gone()), None);
+            }
+            Entry::StepLost { step } => {
+                let step = self.step_on(*step, StepEvent::Lose)?;
+                let lost = Failure::new(
+                    "interrupted",
+                    "it was interrupted and must not run twice: nobody knows whether it happened",
+                    false,
+                );
+                end(&mut step.tries, at, Some(lost.clone()), None);
+                step.error = Some(lost);
+            }
+            Entry::StepResumed { step } => {
+                let status = self.step_on(*step, StepEvent::Resume)?;
+                (status.failures, status.wake_at, status.dropped) = (0, None, false);
+                self.interruption_is_over();
+            }
+            Entry::StepSkipped {
+                step,
+                output,
+                because,
+            } => {
+                let status = self.step_on(*step, StepEvent::Skip)?;
+                (status.output, status.warning) = (output.clone(), Some(because.clone()));
+                status.wake_at = None;
+                self.progressed(*step);
+                self.interruption_is_over();
+            }
+            Entry::StepCancelled { step } => {
+                let step = self.step_on(*step, StepEvent::Cancel)?;
+                step.dropped = step
+                    .tries
+                    .last()
+                    .is_some_and(|last| last.ended_at.is_none());
+                end(&mut step.tries, at, None, None);
+                (step.ticket, step.wake_at) = (None, None);
+            }
+            _ => return Err("an entry about no step".into()),
+        }
+        Ok(())
+    }
+
+    fn apply_to_undo(&mut self, entry: &Entry, at: Timestamp, node: NodeId) -> Result<(), String> {
+        match entry {
+            Entry::Compensating { step } => {
+                let step = self.step_on(*step, StepEvent::Compensate)?;
+                step.wake_at = None;
+                let undo = step.undo.get_or_insert_default();
+                undo.tries.push(Try::begun(at, node));
+            }
+            Entry::Compensated { step } => {
+                let step = self.step_on(*step, StepEvent::Undo)?;
+                step.wake_at = None;
+                let undo = step.undo.get_or_insert_default();
+                end(&mut undo.tries, at, None, None);
+                undo.error = None;
+                self.recoveries = 0;
+            }
+            Entry::CompensationAttemptFailed {
+                step,
+                error,
+                wake_at,
+            } => {
+                let step = self.step_on(*step, StepEvent::Retry)?;
+                step.wake_at = Some(*wake_at);
+                let undo = step.undo.get_or_insert_default();
+                end(&mut undo.tries, at, Some(error.clone()), Some(*wake_at));
+                undo.error = Some(error.clone());
+                undo.failures = undo.failures.saturating_add(1);
+            }
+            Entry::CompensationFailed { step, error } => {
+                let step = self.step_on(*step, StepEvent::Fail)?;
+                step.wake_at = None;
+                let undo = step.undo.get_or_insert_default();
+                end(&mut undo.tries, at, Some(error.clone()), None);
+                undo.error = Some(error.clone());
+                undo.failures = undo.failures.saturating_add(1);
+            }
+            Entry::CompensationInterrupted { step } => {
+                let step = self.step_on(*step, StepEvent::Interrupt)?;
+                let undo = step.undo.get_or_insert_default();
+                end(&mut undo.tries, at, Some(gone()), None);
+            }
+            Entry::CompensationResumed { step } => {
+                let step = self.step_on(*step, StepEvent::Resume)?;
+                step.undo.get_or_insert_default().failures = 0;
+            }
+            Entry::CompensationAccepted { step } => {
+                let step = self.step_on(*step, StepEvent::Accept)?;
+                step.undo.get_or_insert_default().accepted = true;
+            }
+            _ => return Err("an entry about no compensation".into()),
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, submitted: &Submitted, at: Timestamp) -> Result<(), String> {
+        if self.submitted.is_some() {
+            return Err("submitted twice".into());
+        }
+        let count = submitted.graph.len();
+        let points_forward = |(place, step): (usize, &crate::journal::GraphStep)| {
+            let mut before = step.after.iter().chain(step.needed());
+            before.any(|before| *before >= place)
+        };
+        if submitted.graph.iter().enumerate().any(points_forward) {
+            return Err("an edge of the graph points forward".into());
+        }
+        if submitted
+            .locks
+            .iter()
+            .any(|lock| lock.until.is_some_and(|until| until >= count))
+        {
+            return Err("a lock ends with a step that the graph does not have".into());
+        }
+        self.steps = vec![StepStatus::fresh(); count];
+        self.locks = submitted
+            .locks
+            .iter()
+            .map(|request| PlanLock {
+                request: request.clone(),
+                state: LockState::Queued,
+            })
+            .collect();
+        self.times.created = at;
+        self.submitted = Some(Arc::new(submitted.clone()));
+        Ok(())
+    }
+
+    fn claim(&mut self) -> Result<(), String> {
+        if self.state.is_driven() {
+            self.on(PlanEvent::TakeOver)?;
+        }
+        self.epoch = self.epoch.saturating_add(1);
+        let interrupted =
+            |step: &StepStatus| step.state == StepState::Running || step.is_being_undone();
+        if self.steps.iter().any(interrupted) {
+            self.recoveries = self.recoveries.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: &Message) {
+        if let Action::Supersede { by } = &message.action {
+            self.superseded_by = Some(*by);
+        }
+        self.last_message = Some(Arc::new(message.clone()));
+    }
+
+    fn resume(&mut self, at: Timestamp) -> Result<(), String> {
+        let stopped = self.state == PlanState::Stopped;
+        self.on(PlanEvent::Resume)?;
+        self.goes_on(at);
+        let steps = &self.steps;
+        for lock in &mut self.locks {
+            let until = lock.request.until.and_then(|until| steps.get(until));
+            let is_over = until.is_some_and(|step| step.state.is_done());
+            if lock.state == LockState::GivenUp
+                || (stopped && lock.state == LockState::Ended && !is_over)
+            {
+                lock.state = LockState::Queued;
+            }
+        }
+        Ok(())
+    }
+
+    fn revert(&mut self, at: Timestamp) -> Result<(), String> {
+        self.on(PlanEvent::Revert)?;
+        self.reverting = true;
+        self.cancelling = false;
+        self.goes_on(at);
+        Ok(())
+    }
+
+    /// Neither paused nor stopped any more.
+    fn goes_on(&mut self, at: Timestamp) {
+        if self.times.paused.is_some() || self.times.ended.is_some() {
+            self.times.resumed = Some(at);
+        }
+        (self.reason, self.result) = (None, PlanResult::Pending);
+        (self.times.paused, self.times.ended) = (None, None);
+        self.recoveries = 0;
+    }
+
+    fn pause(&mut self, reason: Reason, at: Timestamp) -> Result<(), String> {
+        self.on(PlanEvent::Pause)?;
+        (self.reason, self.result) = (Some(reason), PlanResult::Error);
+        (self.times.paused, self.held) = (Some(at), None);
+        self.change_locks(|lock| {
+            let given_up = lock.request.on_pause == OnPause::Release;
+            (given_up && matches!(lock.state, LockState::Held | LockState::Queued))
+                .then_some(LockState::GivenUp)
+        });
+        Ok(())
+    }
+
+    fn stop(&mut self, result: PlanResult, at: Timestamp) -> Result<(), String> {
+        self.on(PlanEvent::Stop)?;
+        self.result = result;
+        if matches!(result, PlanResult::Success | PlanResult::Warning) {
+            self.reason = None; // it was done before the cancel could stop it
+        }
+        (self.times.ended, self.held) = (Some(at), None);
+        self.change_locks(|_| Some(LockState::Ended));
+        Ok(())
+    }
+
+    /// A step is done: its plan makes progress, and a lock may end with it.
+    fn progressed(&mut self, step: StepIndex) {
+        self.recoveries = 0;
+        self.change_locks(|lock| {
+            (lock.request.until == Some(step)).then_some(LockState::Ended)
+        });
+    }
+
+    /// What pauses the plan now is another failure, once every interrupted step has an answer.
+    fn interruption_is_over(&mut self) {
+        let any = |state: StepState| self.steps.iter().any(|step| step.state == state);
+        if self.reason == Some(Reason::Interrupted) && !any(StepState::Interrupted) {
+            self.reason = Some(Reason::Error);
+        }
+    }
+
+    fn next_success(&mut self) -> u32 {
+        self.successes = self.successes.saturating_add(1);
+        self.successes
+    }
+
+    fn change_locks(&mut self, to: impl Fn(&PlanLock) -> Option<LockState>) {
+        for lock in &mut self.locks {
+            if let Some(state) = to(lock) {
+                lock.state = state;
+            }
+        }
+    }
+
+    fn on(&mut self, event: PlanEvent) -> Result<(), String> {
+        self.state = self
+            .state
+            .on(event)
+            .map_err(|refused| refused.to_string())?;
+        Ok(())
+    }
+
+    fn step_on(&mut self, index: StepIndex, event: StepEvent) -> Result<&mut StepStatus, String> {
+        let count = self.steps.len();
+        let step = self
+            .steps
+            .get_mut(index)
+            .ok_or_else(|| format!("there is no step {index} among {count}"))?;
+        step.state = step
+            .state
+            .on(event)
+            .map_err(|refused| refused.to_string())?;
+        Ok(step)
+    }
+}
+
+/// Why an attempt ended whose owner is gone.
+fn gone() -> Failure {
+    Failure::new(
+        "interrupted",
+        "the node that ran it is gone; it runs again",
+        true,
+    )
+}

@@ -1,0 +1,142 @@
+//! Where a step of a plan is, and what it has behind it.
+
+use crate::clock::Timestamp;
+use crate::journal::{Failure, Json, NodeId};
+use crate::state::StepState;
+
+/// Where a step is and what it has behind it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepStatus {
+    /// Where it is.
+    pub state: StepState,
+    /// Every attempt, from the first; numbers go on for ever.
+    pub tries: Vec<Try>,
+    /// Failures since the last resume: the allowance starts fresh then.
+    pub failures: u32,
+    /// Recorded with its success; never changes. Of a skipped step, what later steps read instead.
+    pub output: Option<Json>,
+    /// What to ask its work elsewhere with.
+    pub ticket: Option<Json>,
+    /// Of the last failed attempt, until one succeeds.
+    pub error: Option<Failure>,
+    /// What a person should know although it succeeded or was skipped.
+    pub warning: Option<String>,
+    /// When the next attempt, poll or attempt to undo it begins.
+    pub wake_at: Option<Timestamp>,
+    /// The place of its success among all of its plan, from 1.
+    pub success: Option<u32>,
+    /// Its body was dropped when its plan was cancelled: nobody knows how far it came.
+    pub dropped: bool,
+    /// What there is of undoing it, once that has begun.
+    pub undo: Option<Box<Undo>>,
+}
+
+/// The attempts to undo a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undo {
+    /// Every attempt, from the first.
+    pub tries: Vec<Try>,
+    /// Failures since the last resume.
+    pub failures: u32,
+    /// Of the last failed attempt, until one succeeds.
+    pub error: Option<Failure>,
+    /// An operator leaves the step as it is.
+    pub accepted: bool,
+}
+
+/// One attempt of a step, or to undo it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// Its start.
+    pub started_at: Timestamp,
+    /// Its end, whatever it was.
+    pub ended_at: Option<Timestamp>,
+    /// Who ran it.
+    pub node: NodeId,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// When the next one was due.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Try {
+    pub(super) fn begun(at: Timestamp, node: NodeId) -> Self {
+        Self {
+            started_at: at,
+            ended_at: None,
+            node,
+            error: None,
+            wake_at: None,
+        }
+    }
+}
+
+/// The last of the attempts ends.
+pub(super) fn end(
+    tries: &mut [Try],
+    at: Timestamp,
+    error: Option<Failure>,
+    wake_at: Option<Timestamp>,
+) {
+    if let Some(last) = tries.last_mut().filter(|last| last.ended_at.is_none()) {
+        last.ended_at = Some(at);
+        last.error = error;
+        last.wake_at = wake_at;
+    }
+}
+
+impl StepStatus {
+    pub(super) fn fresh() -> Self {
+        Self {
+            state: StepState::Pending,
+            tries: Vec::new(),
+            failures: 0,
+            output: None,
+            ticket: None,
+            error: None,
+            warning: None,
+            wake_at: None,
+            success: None,
+            dropped: false,
+            undo: None,
+        }
+    }
+
+    /// How many attempts were begun.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        u32::try_from(self.tries.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How many attempts to undo it were begun.
+    #[must_use]
+    pub fn undo_attempts(&self) -> u32 {
+        let tries = self.undo.as_ref().map_or(0, |undo| undo.tries.len());
+        u32::try_from(tries).unwrap_or(u32::MAX)
+    }
+
+    /// Waits for its next attempt after a failed one.
+    #[must_use]
+    pub fn is_retrying(&self) -> bool {
+        self.state == StepState::Pending && self.wake_at.is_some()
+    }
+
+    /// Waits for the next attempt to undo it after a failed one.
+    #[must_use]
+    pub fn is_retrying_undo(&self) -> bool {
+        self.state == StepState::Compensating && self.wake_at.is_some()
+    }
+
+    /// An attempt to undo it is under way.
+    #[must_use]
+    pub fn is_being_undone(&self) -> bool {
+        let last = self.undo.as_ref().and_then(|undo| undo.tries.last());
+        self.state == StepState::Compensating && last.is_some_and(|last| last.ended_at.is_none())
+    }
+
+    /// It could not be undone, and an operator leaves it so.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        self.undo.as_ref().is_some_and(|undo| undo.accepted)
+    }
+}

@@ -1,0 +1,245 @@
+//! Any graph, any submission, anything that may happen.
+
+use engine::clock::Timestamp;
+use engine::decide::Happening;
+use engine::journal::{
+    Action, Failure, GraphStep, Json, Message, NodeId, PlanId, Rescue, Submitted,
+};
+use engine::lock::{LockMode, LockRequest, OnPause};
+use engine::plan::Plan;
+use engine::state::StepState;
+use proptest::prelude::*;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+pub(super) const NODE: NodeId = NodeId(Uuid::from_u128(1));
+
+pub(super) fn json(text: &str) -> Json {
+    Json::of(&text).unwrap()
+}
+
+pub(super) fn graphs() -> impl Strategy<Value = Arc<[GraphStep]>> {
+    let rescues = prop_oneof![
+        4 => Just(Rescue::Pause),
+        2 => Just(Rescue::Fail),
+        2 => Just(Rescue::Revert),
+        2 => Just(Rescue::Skip),
+    ];
+    let steps = (any::<u64>(), 1..4_u32, rescues, any::<u8>());
+    prop::collection::vec(steps, 1..7).prop_map(|steps| {
+        let step = |(place, (bits, attempts, rescue, kind)): (usize, (u64, u32, Rescue, u8))| {
+            let before = |shift: u64| -> Vec<usize> {
+                (0..place)
+                    .filter(|before| bits >> shift >> before & 1 == 1)
+                    .collect()
+            };
+            GraphStep {
+                name: format!("step_{place}"),
+                after: before(0),
+                attempts,
+                rescue,
+                once: kind % 4 == 0,
+                undoable: kind & 16 != 0,
+                needs: (kind & 32 != 0).then(|| {
+                    let needed = before(8);
+                    before(0).into_iter().filter(|it| needed.contains(it)).collect()
+                }),
+            }
+        };
+        steps.into_iter().enumerate().map(step).collect()
+    })
+}
+
+pub(super) fn submissions() -> impl Strategy<Value = Submitted> {
+    (graphs(), 0..3_usize, any::<u64>()).prop_map(|(graph, locks, until)| Submitted {
+        workflow: "any".into(),
+        version: 1,
+        action: "Any".into(),
+        input: json("input"),
+        locks: (0..locks)
+            .map(|lock| LockRequest {
+                resource: format!("resource {lock}"),
+                mode: if until >> lock & 1 == 1 {
+                    LockMode::Exclusive
+                } else {
+                    LockMode::Shared
+                },
+                until: (until >> (lock + 2) & 1 == 1).then_some(graph.len() / 2),
+                on_pause: if until >> (lock + 4) & 1 == 1 {
+                    OnPause::Release
+                } else {
+                    OnPause::Hold
+                },
+            })
+            .collect(),
+        graph,
+        actor: None,
+        organization: None,
+        links: vec![],
+        cause: None,
+        revertible_for: (until & 1 << 9 != 0).then(|| Duration::from_secs(until & 1 << 10)),
+    })
+}
+
+/// What may happen next; the numbers choose among what fits.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Try {
+    Claim,
+    Grant,
+    Succeed(usize),
+    Suspend(usize),
+    FailForNow(usize),
+    FailForGood(usize),
+    Wake(usize),
+    Drop(usize),
+    Lose(usize),
+    Undo(usize),
+    FailToUndoForNow(usize),
+    FailToUndoForGood(usize),
+    Resume,
+    Cancel,
+    Abort,
+    Revert,
+    Hold,
+    Release,
+    Skip(usize),
+    SkipWithOutput(usize),
+    ItHappened(usize),
+    ItDidNot(usize),
+    Supersede,
+    RetryNow(usize),
+}
+
+pub(super) fn tries() -> impl Strategy<Value = Vec<Try>> {
+    let step = 0..7_usize;
+    let one = prop_oneof![
+        1 => Just(Try::Claim),
+        3 => Just(Try::Grant),
+        8 => step.clone().prop_map(Try::Succeed),
+        2 => step.clone().prop_map(Try::Suspend),
+        2 => step.clone().prop_map(Try::FailForNow),
+        1 => step.clone().prop_map(Try::FailForGood),
+        3 => step.clone().prop_map(Try::Wake),
+        1 => step.clone().prop_map(Try::Drop),
+        1 => step.clone().prop_map(Try::Lose),
+        3 => step.clone().prop_map(Try::Undo),
+        1 => step.clone().prop_map(Try::FailToUndoForNow),
+        1 => step.clone().prop_map(Try::FailToUndoForGood),
+        2 => Just(Try::Resume),
+        1 => Just(Try::Cancel),
+        1 => Just(Try::Abort),
+        2 => Just(Try::Revert),
+        1 => Just(Try::Hold),
+        1 => Just(Try::Release),
+        1 => step.clone().prop_map(Try::Skip),
+        1 => step.clone().prop_map(Try::SkipWithOutput),
+        1 => step.clone().prop_map(Try::ItHappened),
+        1 => step.clone().prop_map(Try::ItDidNot),
+        1 => Just(Try::Supersede),
+        1 => step.prop_map(Try::RetryNow),
+    ];
+    prop::collection::vec(one, 0..60)
+}
+
+pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
+    let count = plan.steps.len();
+    let among = |at: usize, fits: fn(StepState) -> bool| {
+        (0..count)
+            .map(|step| (at + step) % count)
+            .find(|step| fits(plan.steps[*step].state))
+    };
+    let under_way: fn(StepState) -> bool = StepState::is_under_way;
+    let running: fn(StepState) -> bool = |state| state == StepState::Running;
+    let once = |step: usize| plan.graph()[step].once;
+    let being_undone = |at: usize| {
+        (0..count)
+            .map(|step| (at + step) % count)
+            .find(|step| plan.steps[*step].is_being_undone())
+    };
+    let name = |step: usize| format!("step_{}", step % count);
+    let failure = |transient| Failure::new("test", "it broke", transient);
+    let mail = |action| Happening::Mail {
+        n,
+        message: Message {
+            action,
+            by: "me".into(),
+            reason: None,
+        },
+    };
+    let at = Timestamp(n);
+    Some(match choice {
+        Try::Claim => Happening::Claimed,
+        Try::Grant => Happening::LocksGranted,
+        Try::Succeed(step) => Happening::Succeeded {
+            step: among(step, under_way)?,
+            output: json(&format!("output {n}")),
+            warning: None,
+        },
+        Try::Suspend(step) => Happening::Suspended {
+            step: among(step, running)?,
+            ticket: json("ticket"),
+            wake_at: at,
+        },
+        Try::FailForNow(step) => Happening::Failed {
+            step: among(step, under_way)?,
+            error: failure(true),
+            retry_at: at,
+        },
+        Try::FailForGood(step) => Happening::Failed {
+            step: among(step, under_way)?,
+            error: failure(false),
+            retry_at: at,
+        },
+        Try::Wake(step) => Happening::Woken { step: step % count },
+        Try::Drop(step) if plan.cancelling => Happening::Dropped {
+            step: among(step, running)?,
+        },
+        Try::Drop(_) => return None,
+        Try::Lose(step) => Happening::Lost {
+            step: among(step, running).filter(|step| once(*step))?,
+        },
+        Try::Undo(step) => Happening::Undone {
+            step: being_undone(step)?,
+        },
+        Try::FailToUndoForNow(step) => Happening::UndoFailed {
+            step: being_undone(step)?,
+            error: failure(true),
+            retry_at: at,
+        },
+        Try::FailToUndoForGood(step) => Happening::UndoFailed {
+            step: being_undone(step)?,
+            error: failure(false),
+            retry_at: at,
+        },
+        Try::Resume => mail(Action::Resume),
+        Try::Cancel => mail(Action::Cancel),
+        Try::Abort => mail(Action::Abort),
+        Try::Revert => mail(Action::Revert),
+        Try::Hold => mail(Action::Hold),
+        Try::Release => mail(Action::Release),
+        Try::Skip(step) => mail(Action::Skip {
+            step: name(step),
+            output: None,
+        }),
+        Try::SkipWithOutput(step) => mail(Action::Skip {
+            step: name(step),
+            output: Some(json("substitute")),
+        }),
+        Try::ItHappened(step) => mail(Action::Resolve {
+            step: name(step),
+            output: Some(json("it happened")),
+        }),
+        Try::ItDidNot(step) => mail(Action::Resolve {
+            step: name(step),
+            output: None,
+        }),
+        Try::Supersede => mail(Action::Supersede {
+            by: PlanId(Uuid::from_u128(9)),
+        }),
+        Try::RetryNow(step) => mail(Action::RetryNow {
+            step: name(step),
+        }),
+    })
+}
+

@@ -1,0 +1,135 @@
+//! What must be true of a plan whatever happened to it.
+
+use engine::journal::{PlanResult, Reason, Rescue};
+use engine::lock::{LockState, OnPause};
+use engine::plan::{Plan, PlanLock, StepStatus};
+use engine::state::{PlanState, StepState};
+use proptest::prelude::*;
+
+/// The reference: what must be true of a plan, told from its steps and locks alone.
+pub(super) fn expect(plan: &Plan) -> Result<(), TestCaseError> {
+    steps(plan)?;
+    match plan.state {
+        PlanState::Pending | PlanState::Running => driven(plan),
+        PlanState::Paused => paused(plan),
+        PlanState::Stopped => stopped(plan),
+    }
+}
+
+fn is(plan: &Plan, state: StepState) -> bool {
+    plan.steps.iter().any(|step| step.state == state)
+}
+
+fn under_way(plan: &Plan) -> bool {
+    let at_work = |step: &StepStatus| step.state.is_under_way() || step.is_being_undone();
+    plan.steps.iter().any(at_work)
+}
+
+fn steps(plan: &Plan) -> Result<(), TestCaseError> {
+    for (index, (step, status)) in plan.graph().iter().zip(&plan.steps).enumerate() {
+        let began = status.state.is_under_way() || status.success.is_some();
+        // Undone ones were done when it began.
+        let was_done = |before: &usize| {
+            let before = &plan.steps[*before];
+            before.state.is_done() || before.success.is_some()
+        };
+        if began {
+            let all = step.after.iter().all(was_done);
+            prop_assert!(all, "{} began before what it waits for", step.name);
+            prop_assert!(
+                plan.lacks(index).is_none(),
+                "{} began without an output that it needs",
+                step.name
+            );
+        }
+        let has_output = match status.state {
+            StepState::Skipped => status.output.is_some(),
+            _ => status.success.is_some(),
+        };
+        prop_assert_eq!(status.output.is_some(), has_output);
+        prop_assert!(step.once || status.state != StepState::Interrupted);
+        prop_assert!(step.undoable || status.undo.is_none());
+        if status.is_being_undone() || status.state == StepState::Compensated {
+            prop_assert!(plan.reverting, "only a revert undoes");
+        }
+    }
+    Ok(())
+}
+
+fn driven(plan: &Plan) -> Result<(), TestCaseError> {
+    let queued = |lock: &PlanLock| lock.state == LockState::Queued;
+    let retrying = |step: &StepStatus| step.is_retrying() || step.is_retrying_undo();
+    let by_itself = under_way(plan) || plan.steps.iter().any(retrying);
+    prop_assert!(
+        by_itself || plan.locks.iter().any(queued) || plan.held.is_some(),
+        "a plan that is not paused must move: {:?}",
+        plan
+    );
+    prop_assert!(
+        !plan.cancelling || under_way(plan),
+        "a cancelled plan only waits for bodies"
+    );
+    let undoing = plan.steps.iter().any(StepStatus::is_being_undone);
+    let forward = plan.steps.iter().any(|step| step.state.is_under_way());
+    prop_assert!(
+        !(undoing && forward),
+        "nothing is undone before all that was under way has come to an end"
+    );
+    Ok(())
+}
+
+fn paused(plan: &Plan) -> Result<(), TestCaseError> {
+    let poison = plan.reason == Some(Reason::Poison);
+    prop_assert!(!is(plan, StepState::Running), "a paused plan does nothing");
+    prop_assert!(poison || !under_way(plan), "only poison leaves a ticket unasked");
+    match plan.reason {
+        Some(Reason::Poison) => {}
+        Some(Reason::Error) => {
+            prop_assert!(is(plan, StepState::Error));
+            prop_assert!(!is(plan, StepState::Interrupted));
+        }
+        Some(Reason::Interrupted) => prop_assert!(is(plan, StepState::Interrupted)),
+        Some(Reason::CompensationError) => {
+            prop_assert!(plan.reverting && is(plan, StepState::CompensationError));
+        }
+        other => prop_assert!(false, "paused for {:?}", other),
+    }
+    prop_assert!(!plan.cancelling, "who cancels it wants its end");
+    prop_assert!(plan.held.is_none(), "a hold ends with a pause");
+    prop_assert_eq!(plan.result, PlanResult::Error);
+    let mut held = plan
+        .locks
+        .iter()
+        .filter(|lock| lock.state == LockState::Held);
+    prop_assert!(held.all(|lock| lock.request.on_pause == OnPause::Hold));
+    Ok(())
+}
+
+fn stopped(plan: &Plan) -> Result<(), TestCaseError> {
+    prop_assert!(!under_way(plan) && !is(plan, StepState::Pending));
+    prop_assert!(!is(plan, StepState::Compensating));
+    let done = plan.steps.iter().all(|step| step.state.is_done());
+    let warned = plan.steps.iter().any(|step| step.warning.is_some());
+    let wants = |rescue: Rescue| {
+        let mut steps = plan.graph().iter().zip(&plan.steps);
+        steps.any(|(step, status)| status.state == StepState::Error && step.rescue == rescue)
+    };
+    match plan.result {
+        PlanResult::Success => prop_assert!(done && !warned),
+        PlanResult::Warning => prop_assert!(done && warned),
+        PlanResult::Cancelled => prop_assert!(plan.cancelling && !done),
+        PlanResult::Error => {
+            prop_assert!(wants(Rescue::Fail) && !wants(Rescue::Pause) && !wants(Rescue::Revert));
+        }
+        PlanResult::Reverted => {
+            prop_assert!(plan.reverting);
+            for (step, status) in plan.graph().iter().zip(&plan.steps) {
+                let left = status.state == StepState::Success && step.undoable;
+                prop_assert!(!left, "{} is left: {:?}", step.name, plan);
+            }
+        }
+        PlanResult::Pending => prop_assert!(false, "stopped without a result"),
+    }
+    Ok(())
+}
+
