@@ -141,6 +141,7 @@ impl From<NodeError> for Problem {
             | NodeError::Store(StoreError::Unavailable(_)) => {
                 Self::new(Kind::Unavailable, error.to_string())
             }
+            NodeError::Output { .. } => Self::invalid_field("output", error.to_string()),
             NodeError::Store(
                 StoreError::Fenced { .. } | StoreError::Unknown(_) | StoreError::Corrupt(_),
             )
@@ -256,6 +257,12 @@ async fn act(
         Action::RetryNow { .. } => audit::Action::RetryNow,
         Action::Cancel | Action::Supersede { .. } => audit::Action::Cancel,
         Action::Resume => audit::Action::Resume,
+        Action::Abort => audit::Action::Abort,
+        Action::Revert => audit::Action::Revert,
+        Action::Hold => audit::Action::Hold,
+        Action::Release => audit::Action::Release,
+        Action::Skip { .. } => audit::Action::Skip,
+        Action::Resolve { .. } => audit::Action::Resolve,
     };
     let entry = about_task(caller, done, plan, reason.clone());
     let message = Message {

@@ -154,6 +154,7 @@ mod tests {
             organization: None,
             links: Vec::new(),
             cause: None,
+            revertible_for: None,
         };
         let begun = vec![
             Entry::Submitted(Box::new(submitted)),
@@ -254,6 +255,7 @@ mod tests {
             organization: None,
             links: Vec::new(),
             cause: None,
+            revertible_for: None,
         };
         let rows = vec![row(1, vec![Entry::Submitted(Box::new(submitted))])];
         let plan = PlanId(Uuid::from_u128(8));

@@ -22,7 +22,8 @@ pub(super) fn of(plan: &Plan, task: &Task, url: String) -> Result<Option<String>
             PlanResult::Pending
             | PlanResult::Success
             | PlanResult::Error
-            | PlanResult::Cancelled => None,
+            | PlanResult::Cancelled
+            | PlanResult::Reverted => None,
         });
     }
     match (plan.state, plan.result, plan.reason) {
@@ -44,7 +45,7 @@ pub(super) fn of(plan: &Plan, task: &Task, url: String) -> Result<Option<String>
             Ok(Some(format!("{headline}; task {}: {url}", plan.id)))
         }
         (PlanState::Stopped, PlanResult::Success | PlanResult::Warning, _) => Ok(None),
-        (PlanState::Stopped, PlanResult::Pending | PlanResult::Cancelled, _) => {
+        (PlanState::Stopped, PlanResult::Pending | PlanResult::Cancelled | PlanResult::Reverted, _) => {
             Err(OciError::Ended {
                 headline,
                 task: plan.id,

@@ -41,6 +41,18 @@ pub enum Action {
     Resume,
     /// A task was cancelled.
     Cancel,
+    /// A task was ended at once.
+    Abort,
+    /// What a task did was undone.
+    Revert,
+    /// A task was held.
+    Hold,
+    /// A held task was released.
+    Release,
+    /// A step was skipped, or left as it is where it could not be undone.
+    Skip,
+    /// Somebody said whether an interrupted step happened.
+    Resolve,
     /// A step's next attempt was begun at once.
     RetryNow,
     /// Somebody tried to log in. Only refused logins are recorded.

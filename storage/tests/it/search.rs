@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use engine::clock::Timestamp;
 use engine::journal::{
-    Entry, GraphStep, Json, NodeId, PlanId, PlanResult, Reason, Rescue, Row, Submitted,
+    Entry, GraphStep, Json, NodeId, PlanId, PlanResult, Reason, Row, Submitted,
 };
 use engine::search::{Order, Search, Sort, Waits};
 use engine::state::PlanState;
@@ -181,12 +181,7 @@ async fn keep<St: Store>(store: &St, id: PlanId, kept: &Kept) {
         workflow: head.workflow.clone(),
         version: 1,
         action: "Test".to_owned(),
-        graph: vec![GraphStep {
-            name: "only".to_owned(),
-            after: vec![],
-            attempts: 1,
-            rescue: Rescue::Pause,
-        }]
+        graph: vec![GraphStep::new("only", vec![])]
         .into(),
         input: Json::of(&()).unwrap(),
         locks: vec![],
@@ -194,6 +189,7 @@ async fn keep<St: Store>(store: &St, id: PlanId, kept: &Kept) {
         organization: head.organization.clone(),
         links: kept.links.clone(),
         cause: None,
+        revertible_for: None,
     };
     let append = |seq: i64, entries: Vec<Entry>| Append {
         plan: id,
