@@ -4,6 +4,7 @@
 //! take-over and normal running are one code path and nothing can disagree with the journal.
 
 mod actions;
+mod children;
 mod claim;
 mod mail;
 mod revert;
@@ -14,7 +15,9 @@ pub(crate) use revert::is_built_upon;
 pub use revert::{would_stay, would_undo};
 
 use crate::clock::Timestamp;
-use crate::journal::{Entry, Failure, Json, Message, NodeId, PlanId, StepIndex};
+use crate::journal::{
+    Entry, Failure, Json, Message, NodeId, PlanId, StepIndex, Until, WantedChild,
+};
 use crate::lock::LockState;
 use crate::plan::Plan;
 use crate::state::{Refused, StepState};
@@ -46,6 +49,33 @@ pub enum Happening {
         ticket: Json,
         /// When to ask first.
         wake_at: Timestamp,
+    },
+    /// A step waits for an event, or only for a time.
+    Awaits {
+        /// Which step.
+        step: StepIndex,
+        /// The event's name.
+        event: Option<String>,
+        /// Until when at the latest.
+        until: Option<Timestamp>,
+    },
+    /// A step wants sub-tasks.
+    Spawns {
+        /// Which step.
+        step: StepIndex,
+        /// All of them.
+        children: Vec<WantedChild>,
+        /// How long it waits for them.
+        until: Until,
+        /// At most so many are open at once.
+        at_once: u32,
+    },
+    /// Sub-tasks are being submitted in the same transaction.
+    Submitted {
+        /// Of which step.
+        step: StepIndex,
+        /// Their keys and plans.
+        children: Vec<(String, PlanId)>,
     },
     /// An attempt failed.
     Failed {
@@ -103,12 +133,15 @@ pub struct Decision {
     pub next: Plan,
     /// The time of the row.
     pub at: Timestamp,
+    /// Messages to other plans, which go with the append.
+    pub notices: Vec<(PlanId, Message)>,
     /// Why a message had no effect.
     pub refused: Option<Refused>,
 }
 
 struct Writer {
     entries: Vec<Entry>,
+    notices: Vec<(PlanId, Message)>,
     next: Plan,
     at: Timestamp,
     node: NodeId,
@@ -118,6 +151,7 @@ impl Writer {
     fn of(plan: Plan, at: Timestamp, node: NodeId) -> Self {
         Self {
             entries: Vec::new(),
+            notices: Vec::new(),
             next: plan,
             at,
             node,
@@ -159,6 +193,7 @@ impl Writer {
             entries: self.entries,
             next: self.next,
             at: self.at,
+            notices: self.notices,
             refused,
         }
     }
@@ -188,6 +223,7 @@ pub fn submit(
         to.write(Entry::LocksGranted)?;
     }
     to.settle()?;
+    to.tell_parent(&Plan::empty(id));
     Ok(to.decision(None))
 }
 
@@ -234,6 +270,18 @@ pub fn decide(
             error,
             retry_at,
         } => to.failed(step, error, retry_at)?,
+        Happening::Awaits { step, event, until } => {
+            to.write(Entry::Awaiting { step, event, until })?;
+        }
+        Happening::Spawns {
+            step,
+            children,
+            until,
+            at_once,
+        } => to.spawn(step, children, until, at_once)?,
+        Happening::Submitted { step, children } => {
+            to.write(Entry::ChildrenSubmitted { step, children })?;
+        }
         Happening::Lost { step } => to.write(Entry::StepLost { step })?,
         Happening::Undone { step } => to.write(Entry::Compensated { step })?,
         Happening::UndoFailed {
@@ -246,6 +294,7 @@ pub fn decide(
         Happening::Mail { n, message } => refused = to.read(n, message)?,
     }
     to.settle()?;
+    to.tell_parent(plan);
     Ok(to.decision(refused))
 }
 

@@ -15,6 +15,7 @@ use crate::journal::{Cause, Json, PlanId, PlanResult, Reason};
 use crate::lock::Seat;
 use crate::plan::Plan;
 use crate::state::PlanState;
+use crate::store::Count;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,6 +71,10 @@ pub struct Task {
     pub waiting_for: Vec<Waiting>,
     /// The locks it holds or waits for.
     pub locks: Vec<LockSeen>,
+    /// The task whose sub-task it is.
+    pub parent: Option<PlanId>,
+    /// How many sub-tasks it has in each state.
+    pub children: BTreeMap<String, u64>,
     /// The number of its last journal row.
     pub seq: i64,
     /// What happened, what is safe, what now.
@@ -129,6 +134,8 @@ impl Task {
             paused_since: plan.times.paused,
             revertible_until: plan.revertible_until(),
             locks: seats.iter().map(waiting::lock_seen).collect(),
+            parent: submitted.and_then(|it| it.parent).map(|it| it.plan),
+            children: BTreeMap::new(),
             seq: plan.seq,
             explanation: words::explanation(plan, &waiting_for, now),
             waiting_for,
@@ -140,6 +147,15 @@ impl Task {
             ),
             links: submitted.map(|it| it.links.clone()).unwrap_or_default(),
         }
+    }
+
+    /// The task with so many sub-tasks.
+    #[must_use]
+    pub fn with_children(mut self, counts: &[Count]) -> Self {
+        for count in counts {
+            *self.children.entry(count.state.to_string()).or_default() += count.plans;
+        }
+        self
     }
 
     /// The task as lists show it.

@@ -253,9 +253,56 @@ pub struct Submitted {
     /// What started it, where that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// The plan whose sub-task it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// So long after its success it can still be reverted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revertible_for: Option<Duration>,
+}
+
+/// The plan whose sub-task another one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The plan.
+    pub plan: PlanId,
+    /// What its step waits for.
+    pub until: Until,
+}
+
+/// How long a step waits for its sub-tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Until {
+    /// Each has ended; who is paused is waited for.
+    Ended,
+    /// Each has ended or is stuck: it waits for something, or is paused. Then they go on alone.
+    EndedOrStuck,
+}
+
+/// Where a sub-task is, as its parent is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChildState {
+    /// Not submitted yet: so many others are open as may be at once.
+    Wanted,
+    /// Under way.
+    Open,
+    /// It needs a person, or waits and its parent does not wait for that.
+    Stuck,
+    /// It has ended like this.
+    Ended(PlanResult),
+}
+
+/// A sub-task that a step wants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WantedChild {
+    /// Names it within its step: of one key there is one sub-task, however often the step runs.
+    pub key: String,
+    /// The workflow's name.
+    pub workflow: String,
+    /// Its input.
+    pub input: Json,
 }
 
 /// What started a plan.
@@ -308,12 +355,29 @@ pub enum Action {
         /// The step's name.
         step: String,
     },
+    /// Something outside happened that a step waits for, or will wait for. Of one name the first counts.
+    Event {
+        /// Its name.
+        name: String,
+        /// What is known of it.
+        payload: Json,
+    },
+    /// A sub-task of it has moved.
+    ChildMoved {
+        /// The sub-task.
+        child: PlanId,
+        /// Where it is.
+        state: ChildState,
+    },
     /// End it unless it is at work: a later plan makes it pointless.
     Supersede {
         /// The later plan.
         by: PlanId,
     },
 }
+
+/// Who a message is from that no person wrote.
+pub const ENGINE: &str = "engine";
 
 /// A message to a plan: kept in its mailbox until its owner has consumed it by a journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -377,6 +441,35 @@ pub enum Entry {
         ticket: Json,
         /// When to ask first.
         wake_at: Timestamp,
+    },
+    /// The step waits for an event, or only for a time.
+    Awaiting {
+        /// Which step.
+        step: StepIndex,
+        /// The event's name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event: Option<String>,
+        /// Until when at the latest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// The step wants sub-tasks.
+    Spawning {
+        /// Which step.
+        step: StepIndex,
+        /// All of them.
+        children: Vec<WantedChild>,
+        /// How long it waits for them.
+        until: Until,
+        /// At most so many are open at once.
+        at_once: u32,
+    },
+    /// Sub-tasks are submitted, in the same transaction.
+    ChildrenSubmitted {
+        /// Of which step.
+        step: StepIndex,
+        /// Their keys and plans.
+        children: Vec<(String, PlanId)>,
     },
     /// The step's owner is gone; it runs again.
     StepInterrupted {
@@ -511,7 +604,7 @@ impl Entry {
             return submitted.actor.as_deref();
         }
         if let Self::Operator { message, .. } = self {
-            Some(&message.by)
+            (!matches!(message.action, Action::ChildMoved { .. })).then_some(&*message.by)
         } else {
             None
         }
@@ -526,6 +619,9 @@ impl Entry {
             | Self::AttemptFailed { step, .. }
             | Self::StepFailed { step, .. }
             | Self::Suspended { step, .. }
+            | Self::Awaiting { step, .. }
+            | Self::Spawning { step, .. }
+            | Self::ChildrenSubmitted { step, .. }
             | Self::StepInterrupted { step }
             | Self::StepResumed { step }
             | Self::StepCancelled { step }

@@ -2,6 +2,7 @@
 
 mod actor;
 mod bodies;
+mod children;
 mod desk;
 mod drill;
 mod duties;
@@ -80,6 +81,9 @@ pub enum NodeError {
     /// The input does not become a plan.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// The workflows do not fit each other.
+    #[error(transparent)]
+    Declaration(#[from] DeclarationError),
     /// The message lies in the mailbox and will be read; nobody has read it in time.
     #[error(
         "task {0} has not answered yet; the request is kept and will be handled by the node that owns it"
@@ -115,6 +119,22 @@ impl<S: Services> Workflows<S> {
             return Err(DeclarationError::RegisteredTwice { workflow: W::NAME });
         }
         Ok(self)
+    }
+
+    /// Every workflow of sub-tasks is registered, too.
+    fn check_children(&self) -> Result<(), DeclarationError> {
+        for workflow in self.0.values() {
+            for (step, body) in workflow.graph.iter().zip(&workflow.bodies) {
+                if let Some(child) = body.spawns().filter(|child| !self.0.contains_key(child)) {
+                    return Err(DeclarationError::UnknownChild {
+                        workflow: workflow.name,
+                        step: step.name.clone(),
+                        child,
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -177,6 +197,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         clock: Clock,
         drill: Option<Arc<dyn Drill>>,
     ) -> Result<Self, NodeError> {
+        workflows.check_children()?;
         let node = Self(Arc::new(Inner {
             options,
             store,
@@ -387,6 +408,8 @@ fn name_of(action: &Action) -> String {
         Action::Resolve { step, .. } => format!("resolve step `{step}`"),
         Action::RetryNow { step } => format!("retry step `{step}` now"),
         Action::Supersede { .. } => "be superseded".into(),
+        Action::Event { name, .. } => format!("receive event `{name}`"),
+        Action::ChildMoved { .. } => "hear of a sub-task".into(),
     }
 }
 
@@ -463,6 +486,13 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
                 Err(error) => tracing::warn!(task.id = %plan, %error, "a message for task {plan} waits for the next poll"),
             }
         }));
+    }
+
+    /// Tells these plans' actors that there is mail. Those that have none here are found by the poll of their owners, or woken.
+    fn wake_all(self: &Arc<Self>, plans: impl Iterator<Item = PlanId>) {
+        for plan in plans {
+            self.wake(plan);
+        }
     }
 
     /// Tells these plans that their locks may be theirs.

@@ -3,7 +3,7 @@
 mod apply;
 mod step;
 
-pub use step::{StepStatus, Try, Undo};
+pub use step::{Awaited, Child, Family, StepStatus, Try, Undo};
 
 use crate::clock::Timestamp;
 use crate::journal::{
@@ -51,6 +51,8 @@ pub struct Plan {
     pub times: Times,
     /// The later plan that made this one pointless.
     pub superseded_by: Option<PlanId>,
+    /// Events that were delivered: name and what is known. Of one name the first counts.
+    pub events: Vec<(String, Json)>,
     /// What an operator wanted last of it, and got.
     pub last_message: Option<Arc<Message>>,
     /// Why it cannot be read. Nothing is applied after that.
@@ -114,6 +116,7 @@ impl Plan {
             recoveries: 0,
             times: Times::default(),
             superseded_by: None,
+            events: Vec::new(),
             last_message: None,
             unreadable: None,
         }
@@ -197,6 +200,21 @@ impl Plan {
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// The event of this name, if it was delivered.
+    #[must_use]
+    pub fn event(&self, name: &str) -> Option<&Json> {
+        let mut events = self.events.iter();
+        events
+            .find(|(known, _)| known == name)
+            .map(|(_, payload)| payload)
+    }
+
+    /// Its sub-tasks, of all steps.
+    pub fn children(&self) -> impl Iterator<Item = &Child> {
+        let families = self.steps.iter().filter_map(|step| step.family.as_ref());
+        families.flat_map(|family| &family.children)
     }
 
     /// Some lock is asked for and not known to be held: no step may begin.

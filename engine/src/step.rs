@@ -1,8 +1,9 @@
-//! How people write what a step does: what it is ([`Declared`]) and what it does, one of three kinds.
+//! How people write what a step does: what it is ([`Declared`]) and what it does, one of four kinds.
 //!
 //! * [`Step`]: any effect, idempotent: it may run again after a crash.
 //! * [`TransactionalStep`]: database writes in the very transaction that records the success: exactly once.
-//! * [`PollingStep`]: work that goes on elsewhere. The ticket is durable before the first poll.
+//! * [`PollingStep`]: work that goes on elsewhere, or a wait. The ticket is durable before the first poll.
+//! * [`SpawningStep`]: sub-tasks.
 
 mod context;
 mod erased;
@@ -10,9 +11,11 @@ mod needs;
 
 pub use context::{Context, Progress};
 pub use erased::{AnyStep, Call, Job, Outcome, Runs};
+pub use crate::journal::Until;
+pub use crate::plan::Child;
 pub use needs::Needs;
 
-use crate::journal::{Failure, Rescue};
+use crate::journal::{Failure, Json, Rescue};
 use crate::workflow::Workflow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -115,13 +118,31 @@ pub trait PollingStep: Declared {
         needs: Outputs<Self>,
     ) -> impl Future<Output = Result<Begun<Self::Output, Self::Ticket>, StepError>> + Send;
 
-    /// Asks for the work. Leaves no trace in the journal until there is an end.
+    /// Asks for the work. Leaves no trace in the journal until there is an end. What fails and can pass is asked again, as often
+    /// in a row as [`Policy::tolerated`] says. After a resume the old ticket is asked first, and the work is only started anew
+    /// when that fails.
     fn poll(
         &self,
         cx: &ContextOf<Self>,
         input: &Self::Workflow,
         ticket: &Self::Ticket,
     ) -> impl Future<Output = Result<Polled<Self::Output>, StepError>> + Send;
+
+    /// What came of the event that [`Begun::Event`] waits for, or of the time being over.
+    fn received(
+        &self,
+        cx: &ContextOf<Self>,
+        input: &Self::Workflow,
+        event: Received,
+    ) -> impl Future<Output = Result<Self::Output, StepError>> + Send {
+        let _waits_for_none = (cx, input, event);
+        async {
+            Err(StepError::permanent(format!(
+                "step {} waits for an event and does not say what comes of it",
+                Self::NAME
+            )))
+        }
+    }
 
     /// Undoes what it did and told; only called where its policy says [`Policy::undoable`]. It may run again, too.
     fn compensate(
@@ -142,6 +163,83 @@ pub enum Begun<O, T> {
     Done(O),
     /// It goes on elsewhere; ask with this.
     Ticket(T),
+    /// It goes on when the plan is told of this event, which may have happened already; or after the time.
+    Event {
+        /// Its name.
+        name: String,
+        /// Not longer than this.
+        within: Option<Duration>,
+    },
+    /// It goes on after this time, however often the node restarts meanwhile.
+    Sleep(Duration),
+}
+
+/// What a step that waits for an event receives.
+#[derive(Debug)]
+pub enum Received {
+    /// What is known of the event.
+    Event(Json),
+    /// The time is over.
+    TimeIsOver,
+}
+
+/// A step that wants sub-tasks and waits for them. They use the locks of their parent.
+pub trait SpawningStep: Declared {
+    /// What its sub-tasks are.
+    type Child: Workflow<Services = <Self::Workflow as Workflow>::Services>;
+    /// How long it waits for them.
+    const UNTIL: Until = Until::Ended;
+    /// At most so many are open at once.
+    const AT_ONCE: u32 = 16;
+
+    /// The sub-tasks, each with a key that names it within the step: of one key there is one sub-task, however often this runs.
+    /// When the step is resumed, this runs again: failed ones are resumed, new keys are added.
+    fn children(
+        &self,
+        cx: &ContextOf<Self>,
+        input: &Self::Workflow,
+        needs: Outputs<Self>,
+    ) -> impl Future<Output = Result<Vec<(String, Self::Child)>, StepError>> + Send;
+
+    /// What came of them, once the step has nothing to wait for any more.
+    fn gather(
+        &self,
+        cx: &ContextOf<Self>,
+        input: &Self::Workflow,
+        children: &[Child],
+    ) -> impl Future<Output = Result<Self::Output, StepError>> + Send;
+
+    /// Undoes what it did and told; only called where its policy says [`Policy::undoable`]. It may run again, too.
+    fn compensate(
+        &self,
+        cx: &ContextOf<Self>,
+        input: &Self::Workflow,
+        done: Self::Output,
+    ) -> impl Future<Output = Result<(), StepError>> + Send {
+        let _nothing_left_behind = (cx, input, done);
+        async { Ok(()) }
+    }
+}
+
+/// An error that names the sub-tasks that have not ended as they should; nothing when all have.
+pub fn all_done(children: &[Child]) -> Result<(), StepError> {
+    let failed: Vec<&str> = children
+        .iter()
+        .filter(|child| !child.is_done())
+        .map(|child| child.wanted.key.as_str())
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let (shown, more) = failed.split_at(failed.len().min(5));
+    let more = if more.is_empty() { "" } else { ", …" };
+    Err(StepError::permanent(format!(
+        "{} of {} sub-tasks did not succeed: {}{more}",
+        failed.len(),
+        children.len(),
+        shown.join(", ")
+    ))
+    .class("sub_tasks"))
 }
 
 /// What a poll came to.
@@ -151,6 +249,8 @@ pub enum Polled<O> {
     Done(O),
     /// Ask again after this time.
     Wait(Duration),
+    /// Ask again: soon at first, then less and less often, as the policy says.
+    NotYet,
 }
 
 /// How a step is tried.
@@ -170,6 +270,14 @@ pub struct Policy {
     pub once: bool,
     /// It leaves something behind, which a revert undoes by its compensation.
     pub undoable: bool,
+    /// The wait before the second poll of its ticket; doubles up to [`Policy::poll_max`].
+    pub poll: Duration,
+    /// No wait between polls is longer.
+    pub poll_max: Duration,
+    /// So many polls in a row may fail in a way that can pass before the attempt has failed.
+    pub tolerated: u32,
+    /// Work elsewhere that takes longer has failed. The time counts from the start of the attempt.
+    pub suspended_at_most: Duration,
 }
 
 impl Policy {
@@ -185,6 +293,10 @@ impl Policy {
             rescue: Rescue::Pause,
             once: false,
             undoable: false,
+            poll: Duration::from_millis(100),
+            poll_max: Duration::from_secs(5),
+            tolerated: 5,
+            suspended_at_most: Duration::from_hours(24),
         }
     }
 
@@ -204,6 +316,25 @@ impl Policy {
     pub const fn undoable(self) -> Self {
         Self {
             undoable: true,
+            ..self
+        }
+    }
+
+    /// Polls of its ticket come at these intervals.
+    #[must_use]
+    pub const fn polled(self, poll: Duration, poll_max: Duration) -> Self {
+        Self {
+            poll,
+            poll_max,
+            ..self
+        }
+    }
+
+    /// Its work elsewhere may take this long.
+    #[must_use]
+    pub const fn suspended_at_most(self, suspended_at_most: Duration) -> Self {
+        Self {
+            suspended_at_most,
             ..self
         }
     }

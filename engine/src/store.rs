@@ -79,6 +79,8 @@ pub struct Append {
     pub asked_for: Vec<LockRequest>,
     /// The message that this row consumes.
     pub mail: Option<i64>,
+    /// Messages that go into the mailboxes of other plans.
+    pub notices: Vec<(PlanId, Message)>,
     /// The plan is past its locks, or over: its open key is free again.
     pub gives_key_up: bool,
 }
@@ -145,6 +147,7 @@ impl Append {
             && self.let_go.is_empty()
             && self.asked_for.is_empty()
             && self.mail.is_none()
+            && self.notices.is_empty()
             && !self.gives_key_up
     }
 
@@ -171,6 +174,7 @@ impl Append {
             head: (before.as_ref() != Some(&head)).then_some(head),
             let_go: decide::let_go(plan, next),
             asked_for: decide::asked_for(plan, next),
+            notices: decision.notices.clone(),
             mail: decision.entries.iter().find_map(Entry::consumes),
             gives_key_up: next.state == PlanState::Stopped || (holds(plan) && !holds(next)),
             row: Row {
@@ -349,6 +353,12 @@ pub trait Store: Send + Sync + 'static {
         search: Search,
         page: Page,
     ) -> impl Future<Output = Result<Listing, StoreError>> + Send;
+
+    /// How many sub-tasks a plan has by state, result and reason.
+    fn children(
+        &self,
+        parent: PlanId,
+    ) -> impl Future<Output = Result<Vec<Count>, StoreError>> + Send;
 
     /// How many plans there are by state, result and reason, among those that may be seen.
     fn count(

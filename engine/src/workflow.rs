@@ -159,6 +159,18 @@ pub enum DeclarationError {
         /// How many it has.
         steps: usize,
     },
+    /// The workflow of its sub-tasks is missing.
+    #[error(
+        "workflow `{workflow}`: step `{step}` wants sub-tasks of workflow `{child}`, which is not registered"
+    )]
+    UnknownChild {
+        /// The workflow.
+        workflow: &'static str,
+        /// The step.
+        step: String,
+        /// The workflow of its sub-tasks.
+        child: &'static str,
+    },
     /// Two workflows have one name.
     #[error("workflow `{workflow}` is registered twice")]
     RegisteredTwice {
@@ -189,6 +201,24 @@ pub enum InputError {
         /// Its size.
         bytes: usize,
     },
+    /// It is not what the workflow takes.
+    #[error("the input of workflow `{workflow}` does not fit it: {why}")]
+    DoesNotFit {
+        /// The workflow.
+        workflow: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A sub-task would lock what its parent does not hold.
+    #[error(
+        "a sub-task of workflow `{workflow}` needs lock `{resource}`, which its parent does not hold so: it must be declared there, because the sub-task runs inside its parent's locks"
+    )]
+    LockOutsideParent {
+        /// The workflow.
+        workflow: &'static str,
+        /// The lock.
+        resource: String,
+    },
     /// A lock ends with a step that the workflow does not have.
     #[error("a lock of workflow `{workflow}` ends with `{step}`, which is not one of its steps")]
     LockUntilUnknown {
@@ -210,6 +240,8 @@ pub struct Registered<S: Services> {
     pub(crate) bodies: Vec<Arc<dyn AnyStep<S>>>,
     /// The input is decoded once per owned plan, not once per step.
     pub(crate) decode: Decode,
+    /// A plan of an input that is known as text only.
+    pub(crate) read: fn(&Self, &Json, Option<String>) -> Result<Submitted, InputError>,
 }
 
 impl<S: Services> Registered<S> {
@@ -286,6 +318,13 @@ impl<S: Services> Registered<S> {
             policies: steps.clone().map(|line| line.policy).collect(),
             bodies: steps.map(|line| line.body.clone()).collect(),
             decode: |json| Ok(Arc::new(json.decode::<W>()?)),
+            read: |registered, json, actor| {
+                let input: W = json.decode().map_err(|why| InputError::DoesNotFit {
+                    workflow: W::NAME,
+                    why: why.to_string(),
+                })?;
+                registered.submitted(&input, actor)
+            },
         })
     }
 
@@ -345,6 +384,7 @@ impl<S: Services> Registered<S> {
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
             cause: None,
+            parent: None,
             revertible_for: W::revertible_for(),
         })
     }

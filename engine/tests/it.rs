@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod it {
+    mod events;
+    mod family;
     mod full;
     mod memory;
     mod node;

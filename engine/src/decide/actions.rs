@@ -2,7 +2,7 @@
 
 use super::readable;
 use crate::clock::Timestamp;
-use crate::journal::{Action, PlanResult, Reason, StepIndex};
+use crate::journal::{Action, ChildState, PlanResult, Reason, StepIndex};
 use crate::plan::{Plan, StepStatus};
 use crate::state::{PlanState, Refused, StepState};
 
@@ -26,6 +26,12 @@ pub fn fits(plan: &Plan, action: &Action, at: Timestamp) -> Result<(), Refused> 
         Action::Skip { step, .. } => skip(plan, step),
         Action::Resolve { step, .. } => resolve(plan, step),
         Action::RetryNow { step } => retry_now(plan, step),
+        Action::Event { name, .. } => (plan.state == PlanState::Stopped)
+            .then(|| format!("receive event `{name}`")),
+        Action::ChildMoved { child, .. } => {
+            let known = plan.children().any(|it| it.plan == Some(*child));
+            (!known).then(|| format!("hear of task {child}, which is no sub-task of it"))
+        }
     };
     match why_not {
         None => Ok(()),
@@ -40,6 +46,10 @@ pub fn fits(plan: &Plan, action: &Action, at: Timestamp) -> Result<(), Refused> 
 
 fn resume(plan: &Plan) -> Option<String> {
     let failed = plan.state == PlanState::Stopped && plan.result == PlanResult::Error;
+    let stuck = plan.children().any(|child| child.state == ChildState::Stuck);
+    if plan.state.is_driven() && stuck {
+        return None;
+    }
     if plan.state != PlanState::Paused && !failed {
         return Some("resume".into());
     }

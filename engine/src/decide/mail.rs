@@ -1,7 +1,8 @@
 //! What comes of a message that is read out of the mailbox.
 
 use super::{Writer, fits};
-use crate::journal::{Action, Entry, Json, Message, Reason, StepIndex};
+use crate::journal::{Action, ChildState, Entry, Json, Message, Reason, StepIndex};
+use crate::plan::Child;
 use crate::state::{PlanState, Refused, StepState};
 
 impl Writer {
@@ -16,13 +17,18 @@ impl Writer {
         if refused.is_some() {
             return Ok(refused);
         }
-        let by = message.by;
-        match message.action {
+        let by = message.by.clone();
+        match message.action.clone() {
+            Action::Resume if self.next.state.is_driven() => {
+                self.tell_children(&Action::Resume, &message, |child| {
+                    child.state == ChildState::Stuck
+                });
+            }
             Action::Resume => self.resume()?,
-            Action::Cancel => self.cancel(Reason::Operator)?,
-            Action::Abort if self.next.cancelling => {} // its bodies are dropped sooner
-            Action::Abort => self.cancel(Reason::Operator)?,
-            Action::Supersede { .. } => self.cancel(Reason::Superseded)?,
+            Action::Cancel | Action::Abort => self.cancel(Reason::Operator, &message)?,
+            Action::Supersede { .. } => self.cancel(Reason::Superseded, &message)?,
+            // What they say is in the entry.
+            Action::Event { .. } | Action::ChildMoved { .. } => {}
             Action::Revert => self.write(Entry::Reverting)?,
             Action::Hold => self.write(Entry::Held)?,
             Action::Release => self.release()?,
@@ -37,8 +43,16 @@ impl Writer {
         Ok(None)
     }
 
-    fn cancel(&mut self, reason: Reason) -> Result<(), Refused> {
-        self.write(Entry::Cancelling { reason })
+    fn cancel(&mut self, reason: Reason, message: &Message) -> Result<(), Refused> {
+        if !self.next.cancelling {
+            self.write(Entry::Cancelling { reason })?;
+        } // else it is aborted: its bodies are dropped sooner
+        let action = match message.action {
+            Action::Abort => Action::Abort,
+            _ => Action::Cancel,
+        };
+        self.tell_children(&action, message, Child::is_open);
+        Ok(())
     }
 
     /// The plan goes on: what failed is wanted again.

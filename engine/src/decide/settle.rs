@@ -182,10 +182,11 @@ impl Writer {
     /// Steps that have not begun will not run.
     pub(super) fn cancel_pending(&mut self) -> Result<(), Refused> {
         for step in 0..self.next.steps.len() {
-            if matches!(
-                self.next.steps[step].state,
-                StepState::Pending | StepState::Suspended
-            ) {
+            let status = &self.next.steps[step];
+            // Open sub-tasks were told, and their ends are waited for.
+            if status.state == StepState::Pending
+                || (status.state == StepState::Suspended && !status.has_open_children())
+            {
                 self.write(Entry::StepCancelled { step })?;
             }
         }

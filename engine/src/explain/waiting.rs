@@ -3,9 +3,9 @@
 use super::words::why_paused;
 use super::{rfc3339, rfc3339_or_null};
 use crate::clock::Timestamp;
-use crate::journal::PlanId;
+use crate::journal::{ChildState, PlanId};
 use crate::lock::{LockMode, Seat};
-use crate::plan::Plan;
+use crate::plan::{Child, Family, Plan, StepStatus};
 use crate::state::{PlanState, StepState};
 use serde::Serialize;
 use std::sync::Arc;
@@ -44,8 +44,12 @@ pub enum WaitingKind {
     Lock,
     /// The next attempt of a step.
     Retry,
-    /// Work that goes on elsewhere.
+    /// Work that goes on elsewhere, or a time.
     Time,
+    /// Its sub-tasks.
+    Child,
+    /// Something outside that it will be told of.
+    Event,
     /// A person.
     Operator,
 }
@@ -139,19 +143,53 @@ pub(super) fn waiting_for(
                 until: step.wake_at,
             });
         }
-        (step.state == StepState::Suspended).then(|| {
-            let since = step.tries.last().map(|last| last.started_at);
-            let text = format!("the work of step {name}, which goes on elsewhere");
-            Waiting {
-                kind: WaitingKind::Time,
-                text,
-                task: None,
-                since,
-                until: None,
-            }
-        })
+        (step.state == StepState::Suspended).then(|| waiting_suspended(name, step))
     });
     waiting.collect()
+}
+
+fn waiting_suspended(name: &str, step: &StepStatus) -> Waiting {
+    let since = step.tries.last().map(|last| last.started_at);
+    let event = step.awaits.as_ref().and_then(|it| it.event.as_ref());
+    let (kind, text, task, until) = match (&step.family, event) {
+        (Some(family), _) => {
+            let open = family.children.iter().find(|child| child.is_open());
+            let (text, task) = (words_of_children(name, family), open.and_then(|it| it.plan));
+            (WaitingKind::Child, text, task, None)
+        }
+        (None, Some(event)) => {
+            let text = format!("event `{event}`, for step {name}");
+            (WaitingKind::Event, text, None, step.wake_at)
+        }
+        (None, None) if step.awaits.is_some() => {
+            let text = format!("the time at which step {name} goes on");
+            (WaitingKind::Time, text, None, step.wake_at)
+        }
+        (None, None) => {
+            let text = format!("the work of step {name}, which goes on elsewhere");
+            (WaitingKind::Time, text, None, None)
+        }
+    };
+    Waiting {
+        kind,
+        text,
+        task,
+        since,
+        until,
+    }
+}
+
+fn words_of_children(name: &str, family: &Family) -> String {
+    let count = |is: fn(&Child) -> bool| family.children.iter().filter(|child| is(child)).count();
+    let ended = count(|child| matches!(child.state, ChildState::Ended(_)));
+    let stuck = family.children.iter().filter(|child| child.state == ChildState::Stuck);
+    let stuck: Vec<&str> = stuck.map(|child| child.wanted.key.as_str()).take(5).collect();
+    let all = family.children.len();
+    let mut text = format!("the sub-tasks of step {name}: {ended} of {all} have ended");
+    if !stuck.is_empty() {
+        text.push_str(&format!("; stuck: {}", stuck.join(", ")));
+    }
+    text
 }
 
 fn waiting_for_lock(seat: &Seat, holders: &[(PlanId, Option<Arc<Plan>>)]) -> Waiting {

@@ -22,8 +22,8 @@ const TRANSACTION_LIMIT: Duration = Duration::from_secs(5);
 const APPEND_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 pub(super) struct Actor<S: Services, St: Store<Tx = S::Tx>> {
-    node: Arc<Inner<S, St>>,
-    plan: Arc<Plan>,
+    pub(super) node: Arc<Inner<S, St>>,
+    pub(super) plan: Arc<Plan>,
     published: watch::Sender<Arc<Plan>>,
     inbox: mpsc::UnboundedReceiver<Nudge>,
     /// When the bodies of a cancelled plan are dropped.
@@ -31,7 +31,7 @@ pub(super) struct Actor<S: Services, St: Store<Tx = S::Tx>> {
 }
 
 /// The plan is not ours any more.
-struct Lost;
+pub(super) struct Lost;
 
 /// Why a transactional step left no write.
 enum NotCommitted {
@@ -170,6 +170,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     ) -> Result<(), Lost> {
         match ended {
             Ended::Woken => self.happen(Happening::Woken { step }).await,
+            Ended::Submits => {
+                bodies.drop_body(step); // what is left to submit is asked for again
+                self.submit_children(step).await
+            }
             Ended::Asked(effect) => {
                 bodies.asked(&self.plan, step, effect);
                 Ok(())
@@ -212,7 +216,22 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             Ok(Outcome::Wait { ticket, after }) => Happening::Suspended {
                 step,
                 ticket,
-                wake_at: self.node.clock.now() + after,
+                wake_at: self.node.clock.now() + after.unwrap_or(policy.poll),
+            },
+            Ok(Outcome::Await { event, within }) => Happening::Awaits {
+                step,
+                event,
+                until: within.map(|time| self.node.clock.now() + time),
+            },
+            Ok(Outcome::Spawn {
+                children,
+                until,
+                at_once,
+            }) => Happening::Spawns {
+                step,
+                children,
+                until,
+                at_once,
             },
             Err(StepError(error)) if undoes => Happening::UndoFailed {
                 step,
@@ -263,7 +282,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         Ok(())
     }
 
-    async fn happen(&mut self, happening: Happening) -> Result<(), Lost> {
+    pub(super) async fn happen(&mut self, happening: Happening) -> Result<(), Lost> {
         let _until_durable = self.node.stamps.begin(self.node.clock);
         match decide(
             &self.plan,
@@ -280,7 +299,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     }
 
     /// Makes the decision durable, however often that must be tried.
-    async fn commit(&mut self, decision: Decision) -> Result<(), Lost> {
+    pub(super) async fn commit(&mut self, decision: Decision) -> Result<(), Lost> {
         if decision.entries.is_empty() {
             return Ok(());
         }
@@ -302,6 +321,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             match self.node.store.append(append.clone()).await {
                 Ok(appended) => {
                     self.advance(decision.next, &appended);
+                    self.node.wake_all(decision.notices.iter().map(|(plan, _)| *plan));
                     return Ok(());
                 }
                 Err(StoreError::Unknown(why)) => {
@@ -325,7 +345,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     }
 
     /// Whether the row of an append whose outcome is unknown is ours; lost when it is another's.
-    async fn is_mine(&self, seq: i64, nonce: i64) -> Result<bool, Lost> {
+    pub(super) async fn is_mine(&self, seq: i64, nonce: i64) -> Result<bool, Lost> {
         let mut wait = APPEND_AGAIN.0;
         loop {
             match self.node.store.load(self.plan.id).await {
@@ -343,7 +363,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         }
     }
 
-    fn advance(&mut self, next: Plan, appended: &Appended) {
+    pub(super) fn advance(&mut self, next: Plan, appended: &Appended) {
         self.note_grace(&next);
         tell(&self.plan, &next);
         super::measure::measure(&self.plan, &next, self.node.clock.now());
@@ -394,7 +414,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         let committed = self
             .node
             .store
-            .transact::<(Plan, Appended), NotCommitted>(Box::new(move |tx| {
+            .transact::<(Decision, Appended), NotCommitted>(Box::new(move |tx| {
                 Box::pin(async move {
                     let body =
                         tokio::time::timeout(limit, AssertUnwindSafe(job(tx)).catch_unwind());
@@ -425,13 +445,16 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                     let appended = St::append_in(tx, append)
                         .await
                         .map_err(NotCommitted::Store)?;
-                    Ok((decision.next, appended))
+                    Ok((decision, appended))
                 })
             }))
             .await;
         drop(until_durable);
         match committed {
-            Ok(Ok((next, appended))) => self.advance(next, &appended),
+            Ok(Ok((decision, appended))) => {
+                self.advance(decision.next, &appended);
+                self.node.wake_all(decision.notices.iter().map(|(plan, _)| *plan));
+            }
             Ok(Err(NotCommitted::Step(error))) => {
                 self.happen(self.happened(step, undoes, Err(error), policy)).await?;
             }

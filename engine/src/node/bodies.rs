@@ -2,11 +2,13 @@
 
 use super::Inner;
 use super::drill::Effect;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::journal::{Failure, Json, StepIndex};
-use crate::plan::Plan;
+use crate::plan::{Plan, StepStatus};
 use crate::state::StepState;
-use crate::step::{AnyStep, BoxFuture, Call, Job, Outcome, Policy, Services, StepError, Work};
+use crate::step::{
+    AnyStep, BoxFuture, Call, Job, Outcome, Policy, Received, Services, StepError, Work,
+};
 use crate::store::Store;
 use futures_util::FutureExt;
 use std::any::Any;
@@ -29,6 +31,8 @@ pub(super) enum Ended {
     },
     /// The drill of a transactional step has been asked; now it may go to the store.
     Asked(Option<Effect>),
+    /// Sub-tasks may be submitted.
+    Submits,
 }
 
 impl Ended {
@@ -48,6 +52,13 @@ enum Wanted {
     Sleep(u32),
     Undo(u32),
     SleepBeforeUndo(u32),
+    /// The event is there.
+    Receive(u32),
+    /// The time of a wait.
+    WaitOver(u32),
+    /// So many of its sub-tasks were submitted before.
+    Submit(usize),
+    Gather(u32),
 }
 
 impl Wanted {
@@ -56,7 +67,7 @@ impl Wanted {
         let begins = !plan.waits_for_locks() && plan.held.is_none();
         match status.state {
             StepState::Running => Some(Self::Body(status.attempts())),
-            StepState::Suspended => Some(Self::Poll(status.attempts())),
+            StepState::Suspended => Self::of_suspended(plan, status),
             StepState::Pending => {
                 (status.is_retrying() && begins).then(|| Self::Sleep(status.attempts()))
             }
@@ -73,6 +84,31 @@ impl Wanted {
             | StepState::Compensated
             | StepState::CompensationError => None,
         }
+    }
+}
+
+impl Wanted {
+    fn of_suspended(plan: &Plan, status: &StepStatus) -> Option<Self> {
+        let attempts = status.attempts();
+        if let Some(awaited) = &status.awaits {
+            let event = awaited.event.as_ref();
+            let is_there = event.is_some_and(|name| plan.event(name).is_some());
+            return if is_there {
+                Some(Self::Receive(attempts))
+            } else {
+                status.wake_at.map(|_| Self::WaitOver(attempts))
+            };
+        }
+        let Some(family) = &status.family else {
+            return Some(Self::Poll(attempts));
+        };
+        if family.is_over() {
+            return Some(Self::Gather(attempts));
+        }
+        let begins = !plan.cancelling && !plan.reverting && plan.held.is_none();
+        let submits = begins && !family.may_be_submitted().is_empty();
+        let before = || family.children.iter().filter(|child| child.plan.is_some());
+        submits.then(|| Self::Submit(before().count()))
     }
 }
 
@@ -178,7 +214,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
     /// Gives a transactional step to the store, or makes it fail, as its drill wants.
     pub(super) fn asked(&mut self, plan: &Arc<Plan>, step: StepIndex, effect: Option<Effect>) {
         let undoes = plan.steps[step].state == StepState::Compensating;
-        let call = self.caller(plan, step, undoes);
+        let call = self.caller(plan, step, Purpose::undoing(undoes));
         let Job::InTransaction(job) = call(None) else {
             return;
         };
@@ -202,7 +238,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         &self,
         plan: &Arc<Plan>,
         step: StepIndex,
-        undoes: bool,
+        purpose: Purpose,
     ) -> impl Fn(Option<Json>) -> Job<S::Tx> + Send + use<S, St> {
         let (services, plan, input) =
             (self.node.services.clone(), plan.clone(), self.input.clone());
@@ -219,11 +255,13 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 input,
                 step,
                 ticket,
+                received: purpose.received(),
+                gathers: matches!(purpose, Purpose::Gather),
                 clock,
                 cancelled: cancelled.clone(),
-                undoes,
+                undoes: matches!(purpose, Purpose::Undo),
             };
-            let job = if undoes {
+            let job = if call.undoes {
                 code.clone().undo(call)
             } else {
                 code.clone().run(call)
@@ -244,20 +282,49 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 (step, wanted, Ended::Woken)
             })),
             Wanted::Poll(_) => {
-                let (call, ticket) = (self.caller(plan, step, false), status.ticket.clone());
+                let (call, ticket) = (
+                    self.caller(plan, step, Purpose::Run),
+                    status.ticket.clone(),
+                );
+                let begun = status.tries.last().map(|last| last.started_at);
+                let until = begun.unwrap_or(clock.now()) + policy.suspended_at_most;
                 Some(self.set.spawn(async move {
                     if let Some(at) = wake_at {
                         clock.sleep_until(at).await;
                     }
-                    let outcome = poll(&call, ticket, policy.timeout).await;
+                    let outcome = poll(&call, ticket, policy, clock, until).await;
                     (step, wanted, Ended::body(outcome))
                 }))
             }
+            Wanted::WaitOver(_) => {
+                let call = self.caller(plan, step, Purpose::TimeIsOver);
+                Some(self.set.spawn(async move {
+                    if let Some(at) = wake_at {
+                        clock.sleep_until(at).await;
+                    }
+                    let outcome = free(call(None), policy.timeout).await;
+                    (step, wanted, Ended::body(outcome))
+                }))
+            }
+            Wanted::Receive(_) | Wanted::Gather(_) => {
+                let event = status.awaits.as_ref().and_then(|it| it.event.as_ref());
+                let payload = event.and_then(|name| plan.event(name)).cloned();
+                let purpose = payload.map_or(Purpose::Gather, Purpose::Event);
+                let call = self.caller(plan, step, purpose);
+                Some(self.set.spawn(async move {
+                    let outcome = free(call(None), policy.timeout).await;
+                    (step, wanted, Ended::body(outcome))
+                }))
+            }
+            Wanted::Submit(_) => {
+                Some(self.set.spawn(async move { (step, wanted, Ended::Submits) }))
+            }
             Wanted::Body(_) | Wanted::Undo(_) => {
                 let undoes = matches!(wanted, Wanted::Undo(_));
-                let call = self.caller(plan, step, undoes);
+                let call = self.caller(plan, step, Purpose::undoing(undoes));
+                let ticket = status.ticket.clone().filter(|_| !undoes);
                 let Some(drill) = self.node.drill.clone() else {
-                    return match call(None) {
+                    return match call(ticket) {
                         Job::InTransaction(_) => {
                             self.asked(plan, step, None);
                             None
@@ -279,7 +346,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                     (
                         step,
                         wanted,
-                        drilled(&call, effect, policy.timeout, clock).await,
+                        drilled(&call, ticket, effect, policy.timeout, clock).await,
                     )
                 }))
             }
@@ -290,6 +357,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
 /// An attempt as its drill wants it.
 async fn drilled<Tx>(
     call: &(impl Fn(Option<Json>) -> Job<Tx> + Send),
+    ticket: Option<Json>,
     effect: Option<Effect>,
     limit: Duration,
     clock: Clock,
@@ -314,12 +382,12 @@ async fn drilled<Tx>(
         }
         Some(Effect::CrashAfter | Effect::RunTwice) | None => {}
     }
-    match call(None) {
+    match call(ticket.clone()) {
         Job::InTransaction(_) => Ended::Asked(effect),
         Job::Free(body) => {
             if effect == Some(Effect::RunTwice) {
                 drop(bounded(body, limit).await);
-                if let Job::Free(again) = call(None) {
+                if let Job::Free(again) = call(ticket) {
                     return Ended::body(bounded(again, limit).await);
                 }
                 return Ended::Asked(None);
@@ -337,22 +405,72 @@ fn failed(error: StepError) -> Ended {
     Ended::body(Err(error.class("drill")))
 }
 
+/// What a body is wanted for.
+enum Purpose {
+    Run,
+    Undo,
+    Event(Json),
+    TimeIsOver,
+    Gather,
+}
+
+impl Purpose {
+    fn undoing(undoes: bool) -> Self {
+        if undoes { Self::Undo } else { Self::Run }
+    }
+
+    fn received(&self) -> Option<Received> {
+        match self {
+            Self::Event(payload) => Some(Received::Event(payload.clone())),
+            Self::TimeIsOver => Some(Received::TimeIsOver),
+            Self::Run | Self::Undo | Self::Gather => None,
+        }
+    }
+}
+
+/// A body that stands in no transaction.
+async fn free<Tx>(job: Job<Tx>, limit: Duration) -> Result<Outcome, StepError> {
+    match job {
+        Job::Free(body) => bounded(body, limit).await,
+        Job::InTransaction(_) => Err(StepError::permanent(
+            "a transactional step neither waits nor has sub-tasks",
+        )),
+    }
+}
+
 /// Asks until there is an end; the asking leaves no trace in the journal.
 async fn poll<Tx>(
     call: &(impl Fn(Option<Json>) -> Job<Tx> + Send),
     ticket: Option<Json>,
-    limit: Duration,
+    policy: Policy,
+    clock: Clock,
+    until: Timestamp,
 ) -> Result<Outcome, StepError> {
+    let (mut interval, mut failures) = (policy.poll, 0);
     loop {
-        let Job::Free(body) = call(ticket.clone()) else {
-            return Err(StepError::permanent(
-                "only a polling step can be asked for a ticket",
-            ));
-        };
-        match bounded(body, limit).await {
-            Ok(Outcome::Wait { after, .. }) => tokio::time::sleep(after).await,
+        let wait = match free(call(ticket.clone()), policy.timeout).await {
+            Ok(Outcome::Wait { after, .. }) => {
+                failures = 0;
+                after
+            }
+            Err(StepError(error)) if error.transient && failures < policy.tolerated => {
+                failures += 1;
+                None
+            }
             end => return end,
+        };
+        if clock.now() >= until {
+            let limit = policy.suspended_at_most.as_secs_f64();
+            let late = format!("the work elsewhere did not end within {limit} s");
+            return Err(StepError(Failure::new("timeout", late, true)));
         }
+        let wait = wait.unwrap_or_else(|| {
+            let now = interval;
+            interval = (interval * 2).min(policy.poll_max);
+            now
+        });
+        let next = (clock.now() + wait).min(until);
+        clock.sleep_until(next).await;
     }
 }
 

@@ -85,29 +85,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Desk<S, St> {
             open_key,
             ..
         } = offer;
-        let (at, node) = (self.node.clock.now(), self.node.options.id);
-        let empty = Plan::empty(id);
-        let corrupt = |error: &dyn std::fmt::Display| {
-            StoreError::Corrupt(format!("plan {id} as submitted: {error}"))
-        };
-        let form = |granted| {
-            let decision =
-                decide::submit(id, submitted.clone(), recorded.clone(), granted, at, node)
-                    .map_err(|refused| corrupt(&refused))?;
-            let append = Append::new(&empty, &decision, node, self.node.nonce())
-                .map_err(|error| corrupt(&error))?;
-            Ok((append, decision.next))
-        };
-        let ((granted, begun), (queued, waiting)) = (form(true)?, form(false)?);
-        let accepted = St::submit_in(
-            tx,
-            Submission {
-                queued,
-                granted,
-                open_key,
-            },
-        )
-        .await?;
+        let form = forms(&self.node, id, &submitted, &recorded)?;
+        let (begun, waiting) = (form.begun.clone(), form.waiting.clone());
+        let accepted = St::submit_in(tx, form.submission(open_key)).await?;
         match accepted {
             Accepted::OpenAlready(open) => Ok(Placed::Open(open)),
             Accepted::Recorded { granted } => {
@@ -216,6 +196,53 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             .await??;
         Ok(placed.plan())
     }
+}
+
+/// A plan about to be submitted, as it is with its locks and as it is without.
+pub(super) struct Forms {
+    granted: Append,
+    queued: Append,
+    pub(super) begun: Plan,
+    pub(super) waiting: Plan,
+}
+
+impl Forms {
+    pub(super) fn submission(self, open_key: Option<String>) -> Submission {
+        Submission {
+            queued: self.queued,
+            granted: self.granted,
+            open_key,
+        }
+    }
+}
+
+/// Both forms of a plan about to be submitted.
+pub(super) fn forms<S: Services, St: Store<Tx = S::Tx>>(
+    inner: &Inner<S, St>,
+    id: PlanId,
+    submitted: &crate::journal::Submitted,
+    recorded: &[(StepIndex, Json)],
+) -> Result<Forms, StoreError> {
+    let (at, node) = (inner.clock.now(), inner.options.id);
+    let empty = Plan::empty(id);
+    let corrupt = |error: &dyn std::fmt::Display| {
+        StoreError::Corrupt(format!("plan {id} as submitted: {error}"))
+    };
+    let form = |granted| {
+        let (submitted, recorded) = (submitted.clone(), recorded.to_vec());
+        let decision = decide::submit(id, submitted, recorded, granted, at, node)
+            .map_err(|refused| corrupt(&refused))?;
+        let append = Append::new(&empty, &decision, node, inner.nonce())
+            .map_err(|error| corrupt(&error))?;
+        Ok::<_, StoreError>((append, decision.next))
+    };
+    let ((granted, begun), (queued, waiting)) = (form(true)?, form(false)?);
+    Ok(Forms {
+        granted,
+        queued,
+        begun,
+        waiting,
+    })
 }
 
 impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {

@@ -61,7 +61,12 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         for holder in seats.iter().filter_map(|seat| seat.behind) {
             holders.push((holder, self.plan(holder).await.ok()));
         }
-        Ok(Task::of(plan, &seats, &holders, self.clock().now()))
+        let task = Task::of(plan, &seats, &holders, self.clock().now());
+        if plan.children().any(|child| child.plan.is_some()) {
+            let counts = self.store().children(plan.id).await?;
+            return Ok(task.with_children(&counts));
+        }
+        Ok(task)
     }
 
     /// A page of the tasks that this search finds, without their steps.

@@ -1,10 +1,11 @@
 //! What each entry of the journal changes. An entry that does not fit says why.
 
 use super::step::end;
-use super::{Held, Plan, PlanLock, StepStatus, Try};
+use super::{Awaited, Child, Family, Held, Plan, PlanLock, StepStatus, Try};
 use crate::clock::Timestamp;
 use crate::journal::{
-    Action, Entry, Failure, Message, NodeId, PlanResult, Reason, StepIndex, Submitted,
+    Action, ChildState, Entry, Failure, Message, NodeId, PlanId, PlanResult, Reason, StepIndex,
+    Submitted, Until, WantedChild,
 };
 use crate::lock::{LockState, OnPause};
 use crate::state::{PlanEvent, PlanState, StepEvent, StepState};
@@ -39,7 +40,7 @@ impl Plan {
                 message, refused, ..
             } => {
                 if refused.is_none() {
-                    self.message(message);
+                    self.message(message)?;
                 }
                 Ok(())
             }
@@ -77,6 +78,9 @@ impl Plan {
             | Entry::AttemptFailed { .. }
             | Entry::StepFailed { .. }
             | Entry::Suspended { .. }
+            | Entry::Awaiting { .. }
+            | Entry::Spawning { .. }
+            | Entry::ChildrenSubmitted { .. }
             | Entry::StepInterrupted { .. }
             | Entry::StepResumed { .. }
             | Entry::StepCancelled { .. }
@@ -110,7 +114,7 @@ impl Plan {
                 end(&mut status.tries, at, None, None);
                 (status.output, status.warning) = (Some(output.clone()), warning.clone());
                 (status.error, status.ticket, status.wake_at) = (None, None, None);
-                status.success = Some(success);
+                (status.success, status.awaits) = (Some(success), None);
                 self.progressed(*step);
             }
             Entry::StepResolved { step, output } => {
@@ -128,14 +132,14 @@ impl Plan {
             } => {
                 let step = self.step_on(*step, StepEvent::Retry)?;
                 end(&mut step.tries, at, Some(error.clone()), Some(*wake_at));
-                (step.error, step.wake_at, step.ticket) =
+                (step.error, step.wake_at, step.awaits) =
                     (Some(error.clone()), Some(*wake_at), None);
                 step.failures = step.failures.saturating_add(1);
             }
             Entry::StepFailed { step, error } => {
                 let step = self.step_on(*step, StepEvent::Fail)?;
                 end(&mut step.tries, at, Some(error.clone()), None);
-                (step.error, step.ticket, step.wake_at) = (Some(error.clone()), None, None);
+                (step.error, step.wake_at, step.awaits) = (Some(error.clone()), None, None);
                 step.failures = step.failures.saturating_add(1);
             }
             Entry::Suspended {
@@ -145,6 +149,22 @@ impl Plan {
             } => {
                 let step = self.step_on(*step, StepEvent::Suspend)?;
                 (step.ticket, step.wake_at) = (Some(ticket.clone()), Some(*wake_at));
+            }
+            Entry::Awaiting { step, event, until } => {
+                let step = self.step_on(*step, StepEvent::Suspend)?;
+                step.awaits = Some(Awaited {
+                    event: event.clone(),
+                });
+                step.wake_at = *until;
+            }
+            Entry::Spawning {
+                step,
+                children,
+                until,
+                at_once,
+            } => self.spawn(*step, children, *until, *at_once)?,
+            Entry::ChildrenSubmitted { step, children } => {
+                self.children_submitted(*step, children)?;
             }
             Entry::StepInterrupted { step } => {
                 let step = self.step_on(*step, StepEvent::Interrupt)?;
@@ -183,7 +203,7 @@ impl Plan {
                     .last()
                     .is_some_and(|last| last.ended_at.is_none());
                 end(&mut step.tries, at, None, None);
-                (step.ticket, step.wake_at) = (None, None);
+                (step.ticket, step.wake_at, step.awaits) = (None, None, None);
             }
             _ => return Err("an entry about no step".into()),
         }
@@ -290,11 +310,86 @@ impl Plan {
         Ok(())
     }
 
-    fn message(&mut self, message: &Message) {
-        if let Action::Supersede { by } = &message.action {
-            self.superseded_by = Some(*by);
+    fn message(&mut self, message: &Message) -> Result<(), String> {
+        match &message.action {
+            Action::ChildMoved { child, state } => return self.child_moved(*child, *state),
+            Action::Event { name, payload } if self.event(name).is_none() => {
+                self.events.push((name.clone(), payload.clone()));
+            }
+            Action::Supersede { by } => self.superseded_by = Some(*by),
+            _ => {}
         }
         self.last_message = Some(Arc::new(message.clone()));
+        Ok(())
+    }
+
+    fn child_moved(&mut self, plan: PlanId, state: ChildState) -> Result<(), String> {
+        let families = self.steps.iter_mut().filter_map(|step| step.family.as_mut());
+        let mut children = families.flat_map(|family| &mut family.children);
+        let child = children
+            .find(|child| child.plan == Some(plan))
+            .ok_or_else(|| format!("task {plan} is no sub-task of it"))?;
+        child.state = state;
+        Ok(())
+    }
+
+    /// The sub-tasks that a step wants. One that it knows already stays what it is, unless it has ended without being done.
+    fn spawn(
+        &mut self,
+        step: StepIndex,
+        wanted: &[WantedChild],
+        until: Until,
+        at_once: u32,
+    ) -> Result<(), String> {
+        let step = self.step_on(step, StepEvent::Suspend)?;
+        let family = step.family.get_or_insert_with(|| {
+            Box::new(Family {
+                children: Vec::new(),
+                until,
+                at_once,
+            })
+        });
+        (family.until, family.at_once) = (until, at_once.max(1));
+        for wanted in wanted {
+            let mut known = family.children.iter_mut();
+            match known.find(|child| child.wanted.key == wanted.key) {
+                None => family.children.push(Child {
+                    wanted: wanted.clone(),
+                    plan: None,
+                    state: ChildState::Wanted,
+                }),
+                Some(known) => match known.state {
+                    // It can be resumed: that is asked of it in the same decision.
+                    ChildState::Ended(PlanResult::Error) => known.state = ChildState::Open,
+                    ChildState::Ended(PlanResult::Success | PlanResult::Warning)
+                    | ChildState::Wanted
+                    | ChildState::Open
+                    | ChildState::Stuck => {}
+                    ChildState::Ended(_) => {
+                        (known.state, known.plan) = (ChildState::Wanted, None);
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn children_submitted(
+        &mut self,
+        step: StepIndex,
+        submitted: &[(String, PlanId)],
+    ) -> Result<(), String> {
+        let count = self.steps.len();
+        let step = self.steps.get_mut(step).ok_or_else(|| format!("there is no step {step} among {count}"))?;
+        let family = step.family.as_mut().ok_or("a step without sub-tasks submits some")?;
+        for (key, plan) in submitted {
+            let mut children = family.children.iter_mut();
+            let child = children
+                .find(|child| child.wanted.key == *key && child.state == ChildState::Wanted)
+                .ok_or_else(|| format!("no sub-task `{key}` is wanted"))?;
+            (child.plan, child.state) = (Some(*plan), ChildState::Open);
+        }
+        Ok(())
     }
 
     fn resume(&mut self, at: Timestamp) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! Where a step of a plan is, and what it has behind it.
 
 use crate::clock::Timestamp;
-use crate::journal::{Failure, Json, NodeId};
+use crate::journal::{ChildState, Failure, Json, NodeId, PlanId, PlanResult, Until, WantedChild};
 use crate::state::StepState;
 
 /// Where a step is and what it has behind it.
@@ -27,8 +27,83 @@ pub struct StepStatus {
     pub success: Option<u32>,
     /// Its body was dropped when its plan was cancelled: nobody knows how far it came.
     pub dropped: bool,
+    /// What it waits for while it is suspended without a ticket.
+    pub awaits: Option<Awaited>,
+    /// The sub-tasks that it wants, once it has said so.
+    pub family: Option<Box<Family>>,
     /// What there is of undoing it, once that has begun.
     pub undo: Option<Box<Undo>>,
+}
+
+/// What a step waits for: an event, or only for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// The event's name.
+    pub event: Option<String>,
+}
+
+/// The sub-tasks of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Family {
+    /// In the order in which they were wanted.
+    pub children: Vec<Child>,
+    /// How long the step waits for them.
+    pub until: Until,
+    /// At most so many are open at once.
+    pub at_once: u32,
+}
+
+/// A sub-task of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Child {
+    /// As it is wanted.
+    pub wanted: WantedChild,
+    /// Its plan, once it is submitted.
+    pub plan: Option<PlanId>,
+    /// Where it is.
+    pub state: ChildState,
+}
+
+impl Child {
+    /// Submitted, and not ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, ChildState::Open | ChildState::Stuck)
+    }
+
+    /// Ended as it should.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(
+            self.state,
+            ChildState::Ended(PlanResult::Success | PlanResult::Warning)
+        )
+    }
+}
+
+impl Family {
+    /// The step has nothing to wait for any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.children.iter().all(|child| match child.state {
+            ChildState::Ended(_) => true,
+            ChildState::Stuck => self.until == Until::EndedOrStuck,
+            ChildState::Wanted | ChildState::Open => false,
+        })
+    }
+
+    /// Sub-tasks that may be submitted now, by their places.
+    #[must_use]
+    pub fn may_be_submitted(&self) -> Vec<usize> {
+        let open = self.children.iter().filter(|child| child.is_open()).count();
+        let free = (self.at_once as usize).saturating_sub(open);
+        let children = self.children.iter().enumerate();
+        children
+            .filter(|(_, child)| child.state == ChildState::Wanted)
+            .map(|(place, _)| place)
+            .take(free)
+            .collect()
+    }
 }
 
 /// The attempts to undo a step.
@@ -98,6 +173,8 @@ impl StepStatus {
             wake_at: None,
             success: None,
             dropped: false,
+            awaits: None,
+            family: None,
             undo: None,
         }
     }
@@ -113,6 +190,13 @@ impl StepStatus {
     pub fn undo_attempts(&self) -> u32 {
         let tries = self.undo.as_ref().map_or(0, |undo| undo.tries.len());
         u32::try_from(tries).unwrap_or(u32::MAX)
+    }
+
+    /// Suspended with sub-tasks of which one is open.
+    #[must_use]
+    pub fn has_open_children(&self) -> bool {
+        let family = self.family.as_ref().filter(|_| self.state == StepState::Suspended);
+        family.is_some_and(|family| family.children.iter().any(Child::is_open))
     }
 
     /// Waits for its next attempt after a failed one.

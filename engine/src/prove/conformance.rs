@@ -86,6 +86,7 @@ fn submitted(locks: &[(&str, LockMode)], organization: &str, links: &[(&str, &st
             .map(|(name, value)| ((*name).into(), (*value).into()))
             .collect(),
         cause: None,
+        parent: None,
         revertible_for: None,
     }
 }

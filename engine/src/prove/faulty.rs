@@ -194,6 +194,11 @@ impl<St: Store> Store for Faulty<St> {
         self.inner.list(search, page).await
     }
 
+    async fn children(&self, parent: PlanId) -> Result<Vec<Count>, StoreError> {
+        self.alive().await;
+        self.inner.children(parent).await
+    }
+
     async fn count(&self, visible: Visible) -> Result<Vec<Count>, StoreError> {
         self.alive().await;
         self.inner.count(visible).await

@@ -48,6 +48,8 @@ pub enum Field {
     Tag,
     /// The digest it is about.
     Digest,
+    /// The task whose sub-task it is.
+    Parent,
     /// When it was submitted.
     CreatedAt,
     /// When it began.
@@ -66,7 +68,7 @@ impl SearchField for Field {
     fn kind(self) -> Kind {
         match self {
             Self::Id => Kind::Id,
-            Self::Label | Self::Repository | Self::Tag | Self::Digest => Kind::Text,
+            Self::Label | Self::Repository | Self::Tag | Self::Digest | Self::Parent => Kind::Text,
             Self::State => Kind::State(words::<PlanState>()),
             Self::Result => Kind::State(words::<PlanResult>()),
             Self::Reason => Kind::Word(words::<Reason>()),
@@ -183,6 +185,10 @@ pub enum Wait {
     Retry,
     /// Work that goes on elsewhere.
     Time,
+    /// Its sub-tasks.
+    Child,
+    /// Something outside that it will be told of.
+    Event,
     /// A person.
     Operator,
 }
@@ -190,6 +196,18 @@ pub enum Wait {
 /// All that a plan waits for: nothing while one of its steps is at work.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Waits(BTreeSet<Wait>);
+
+/// What a suspended step waits for.
+pub(crate) fn wait_of(step: &StepStatus) -> Wait {
+    let event = step.awaits.as_ref().is_some_and(|it| it.event.is_some());
+    if step.family.is_some() {
+        Wait::Child
+    } else if event {
+        Wait::Event
+    } else {
+        Wait::Time
+    }
+}
 
 impl Waits {
     /// What this plan waits for.
@@ -209,9 +227,8 @@ impl Waits {
             } else if plan.steps.iter().any(retrying) {
                 waits.insert(Wait::Retry);
             }
-            if is(StepState::Suspended) {
-                waits.insert(Wait::Time);
-            }
+            let suspended = |step: &&StepStatus| step.state == StepState::Suspended;
+            waits.extend(plan.steps.iter().filter(suspended).map(wait_of));
         }
         Self(waits)
     }
@@ -258,7 +275,7 @@ impl Search<Field> {
             Field::Reason => Known::text(head.reason.map(|reason| reason.to_string())),
             Field::User => Known::text(head.actor.as_deref()),
             Field::Organization => Known::text(head.organization.as_deref()),
-            Field::Repository | Field::Product | Field::Tag | Field::Digest => {
+            Field::Repository | Field::Product | Field::Tag | Field::Digest | Field::Parent => {
                 let name = field.to_string();
                 let named = links.iter().filter(|(known, _)| *known == name);
                 Known::Texts(named.map(|(_, value)| Cow::from(value.as_str())).collect())

@@ -2,12 +2,13 @@
 
 use super::context::{Attempt, Context, Progress};
 use super::{
-    Begun, BoxFuture, Declared, Needs, Polled, PollingStep, Services, Step, StepError,
-    TransactionalStep, TxOf, Work,
+    Begun, BoxFuture, ContextOf, Declared, Needs, Polled, PollingStep, Received, Services,
+    SpawningStep, Step, StepError, TransactionalStep, TxOf, Work,
 };
 use crate::clock::Clock;
-use crate::journal::{Json, MAX_OUTPUT_BYTES, StepIndex};
+use crate::journal::{Json, MAX_INPUT_BYTES, MAX_OUTPUT_BYTES, StepIndex, Until, WantedChild};
 use crate::plan::{Plan, StepStatus};
+use crate::state::StepState;
 use crate::workflow::Workflow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,8 +33,24 @@ pub enum Outcome {
     Wait {
         /// The ticket.
         ticket: Json,
-        /// The time.
-        after: Duration,
+        /// The time; none: at growing intervals.
+        after: Option<Duration>,
+    },
+    /// Wait for an event, or only for a time.
+    Await {
+        /// The event's name.
+        event: Option<String>,
+        /// Not longer than this.
+        within: Option<Duration>,
+    },
+    /// Submit sub-tasks and wait for them.
+    Spawn {
+        /// All of them.
+        children: Vec<WantedChild>,
+        /// How long it waits for them.
+        until: Until,
+        /// At most so many are open at once.
+        at_once: u32,
     },
 }
 
@@ -55,8 +72,12 @@ pub struct Call<S> {
     pub input: Arc<dyn Any + Send + Sync>,
     /// Which step.
     pub step: StepIndex,
-    /// The recorded ticket, if the step is suspended.
+    /// The recorded ticket, if there is one.
     pub ticket: Option<Json>,
+    /// What the step has received that waited for an event.
+    pub received: Option<Received>,
+    /// What became of its sub-tasks, once there is nothing to wait for.
+    pub gathers: bool,
     /// The clock.
     pub clock: Clock,
     /// Fires when the plan is being cancelled.
@@ -117,12 +138,17 @@ pub trait AnyStep<S: Services>: Send + Sync {
 
     /// Whether this can stand for its output.
     fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error>;
+
+    /// The workflow of its sub-tasks.
+    fn spawns(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Implemented for a step type by exactly one of three blanket impls; the marker `Kind` is inferred and keeps them apart.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does nothing yet",
-    label = "implement one of Step, TransactionalStep, PollingStep for {Self}"
+    label = "implement one of Step, TransactionalStep, PollingStep, SpawningStep for {Self}"
 )]
 pub trait Runs<Kind>: Declared {
     /// The step without its types.
@@ -138,6 +164,10 @@ pub struct Transactional;
 /// The kind of a [`PollingStep`].
 #[derive(Debug)]
 pub struct Polling;
+
+/// The kind of a [`SpawningStep`].
+#[derive(Debug)]
+pub struct Spawning;
 
 struct Erased<S, Kind>(S, PhantomData<fn() -> Kind>);
 
@@ -250,30 +280,66 @@ impl<S: PollingStep> Runs<Polling> for S {
     }
 }
 
+impl<S: PollingStep> Erased<S, Polling> {
+    async fn start(
+        &self,
+        cx: &ContextOf<S>,
+        call: &Call<ServicesOf<S>>,
+    ) -> Result<Outcome, StepError> {
+        let needs = S::Needs::outputs(&call.plan)?;
+        Ok(match self.0.start(cx, call.input(), needs).await? {
+            Begun::Done(output) => return done::<S>(&output, &cx.about.told),
+            Begun::Ticket(ticket) => Outcome::Wait {
+                ticket: written(&ticket, S::NAME, "ticket")?,
+                after: Some(Duration::ZERO),
+            },
+            Begun::Event { name, within } => Outcome::Await {
+                event: Some(name),
+                within,
+            },
+            Begun::Sleep(time) => Outcome::Await {
+                event: None,
+                within: Some(time),
+            },
+        })
+    }
+
+    async fn poll(
+        &self,
+        cx: &ContextOf<S>,
+        call: &Call<ServicesOf<S>>,
+        ticket: &Json,
+    ) -> Result<Outcome, StepError> {
+        let known = read(ticket, S::NAME, "ticket")?;
+        let after = match self.0.poll(cx, call.input(), &known).await? {
+            Polled::Done(output) => return done::<S>(&output, &cx.about.told),
+            Polled::Wait(after) => Some(after),
+            Polled::NotYet => None,
+        };
+        Ok(Outcome::Wait {
+            ticket: ticket.clone(),
+            after,
+        })
+    }
+}
+
 impl<S: PollingStep> AnyStep<ServicesOf<S>> for Erased<S, Polling> {
-    fn run(self: Arc<Self>, call: Call<ServicesOf<S>>) -> Job<TxOf<S>> {
+    fn run(self: Arc<Self>, mut call: Call<ServicesOf<S>>) -> Job<TxOf<S>> {
         Job::Free(Box::pin(async move {
             let cx = call.context(S::NAME);
-            let Some(ticket) = &call.ticket else {
-                let needs = S::Needs::outputs(&call.plan)?;
-                return match self.0.start(&cx, call.input(), needs).await? {
-                    Begun::Done(output) => done::<S>(&output, &cx.about.told),
-                    Begun::Ticket(ticket) => Ok(Outcome::Wait {
-                        ticket: written(&ticket, S::NAME, "ticket")?,
-                        after: Duration::ZERO,
-                    }),
-                };
-            };
-            match self
-                .0
-                .poll(&cx, call.input(), &read(ticket, S::NAME, "ticket")?)
-                .await?
-            {
-                Polled::Done(output) => done::<S>(&output, &cx.about.told),
-                Polled::Wait(after) => Ok(Outcome::Wait {
-                    ticket: ticket.clone(),
-                    after,
-                }),
+            if let Some(event) = call.received.take() {
+                let output = self.0.received(&cx, call.input(), event).await?;
+                return done::<S>(&output, &cx.about.told);
+            }
+            let status = call.plan.steps.get(call.step);
+            let suspended = status.is_some_and(|it| it.state == StepState::Suspended);
+            match call.ticket.clone() {
+                Some(ticket) if suspended => self.poll(&cx, &call, &ticket).await,
+                Some(ticket) => match self.poll(&cx, &call, &ticket).await {
+                    Ok(outcome) => Ok(outcome),
+                    Err(_the_old_work_failed) => self.start(&cx, &call).await,
+                },
+                None => self.start(&cx, &call).await,
             }
         }))
     }
@@ -289,5 +355,66 @@ impl<S: PollingStep> AnyStep<ServicesOf<S>> for Erased<S, Polling> {
 
     fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error> {
         output.decode::<S::Output>().map(drop)
+    }
+}
+
+impl<S: SpawningStep> Runs<Spawning> for S {
+    fn erased(self) -> Arc<dyn AnyStep<ServicesOf<S>>> {
+        Arc::new(Erased(self, PhantomData::<fn() -> Spawning>))
+    }
+}
+
+impl<S: SpawningStep> AnyStep<ServicesOf<S>> for Erased<S, Spawning> {
+    fn run(self: Arc<Self>, call: Call<ServicesOf<S>>) -> Job<TxOf<S>> {
+        Job::Free(Box::pin(async move {
+            let cx = call.context(S::NAME);
+            if call.gathers {
+                let family = call.plan.steps.get(call.step).and_then(|it| it.family.as_ref());
+                let children = family.map_or(&[][..], |family| &family.children);
+                let output = self.0.gather(&cx, call.input(), children).await?;
+                return done::<S>(&output, &cx.about.told);
+            }
+            let needs = S::Needs::outputs(&call.plan)?;
+            let wanted = self.0.children(&cx, call.input(), needs).await?;
+            let mut children = Vec::with_capacity(wanted.len());
+            let mut bytes = 0;
+            for (key, child) in wanted {
+                let input = written(&child, S::NAME, "sub-task")?;
+                bytes += key.len() + input.text().len();
+                children.push(WantedChild {
+                    key,
+                    workflow: S::Child::NAME.to_owned(),
+                    input,
+                });
+            }
+            if bytes > MAX_INPUT_BYTES {
+                return Err(StepError::permanent(format!(
+                    "the sub-tasks of step {} have inputs of {bytes} bytes together; at most {MAX_INPUT_BYTES} are kept, so they must refer to their data",
+                    S::NAME
+                )));
+            }
+            Ok(Outcome::Spawn {
+                children,
+                until: S::UNTIL,
+                at_once: S::AT_ONCE,
+            })
+        }))
+    }
+
+    fn undo(self: Arc<Self>, call: Call<ServicesOf<S>>) -> Job<TxOf<S>> {
+        Job::Free(Box::pin(async move {
+            let cx = call.context(S::NAME);
+            let done = call.done::<S>()?;
+            self.0.compensate(&cx, call.input(), done).await?;
+            undone(&cx.about.told)
+        }))
+    }
+
+    fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error> {
+        output.decode::<S::Output>().map(drop)
+    }
+
+    fn spawns(&self) -> Option<&'static str> {
+        Some(S::Child::NAME)
     }
 }

@@ -114,6 +114,7 @@ impl Kept {
             let_go,
             asked_for,
             mail,
+            notices,
             gives_key_up,
             ..
         } = append;
@@ -125,6 +126,12 @@ impl Kept {
         rows.push(Arc::new(row));
         if let Some(mail) = mail {
             self.mailbox.remove(&mail);
+        }
+        for (to, message) in notices {
+            if self.plans.contains_key(&to) {
+                let n = self.number();
+                self.mailbox.insert(n, (to, message));
+            }
         }
         if let Some(known) = self.plans.get_mut(&plan) {
             if let Some(head) = head {
@@ -169,6 +176,30 @@ impl Kept {
             }
         }
     }
+}
+
+fn counts<'a>(rows: impl Iterator<Item = &'a PlanRow>) -> Vec<Count> {
+    let mut counts: Vec<Count> = Vec::new();
+    for row in rows {
+        let Head {
+            state,
+            result,
+            reason,
+            ..
+        } = row.head;
+        let alike =
+            |known: &&mut Count| (known.state, known.result, known.reason) == (state, result, reason);
+        match counts.iter_mut().find(alike) {
+            Some(known) => known.plans += 1,
+            None => counts.push(Count {
+                state,
+                result,
+                reason,
+                plans: 1,
+            }),
+        }
+    }
+    counts
 }
 
 impl Store for Memory {
@@ -357,30 +388,21 @@ impl Store for Memory {
         })
     }
 
+    async fn children(&self, parent: PlanId) -> Result<Vec<Count>, StoreError> {
+        let kept = self.0.lock().await;
+        let parent = ("parent".to_owned(), parent.to_string());
+        Ok(counts(
+            kept.plans
+                .values()
+                .filter(|row| row.links.contains(&parent)),
+        ))
+    }
+
     async fn count(&self, visible: Visible) -> Result<Vec<Count>, StoreError> {
         let kept = self.0.lock().await;
-        let mut counts: Vec<Count> = Vec::new();
-        for row in kept.plans.values().filter(|row| Kept::sees(&visible, row)) {
-            let Head {
-                state,
-                result,
-                reason,
-                ..
-            } = row.head;
-            let alike = |known: &&mut Count| {
-                (known.state, known.result, known.reason) == (state, result, reason)
-            };
-            match counts.iter_mut().find(alike) {
-                Some(known) => known.plans += 1,
-                None => counts.push(Count {
-                    state,
-                    result,
-                    reason,
-                    plans: 1,
-                }),
-            }
-        }
-        Ok(counts)
+        Ok(counts(
+            kept.plans.values().filter(|row| Kept::sees(&visible, row)),
+        ))
     }
 
     async fn due(&self, node: NodeId, waiting: Vec<PlanId>) -> Result<Due, StoreError> {

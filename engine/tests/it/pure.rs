@@ -28,7 +28,9 @@ fn step_event(entry: &Entry) -> Option<StepEvent> {
         Entry::StepSucceeded { .. } => Some(StepEvent::Succeed),
         Entry::AttemptFailed { .. } => Some(StepEvent::Retry),
         Entry::StepFailed { .. } => Some(StepEvent::Fail),
-        Entry::Suspended { .. } => Some(StepEvent::Suspend),
+        Entry::Suspended { .. } | Entry::Awaiting { .. } | Entry::Spawning { .. } => {
+            Some(StepEvent::Suspend)
+        }
         Entry::StepInterrupted { .. } => Some(StepEvent::Interrupt),
         Entry::StepResumed { .. } => Some(StepEvent::Resume),
         Entry::StepCancelled { .. } => Some(StepEvent::Cancel),
@@ -163,6 +165,8 @@ fn walk(
             Try::Release,
             Try::Grant,
             Try::Wake(round),
+            Try::SubmitChildren(round),
+            Try::ChildMoves(round),
             Try::Succeed(round),
             Try::Drop(round),
             Try::Undo(round),
@@ -201,6 +205,7 @@ fn a_plan_that_is_paused_as_poison_keeps_its_ticket_and_asks_for_it_after_the_re
         organization: None,
         links: vec![],
         cause: None,
+        parent: None,
         revertible_for: None,
     };
     let id = PlanId(Uuid::from_u128(7));

@@ -35,6 +35,7 @@ impl Story {
             organization: None,
             links: vec![],
             cause: None,
+        parent: None,
             revertible_for: time,
         };
         let id = PlanId(Uuid::from_u128(7));

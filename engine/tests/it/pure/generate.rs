@@ -3,7 +3,8 @@
 use engine::clock::Timestamp;
 use engine::decide::Happening;
 use engine::journal::{
-    Action, Failure, GraphStep, Json, Message, NodeId, PlanId, Rescue, Submitted,
+    Action, ChildState, Failure, GraphStep, Json, Message, NodeId, PlanId, PlanResult, Rescue,
+    Submitted, Until, WantedChild,
 };
 use engine::lock::{LockMode, LockRequest, OnPause};
 use engine::plan::Plan;
@@ -78,6 +79,7 @@ pub(super) fn submissions() -> impl Strategy<Value = Submitted> {
         organization: None,
         links: vec![],
         cause: None,
+        parent: None,
         revertible_for: (until & 1 << 9 != 0).then(|| Duration::from_secs(until & 1 << 10)),
     })
 }
@@ -109,6 +111,11 @@ pub(super) enum Try {
     ItDidNot(usize),
     Supersede,
     RetryNow(usize),
+    Await(usize),
+    Tell,
+    Spawn(usize),
+    SubmitChildren(usize),
+    ChildMoves(usize),
 }
 
 pub(super) fn tries() -> impl Strategy<Value = Vec<Try>> {
@@ -136,6 +143,11 @@ pub(super) fn tries() -> impl Strategy<Value = Vec<Try>> {
         1 => step.clone().prop_map(Try::SkipWithOutput),
         1 => step.clone().prop_map(Try::ItHappened),
         1 => step.clone().prop_map(Try::ItDidNot),
+        1 => step.clone().prop_map(Try::Await),
+        1 => Just(Try::Tell),
+        2 => step.clone().prop_map(Try::Spawn),
+        3 => step.clone().prop_map(Try::SubmitChildren),
+        3 => step.clone().prop_map(Try::ChildMoves),
         1 => Just(Try::Supersede),
         1 => step.prop_map(Try::RetryNow),
     ];
@@ -230,6 +242,68 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             step: name(step),
             output: Some(json("it happened")),
         }),
+        Try::Await(step) => Happening::Awaits {
+            step: among(step, running)?,
+            event: (step % 2 == 0).then(|| "told".into()),
+            until: (step % 3 == 0).then_some(at),
+        },
+        Try::Tell => mail(Action::Event {
+            name: "told".into(),
+            payload: json(&format!("event {n}")),
+        }),
+        Try::Spawn(step) => Happening::Spawns {
+            step: among(step, running)?,
+            children: ["one", "other"]
+                .map(|key| WantedChild {
+                    key: key.into(),
+                    workflow: "child".into(),
+                    input: json(key),
+                })
+                .to_vec(),
+            until: if step % 2 == 0 {
+                Until::Ended
+            } else {
+                Until::EndedOrStuck
+            },
+            at_once: 1 + n as u32 % 2,
+        },
+        Try::SubmitChildren(from) => {
+            let family = |step: usize| plan.steps[step].family.as_ref();
+            let submits = |step: &usize| {
+                plan.steps[*step].state == StepState::Suspended
+                    && family(*step).is_some_and(|it| !it.may_be_submitted().is_empty())
+            };
+            let step = (0..count).map(|step| (from + step) % count).find(submits)?;
+            let family = family(step)?;
+            let places = family.may_be_submitted().into_iter().enumerate();
+            Happening::Submitted {
+                step,
+                children: places
+                    .map(|(place, child)| {
+                        let id = Uuid::from_u128(1000 + n as u128 * 10 + place as u128);
+                        (family.children[child].wanted.key.clone(), PlanId(id))
+                    })
+                    .collect(),
+            }
+        }
+        Try::ChildMoves(at) => {
+            let open: Vec<PlanId> = plan
+                .children()
+                .filter(|child| child.is_open())
+                .filter_map(|child| child.plan)
+                .collect();
+            let states = [
+                ChildState::Ended(PlanResult::Success),
+                ChildState::Stuck,
+                ChildState::Ended(PlanResult::Error),
+                ChildState::Open,
+                ChildState::Ended(PlanResult::Cancelled),
+            ];
+            mail(Action::ChildMoved {
+                child: *open.get(at % open.len().max(1))?,
+                state: states[(n as usize) % states.len()],
+            })
+        }
         Try::ItDidNot(step) => mail(Action::Resolve {
             step: name(step),
             output: None,

@@ -1,6 +1,6 @@
 //! What must be true of a plan whatever happened to it.
 
-use engine::journal::{PlanResult, Reason, Rescue};
+use engine::journal::{ChildState, PlanResult, Reason, Rescue};
 use engine::lock::{LockState, OnPause};
 use engine::plan::{Plan, PlanLock, StepStatus};
 use engine::state::{PlanState, StepState};
@@ -26,6 +26,14 @@ fn under_way(plan: &Plan) -> bool {
 }
 
 fn steps(plan: &Plan) -> Result<(), TestCaseError> {
+    for family in plan.steps.iter().filter_map(|step| step.family.as_ref()) {
+        let open = family.children.iter().filter(|child| child.plan.is_some() && child.is_open());
+        prop_assert!(open.count() <= family.children.len());
+        for child in &family.children {
+            let wanted = child.state == ChildState::Wanted;
+            prop_assert_eq!(wanted, child.plan.is_none(), "{:?}", child);
+        }
+    }
     for (index, (step, status)) in plan.graph().iter().zip(&plan.steps).enumerate() {
         let began = status.state.is_under_way() || status.success.is_some();
         // Undone ones were done when it began.
@@ -69,6 +77,14 @@ fn driven(plan: &Plan) -> Result<(), TestCaseError> {
         !plan.cancelling || under_way(plan),
         "a cancelled plan only waits for bodies"
     );
+    if plan.cancelling {
+        let waits = |step: &StepStatus| step.state == StepState::Suspended;
+        let told = plan.steps.iter().filter(|step| waits(step));
+        prop_assert!(
+            told.clone().all(StepStatus::has_open_children),
+            "of what is elsewhere, a cancelled plan waits for its sub-tasks only"
+        );
+    }
     let undoing = plan.steps.iter().any(StepStatus::is_being_undone);
     let forward = plan.steps.iter().any(|step| step.state.is_under_way());
     prop_assert!(
@@ -106,6 +122,8 @@ fn paused(plan: &Plan) -> Result<(), TestCaseError> {
 }
 
 fn stopped(plan: &Plan) -> Result<(), TestCaseError> {
+    let waited_for = |step: &StepStatus| step.has_open_children();
+    prop_assert!(!plan.steps.iter().any(waited_for));
     prop_assert!(!under_way(plan) && !is(plan, StepState::Pending));
     prop_assert!(!is(plan, StepState::Compensating));
     let done = plan.steps.iter().all(|step| step.state.is_done());

@@ -1,0 +1,101 @@
+//! Sub-tasks: what a parent wants of them, and what a sub-task tells its parent.
+
+use super::Writer;
+use crate::journal::{
+    Action, ChildState, ENGINE, Entry, Message, PlanId, PlanResult, StepIndex, Until, WantedChild,
+};
+use crate::plan::{Child, Plan};
+use crate::search::Waits;
+use crate::state::{PlanState, Refused};
+
+impl Writer {
+    /// A step wants sub-tasks. Those that it knows and that failed are resumed.
+    pub(super) fn spawn(
+        &mut self,
+        step: StepIndex,
+        children: Vec<WantedChild>,
+        until: Until,
+        at_once: u32,
+    ) -> Result<(), Refused> {
+        let family = self.next.steps.get(step).and_then(|it| it.family.as_ref());
+        let failed = |child: &&Child| {
+            child.state == ChildState::Ended(PlanResult::Error)
+                && children.iter().any(|wanted| wanted.key == child.wanted.key)
+        };
+        let failed: Vec<PlanId> = family
+            .map(|family| family.children.iter().filter(failed))
+            .into_iter()
+            .flatten()
+            .filter_map(|child| child.plan)
+            .collect();
+        self.write(Entry::Spawning {
+            step,
+            children,
+            until,
+            at_once,
+        })?;
+        for child in failed {
+            self.tell(child, Action::Resume, None);
+        }
+        Ok(())
+    }
+
+    /// Sends the same to every sub-task of which this is true.
+    pub(super) fn tell_children(
+        &mut self,
+        action: &Action,
+        from: &Message,
+        which: impl Fn(&Child) -> bool,
+    ) {
+        let children: Vec<PlanId> = self
+            .next
+            .children()
+            .filter(|child| which(child))
+            .filter_map(|child| child.plan)
+            .collect();
+        for child in children {
+            self.tell(child, action.clone(), Some(from));
+        }
+    }
+
+    fn tell(&mut self, plan: PlanId, action: Action, from: Option<&Message>) {
+        let by = from.map_or_else(|| ENGINE.to_owned(), |from| from.by.clone());
+        let reason = from.and_then(|from| from.reason.clone());
+        let parent = format!("its parent, task {}, wants it", self.next.id);
+        let message = Message {
+            action,
+            by,
+            reason: Some(reason.unwrap_or(parent)),
+        };
+        self.notices.push((plan, message));
+    }
+
+    /// A sub-task that came to stand differently tells its parent.
+    pub(super) fn tell_parent(&mut self, before: &Plan) {
+        let submitted = self.next.submitted.as_ref();
+        let Some(parent) = submitted.and_then(|it| it.parent) else {
+            return;
+        };
+        let (was, is) = (stands(before, parent.until), stands(&self.next, parent.until));
+        if was != is {
+            let child = self.next.id;
+            let message = Message {
+                action: Action::ChildMoved { child, state: is },
+                by: ENGINE.to_owned(),
+                reason: None,
+            };
+            self.notices.push((parent.plan, message));
+        }
+    }
+}
+
+/// Where a sub-task is, as its parent is told who waits like this.
+fn stands(plan: &Plan, until: Until) -> ChildState {
+    let waits = until == Until::EndedOrStuck && Waits::of(plan).to_words().is_some();
+    match plan.state {
+        PlanState::Stopped => ChildState::Ended(plan.result),
+        PlanState::Paused => ChildState::Stuck,
+        PlanState::Pending | PlanState::Running if waits => ChildState::Stuck,
+        PlanState::Pending | PlanState::Running => ChildState::Open,
+    }
+}

@@ -1,0 +1,201 @@
+//! Sub-tasks are submitted in the transaction in which their parent records them: of each there is one.
+
+use super::actor::{Actor, Lost};
+use super::desk::{Forms, forms};
+use super::locked;
+use crate::decide::{Decision, Happening, decide};
+use crate::journal::{Failure, Parent, PlanId, StepIndex, Submitted, Until, WantedChild};
+use crate::lock::{LockMode, LockRequest};
+use crate::plan::Plan;
+use crate::step::Services;
+use crate::store::{Accepted, Append, Appended, Store, StoreError};
+use crate::workflow::InputError;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// At most so many sub-tasks are submitted in one transaction: it holds the store's writer.
+const BATCH: usize = 64;
+
+type Begun = Vec<Plan>;
+
+impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
+    /// Submits as many sub-tasks of the step as may be open now.
+    pub(super) async fn submit_children(&mut self, step: StepIndex) -> Result<(), Lost> {
+        let family = self.plan.steps.get(step).and_then(|it| it.family.as_ref());
+        let Some(family) = family.cloned() else {
+            return Ok(());
+        };
+        let mut forms_of_all = Vec::new();
+        let mut keys = Vec::new();
+        for place in family.may_be_submitted().into_iter().take(BATCH) {
+            let wanted = &family.children[place].wanted;
+            let id = PlanId(Uuid::now_v7());
+            let form = self
+                .child(wanted, family.until)
+                .map_err(|why| why.to_string())
+                .and_then(|child| {
+                    forms(&self.node, id, &child, &[]).map_err(|why| why.to_string())
+                });
+            match form {
+                Ok(form) => forms_of_all.push(form),
+                Err(why) => return self.cannot_spawn(step, &wanted.key, &why).await,
+            }
+            keys.push((wanted.key.clone(), id));
+        }
+        self.submit_all(step, keys, forms_of_all).await
+    }
+
+    /// The sub-task as a plan of its own, without the locks that its parent holds for it.
+    fn child(&self, wanted: &WantedChild, until: Until) -> Result<Submitted, ChildError> {
+        let name = &wanted.workflow;
+        let workflow = self.node.workflows.0.get(name.as_str());
+        let workflow = workflow.ok_or_else(|| ChildError::Unknown(name.clone()))?;
+        let parent = self.plan.submitted.as_ref();
+        let actor = parent.and_then(|it| it.actor.clone());
+        let mut child = (workflow.read)(workflow, &wanted.input, actor)?;
+        let held = parent.map_or(&[][..], |it| &it.locks);
+        let covers = |lock: &LockRequest, held: &LockRequest| {
+            held.resource == lock.resource
+                && (held.mode == LockMode::Exclusive || lock.mode == LockMode::Shared)
+        };
+        for lock in &child.locks {
+            if !held.iter().any(|held| covers(lock, held)) {
+                return Err(ChildError::Input(InputError::LockOutsideParent {
+                    workflow: workflow.name,
+                    resource: lock.resource.clone(),
+                }));
+            }
+        }
+        child.locks.clear();
+        child.parent = Some(Parent {
+            plan: self.plan.id,
+            until,
+        });
+        child.links.push(("parent".into(), self.plan.id.to_string()));
+        if child.organization.is_none() {
+            child.organization = parent.and_then(|it| it.organization.clone());
+        }
+        Ok(child)
+    }
+
+    async fn cannot_spawn(&mut self, step: StepIndex, key: &str, why: &str) -> Result<(), Lost> {
+        let error = Failure::new("sub_tasks", format!("sub-task `{key}`: {why}"), false);
+        self.happen(Happening::Failed {
+            step,
+            error,
+            retry_at: self.node.clock.now(),
+        })
+        .await
+    }
+
+    async fn submit_all(
+        &mut self,
+        step: StepIndex,
+        keys: Vec<(String, PlanId)>,
+        all: Vec<Forms>,
+    ) -> Result<(), Lost> {
+        let ids: Vec<PlanId> = keys.iter().map(|(_, id)| *id).collect();
+        locked(&self.node.submitting).extend(&ids);
+        let submitted = self.in_one_transaction(step, keys, all).await;
+        if let Ok(Some(plans)) = &submitted {
+            for plan in plans {
+                self.node.drive(Arc::new(plan.clone()), None, None);
+            }
+        }
+        for id in &ids {
+            locked(&self.node.submitting).remove(id);
+        }
+        submitted.map(drop)
+    }
+
+    /// The sub-tasks as they begin; none when nothing was written and it will be tried again.
+    async fn in_one_transaction(
+        &mut self,
+        step: StepIndex,
+        keys: Vec<(String, PlanId)>,
+        all: Vec<Forms>,
+    ) -> Result<Option<Begun>, Lost> {
+        let (node, clock) = (self.node.options.id, self.node.clock);
+        let happening = Happening::Submitted {
+            step,
+            children: keys,
+        };
+        let until_durable = self.node.stamps.begin(clock);
+        let Ok(decision) = decide(&self.plan, happening, clock.now(), node) else {
+            return Ok(None);
+        };
+        let Ok(append) = Append::new(&self.plan, &decision, node, self.node.nonce()) else {
+            return Err(Lost);
+        };
+        let (seq, nonce) = (append.row.seq, append.row.nonce);
+        let either: Vec<(Plan, Plan)> = all
+            .iter()
+            .map(|form| (form.begun.clone(), form.waiting.clone()))
+            .collect();
+        let committed = self
+            .node
+            .store
+            .transact::<(Vec<bool>, Appended), StoreError>(Box::new(move |tx| {
+                Box::pin(async move {
+                    let mut granted = Vec::with_capacity(all.len());
+                    for form in all {
+                        let accepted = St::submit_in(tx, form.submission(None)).await?;
+                        granted.push(accepted == Accepted::Recorded { granted: true });
+                    }
+                    let appended = St::append_in(tx, append).await?;
+                    Ok((granted, appended))
+                })
+            }))
+            .await;
+        drop(until_durable);
+        match committed.and_then(|done| done) {
+            Ok((granted, appended)) => {
+                self.advance(decision.next, &appended);
+                let begun = either.into_iter().zip(granted);
+                Ok(Some(
+                    begun
+                        .map(|((begun, waiting), granted)| if granted { begun } else { waiting })
+                        .collect(),
+                ))
+            }
+            Err(StoreError::Fenced { .. } | StoreError::Corrupt(_)) => Err(Lost),
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Full)) => {
+                self.again_later(&error).await;
+                Ok(None)
+            }
+            Err(error @ StoreError::Unknown(_)) => {
+                tracing::warn!(task.id = %self.plan.id, %error, "sub-tasks are read back");
+                if self.is_mine(seq, nonce).await? {
+                    self.read_back(decision).await
+                } else {
+                    Ok(None)
+                }
+            }
+        }
+    }
+
+    async fn again_later(&self, error: &StoreError) {
+        tracing::warn!(task.id = %self.plan.id, %error, "sub-tasks are submitted again later");
+        tokio::time::sleep(self.node.options.poll).await;
+    }
+
+    /// The outcome was unknown and is known now: they are all there.
+    async fn read_back(&mut self, decision: Decision) -> Result<Option<Begun>, Lost> {
+        let known: Vec<PlanId> = self.plan.children().filter_map(|it| it.plan).collect();
+        let fresh = decision.next.children().filter_map(|it| it.plan);
+        let fresh = fresh.filter(|plan| !known.contains(plan)).collect();
+        let rows = self.node.store.load_all(fresh).await.map_err(|_| Lost)?;
+        self.advance(decision.next, &Appended::default());
+        let begun = rows.iter().map(|(plan, rows)| Plan::fold(*plan, rows));
+        Ok(Some(begun.collect()))
+    }
+}
+
+/// Why a sub-task does not become a plan.
+#[derive(Debug, thiserror::Error)]
+enum ChildError {
+    #[error("this node does not know workflow `{0}`")]
+    Unknown(String),
+    #[error(transparent)]
+    Input(#[from] InputError),
+}
