@@ -9,10 +9,10 @@ mod context;
 mod erased;
 mod needs;
 
-pub use context::{Context, Progress};
-pub use erased::{AnyStep, Call, Job, Outcome, Runs};
 pub use crate::journal::Until;
 pub use crate::plan::Child;
+pub use context::{Context, Progress};
+pub use erased::{AnyStep, Call, Job, Outcome, Runs};
 pub use needs::Needs;
 
 use crate::journal::{Failure, Json, Rescue};

@@ -26,8 +26,9 @@ pub fn fits(plan: &Plan, action: &Action, at: Timestamp) -> Result<(), Refused> 
         Action::Skip { step, .. } => skip(plan, step),
         Action::Resolve { step, .. } => resolve(plan, step),
         Action::RetryNow { step } => retry_now(plan, step),
-        Action::Event { name, .. } => (plan.state == PlanState::Stopped)
-            .then(|| format!("receive event `{name}`")),
+        Action::Event { name, .. } => {
+            (plan.state == PlanState::Stopped).then(|| format!("receive event `{name}`"))
+        }
         Action::ChildMoved { child, .. } => {
             let known = plan.children().any(|it| it.plan == Some(*child));
             (!known).then(|| format!("hear of task {child}, which is no sub-task of it"))
@@ -46,7 +47,9 @@ pub fn fits(plan: &Plan, action: &Action, at: Timestamp) -> Result<(), Refused> 
 
 fn resume(plan: &Plan) -> Option<String> {
     let failed = plan.state == PlanState::Stopped && plan.result == PlanResult::Error;
-    let stuck = plan.children().any(|child| child.state == ChildState::Stuck);
+    let stuck = plan
+        .children()
+        .any(|child| child.state == ChildState::Stuck);
     if plan.state.is_driven() && stuck {
         return None;
     }
@@ -132,7 +135,9 @@ fn skip(plan: &Plan, step: &str) -> Option<String> {
         _ => false,
     };
     if plan.state != PlanState::Paused {
-        return Some(format!("skip step `{step}`: only of a paused task can one be skipped"));
+        return Some(format!(
+            "skip step `{step}`: only of a paused task can one be skipped"
+        ));
     }
     (!fits).then(|| {
         format!(
@@ -144,7 +149,9 @@ fn skip(plan: &Plan, step: &str) -> Option<String> {
 
 fn resolve(plan: &Plan, step: &str) -> Option<String> {
     let Some(status) = plan.step(step) else {
-        return Some(format!("resolve step `{step}`, because it has no such step"));
+        return Some(format!(
+            "resolve step `{step}`, because it has no such step"
+        ));
     };
     if status.state != StepState::Interrupted {
         return Some(format!(
@@ -193,7 +200,10 @@ pub fn possible(plan: &Plan, at: Timestamp) -> Vec<(&'static str, Option<StepInd
     }
     let whole = [
         ("resume", resume(plan)),
-        ("cancel", ends(plan, "cancel").or_else(|| plan.cancelling.then(String::new))),
+        (
+            "cancel",
+            ends(plan, "cancel").or_else(|| plan.cancelling.then(String::new)),
+        ),
         ("abort", ends(plan, "abort")),
         ("revert", revert(plan, at)),
         ("hold", hold(plan)),

@@ -76,7 +76,10 @@ impl Writer {
         let Some(parent) = submitted.and_then(|it| it.parent) else {
             return;
         };
-        let (was, is) = (stands(before, parent.until), stands(&self.next, parent.until));
+        let (was, is) = (
+            stands(before, parent.until),
+            stands(&self.next, parent.until),
+        );
         if was != is {
             let child = self.next.id;
             let message = Message {

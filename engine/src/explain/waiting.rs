@@ -116,7 +116,10 @@ pub(super) fn waiting_for(
         return Vec::new();
     }
     if let Some(held) = &plan.held {
-        let why = held.reason.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+        let why = held
+            .reason
+            .as_ref()
+            .map_or(String::new(), |why| format!(" ({why})"));
         return vec![Waiting {
             kind: WaitingKind::Operator,
             text: format!("its release: {} holds it{why}", held.by),
@@ -182,8 +185,14 @@ fn waiting_suspended(name: &str, step: &StepStatus) -> Waiting {
 fn words_of_children(name: &str, family: &Family) -> String {
     let count = |is: fn(&Child) -> bool| family.children.iter().filter(|child| is(child)).count();
     let ended = count(|child| matches!(child.state, ChildState::Ended(_)));
-    let stuck = family.children.iter().filter(|child| child.state == ChildState::Stuck);
-    let stuck: Vec<&str> = stuck.map(|child| child.wanted.key.as_str()).take(5).collect();
+    let stuck = family
+        .children
+        .iter()
+        .filter(|child| child.state == ChildState::Stuck);
+    let stuck: Vec<&str> = stuck
+        .map(|child| child.wanted.key.as_str())
+        .take(5)
+        .collect();
     let all = family.children.len();
     let mut text = format!("the sub-tasks of step {name}: {ended} of {all} have ended");
     if !stuck.is_empty() {
@@ -224,13 +233,8 @@ fn waiting_for_lock(seat: &Seat, holders: &[(PlanId, Option<Arc<Plan>>)]) -> Wai
 }
 
 pub(super) fn step_at_work(plan: &Plan) -> Option<&str> {
-    let index = plan
-        .steps
-        .iter()
-        .position(|step| {
-            step.state.is_under_way()
-                || step.is_retrying()
-                || step.state == StepState::Compensating
-        })?;
+    let index = plan.steps.iter().position(|step| {
+        step.state.is_under_way() || step.is_retrying() || step.state == StepState::Compensating
+    })?;
     Some(&plan.graph().get(index)?.name)
 }

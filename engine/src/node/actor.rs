@@ -321,7 +321,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             match self.node.store.append(append.clone()).await {
                 Ok(appended) => {
                     self.advance(decision.next, &appended);
-                    self.node.wake_all(decision.notices.iter().map(|(plan, _)| *plan));
+                    self.node
+                        .wake_all(decision.notices.iter().map(|(plan, _)| *plan));
                     return Ok(());
                 }
                 Err(StoreError::Unknown(why)) => {
@@ -439,7 +440,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                         }
                     };
                     let decision = decide(&plan, happening, clock.now(), node)
-                    .map_err(|refused| NotCommitted::Step(StepError::permanent(refused)))?;
+                        .map_err(|refused| NotCommitted::Step(StepError::permanent(refused)))?;
                     let append = Append::new(&plan, &decision, node, nonce)
                         .map_err(|error| NotCommitted::Step(StepError::permanent(error)))?;
                     let appended = St::append_in(tx, append)
@@ -453,10 +454,12 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         match committed {
             Ok(Ok((decision, appended))) => {
                 self.advance(decision.next, &appended);
-                self.node.wake_all(decision.notices.iter().map(|(plan, _)| *plan));
+                self.node
+                    .wake_all(decision.notices.iter().map(|(plan, _)| *plan));
             }
             Ok(Err(NotCommitted::Step(error))) => {
-                self.happen(self.happened(step, undoes, Err(error), policy)).await?;
+                self.happen(self.happened(step, undoes, Err(error), policy))
+                    .await?;
             }
             Ok(Err(NotCommitted::Store(StoreError::Fenced { .. }))) => return Err(Lost),
             Ok(Err(NotCommitted::Store(error))) | Err(error) => {
@@ -465,7 +468,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                     self.advance(Plan::fold(self.plan.id, &rows), &Appended::default());
                 } else {
                     let error = StepError::transient(error).class("store");
-                    self.happen(self.happened(step, undoes, Err(error), policy)).await?;
+                    self.happen(self.happened(step, undoes, Err(error), policy))
+                        .await?;
                 }
             }
         }

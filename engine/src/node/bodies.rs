@@ -282,10 +282,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 (step, wanted, Ended::Woken)
             })),
             Wanted::Poll(_) => {
-                let (call, ticket) = (
-                    self.caller(plan, step, Purpose::Run),
-                    status.ticket.clone(),
-                );
+                let (call, ticket) = (self.caller(plan, step, Purpose::Run), status.ticket.clone());
                 let begun = status.tries.last().map(|last| last.started_at);
                 let until = begun.unwrap_or(clock.now()) + policy.suspended_at_most;
                 Some(self.set.spawn(async move {
@@ -316,9 +313,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                     (step, wanted, Ended::body(outcome))
                 }))
             }
-            Wanted::Submit(_) => {
-                Some(self.set.spawn(async move { (step, wanted, Ended::Submits) }))
-            }
+            Wanted::Submit(_) => Some(
+                self.set
+                    .spawn(async move { (step, wanted, Ended::Submits) }),
+            ),
             Wanted::Body(_) | Wanted::Undo(_) => {
                 let undoes = matches!(wanted, Wanted::Undo(_));
                 let call = self.caller(plan, step, Purpose::undoing(undoes));

@@ -71,7 +71,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             plan: self.plan.id,
             until,
         });
-        child.links.push(("parent".into(), self.plan.id.to_string()));
+        child
+            .links
+            .push(("parent".into(), self.plan.id.to_string()));
         if child.organization.is_none() {
             child.organization = parent.and_then(|it| it.organization.clone());
         }

@@ -232,8 +232,8 @@ pub(super) fn forms<S: Services, St: Store<Tx = S::Tx>>(
         let (submitted, recorded) = (submitted.clone(), recorded.to_vec());
         let decision = decide::submit(id, submitted, recorded, granted, at, node)
             .map_err(|refused| corrupt(&refused))?;
-        let append = Append::new(&empty, &decision, node, inner.nonce())
-            .map_err(|error| corrupt(&error))?;
+        let append =
+            Append::new(&empty, &decision, node, inner.nonce()).map_err(|error| corrupt(&error))?;
         Ok::<_, StoreError>((append, decision.next))
     };
     let ((granted, begun), (queued, waiting)) = (form(true)?, form(false)?);

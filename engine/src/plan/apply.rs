@@ -324,7 +324,10 @@ impl Plan {
     }
 
     fn child_moved(&mut self, plan: PlanId, state: ChildState) -> Result<(), String> {
-        let families = self.steps.iter_mut().filter_map(|step| step.family.as_mut());
+        let families = self
+            .steps
+            .iter_mut()
+            .filter_map(|step| step.family.as_mut());
         let mut children = families.flat_map(|family| &mut family.children);
         let child = children
             .find(|child| child.plan == Some(plan))
@@ -380,8 +383,14 @@ impl Plan {
         submitted: &[(String, PlanId)],
     ) -> Result<(), String> {
         let count = self.steps.len();
-        let step = self.steps.get_mut(step).ok_or_else(|| format!("there is no step {step} among {count}"))?;
-        let family = step.family.as_mut().ok_or("a step without sub-tasks submits some")?;
+        let step = self
+            .steps
+            .get_mut(step)
+            .ok_or_else(|| format!("there is no step {step} among {count}"))?;
+        let family = step
+            .family
+            .as_mut()
+            .ok_or("a step without sub-tasks submits some")?;
         for (key, plan) in submitted {
             let mut children = family.children.iter_mut();
             let child = children
@@ -453,9 +462,7 @@ impl Plan {
     /// A step is done: its plan makes progress, and a lock may end with it.
     fn progressed(&mut self, step: StepIndex) {
         self.recoveries = 0;
-        self.change_locks(|lock| {
-            (lock.request.until == Some(step)).then_some(LockState::Ended)
-        });
+        self.change_locks(|lock| (lock.request.until == Some(step)).then_some(LockState::Ended));
     }
 
     /// What pauses the plan now is another failure, once every interrupted step has an answer.

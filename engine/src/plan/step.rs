@@ -195,7 +195,10 @@ impl StepStatus {
     /// Suspended with sub-tasks of which one is open.
     #[must_use]
     pub fn has_open_children(&self) -> bool {
-        let family = self.family.as_ref().filter(|_| self.state == StepState::Suspended);
+        let family = self
+            .family
+            .as_ref()
+            .filter(|_| self.state == StepState::Suspended);
         family.is_some_and(|family| family.children.iter().any(Child::is_open))
     }
 

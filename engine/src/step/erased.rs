@@ -114,7 +114,11 @@ impl<S: Services> Call<S> {
 
     /// What the step left, to be undone.
     fn done<D: Declared>(&self) -> Result<D::Output, StepError> {
-        let output = self.plan.steps.get(self.step).and_then(|it| it.output.as_ref());
+        let output = self
+            .plan
+            .steps
+            .get(self.step)
+            .and_then(|it| it.output.as_ref());
         let output = output.ok_or_else(|| {
             StepError::permanent(format!("step {} left no output to undo", D::NAME))
         })?;
@@ -369,7 +373,11 @@ impl<S: SpawningStep> AnyStep<ServicesOf<S>> for Erased<S, Spawning> {
         Job::Free(Box::pin(async move {
             let cx = call.context(S::NAME);
             if call.gathers {
-                let family = call.plan.steps.get(call.step).and_then(|it| it.family.as_ref());
+                let family = call
+                    .plan
+                    .steps
+                    .get(call.step)
+                    .and_then(|it| it.family.as_ref());
                 let children = family.map_or(&[][..], |family| &family.children);
                 let output = self.0.gather(&cx, call.input(), children).await?;
                 return done::<S>(&output, &cx.about.told);

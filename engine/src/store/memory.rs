@@ -187,8 +187,9 @@ fn counts<'a>(rows: impl Iterator<Item = &'a PlanRow>) -> Vec<Count> {
             reason,
             ..
         } = row.head;
-        let alike =
-            |known: &&mut Count| (known.state, known.result, known.reason) == (state, result, reason);
+        let alike = |known: &&mut Count| {
+            (known.state, known.result, known.reason) == (state, result, reason)
+        };
         match counts.iter_mut().find(alike) {
             Some(known) => known.plans += 1,
             None => counts.push(Count {

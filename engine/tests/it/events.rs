@@ -131,12 +131,7 @@ impl PollingStep for CoolOff {
         Err(StepError::permanent("it has no ticket"))
     }
 
-    async fn received(
-        &self,
-        _: &ContextOf<Self>,
-        _: &Order,
-        _: Received,
-    ) -> Result<(), StepError> {
+    async fn received(&self, _: &ContextOf<Self>, _: &Order, _: Received) -> Result<(), StepError> {
         Ok(())
     }
 }
@@ -290,7 +285,10 @@ async fn an_event_wakes_the_step_that_waits_for_it_and_of_two_the_first_counts()
     assert_eq!(ended.result, PlanResult::Success, "{ended:?}");
     assert_eq!(ended.output_of("approval").unwrap().text(), "\"ann\"");
     let late = node.act(id, approved("cid")).await.unwrap_err();
-    assert!(late.to_string().contains("receive event `approved`"), "{late}");
+    assert!(
+        late.to_string().contains("receive event `approved`"),
+        "{late}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -338,7 +338,9 @@ fn mailing(to: &[&str]) -> Mailing {
 }
 
 async fn mail<St: Store<Tx = MemoryTx>>(node: &Node<Post, St>, to: &[&str]) -> PlanId {
-    node.submit(&mailing(to), Some("alice".into())).await.unwrap()
+    node.submit(&mailing(to), Some("alice".into()))
+        .await
+        .unwrap()
 }
 
 fn wants(action: Action) -> Message {
@@ -427,7 +429,11 @@ async fn a_paused_sub_task_is_waited_for_shown_and_resumed_through_its_parent() 
     assert_eq!(ended.result, PlanResult::Success);
     let history = node.history(bob).await.unwrap();
     let by: Vec<String> = history.into_iter().filter_map(|it| it.actor).collect();
-    assert_eq!(by, ["alice", "operator"], "the resume is his who asked for it");
+    assert_eq!(
+        by,
+        ["alice", "operator"],
+        "the resume is his who asked for it"
+    );
     assert!(house.post.delivered().iter().all(|(_, times)| *times == 1));
 }
 
@@ -479,7 +485,11 @@ async fn who_waits_only_until_they_are_stuck_goes_on_without_them_and_they_go_on
 
     assert_eq!(late.result, PlanResult::Success);
     let parent = reaches(&node, id, |plan| plan.children().all(Child::is_done)).await;
-    assert_eq!(parent.result, PlanResult::Warning, "what it said stays said");
+    assert_eq!(
+        parent.result,
+        PlanResult::Warning,
+        "what it said stays said"
+    );
     let rows = house.store.load(id).await.unwrap();
     assert_eq!(check(id, &rows), Vec::<String>::new());
 }

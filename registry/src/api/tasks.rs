@@ -146,6 +146,7 @@ impl From<NodeError> for Problem {
                 StoreError::Fenced { .. } | StoreError::Unknown(_) | StoreError::Corrupt(_),
             )
             | NodeError::UnknownWorkflow(_)
+            | NodeError::Declaration(_)
             | NodeError::Input(_) => Self::internal(&error),
         }
     }
@@ -263,6 +264,7 @@ async fn act(
         Action::Release => audit::Action::Release,
         Action::Skip { .. } => audit::Action::Skip,
         Action::Resolve { .. } => audit::Action::Resolve,
+        Action::Event { .. } | Action::ChildMoved { .. } => audit::Action::Event,
     };
     let entry = about_task(caller, done, plan, reason.clone());
     let message = Message {

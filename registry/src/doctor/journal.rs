@@ -154,6 +154,7 @@ mod tests {
             organization: None,
             links: Vec::new(),
             cause: None,
+            parent: None,
             revertible_for: None,
         };
         let begun = vec![
@@ -255,6 +256,7 @@ mod tests {
             organization: None,
             links: Vec::new(),
             cause: None,
+            parent: None,
             revertible_for: None,
         };
         let rows = vec![row(1, vec![Entry::Submitted(Box::new(submitted))])];

@@ -53,6 +53,8 @@ pub enum Action {
     Skip,
     /// Somebody said whether an interrupted step happened.
     Resolve,
+    /// A task was told of an event.
+    Event,
     /// A step's next attempt was begun at once.
     RetryNow,
     /// Somebody tried to log in. Only refused logins are recorded.

@@ -102,6 +102,11 @@ impl Store for Journal {
         tasks::list(&mut tx, &search, &page).await
     }
 
+    async fn children(&self, parent: PlanId) -> Result<Vec<Count>, StoreError> {
+        let mut tx = self.database.read().await?;
+        find::children(&mut tx, parent).await
+    }
+
     async fn count(&self, visible: Visible) -> Result<Vec<Count>, StoreError> {
         let mut tx = self.database.read().await?;
         find::count(&mut tx, &visible).await

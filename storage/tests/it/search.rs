@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use engine::clock::Timestamp;
-use engine::journal::{
-    Entry, GraphStep, Json, NodeId, PlanId, PlanResult, Reason, Row, Submitted,
-};
+use engine::journal::{Entry, GraphStep, Json, NodeId, PlanId, PlanResult, Reason, Row, Submitted};
 use engine::search::{Order, Search, Sort, Waits};
 use engine::state::PlanState;
 use engine::store::memory::Memory;
@@ -181,14 +179,14 @@ async fn keep<St: Store>(store: &St, id: PlanId, kept: &Kept) {
         workflow: head.workflow.clone(),
         version: 1,
         action: "Test".to_owned(),
-        graph: vec![GraphStep::new("only", vec![])]
-        .into(),
+        graph: vec![GraphStep::new("only", vec![])].into(),
         input: Json::of(&()).unwrap(),
         locks: vec![],
         actor: head.actor.clone(),
         organization: head.organization.clone(),
         links: kept.links.clone(),
         cause: None,
+        parent: None,
         revertible_for: None,
     };
     let append = |seq: i64, entries: Vec<Entry>| Append {

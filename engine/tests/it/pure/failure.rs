@@ -35,7 +35,7 @@ impl Story {
             organization: None,
             links: vec![],
             cause: None,
-        parent: None,
+            parent: None,
             revertible_for: time,
         };
         let id = PlanId(Uuid::from_u128(7));
@@ -153,10 +153,7 @@ fn the_other_branches_run_to_their_end_before_the_rescue_decides() {
     assert_eq!(story.plan.state, PlanState::Running);
     story.succeeds("right");
 
-    assert_eq!(
-        story.end(),
-        (PlanState::Stopped, PlanResult::Error, None)
-    );
+    assert_eq!(story.end(), (PlanState::Stopped, PlanResult::Error, None));
     assert_eq!(
         story.states(),
         "first success, left error, right success, last cancelled"
@@ -230,7 +227,10 @@ fn an_operator_skips_a_failed_step_with_an_output_for_those_that_need_one() {
     let wrong = story.skipped("right", None).unwrap();
     let refused = story.skipped("left", Some(json("substitute")));
 
-    assert!(wrong.contains("step `right`, because that is success"), "{wrong}");
+    assert!(
+        wrong.contains("step `right`, because that is success"),
+        "{wrong}"
+    );
     assert_eq!(refused, None);
     assert_eq!(
         story.states(),
@@ -331,7 +331,12 @@ fn where_one_cannot_be_undone_the_others_are_and_the_plan_waits_for_a_person() {
         story.states(),
         "first success, left compensation_error, right compensated, last error"
     );
-    assert!(story.told(Action::Cancel).unwrap().contains("being reverted"));
+    assert!(
+        story
+            .told(Action::Cancel)
+            .unwrap()
+            .contains("being reverted")
+    );
 }
 
 #[test]
@@ -352,7 +357,10 @@ fn undoing_is_tried_again_on_resume_or_left_when_it_is_skipped() {
     again.is_undone("first");
     let mut left = stuck();
     assert_eq!(left.skipped("second", None), None);
-    assert_eq!(left.states(), "first compensating, second compensation_error");
+    assert_eq!(
+        left.states(),
+        "first compensating, second compensation_error"
+    );
     left.is_undone("first");
 
     assert_eq!(again.end(), REVERTED);
@@ -409,9 +417,15 @@ fn a_finished_plan_can_be_reverted_as_long_as_its_workflow_says() {
 
     assert_eq!(in_time.end(), REVERTED);
     let refused = too_late.told(Action::Revert).unwrap();
-    assert!(refused.contains("the time for that was over at"), "{refused}");
+    assert!(
+        refused.contains("the time for that was over at"),
+        "{refused}"
+    );
     let refused = never.told(Action::Revert).unwrap();
-    assert!(refused.contains("allows no revert after its success"), "{refused}");
+    assert!(
+        refused.contains("allows no revert after its success"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -450,7 +464,10 @@ fn a_held_plan_begins_nothing_until_it_is_released() {
     assert!(twice.contains("because ann holds it already"), "{twice}");
     let steps = task.steps.unwrap();
     assert_eq!((&*steps[1].state, &*steps[3].state), ("held", "pending"));
-    assert_eq!(task.waiting_for[0].text, "its release: ann holds it (because)");
+    assert_eq!(
+        task.waiting_for[0].text,
+        "its release: ann holds it (because)"
+    );
     assert_eq!(story.told(Action::Release), None);
     assert_eq!(
         story.states(),

@@ -27,7 +27,10 @@ fn under_way(plan: &Plan) -> bool {
 
 fn steps(plan: &Plan) -> Result<(), TestCaseError> {
     for family in plan.steps.iter().filter_map(|step| step.family.as_ref()) {
-        let open = family.children.iter().filter(|child| child.plan.is_some() && child.is_open());
+        let open = family
+            .children
+            .iter()
+            .filter(|child| child.plan.is_some() && child.is_open());
         prop_assert!(open.count() <= family.children.len());
         for child in &family.children {
             let wanted = child.state == ChildState::Wanted;
@@ -97,7 +100,10 @@ fn driven(plan: &Plan) -> Result<(), TestCaseError> {
 fn paused(plan: &Plan) -> Result<(), TestCaseError> {
     let poison = plan.reason == Some(Reason::Poison);
     prop_assert!(!is(plan, StepState::Running), "a paused plan does nothing");
-    prop_assert!(poison || !under_way(plan), "only poison leaves a ticket unasked");
+    prop_assert!(
+        poison || !under_way(plan),
+        "only poison leaves a ticket unasked"
+    );
     match plan.reason {
         Some(Reason::Poison) => {}
         Some(Reason::Error) => {
@@ -150,4 +156,3 @@ fn stopped(plan: &Plan) -> Result<(), TestCaseError> {
     }
     Ok(())
 }
-

@@ -197,6 +197,7 @@ impl Model {
             head: Some(head),
             let_go: Vec::new(),
             asked_for: Vec::new(),
+            notices: vec![],
             mail: None,
             gives_key_up: true,
         };

@@ -92,6 +92,19 @@ async fn besides(tx: &mut Tx, append: &Append) -> Result<Appended, sqlx::Error> 
         const SQL: &str = "DELETE FROM mailbox WHERE n = $1";
         sqlx::query(SQL).bind(mail).execute(&mut *tx).await?;
     }
+    for (to, message) in &append.notices {
+        // A parent that is forgotten already hears nothing.
+        const SQL: &str =
+            "INSERT INTO mailbox (plan_id, at, message) SELECT id, $2, $3 FROM plan WHERE id = $1";
+        let text =
+            serde_json::to_string(message).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        sqlx::query(SQL)
+            .bind(to.0)
+            .bind(append.row.at.0)
+            .bind(text)
+            .execute(&mut *tx)
+            .await?;
+    }
     lock::change(tx, append).await
 }
 

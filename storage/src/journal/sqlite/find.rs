@@ -61,11 +61,29 @@ pub(super) async fn count(tx: &mut Tx, visible: &Visible) -> Result<Vec<Count>, 
         QueryBuilder::<Sqlite>::new("SELECT state, result, reason, count(*) FROM plan WHERE true");
     tasks::narrow(&mut query, &Search::default(), visible);
     query.push(" GROUP BY state, result, reason ORDER BY state, result, reason");
-    let rows: Vec<(String, String, Option<String>, i64)> = query
+    let rows = query
         .build_query_as()
         .fetch_all(&mut *tx)
         .await
         .map_err(unreadable)?;
+    counted(rows)
+}
+
+/// How many sub-tasks a plan has.
+pub(super) async fn children(tx: &mut Tx, parent: PlanId) -> Result<Vec<Count>, StoreError> {
+    const SQL: &str = "
+        SELECT state, result, reason, count(*) FROM plan_link JOIN plan ON plan.id = plan_link.plan_id
+        WHERE plan_link.name = 'parent' AND plan_link.value = $1
+        GROUP BY state, result, reason ORDER BY state, result, reason";
+    let rows = sqlx::query_as(SQL)
+        .bind(parent.to_string())
+        .fetch_all(tx)
+        .await
+        .map_err(unreadable)?;
+    counted(rows)
+}
+
+fn counted(rows: Vec<(String, String, Option<String>, i64)>) -> Result<Vec<Count>, StoreError> {
     let counts = rows.into_iter().map(|(state, result, reason, count)| {
         Ok(Count {
             state: row::word(&state, "plan.state")?,

@@ -288,7 +288,7 @@ fn push_term(sql: &mut Sql, term: &Term, search: &Search, access: Access) {
         Field::Reason => push_test(sql, &column("reason"), &term.test),
         Field::User => push_test(sql, &column("lower(actor)"), &term.test),
         Field::Organization => push_test(sql, &column("lower(organization)"), &term.test),
-        Field::Repository | Field::Product | Field::Tag | Field::Digest => {
+        Field::Repository | Field::Product | Field::Tag | Field::Digest | Field::Parent => {
             push_link(sql, term, access);
         }
         Field::CreatedAt => push_test(sql, &column("created_at"), &term.test),
@@ -316,7 +316,7 @@ fn push_test(sql: &mut Sql, expression: &str, test: &Test) {
 fn is_link(field: Field) -> bool {
     matches!(
         field,
-        Field::Repository | Field::Product | Field::Tag | Field::Digest
+        Field::Repository | Field::Product | Field::Tag | Field::Digest | Field::Parent
     )
 }
 

@@ -15,7 +15,8 @@ pub(super) struct Linked {
 impl Linked {
     /// The rarest link that this search asks for.
     pub(super) fn of(search: &Search) -> Option<Self> {
-        const RAREST_FIRST: [Field; 3] = [Field::Digest, Field::Repository, Field::Tag];
+        const RAREST_FIRST: [Field; 4] =
+            [Field::Digest, Field::Parent, Field::Repository, Field::Tag];
         let mut parts = match search.wanted.as_ref()? {
             Expr::All(parts) => parts.clone(),
             one @ (Expr::Any(_) | Expr::Not(_) | Expr::Term(_)) => vec![one.clone()],

@@ -72,7 +72,9 @@ fn collect(wanted: &Expr, into: &mut Vec<(Field, Pattern)>) {
         Expr::Term(Term {
             field,
             test: Test::Like(pattern),
-        }) if *field != Field::Digest => into.push((*field, pattern.clone())),
+        }) if !matches!(field, Field::Digest | Field::Parent) => {
+            into.push((*field, pattern.clone()))
+        }
         Expr::Term(_) => {}
     }
 }

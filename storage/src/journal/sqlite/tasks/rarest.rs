@@ -128,6 +128,7 @@ fn is_indexed(part: &Expr) -> bool {
                 | Field::Product
                 | Field::Tag
                 | Field::Digest
+                | Field::Parent
                 | Field::Duration
                 | Field::Waiting => false,
             },
