@@ -2,6 +2,7 @@
 
 mod actor;
 mod bodies;
+mod chance;
 mod children;
 mod desk;
 mod drill;
@@ -23,7 +24,7 @@ use crate::state::Refused;
 use crate::step::Services;
 use crate::store::{Store, StoreError};
 use crate::workflow::{DeclarationError, InputError, Registered, Workflow};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -46,6 +47,11 @@ pub struct NodeOptions {
     pub cancel_grace: Duration,
     /// And that of an aborted one.
     pub abort_grace: Duration,
+    /// Every random choice follows from it; none: from the machine. For simulations.
+    pub seed: Option<u64>,
+    /// How it is broken on purpose, to see that it is noticed.
+    #[cfg(feature = "prove")]
+    pub twin: Option<crate::prove::simulation::Twin>,
 }
 
 impl NodeOptions {
@@ -59,6 +65,9 @@ impl NodeOptions {
             poll: Duration::from_secs(1),
             cancel_grace: Duration::from_secs(10),
             abort_grace: Duration::from_secs(1),
+            seed: None,
+            #[cfg(feature = "prove")]
+            twin: None,
         }
     }
 }
@@ -154,12 +163,13 @@ struct Inner<S: Services, St> {
     workflows: Workflows<S>,
     clock: Clock,
     drill: Option<Arc<dyn Drill>>,
-    actors: Mutex<HashMap<PlanId, Handle>>,
+    actors: Mutex<BTreeMap<PlanId, Handle>>,
     /// Plans whose submit is being committed: theirs will be an actor of their own.
     submitting: Mutex<HashSet<PlanId>>,
     /// Open plans that this node cannot drive: of a workflow that it does not know, or unreadable. Told once, then left alone.
     left_alone: Mutex<HashSet<PlanId>>,
     nonce: AtomicI64,
+    chance: chance::Chance,
     /// Rows that have their time and are not durable yet.
     stamps: stamps::Stamps,
     tasks: TaskTracker,
@@ -198,6 +208,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         drill: Option<Arc<dyn Drill>>,
     ) -> Result<Self, NodeError> {
         workflows.check_children()?;
+        let chance = chance::Chance::of(options.seed);
         let node = Self(Arc::new(Inner {
             options,
             store,
@@ -208,7 +219,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             actors: Mutex::default(),
             submitting: Mutex::default(),
             left_alone: Mutex::default(),
-            nonce: AtomicI64::new(rand::random::<i64>() >> 1),
+            nonce: AtomicI64::new(chance.number()),
+            chance,
             stamps: stamps::Stamps::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -330,6 +342,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         let patience = self.0.options.lease_ttl + self.0.options.poll;
         let answer = async {
             loop {
+                let mut seen = self.0.watch(plan);
+                if let Some(seen) = &mut seen {
+                    // What it knows now is in the rows that are read next.
+                    seen.borrow_and_update();
+                }
                 let rows = self.0.store.load(plan).await?;
                 let consumed = rows
                     .iter()
@@ -351,8 +368,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
                     return Ok(Arc::new(now));
                 }
                 let pause = tokio::time::sleep(Duration::from_millis(20));
-                match self.0.watch(plan) {
-                    Some(mut seen) => tokio::select! { _ = seen.changed() => {}, () = pause => {} },
+                match &mut seen {
+                    Some(seen) => {
+                        tokio::select! { biased; _ = seen.changed() => {}, () = pause => {} }
+                    }
                     None => pause.await,
                 }
             }
@@ -429,6 +448,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         locked(&self.actors)
             .get(&plan)
             .map(|handle| handle.plan.clone())
+    }
+
+    /// What is written from here on is told from what was written before.
+    fn begins_a_new_life(&self) {
+        self.nonce.store(self.chance.number(), Ordering::Relaxed);
     }
 
     fn nonce(&self) -> i64 {

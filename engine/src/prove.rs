@@ -3,5 +3,6 @@
 pub mod conformance;
 mod faulty;
 pub mod laws;
+pub mod simulation;
 
 pub use faulty::{Faulty, Moment};

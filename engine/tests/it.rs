@@ -9,5 +9,6 @@ mod it {
     mod node;
     mod pure;
     mod push;
+    mod simulation;
     mod unknown;
 }

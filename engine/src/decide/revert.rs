@@ -5,7 +5,7 @@ use super::Writer;
 use crate::clock::Timestamp;
 use crate::journal::{Entry, Failure, StepIndex};
 use crate::lock::LockState;
-use crate::plan::{Plan, StepStatus};
+use crate::plan::{Plan, PlanLock, StepStatus};
 use crate::state::{Refused, StepState};
 use std::cmp::Reverse;
 
@@ -13,9 +13,19 @@ impl Writer {
     /// Begins to undo what may be undone now.
     pub(super) fn undo_ready(&mut self) -> Result<(), Refused> {
         for step in self.in_state(StepState::Pending) {
-            self.write(Entry::StepCancelled { step })?;
+            if !self.is_to_finish(step) {
+                self.write(Entry::StepCancelled { step })?;
+            }
         }
-        self.end_the_dropped()?;
+        // Sub-tasks that are not submitted yet never will be.
+        for step in self.in_state(StepState::Suspended) {
+            let status = &self.next.steps[step];
+            let over = status.family.as_ref().is_none_or(|family| family.is_over());
+            if !over && !status.has_open_children() {
+                self.write(Entry::StepCancelled { step })?;
+            }
+        }
+        self.finish_the_unfinished()?;
         let under_way = self.next.steps.iter().any(|it| it.state.is_under_way());
         if under_way || self.any(StepState::Interrupted) || !self.has_to_undo() {
             return Ok(());
@@ -38,29 +48,35 @@ impl Writer {
         Ok(())
     }
 
-    /// A body that was dropped half-way runs once more: only what has come to a known end can be undone.
-    fn end_the_dropped(&mut self) -> Result<(), Refused> {
+    /// A body of which nobody knows how far it came runs once more: only what has come to a known end can be undone.
+    fn finish_the_unfinished(&mut self) -> Result<(), Refused> {
         if self.next.held.is_some() {
             return Ok(());
         }
-        for step in self.in_state(StepState::Cancelled) {
-            if self.next.steps[step].dropped && self.undoable(step) {
-                if self
-                    .next
-                    .locks
-                    .iter()
-                    .any(|lock| lock.state == LockState::Ended)
-                {
-                    self.write(Entry::LocksAsked)?;
-                }
-                if self.next.waits_for_locks() {
-                    return Ok(());
-                }
-                self.write(Entry::StepResumed { step })?;
-                self.start(step)?;
+        for step in 0..self.next.steps.len() {
+            if !self.is_to_finish(step) {
+                continue;
             }
+            let ended = |lock: &PlanLock| lock.state == LockState::Ended;
+            if self.next.locks.iter().any(ended) {
+                self.write(Entry::LocksAsked)?;
+            }
+            if self.next.waits_for_locks() {
+                return Ok(());
+            }
+            if self.next.steps[step].state == StepState::Cancelled {
+                self.write(Entry::StepResumed { step })?;
+            }
+            self.start(step)?;
         }
         Ok(())
+    }
+
+    /// It would leave something behind, and nobody knows whether it has.
+    fn is_to_finish(&self, step: StepIndex) -> bool {
+        let status = &self.next.steps[step];
+        let stands_still = matches!(status.state, StepState::Pending | StepState::Cancelled);
+        stands_still && status.unfinished && self.undoable(step)
     }
 
     fn undoable(&self, step: StepIndex) -> bool {
@@ -87,16 +103,13 @@ impl Writer {
     pub(super) fn undo_moves(&self) -> bool {
         let plan = &self.next;
         let waits = plan.waits_for_locks() || plan.held.is_some();
-        let dropped = |(step, it): (usize, &StepStatus)| {
-            it.state == StepState::Cancelled && it.dropped && self.undoable(step)
-        };
-        plan.steps
-            .iter()
-            .any(|it| it.state == StepState::Compensating)
+        let (mut steps, mut others) = (0..plan.steps.len(), 0..plan.steps.len());
+        let compensating = |it: &StepStatus| it.state == StepState::Compensating;
+        let may_undo = !self.any(StepState::Interrupted);
+        plan.steps.iter().any(compensating)
             || (waits
-                && (plan.steps.iter().enumerate().any(dropped)
-                    || (!self.any(StepState::Interrupted)
-                        && (0..plan.steps.len()).any(|step| self.may_be_undone(step)))))
+                && (steps.any(|step| self.is_to_finish(step))
+                    || (may_undo && others.any(|step| self.may_be_undone(step)))))
     }
 
     /// An attempt to undo a step failed: another one follows, or this was the last.

@@ -4,7 +4,7 @@ use super::bodies::{Bodies, Ended, InTransaction};
 use super::{Inner, Nudge, locked};
 use crate::clock::Timestamp;
 use crate::decide::{Decision, Happening, decide};
-use crate::journal::{Action, Failure, PlanId, StepIndex};
+use crate::journal::{Action, Failure, PlanId, Row, StepIndex};
 use crate::plan::Plan;
 use crate::state::StepState;
 use crate::step::{Outcome, Policy, Services, StepError};
@@ -59,6 +59,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         let id = self.plan.id;
         let lost = self.node.lost.clone();
         let ended = tokio::select! {
+            biased;
             ended = self.drive(first) => ended,
             () = lost.cancelled() => Err(Lost),
         };
@@ -101,8 +102,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             let draining = self.node.draining.clone();
             let was_draining = draining.is_cancelled();
             tokio::select! {
-                Some((step, ended)) = bodies.next() => self.ended(step, ended, &mut bodies).await?,
+                biased;
                 Some(nudge) = self.inbox.recv() => self.nudged(nudge).await?,
+                Some((step, ended)) = bodies.next() => self.ended(step, ended, &mut bodies).await?,
                 () = grace => self.drop_bodies(&mut bodies).await?,
                 () = draining.cancelled(), if !was_draining => {}
             }
@@ -133,6 +135,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
 
     async fn nudged(&mut self, nudge: Nudge) -> Result<(), Lost> {
         if nudge == Nudge::Lost {
+            self.node.begins_a_new_life();
             return Err(Lost);
         }
         // The mail first: who was superseded while he waited must not begin.
@@ -257,7 +260,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         });
         let longest = policy.longest_wait(failures + 1);
         // Full jitter, but never at once: at least a tenth of it.
-        let part = rand::random_range(0.1..=1.0);
+        let part = self.node.chance.part(0.1, 1.0);
         self.node.clock.now() + longest.mul_f64(part)
     }
 
@@ -347,16 +350,26 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
 
     /// Whether the row of an append whose outcome is unknown is ours; lost when it is another's.
     pub(super) async fn is_mine(&self, seq: i64, nonce: i64) -> Result<bool, Lost> {
+        #[cfg(feature = "prove")]
+        if self.node.options.twin == Some(crate::prove::simulation::Twin::UnknownIsFailure) {
+            return Ok(false);
+        }
+        let rows = self.rows_once_readable(self.plan.id).await;
+        match rows.iter().find(|row| row.seq == seq) {
+            None => Ok(false),
+            Some(row) if row.nonce == nonce => Ok(true),
+            Some(_) => Err(Lost),
+        }
+    }
+
+    /// The rows of a plan, however often they must be asked for.
+    pub(super) async fn rows_once_readable(&self, plan: PlanId) -> Vec<Row> {
         let mut wait = APPEND_AGAIN.0;
         loop {
-            match self.node.store.load(self.plan.id).await {
-                Ok(rows) => match rows.iter().find(|row| row.seq == seq) {
-                    None => return Ok(false),
-                    Some(row) if row.nonce == nonce => return Ok(true),
-                    Some(_) => return Err(Lost),
-                },
+            match self.node.store.load(plan).await {
+                Ok(rows) => return rows,
                 Err(error) => {
-                    tracing::warn!(task.id = %self.plan.id, %error, "reading back is tried again");
+                    tracing::warn!(task.id = %plan, %error, "reading back is tried again");
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(APPEND_AGAIN.1);
                 }
@@ -464,7 +477,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             Ok(Err(NotCommitted::Store(StoreError::Fenced { .. }))) => return Err(Lost),
             Ok(Err(NotCommitted::Store(error))) | Err(error) => {
                 if matches!(error, StoreError::Unknown(_)) && self.is_mine(seq, nonce).await? {
-                    let rows = self.node.store.load(self.plan.id).await.map_err(|_| Lost)?;
+                    let rows = self.rows_once_readable(self.plan.id).await;
                     self.advance(Plan::fold(self.plan.id, &rows), &Appended::default());
                 } else {
                     let error = StepError::transient(error).class("store");

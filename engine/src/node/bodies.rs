@@ -166,6 +166,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         }
         for step in 0..plan.steps.len() {
             let wanted = Wanted::of(plan, step);
+            #[cfg(feature = "prove")]
+            let wanted = wanted.or_else(|| self.of_a_twin(plan, step));
             if self.under_way.get(&step).map(|(known, _)| *known) == wanted {
                 continue;
             }
@@ -175,6 +177,17 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 self.under_way.insert(step, (wanted, abort));
             }
         }
+    }
+
+    /// What a broken twin does besides.
+    #[cfg(feature = "prove")]
+    fn of_a_twin(&self, plan: &Plan, step: StepIndex) -> Option<Wanted> {
+        let twin = self.node.options.twin?;
+        let undoes = twin == crate::prove::simulation::Twin::UndoesFailedSteps
+            && plan.reverting
+            && plan.graph()[step].undoable
+            && plan.steps[step].state == StepState::Error;
+        undoes.then_some(Wanted::Undo(0))
     }
 
     /// Whether a body runs or waits for the store; polls and timers do not count, a restart goes on with them.

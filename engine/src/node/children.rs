@@ -11,7 +11,6 @@ use crate::step::Services;
 use crate::store::{Accepted, Append, Appended, Store, StoreError};
 use crate::workflow::InputError;
 use std::sync::Arc;
-use uuid::Uuid;
 
 /// At most so many sub-tasks are submitted in one transaction: it holds the store's writer.
 const BATCH: usize = 64;
@@ -29,7 +28,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         let mut keys = Vec::new();
         for place in family.may_be_submitted().into_iter().take(BATCH) {
             let wanted = &family.children[place].wanted;
-            let id = PlanId(Uuid::now_v7());
+            let id = self.node.chance.plan_id(self.node.clock);
             let form = self
                 .child(wanted, family.until)
                 .map_err(|why| why.to_string())
@@ -185,11 +184,13 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     async fn read_back(&mut self, decision: Decision) -> Result<Option<Begun>, Lost> {
         let known: Vec<PlanId> = self.plan.children().filter_map(|it| it.plan).collect();
         let fresh = decision.next.children().filter_map(|it| it.plan);
-        let fresh = fresh.filter(|plan| !known.contains(plan)).collect();
-        let rows = self.node.store.load_all(fresh).await.map_err(|_| Lost)?;
+        let fresh: Vec<PlanId> = fresh.filter(|plan| !known.contains(plan)).collect();
+        let mut begun = Vec::new();
+        for plan in fresh {
+            begun.push(Plan::fold(plan, &self.rows_once_readable(plan).await));
+        }
         self.advance(decision.next, &Appended::default());
-        let begun = rows.iter().map(|(plan, rows)| Plan::fold(*plan, rows));
-        Ok(Some(begun.collect()))
+        Ok(Some(begun))
     }
 }
 

@@ -8,7 +8,6 @@ use crate::step::{BoxFuture, Declared, Services};
 use crate::store::{Accepted, Append, OpenPlan, Store, StoreError, Submission};
 use crate::workflow::{InputError, Registered, Workflow};
 use std::sync::{Arc, Mutex};
-use uuid::Uuid;
 
 /// A plan about to be submitted: its input, who wants it, and the steps that the request has done itself.
 pub struct Offer<S: Services> {
@@ -150,7 +149,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             .ok_or_else(|| NodeError::UnknownWorkflow(W::NAME.into()))?
             .clone();
         Ok(Offer {
-            id: PlanId(Uuid::now_v7()),
+            id: self.0.chance.plan_id(self.0.clock),
             submitted: workflow.submitted(input, actor)?,
             workflow,
             recorded: Vec::new(),

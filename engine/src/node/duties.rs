@@ -26,6 +26,7 @@ async fn until_stop<S: Services, St: Store<Tx = S::Tx>>(
     duty: impl Future<Output = ()>,
 ) {
     tokio::select! {
+        biased;
         () = duty => {}
         () = node.draining.cancelled() => {}
         () = node.lost.cancelled() => {}
@@ -96,10 +97,7 @@ async fn poll<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, St>>) {
 async fn take_overs<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, St>>) {
     loop {
         // Jitter, so that nodes do not all reach for the same plans.
-        let round = node
-            .options
-            .lease_ttl
-            .mul_f64(rand::random_range(0.25..0.4));
+        let round = node.options.lease_ttl.mul_f64(node.chance.part(0.25, 0.4));
         tokio::time::sleep(round).await;
         if let Err(error) = take_over(&node).await {
             tracing::warn!(%error, "a round of take-overs failed; the next one looks again");

@@ -102,7 +102,7 @@ impl Plan {
             Entry::StepStarted { step } => {
                 let step = self.step_on(*step, StepEvent::Start)?;
                 step.tries.push(Try::begun(at, node));
-                (step.wake_at, step.dropped) = (None, false);
+                (step.wake_at, step.unfinished) = (None, false);
             }
             Entry::StepSucceeded {
                 step,
@@ -169,6 +169,7 @@ impl Plan {
             Entry::StepInterrupted { step } => {
                 let step = self.step_on(*step, StepEvent::Interrupt)?;
                 end(&mut step.tries, at, Some(gone()), None);
+                step.unfinished = true;
             }
             Entry::StepLost { step } => {
                 let step = self.step_on(*step, StepEvent::Lose)?;
@@ -182,7 +183,7 @@ impl Plan {
             }
             Entry::StepResumed { step } => {
                 let status = self.step_on(*step, StepEvent::Resume)?;
-                (status.failures, status.wake_at, status.dropped) = (0, None, false);
+                (status.failures, status.wake_at) = (0, None);
                 self.interruption_is_over();
             }
             Entry::StepSkipped {
@@ -198,7 +199,7 @@ impl Plan {
             }
             Entry::StepCancelled { step } => {
                 let step = self.step_on(*step, StepEvent::Cancel)?;
-                step.dropped = step
+                step.unfinished |= step
                     .tries
                     .last()
                     .is_some_and(|last| last.ended_at.is_none());

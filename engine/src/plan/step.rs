@@ -25,8 +25,8 @@ pub struct StepStatus {
     pub wake_at: Option<Timestamp>,
     /// The place of its success among all of its plan, from 1.
     pub success: Option<u32>,
-    /// Its body was dropped when its plan was cancelled: nobody knows how far it came.
-    pub dropped: bool,
+    /// Its last body was dropped, or lost with its node: nobody knows how far it came.
+    pub unfinished: bool,
     /// What it waits for while it is suspended without a ticket.
     pub awaits: Option<Awaited>,
     /// The sub-tasks that it wants, once it has said so.
@@ -172,7 +172,7 @@ impl StepStatus {
             warning: None,
             wake_at: None,
             success: None,
-            dropped: false,
+            unfinished: false,
             awaits: None,
             family: None,
             undo: None,

@@ -40,6 +40,9 @@ struct Kept {
     nodes: HashMap<NodeId, (Timestamp, bool)>,
     table: BTreeMap<String, String>,
     next: i64,
+    /// A broken twin: of two owners both write.
+    #[cfg(feature = "prove")]
+    unfenced: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +61,22 @@ struct LockRow {
 }
 
 impl Memory {
+    /// A broken twin, in which of two owners both write.
+    #[cfg(feature = "prove")]
+    pub(crate) fn without_fence() -> Self {
+        let kept = Kept {
+            unfenced: true,
+            ..Kept::default()
+        };
+        Self(Arc::new(Mutex::new(kept)))
+    }
+
+    /// How many messages nobody has read.
+    #[cfg(feature = "prove")]
+    pub(crate) async fn unread(&self) -> usize {
+        self.0.lock().await.mailbox.len()
+    }
+
     /// A copy of the application's own table.
     pub async fn table(&self) -> BTreeMap<String, String> {
         self.0.lock().await.table.clone()
@@ -109,7 +128,11 @@ impl Kept {
     fn append(&mut self, append: Append) -> Result<Appended, StoreError> {
         let Append {
             plan,
-            row,
+            #[cfg_attr(
+                not(feature = "prove"),
+                expect(unused_mut, reason = "only a twin moves it")
+            )]
+            mut row,
             head,
             let_go,
             asked_for,
@@ -119,6 +142,10 @@ impl Kept {
             ..
         } = append;
         let rows = self.journal.entry(plan).or_default();
+        #[cfg(feature = "prove")]
+        if self.unfenced {
+            row.seq = i64::try_from(rows.len()).unwrap_or(i64::MAX) + 1;
+        }
         if i64::try_from(rows.len()).unwrap_or(i64::MAX) + 1 != row.seq {
             return Err(StoreError::Fenced { plan, seq: row.seq });
         }

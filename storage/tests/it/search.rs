@@ -203,6 +203,7 @@ async fn keep<St: Store>(store: &St, id: PlanId, kept: &Kept) {
         head: Some(head.clone()),
         let_go: vec![],
         asked_for: vec![],
+        notices: vec![],
         mail: None,
         gives_key_up: true,
     };

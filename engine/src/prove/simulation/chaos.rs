@@ -1,0 +1,246 @@
+//! A store in bad weather.
+
+use super::scene::Dice;
+use crate::clock::{Clock, Timestamp};
+use crate::journal::{Message, NodeId, PlanId, Row};
+use crate::lock::Seat;
+use crate::search::Search;
+use crate::step::Work;
+use crate::store::memory::{Memory, MemoryTx};
+use crate::store::{
+    Accepted, Append, Appended, Count, Due, Listing, Mail, OpenPlan, Page, Store, StoreError,
+    Submission, Visible,
+};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The weather over all nodes of a scene.
+#[derive(Debug)]
+pub(super) struct Weather {
+    pub(super) dice: Dice,
+    pub(super) bad: AtomicBool,
+    /// No node learns anything by looking: only hints wake.
+    pub(super) hints_only: bool,
+    /// The database's clock.
+    pub(super) clock: Clock,
+    pub(super) ttl: Duration,
+    pub(super) faults: AtomicUsize,
+}
+
+impl Weather {
+    fn is_bad(&self) -> bool {
+        self.bad.load(Ordering::Relaxed)
+    }
+
+    /// One of so many, while the weather is bad.
+    fn hits(&self, one_of: u32) -> bool {
+        let hits = self.is_bad() && self.dice.below(one_of) == 0;
+        if hits {
+            self.faults.fetch_add(1, Ordering::Relaxed);
+        }
+        hits
+    }
+}
+
+/// The store as one node sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Chaos {
+    inner: Memory,
+    weather: Arc<Weather>,
+    /// Until then the node stands still.
+    stands_still: Arc<Mutex<Instant>>,
+}
+
+impl Chaos {
+    pub(super) fn new(inner: Memory, weather: Arc<Weather>) -> Self {
+        Self {
+            inner,
+            weather,
+            stands_still: Arc::new(Mutex::new(Instant::now())),
+        }
+    }
+
+    /// The node stands still for this time: none of its calls comes back.
+    pub(super) fn stand_still(&self, time: Duration) {
+        let mut until = self
+            .stands_still
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *until = Instant::now() + time;
+        self.weather.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn on_the_way(&self) {
+        let until = *self
+            .stands_still
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        tokio::time::sleep_until(until).await;
+        if !self.weather.is_bad() {
+            return;
+        }
+        let dice = &self.weather.dice;
+        let late = match dice.below(100) {
+            0 => self.weather.ttl.mul_f64(dice.part() * 1.5),
+            1..5 => Duration::from_millis(dice.below(500).into()),
+            5..30 => Duration::from_millis(dice.below(20).into()),
+            _ => return,
+        };
+        tokio::time::sleep(late).await;
+    }
+
+    async fn read<T>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.on_the_way().await;
+        if self.weather.hits(60) {
+            return Err(unavailable());
+        }
+        let done = read.await;
+        self.on_the_way().await;
+        done
+    }
+
+    async fn write<T>(
+        &self,
+        write: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.on_the_way().await;
+        if self.weather.hits(40) {
+            return Err(unavailable());
+        }
+        let done = write.await;
+        self.on_the_way().await;
+        if self.weather.hits(40) {
+            return Err(StoreError::Unknown("the connection was lost".into()));
+        }
+        done
+    }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("the database is busy".into())
+}
+
+impl Store for Chaos {
+    type Tx = MemoryTx;
+
+    async fn transact<T, E>(&self, work: Work<Self::Tx, T, E>) -> Result<Result<T, E>, StoreError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.write(self.inner.transact(work)).await
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        let twice = self.weather.hits(40).then(|| append.clone());
+        let mut appended = self.write(self.inner.append(append)).await;
+        if let Some(again) = twice {
+            // A call that a proxy sends twice: the second one finds its place taken, or is the first if that failed before.
+            let second = self.inner.append(again).await;
+            if appended
+                .as_ref()
+                .is_err_and(|error| *error == unavailable())
+                && second.is_ok()
+            {
+                appended = Err(StoreError::Unknown("the connection was lost".into()));
+            }
+        }
+        if let Ok(appended) = &mut appended
+            && self.weather.hits(4)
+        {
+            appended.granted.clear(); // a hint is lost
+        }
+        appended
+    }
+
+    async fn append_in(tx: &mut MemoryTx, append: Append) -> Result<Appended, StoreError> {
+        Memory::append_in(tx, append).await
+    }
+
+    async fn submit_in(tx: &mut MemoryTx, submission: Submission) -> Result<Accepted, StoreError> {
+        Memory::submit_in(tx, submission).await
+    }
+
+    async fn deliver_in(
+        tx: &mut MemoryTx,
+        plan: PlanId,
+        message: Message,
+        at: Timestamp,
+    ) -> Result<i64, StoreError> {
+        Memory::deliver_in(tx, plan, message, at).await
+    }
+
+    async fn open_in(tx: &mut MemoryTx, prefix: String) -> Result<Vec<OpenPlan>, StoreError> {
+        Memory::open_in(tx, prefix).await
+    }
+
+    async fn take_key_in(tx: &mut MemoryTx, plan: PlanId) -> Result<(), StoreError> {
+        Memory::take_key_in(tx, plan).await
+    }
+
+    async fn load(&self, plan: PlanId) -> Result<Vec<Row>, StoreError> {
+        self.read(self.inner.load(plan)).await
+    }
+
+    async fn load_all(&self, plans: Vec<PlanId>) -> Result<Vec<(PlanId, Vec<Row>)>, StoreError> {
+        self.read(self.inner.load_all(plans)).await
+    }
+
+    async fn mail(&self, plan: PlanId) -> Result<Vec<Mail>, StoreError> {
+        self.read(self.inner.mail(plan)).await
+    }
+
+    async fn seats(&self, plan: PlanId) -> Result<Vec<Seat>, StoreError> {
+        self.read(self.inner.seats(plan)).await
+    }
+
+    async fn list(&self, search: Search, page: Page) -> Result<Listing, StoreError> {
+        self.read(self.inner.list(search, page)).await
+    }
+
+    async fn children(&self, parent: PlanId) -> Result<Vec<Count>, StoreError> {
+        self.read(self.inner.children(parent)).await
+    }
+
+    async fn count(&self, visible: Visible) -> Result<Vec<Count>, StoreError> {
+        self.read(self.inner.count(visible)).await
+    }
+
+    async fn due(&self, node: NodeId, waiting: Vec<PlanId>) -> Result<Due, StoreError> {
+        if self.weather.hints_only {
+            return Ok(Due::default());
+        }
+        self.read(self.inner.due(node, waiting)).await
+    }
+
+    async fn beat(&self, node: NodeId, name: String, _at: Timestamp) -> Result<(), StoreError> {
+        self.on_the_way().await;
+        if self.weather.hits(20) {
+            return Err(unavailable());
+        }
+        // By database time, when it arrives.
+        let at = self.weather.clock.now();
+        self.inner.beat(node, name, at).await
+    }
+
+    async fn leave(&self, node: NodeId, _at: Timestamp) -> Result<(), StoreError> {
+        let at = self.weather.clock.now();
+        self.write(self.inner.leave(node, at)).await
+    }
+
+    async fn orphans(
+        &self,
+        node: NodeId,
+        _now: Timestamp,
+        ttl: Duration,
+        limit: u32,
+    ) -> Result<Vec<PlanId>, StoreError> {
+        let now = self.weather.clock.now();
+        self.read(self.inner.orphans(node, now, ttl, limit)).await
+    }
+}
