@@ -3,6 +3,7 @@
 
 mod it {
     mod events;
+    mod examples;
     mod family;
     mod full;
     mod memory;

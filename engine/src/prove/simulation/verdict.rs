@@ -205,11 +205,11 @@ fn writes(plan: &Plan, step: usize, table: &BTreeMap<String, String>) -> Vec<Str
         return Vec::new();
     }
     let there = table.get(&row_of(plan.id, name)).map_or(0, String::len);
-    let should = usize::from(plan.steps[step].state == StepState::Success);
-    if there == should {
+    let state = plan.steps[step].state;
+    let should = matches!(state, StepState::Success | StepState::CompensationError);
+    if there == usize::from(should) {
         return Vec::new();
     }
-    let state = plan.steps[step].state;
     vec![format!("{name} is {state} and has written {there} times")]
 }
 
