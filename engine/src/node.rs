@@ -7,6 +7,7 @@ mod children;
 mod desk;
 mod drill;
 mod duties;
+mod lease;
 mod measure;
 mod queries;
 mod stamps;
@@ -29,6 +30,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -174,7 +176,8 @@ struct Inner<S: Services, St> {
     stamps: stamps::Stamps,
     tasks: TaskTracker,
     draining: CancellationToken,
-    /// The lease is lost or the node is stopped: nobody may append any more.
+    lease: lease::Lease,
+    /// The node is stopped: nobody may append any more.
     lost: CancellationToken,
 }
 
@@ -208,6 +211,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         drill: Option<Arc<dyn Drill>>,
     ) -> Result<Self, NodeError> {
         workflows.check_children()?;
+        let lease = lease::Lease::new(options.lease_ttl);
         let chance = chance::Chance::of(options.seed);
         let node = Self(Arc::new(Inner {
             options,
@@ -221,18 +225,22 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             left_alone: Mutex::default(),
             nonce: AtomicI64::new(chance.number()),
             chance,
+            lease,
             stamps: stamps::Stamps::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             lost: CancellationToken::new(),
         }));
-        let options = &node.0.options;
+        let (options, begun) = (&node.0.options, Instant::now());
         let beat = node
             .0
             .store
             .beat(options.id, options.name.clone(), clock.now());
         match beat.await {
-            Ok(()) => duties::take_over(&node.0).await?,
+            Ok(()) => {
+                node.0.lease.renew(begun);
+                duties::take_over(&node.0).await?;
+            }
             // What is there can be shown all the same. The duties try again.
             Err(error @ StoreError::Full) => tracing::error!(
                 %error,

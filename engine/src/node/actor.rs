@@ -78,6 +78,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             return self.without_code().await;
         };
         loop {
+            if self.node.lease.is_over() && self.plan.state.is_driven() {
+                self.node.begins_a_new_life();
+                return Err(Lost); // others may drive it by now; it is found again when the node beats
+            }
             bodies.match_plan(&self.plan);
             if let Some(work) = bodies.next_in_transaction() {
                 let policy = bodies.policy(work.step);

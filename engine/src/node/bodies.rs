@@ -132,6 +132,8 @@ pub(super) struct Bodies<S: Services, St: Store<Tx = S::Tx>> {
     under_way: HashMap<StepIndex, (Wanted, Option<AbortHandle>)>,
     for_the_store: VecDeque<InTransaction<S::Tx>>,
     cancelled: CancellationToken,
+    /// The plans are not this node's any more.
+    lost: CancellationToken,
 }
 
 impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
@@ -152,6 +154,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
             under_way: HashMap::new(),
             for_the_store: VecDeque::new(),
             cancelled: CancellationToken::new(),
+            lost: node.lease.lost(),
         })
     }
 
@@ -177,6 +180,20 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 self.under_way.insert(step, (wanted, abort));
             }
         }
+    }
+
+    /// Runs this unless the lease is lost; then it is dropped and its end never comes.
+    fn spawn(
+        &mut self,
+        body: impl Future<Output = (StepIndex, Wanted, Ended)> + Send + 'static,
+    ) -> AbortHandle {
+        let lost = self.lost.clone();
+        self.set.spawn(async move {
+            match lost.run_until_cancelled(body).await {
+                Some(ended) => ended,
+                None => std::future::pending().await,
+            }
+        })
     }
 
     /// What a broken twin does besides.
@@ -288,7 +305,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         let status = &plan.steps[step];
         let wake_at = status.wake_at;
         match wanted {
-            Wanted::Sleep(_) | Wanted::SleepBeforeUndo(_) => Some(self.set.spawn(async move {
+            Wanted::Sleep(_) | Wanted::SleepBeforeUndo(_) => Some(self.spawn(async move {
                 if let Some(at) = wake_at {
                     clock.sleep_until(at).await;
                 }
@@ -298,7 +315,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 let (call, ticket) = (self.caller(plan, step, Purpose::Run), status.ticket.clone());
                 let begun = status.tries.last().map(|last| last.started_at);
                 let until = begun.unwrap_or(clock.now()) + policy.suspended_at_most;
-                Some(self.set.spawn(async move {
+                Some(self.spawn(async move {
                     if let Some(at) = wake_at {
                         clock.sleep_until(at).await;
                     }
@@ -308,7 +325,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
             }
             Wanted::WaitOver(_) => {
                 let call = self.caller(plan, step, Purpose::TimeIsOver);
-                Some(self.set.spawn(async move {
+                Some(self.spawn(async move {
                     if let Some(at) = wake_at {
                         clock.sleep_until(at).await;
                     }
@@ -321,7 +338,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 let payload = event.and_then(|name| plan.event(name)).cloned();
                 let purpose = payload.map_or(Purpose::Gather, Purpose::Event);
                 let call = self.caller(plan, step, purpose);
-                Some(self.set.spawn(async move {
+                Some(self.spawn(async move {
                     let outcome = free(call(None), policy.timeout).await;
                     (step, wanted, Ended::body(outcome))
                 }))
@@ -340,14 +357,14 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                             self.asked(plan, step, None);
                             None
                         }
-                        Job::Free(body) => Some(self.set.spawn(async move {
+                        Job::Free(body) => Some(self.spawn(async move {
                             let outcome = bounded(body, policy.timeout).await;
                             (step, wanted, Ended::body(outcome))
                         })),
                     };
                 };
                 let plan = plan.clone();
-                Some(self.set.spawn(async move {
+                Some(self.spawn(async move {
                     let name = &plan.graph()[step].name;
                     let effect = if undoes {
                         drill.before_undo(&plan, name).await

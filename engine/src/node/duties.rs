@@ -39,29 +39,35 @@ async fn beat<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, St>>) {
     let ttl = node.options.lease_ttl;
     let mut ticks = tokio::time::interval(ttl / 5);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = Instant::now();
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            biased;
+            _ = ticks.tick() => {}
+            () = tokio::time::sleep_until(node.lease.until()), if !node.lease.is_over() => {}
+        }
+        let begun = Instant::now();
         let beat = node
             .store
             .beat(node.options.id, node.options.name.clone(), node.clock.now());
-        match tokio::time::timeout(ttl / 2, beat).await {
-            Ok(Ok(())) => last = Instant::now(),
+        // Not beyond the end of the lease: then there is something else to do first.
+        let patience = (begun + ttl / 2).min(node.lease.until().max(begun + ttl / 10));
+        match tokio::time::timeout_at(patience, beat).await {
+            Ok(Ok(())) => node.lease.renew(begun),
             Ok(Err(error)) => tracing::warn!(%error, "the node could not beat"),
             Err(_) => tracing::warn!("the node could not beat: the database does not answer"),
         }
-        if last.elapsed() > ttl.mul_f64(0.7) {
+        if node.lease.is_over() && !locked(&node.actors).is_empty() {
             tracing::error!(
                 "the node has lost its lease and drops its plans; it takes up what nobody else took"
             );
             drop_all(&node);
-            last = Instant::now();
         }
     }
 }
 
 /// Drops every actor; their plans are found again by the next round of take-overs.
 fn drop_all<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, St>>) {
+    node.lease.lose();
     for handle in locked(&node.actors).values() {
         let _ended_meanwhile = handle.nudges.send(Nudge::Lost);
     }
@@ -99,6 +105,9 @@ async fn take_overs<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, St>>)
         // Jitter, so that nodes do not all reach for the same plans.
         let round = node.options.lease_ttl.mul_f64(node.chance.part(0.25, 0.4));
         tokio::time::sleep(round).await;
+        if node.lease.is_over() {
+            continue; // it could not keep them
+        }
         if let Err(error) = take_over(&node).await {
             tracing::warn!(%error, "a round of take-overs failed; the next one looks again");
         }

@@ -1,6 +1,7 @@
 //! What every store must do. One line tests a store: `engine::store_conformance!(fresh)`, where `fresh` makes an empty one, and with
 //! it whatever must be kept meanwhile.
 
+mod families;
 mod lists;
 
 use crate::clock::Timestamp;
@@ -9,6 +10,10 @@ use crate::journal::{Action, GraphStep, Json, Message, NodeId, PlanId, Submitted
 use crate::lock::{LockMode, LockRequest, OnPause};
 use crate::plan::Plan;
 use crate::store::{Accepted, Append, Store, StoreError, Submission};
+pub use families::{
+    a_sub_task_tells_its_parent_in_the_append_in_which_it_moves,
+    a_sub_task_whose_parent_is_gone_ends_all_the_same, sub_tasks_are_counted_by_state,
+};
 pub use lists::{
     a_plan_is_found_by_what_it_waits_for_and_by_its_attempts, a_search_finds_by_every_field,
     every_order_comes_whole_through_its_pages_while_plans_come_and_end,
@@ -41,6 +46,9 @@ macro_rules! store_conformance {
             a_plan_is_found_by_what_it_waits_for_and_by_its_attempts
             every_order_comes_whole_through_its_pages_while_plans_come_and_end
             nobody_sees_what_he_may_not_see
+            a_sub_task_tells_its_parent_in_the_append_in_which_it_moves
+            a_sub_task_whose_parent_is_gone_ends_all_the_same
+            sub_tasks_are_counted_by_state
         );
     };
     (@ $fresh:expr; $($requirement:ident)*) => { $(

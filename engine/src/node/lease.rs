@@ -1,0 +1,57 @@
+//! How long this node may believe that its plans are its own: 0.7 of the lease since it last began a beat that arrived, by the
+//! monotonic clock. Past that others may soon take them, so nothing is begun any more and what runs is dropped.
+
+use super::locked;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub(super) struct Lease {
+    ttl: Duration,
+    kept: Mutex<Kept>,
+}
+
+struct Kept {
+    until: Instant,
+    lost: CancellationToken,
+}
+
+impl Lease {
+    /// Nobody has beaten yet.
+    pub(super) fn new(ttl: Duration) -> Self {
+        Self {
+            ttl,
+            kept: Mutex::new(Kept {
+                until: Instant::now(),
+                lost: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// A beat arrived that began then.
+    pub(super) fn renew(&self, begun: Instant) {
+        let mut kept = locked(&self.kept);
+        kept.until = kept.until.max(begun + self.ttl.mul_f64(0.7));
+    }
+
+    pub(super) fn until(&self) -> Instant {
+        locked(&self.kept).until
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.until()
+    }
+
+    /// Cancelled when the lease is lost that is held now.
+    pub(super) fn lost(&self) -> CancellationToken {
+        locked(&self.kept).lost.clone()
+    }
+
+    /// What runs is dropped.
+    pub(super) fn lose(&self) {
+        let mut kept = locked(&self.kept);
+        kept.lost.cancel();
+        kept.lost = CancellationToken::new();
+    }
+}
