@@ -40,6 +40,8 @@ pub enum Happening {
         output: Json,
         /// What a person should know.
         warning: Option<String>,
+        /// The form of the output.
+        form: u32,
     },
     /// A step's work goes on elsewhere.
     Suspended {
@@ -49,6 +51,8 @@ pub enum Happening {
         ticket: Json,
         /// When to ask first.
         wake_at: Timestamp,
+        /// The form of the ticket.
+        form: u32,
     },
     /// A step waits for an event, or only for a time.
     Awaits {
@@ -171,6 +175,11 @@ impl Writer {
         Ok(())
     }
 
+    /// The form in which the step was submitted.
+    fn form_of(&self, step: StepIndex) -> u32 {
+        self.next.graph().get(step).map_or(1, |known| known.form)
+    }
+
     /// The steps in this state, in graph order.
     fn in_state(&self, state: StepState) -> Vec<StepIndex> {
         let steps = self.next.steps.iter().enumerate();
@@ -217,6 +226,7 @@ pub fn submit(
             step,
             output,
             warning: None,
+            form: to.form_of(step),
         })?;
     }
     if locks_granted && !to.next.locks.is_empty() {
@@ -251,19 +261,23 @@ pub fn decide(
             step,
             output,
             warning,
+            form,
         } => to.write(Entry::StepSucceeded {
             step,
             output,
             warning,
+            form,
         })?,
         Happening::Suspended {
             step,
             ticket,
             wake_at,
+            form,
         } => to.write(Entry::Suspended {
             step,
             ticket,
             wake_at,
+            form,
         })?,
         Happening::Failed {
             step,

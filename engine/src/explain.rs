@@ -149,6 +149,15 @@ impl Task {
         }
     }
 
+    /// The task, which no node here can drive for want of this code.
+    #[must_use]
+    pub fn waiting_for_code(mut self, plan: &Plan, missing: &str, now: Timestamp) -> Self {
+        self.waiting_for = vec![Waiting::for_code(missing, plan)];
+        self.headline = words::headline(plan, &self.waiting_for);
+        self.explanation = words::explanation(plan, &self.waiting_for, now);
+        self
+    }
+
     /// The task with so many sub-tasks.
     #[must_use]
     pub fn with_children(mut self, counts: &[Count]) -> Self {

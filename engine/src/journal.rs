@@ -107,9 +107,24 @@ pub struct GraphStep {
     /// A revert undoes it. What leaves nothing behind needs no undoing.
     #[serde(default, skip_serializing_if = "is_false")]
     pub undoable: bool,
+    /// The form of its output and ticket: raised when code changes what they look like.
+    #[serde(default = "first_form", skip_serializing_if = "is_first_form")]
+    pub form: u32,
     /// The steps without whose output it cannot run; of plans from before this was recorded, all that it comes after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs: Option<Vec<StepIndex>>,
+}
+
+const fn first_form() -> u32 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference to the field"
+)]
+fn is_first_form(form: &u32) -> bool {
+    *form == first_form()
 }
 
 #[expect(
@@ -131,8 +146,15 @@ impl GraphStep {
             rescue: Rescue::Pause,
             once: false,
             undoable: false,
+            form: first_form(),
             needs: None,
         }
+    }
+
+    /// Its name and form, as code is asked for: `copy@2`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}@{}", self.name, self.form)
     }
 
     /// The steps without whose output it cannot run.
@@ -419,6 +441,9 @@ pub enum Entry {
         /// What a person should know although it succeeded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         warning: Option<String>,
+        /// The form of the output.
+        #[serde(default = "first_form", skip_serializing_if = "is_first_form")]
+        form: u32,
     },
     /// An attempt failed; another one follows.
     AttemptFailed {
@@ -444,6 +469,9 @@ pub enum Entry {
         ticket: Json,
         /// When to ask first.
         wake_at: Timestamp,
+        /// The form of the ticket.
+        #[serde(default = "first_form", skip_serializing_if = "is_first_form")]
+        form: u32,
     },
     /// The step waits for an event, or only for a time.
     Awaiting {

@@ -19,7 +19,7 @@ pub use queries::{HistoryRow, Tasks};
 
 use crate::clock::{Clock, Timestamp};
 use crate::decide::Happening;
-use crate::journal::{Action, Entry, Message, NodeId, PlanId};
+use crate::journal::{Action, Entry, GraphStep, Message, NodeId, PlanId};
 use crate::plan::Plan;
 use crate::state::Refused;
 use crate::step::Services;
@@ -467,9 +467,35 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         self.nonce.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// It is open, and this node found it and cannot drive it.
+    fn is_left_alone(self: &Arc<Self>, plan: &Plan) -> bool {
+        let found = locked(&self.left_alone).contains(&plan.id);
+        plan.state.is_driven() && (found || self.leaves_alone(plan))
+    }
+
     /// The plan is this node's own, and waits for a version of it that knows the workflow: nobody polls its mailbox.
     fn leaves_alone(self: &Arc<Self>, plan: &Plan) -> bool {
         plan.node == Some(self.options.id) && !self.knows(plan)
+    }
+
+    /// What of the plan's code this node does not have: the workflow, its input in this form, or a step as `name@form`.
+    fn missing_code(&self, plan: &Plan) -> Option<String> {
+        let Some(workflow) = self.workflows.0.get(plan.workflow()) else {
+            return Some(format!("workflow `{}`", plan.workflow()));
+        };
+        let known = |step: &GraphStep| {
+            let index = workflow.index_of(&step.name);
+            index.is_some_and(|index| workflow.graph[index].form >= step.form)
+        };
+        if let Some(step) = plan.graph().iter().find(|step| !known(step)) {
+            return Some(format!("step `{}`", step.key()));
+        }
+        let input = &plan.submitted.as_ref()?.input;
+        let why = (workflow.decode)(input).err()?;
+        Some(format!(
+            "workflow `{}` with such an input ({why})",
+            plan.workflow()
+        ))
     }
 
     /// This node has the code of each of the plan's steps.

@@ -48,6 +48,19 @@ pub trait Declared: Send + Sync + Sized + 'static {
     type Needs: Needs;
     /// What it leaves to later steps, recorded with its success.
     type Output: Serialize + DeserializeOwned + Send;
+    /// The form of its output and its ticket. Raised when they change so that what is recorded would not be read; then
+    /// [`Declared::upcast`] makes the new form of the old one.
+    const FORM: u32 = 1;
+
+    /// The output or ticket in this form, from one that was recorded in the older form `from`. Recorded ones stay as they are.
+    fn upcast(from: u32, recorded: Json) -> Result<Json, StepError> {
+        let _no_older_form_is_known = recorded;
+        Err(StepError::permanent(format!(
+            "step {} cannot read what it recorded in form {from}: it has form {} and no upcaster",
+            Self::NAME,
+            Self::FORM
+        )))
+    }
 }
 
 /// What a step's transaction is.

@@ -63,6 +63,7 @@ struct Line<S> {
     after: Vec<&'static str>,
     needs: Vec<&'static str>,
     required: Vec<&'static str>,
+    form: u32,
     body: Arc<dyn AnyStep<S>>,
 }
 
@@ -94,6 +95,7 @@ impl<W: Workflow> Steps<W> {
             after: N::names(),
             needs: S::Needs::names(),
             required: S::Needs::required(),
+            form: S::FORM,
             body: step.erased(),
         });
         self
@@ -414,6 +416,7 @@ fn graph_step<S>(line: &Line<S>, place: &HashMap<&str, StepIndex>) -> GraphStep 
         rescue,
         once,
         undoable,
+        form: line.form,
     }
 }
 

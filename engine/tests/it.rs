@@ -5,6 +5,7 @@ mod it {
     mod events;
     mod examples;
     mod family;
+    mod forms;
     mod full;
     mod memory;
     mod node;

@@ -50,8 +50,23 @@ pub enum WaitingKind {
     Child,
     /// Something outside that it will be told of.
     Event,
+    /// A version of the program that knows its workflow or step.
+    Code,
     /// A person.
     Operator,
+}
+
+impl Waiting {
+    /// No node here has this code.
+    pub(super) fn for_code(missing: &str, plan: &Plan) -> Self {
+        Self {
+            kind: WaitingKind::Code,
+            text: format!("code: no node here knows {missing}"),
+            task: None,
+            since: plan.times.started.or(Some(plan.times.created)),
+            until: None,
+        }
+    }
 }
 
 /// A lock of a task.

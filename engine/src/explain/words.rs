@@ -128,6 +128,10 @@ pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) 
             | PlanResult::Pending => "Nothing is left to do.".to_owned(),
         },
         PlanState::Pending | PlanState::Running => match waiting_for.first() {
+            Some(waiting) if waiting.kind == WaitingKind::Code => {
+                "Start a version of the program that knows it: then the task goes on by itself."
+                    .to_owned()
+            }
             Some(waiting) if waiting.kind == WaitingKind::Operator => {
                 "Release it, when it may go on.".to_owned()
             }

@@ -190,7 +190,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 crashes_after,
             } => {
                 let undoes = self.undoes(step);
-                let happening = self.happened(step, undoes, outcome, bodies.policy(step));
+                let (policy, form) = (bodies.policy(step), bodies.form(step));
+                let happening = self.happened(step, undoes, outcome, policy, form);
                 self.happen(happening).await?;
                 if crashes_after {
                     crash(&self.plan, step);
@@ -212,6 +213,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         undoes: bool,
         outcome: Result<Outcome, StepError>,
         policy: Policy,
+        form: u32,
     ) -> Happening {
         match outcome {
             Ok(Outcome::Done { .. }) if undoes => Happening::Undone { step },
@@ -219,11 +221,13 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 step,
                 output,
                 warning,
+                form,
             },
             Ok(Outcome::Wait { ticket, after }) => Happening::Suspended {
                 step,
                 ticket,
                 wake_at: self.node.clock.now() + after.unwrap_or(policy.poll),
+                form,
             },
             Ok(Outcome::Await { event, within }) => Happening::Awaits {
                 step,
@@ -412,6 +416,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         let InTransaction {
             step,
             undoes,
+            form,
             job,
             rehearsal,
             limit,
@@ -454,6 +459,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                             step,
                             output,
                             warning,
+                            form,
                         }
                     };
                     let decision = decide(&plan, happening, clock.now(), node)
@@ -475,7 +481,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                     .wake_all(decision.notices.iter().map(|(plan, _)| *plan));
             }
             Ok(Err(NotCommitted::Step(error))) => {
-                self.happen(self.happened(step, undoes, Err(error), policy))
+                self.happen(self.happened(step, undoes, Err(error), policy, form))
                     .await?;
             }
             Ok(Err(NotCommitted::Store(StoreError::Fenced { .. }))) => return Err(Lost),
@@ -485,7 +491,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                     self.advance(Plan::fold(self.plan.id, &rows), &Appended::default());
                 } else {
                     let error = StepError::transient(error).class("store");
-                    self.happen(self.happened(step, undoes, Err(error), policy))
+                    self.happen(self.happened(step, undoes, Err(error), policy, form))
                         .await?;
                 }
             }

@@ -116,6 +116,7 @@ impl Wanted {
 pub(super) struct InTransaction<Tx> {
     pub(super) step: StepIndex,
     pub(super) undoes: bool,
+    pub(super) form: u32,
     pub(super) job: Work<Tx, Outcome, StepError>,
     /// Runs before it and is rolled back: a drill that runs every body twice.
     pub(super) rehearsal: Option<Work<Tx, Outcome, StepError>>,
@@ -144,7 +145,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         let input = (workflow.decode)(&submitted.input).ok()?;
         let code = submitted.graph.iter().map(|step| {
             let index = workflow.index_of(&step.name)?;
-            Some((workflow.bodies[index].clone(), workflow.policies[index]))
+            // What newer code has recorded cannot be read by older.
+            let reads = workflow.graph[index].form >= step.form;
+            reads.then(|| (workflow.bodies[index].clone(), workflow.policies[index]))
         });
         Some(Self {
             code: code.collect::<Option<_>>()?,
@@ -156,6 +159,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
             cancelled: CancellationToken::new(),
             lost: node.lease.lost(),
         })
+    }
+
+    pub(super) fn form(&self, step: StepIndex) -> u32 {
+        self.code[step].0.form()
     }
 
     pub(super) fn policy(&self, step: StepIndex) -> Policy {
@@ -256,6 +263,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         self.for_the_store.push_back(InTransaction {
             step,
             undoes,
+            form: self.form(step),
             job,
             rehearsal,
             limit: self.policy(step).timeout,

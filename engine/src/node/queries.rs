@@ -61,7 +61,12 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         for holder in seats.iter().filter_map(|seat| seat.behind) {
             holders.push((holder, self.plan(holder).await.ok()));
         }
-        let task = Task::of(plan, &seats, &holders, self.clock().now());
+        let now = self.clock().now();
+        let mut task = Task::of(plan, &seats, &holders, now);
+        let nobodys = self.0.is_left_alone(plan);
+        if let Some(missing) = nobodys.then(|| self.0.missing_code(plan)).flatten() {
+            task = task.waiting_for_code(plan, &missing, now);
+        }
         if plan.children().any(|child| child.plan.is_some()) {
             let counts = self.store().children(plan.id).await?;
             return Ok(task.with_children(&counts));

@@ -11,6 +11,9 @@ use crate::lock::{LockState, OnPause};
 use crate::state::{PlanEvent, PlanState, StepEvent, StepState};
 use std::sync::Arc;
 
+/// The form of an output that an operator gave: he was told when the code could not read it.
+const AS_THE_CODE_READS_IT: u32 = u32::MAX;
+
 impl Plan {
     /// Applies one entry, or says why it does not fit.
     pub(crate) fn apply(
@@ -108,19 +111,21 @@ impl Plan {
                 step,
                 output,
                 warning,
+                form,
             } => {
                 let success = self.next_success();
                 let status = self.step_on(*step, StepEvent::Succeed)?;
                 end(&mut status.tries, at, None, None);
                 (status.output, status.warning) = (Some(output.clone()), warning.clone());
                 (status.error, status.ticket, status.wake_at) = (None, None, None);
-                (status.success, status.awaits) = (Some(success), None);
+                (status.success, status.awaits, status.form) = (Some(success), None, *form);
                 self.progressed(*step);
             }
             Entry::StepResolved { step, output } => {
                 let success = self.next_success();
                 let status = self.step_on(*step, StepEvent::Resolve)?;
                 (status.output, status.error) = (Some(output.clone()), None);
+                status.form = AS_THE_CODE_READS_IT;
                 status.success = Some(success);
                 self.progressed(*step);
                 self.interruption_is_over();
@@ -146,9 +151,11 @@ impl Plan {
                 step,
                 ticket,
                 wake_at,
+                form,
             } => {
                 let step = self.step_on(*step, StepEvent::Suspend)?;
                 (step.ticket, step.wake_at) = (Some(ticket.clone()), Some(*wake_at));
+                step.form = *form;
             }
             Entry::Awaiting { step, event, until } => {
                 let step = self.step_on(*step, StepEvent::Suspend)?;
@@ -193,6 +200,7 @@ impl Plan {
             } => {
                 let status = self.step_on(*step, StepEvent::Skip)?;
                 (status.output, status.warning) = (output.clone(), Some(because.clone()));
+                status.form = AS_THE_CODE_READS_IT;
                 status.wake_at = None;
                 self.progressed(*step);
                 self.interruption_is_over();
@@ -284,7 +292,8 @@ impl Plan {
         {
             return Err("a lock ends with a step that the graph does not have".into());
         }
-        self.steps = vec![StepStatus::fresh(); count];
+        let forms = submitted.graph.iter().map(|step| step.form);
+        self.steps = forms.map(StepStatus::fresh).collect();
         self.locks = submitted
             .locks
             .iter()

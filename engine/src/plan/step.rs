@@ -19,6 +19,8 @@ pub struct StepStatus {
     pub ticket: Option<Json>,
     /// Of the last failed attempt, until one succeeds.
     pub error: Option<Failure>,
+    /// The form of its output or ticket.
+    pub form: u32,
     /// What a person should know although it succeeded or was skipped.
     pub warning: Option<String>,
     /// When the next attempt, poll or attempt to undo it begins.
@@ -161,13 +163,14 @@ pub(super) fn end(
 }
 
 impl StepStatus {
-    pub(super) fn fresh() -> Self {
+    pub(super) fn fresh(form: u32) -> Self {
         Self {
             state: StepState::Pending,
             tries: Vec::new(),
             failures: 0,
             output: None,
             ticket: None,
+            form,
             error: None,
             warning: None,
             wake_at: None,

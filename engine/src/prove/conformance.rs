@@ -120,6 +120,7 @@ fn succeeded(step: usize) -> Happening {
         step,
         output: Json::of(&step).expect("a number is JSON"),
         warning: None,
+        form: 1,
     }
 }
 

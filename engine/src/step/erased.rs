@@ -1,6 +1,7 @@
 //! What the node sees of a step: no types, one of two kinds of job.
 
 use super::context::{Attempt, Context, Progress};
+use super::needs::current;
 use super::{
     Begun, BoxFuture, ContextOf, Declared, Needs, Polled, PollingStep, Received, Services,
     SpawningStep, Step, StepError, TransactionalStep, TxOf, Work,
@@ -122,7 +123,11 @@ impl<S: Services> Call<S> {
         let output = output.ok_or_else(|| {
             StepError::permanent(format!("step {} left no output to undo", D::NAME))
         })?;
-        read(output, D::NAME, "output")
+        read(
+            &current::<D>(&self.plan, output.clone())?,
+            D::NAME,
+            "output",
+        )
     }
 
     fn input<W: Workflow>(&self) -> &W {
@@ -142,6 +147,9 @@ pub trait AnyStep<S: Services>: Send + Sync {
 
     /// Whether this can stand for its output.
     fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error>;
+
+    /// The form of what it records.
+    fn form(&self) -> u32;
 
     /// The workflow of its sub-tasks.
     fn spawns(&self) -> Option<&'static str> {
@@ -242,6 +250,10 @@ impl<S: Step> AnyStep<ServicesOf<S>> for Erased<S, Effect> {
     fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error> {
         output.decode::<S::Output>().map(drop)
     }
+
+    fn form(&self) -> u32 {
+        S::FORM
+    }
 }
 
 impl<S: TransactionalStep> Runs<Transactional> for S {
@@ -275,6 +287,10 @@ impl<S: TransactionalStep> AnyStep<ServicesOf<S>> for Erased<S, Transactional> {
 
     fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error> {
         output.decode::<S::Output>().map(drop)
+    }
+
+    fn form(&self) -> u32 {
+        S::FORM
     }
 }
 
@@ -314,7 +330,11 @@ impl<S: PollingStep> Erased<S, Polling> {
         call: &Call<ServicesOf<S>>,
         ticket: &Json,
     ) -> Result<Outcome, StepError> {
-        let known = read(ticket, S::NAME, "ticket")?;
+        let known = read(
+            &current::<S>(&call.plan, ticket.clone())?,
+            S::NAME,
+            "ticket",
+        )?;
         let after = match self.0.poll(cx, call.input(), &known).await? {
             Polled::Done(output) => return done::<S>(&output, &cx.about.told),
             Polled::Wait(after) => Some(after),
@@ -359,6 +379,10 @@ impl<S: PollingStep> AnyStep<ServicesOf<S>> for Erased<S, Polling> {
 
     fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error> {
         output.decode::<S::Output>().map(drop)
+    }
+
+    fn form(&self) -> u32 {
+        S::FORM
     }
 }
 
@@ -420,6 +444,10 @@ impl<S: SpawningStep> AnyStep<ServicesOf<S>> for Erased<S, Spawning> {
 
     fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error> {
         output.decode::<S::Output>().map(drop)
+    }
+
+    fn form(&self) -> u32 {
+        S::FORM
     }
 
     fn spawns(&self) -> Option<&'static str> {

@@ -1,6 +1,7 @@
 //! Which outputs a step reads, as types.
 
 use super::{Declared, StepError};
+use crate::journal::Json;
 use crate::plan::Plan;
 
 /// Step types that stand for their outputs.
@@ -30,12 +31,24 @@ impl<S: Declared> Needs for S {
         let output = plan
             .output_of(S::NAME)
             .ok_or_else(|| StepError::permanent(format!("step {} left no output", S::NAME)))?;
-        output.decode().map_err(|error| {
-            StepError::permanent(format!(
-                "the output of step {} cannot be read: {error}",
-                S::NAME
-            ))
-        })
+        current::<S>(plan, output.clone())?
+            .decode()
+            .map_err(|error| {
+                StepError::permanent(format!(
+                    "the output of step {} cannot be read: {error}",
+                    S::NAME
+                ))
+            })
+    }
+}
+
+/// What step `S` of this plan has recorded, in the form that its code knows.
+pub(super) fn current<S: Declared>(plan: &Plan, recorded: Json) -> Result<Json, StepError> {
+    let form = plan.step(S::NAME).map_or(S::FORM, |status| status.form);
+    if form < S::FORM {
+        S::upcast(form, recorded)
+    } else {
+        Ok(recorded)
     }
 }
 

@@ -602,6 +602,7 @@ async fn a_node_that_was_thought_dead_is_fenced() {
             step: 2,
             output: engine::journal::Json::of(&1).unwrap(),
             warning: None,
+            form: 1,
         },
         house.clock.now(),
         zombie.id(),

@@ -215,6 +215,7 @@ fn a_plan_that_is_paused_as_poison_keeps_its_ticket_and_asks_for_it_after_the_re
         step: 0,
         ticket: json("ticket"),
         wake_at: Timestamp(2),
+        form: 1,
     };
     let resume = Happening::Mail {
         n: 1,
@@ -308,7 +309,8 @@ fn entries() -> impl Strategy<Value = Entry> {
         step.clone().prop_map(|step| Entry::StepSucceeded {
             step,
             output: json("x"),
-            warning: None
+            warning: None,
+            form: 1
         }),
         step.clone().prop_map(move |step| Entry::AttemptFailed {
             step,
@@ -322,7 +324,8 @@ fn entries() -> impl Strategy<Value = Entry> {
         step.clone().prop_map(|step| Entry::Suspended {
             step,
             ticket: json("t"),
-            wake_at: Timestamp(2)
+            wake_at: Timestamp(2),
+            form: 1
         }),
         step.clone()
             .prop_map(|step| Entry::StepInterrupted { step }),

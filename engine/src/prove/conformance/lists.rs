@@ -168,6 +168,7 @@ pub async fn a_plan_is_found_by_what_it_waits_for_and_by_its_attempts<St: Store>
     let suspended = Happening::Suspended {
         step: 1,
         ticket: Json::of(&"ticket").expect("a text is JSON"),
+        form: 1,
         wake_at: AT,
     };
     let plan = happens(store, plan, suspended).await;

@@ -64,6 +64,7 @@ impl Story {
             step,
             output,
             warning: None,
+            form: 1,
         });
     }
 

@@ -42,6 +42,7 @@ pub(super) fn graphs() -> impl Strategy<Value = Arc<[GraphStep]>> {
                 rescue,
                 once: kind % 4 == 0,
                 undoable: kind & 16 != 0,
+                form: 1,
                 needs: (kind & 32 != 0).then(|| {
                     let needed = before(8);
                     before(0)
@@ -190,11 +191,13 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             step: among(step, under_way)?,
             output: json(&format!("output {n}")),
             warning: None,
+            form: 1,
         },
         Try::Suspend(step) => Happening::Suspended {
             step: among(step, running)?,
             ticket: json("ticket"),
             wake_at: at,
+            form: 1,
         },
         Try::FailForNow(step) => Happening::Failed {
             step: among(step, under_way)?,
