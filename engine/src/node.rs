@@ -563,6 +563,14 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         }
     }
 
+    /// Gives the plan an actor that was submitted under this lease. Where that was lost meanwhile, others may have it: then it is
+    /// found again like any other.
+    fn drive_submitted(self: &Arc<Self>, plan: Plan, lease: u64) {
+        if self.lease.which() == lease && !self.lease.is_over() {
+            self.drive(Arc::new(plan), None, None);
+        }
+    }
+
     /// Gives the plan an actor, unless it has one.
     fn drive(self: &Arc<Self>, plan: Arc<Plan>, first: Option<Happening>, nudge: Option<Nudge>) {
         let (nudges, inbox) = mpsc::unbounded_channel();

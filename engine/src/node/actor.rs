@@ -26,6 +26,8 @@ pub(super) struct Actor<S: Services, St: Store<Tx = S::Tx>> {
     pub(super) plan: Arc<Plan>,
     published: watch::Sender<Arc<Plan>>,
     inbox: mpsc::UnboundedReceiver<Nudge>,
+    /// The lease under which it is driven.
+    lease: u64,
     /// When the bodies of a cancelled plan are dropped.
     drop_at: Option<Timestamp>,
 }
@@ -47,6 +49,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         inbox: mpsc::UnboundedReceiver<Nudge>,
     ) -> Self {
         Self {
+            lease: node.lease.which(),
             node,
             plan,
             published,
@@ -78,7 +81,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             return self.without_code().await;
         };
         loop {
-            if self.node.lease.is_over() && self.plan.state.is_driven() {
+            let lease = &self.node.lease;
+            let lost = lease.is_over() || lease.which() != self.lease;
+            if lost && self.plan.state.is_driven() {
                 self.node.begins_a_new_life();
                 return Err(Lost); // others may drive it by now; it is found again when the node beats
             }

@@ -10,7 +10,6 @@ use crate::plan::Plan;
 use crate::step::Services;
 use crate::store::{Accepted, Append, Appended, Store, StoreError};
 use crate::workflow::InputError;
-use std::sync::Arc;
 
 /// At most so many sub-tasks are submitted in one transaction: it holds the store's writer.
 const BATCH: usize = 64;
@@ -97,10 +96,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     ) -> Result<(), Lost> {
         let ids: Vec<PlanId> = keys.iter().map(|(_, id)| *id).collect();
         locked(&self.node.submitting).extend(&ids);
+        let lease = self.node.lease.which();
         let submitted = self.in_one_transaction(step, keys, all).await;
         if let Ok(Some(plans)) = &submitted {
             for plan in plans {
-                self.node.drive(Arc::new(plan.clone()), None, None);
+                self.node.drive_submitted(plan.clone(), lease);
             }
         }
         for id in &ids {

@@ -258,6 +258,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
             node: self.clone(),
             done: done.clone(),
         };
+        let lease = self.lease.which();
         let result = self
             .store
             .transact::<T, E>(Box::new(move |tx| work(tx, desk)))
@@ -267,7 +268,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         for plan in plans {
             let id = plan.id;
             if committed {
-                self.drive(Arc::new(plan), None, None);
+                self.drive_submitted(plan, lease);
             }
             locked(&self.submitting).remove(&id);
         }

@@ -14,7 +14,17 @@ pub(super) struct Lease {
 
 struct Kept {
     until: Instant,
+    /// How often it was lost.
+    losses: u64,
     lost: CancellationToken,
+}
+
+impl Kept {
+    fn lose(&mut self) {
+        self.losses += 1;
+        self.lost.cancel();
+        self.lost = CancellationToken::new();
+    }
 }
 
 impl Lease {
@@ -24,14 +34,18 @@ impl Lease {
             ttl,
             kept: Mutex::new(Kept {
                 until: Instant::now(),
+                losses: 0,
                 lost: CancellationToken::new(),
             }),
         }
     }
 
-    /// A beat arrived that began then.
+    /// A beat arrived that began then. Where the lease had run out before, it is another one.
     pub(super) fn renew(&self, begun: Instant) {
         let mut kept = locked(&self.kept);
+        if begun > kept.until {
+            kept.lose();
+        }
         kept.until = kept.until.max(begun + self.ttl.mul_f64(0.7));
     }
 
@@ -43,6 +57,11 @@ impl Lease {
         Instant::now() >= self.until()
     }
 
+    /// Which of this node's leases it is: what is known of a plan since an earlier one may be old.
+    pub(super) fn which(&self) -> u64 {
+        locked(&self.kept).losses
+    }
+
     /// Cancelled when the lease is lost that is held now.
     pub(super) fn lost(&self) -> CancellationToken {
         locked(&self.kept).lost.clone()
@@ -50,8 +69,6 @@ impl Lease {
 
     /// What runs is dropped.
     pub(super) fn lose(&self) {
-        let mut kept = locked(&self.kept);
-        kept.lost.cancel();
-        kept.lost = CancellationToken::new();
+        locked(&self.kept).lose();
     }
 }
