@@ -2,14 +2,20 @@
 
 mod actor;
 mod bodies;
+mod built_in;
+mod by_name;
+mod declared;
 mod desk;
 mod drill;
 mod duties;
 mod measure;
 mod queries;
+mod schedules;
 mod stamps;
 mod trace;
 
+pub use built_in::BuiltIn;
+pub use declared::Declaration;
 pub use desk::{Desk, Offer, Placed};
 pub use drill::{Drill, Effect};
 pub use queries::{HistoryRow, Tasks};
@@ -77,6 +83,14 @@ pub enum NodeError {
     /// The input does not become a plan.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// The JSON is no input of the workflow.
+    #[error("this is no input of workflow `{workflow}`: {why}")]
+    InputDoesNotFit {
+        /// The workflow.
+        workflow: String,
+        /// Why.
+        why: serde_json::Error,
+    },
     /// The message lies in the mailbox and will be read; nobody has read it in time.
     #[error(
         "task {0} has not answered yet; the request is kept and will be handled by the node that owns it"
@@ -88,11 +102,14 @@ pub enum NodeError {
 }
 
 /// Workflows that a node knows.
-pub struct Workflows<S: Services>(HashMap<&'static str, Arc<Registered<S>>>);
+pub struct Workflows<S: Services>(
+    HashMap<&'static str, Arc<Registered<S>>>,
+    by_name::Readers<S>,
+);
 
 impl<S: Services> Default for Workflows<S> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::new(), by_name::Readers::new())
     }
 }
 
@@ -103,6 +120,7 @@ impl<S: Services> Workflows<S> {
         if self.0.insert(W::NAME, registered).is_some() {
             return Err(DeclarationError::RegisteredTwice { workflow: W::NAME });
         }
+        self.1.insert(W::NAME, by_name::read::<W>);
         Ok(self)
     }
 }

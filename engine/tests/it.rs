@@ -2,10 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod it {
+    mod drawn;
     mod full;
     mod memory;
     mod node;
     mod pure;
     mod push;
+    mod schedules;
+    mod tick;
+    mod timing;
     mod unknown;
 }

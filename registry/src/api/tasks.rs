@@ -145,6 +145,7 @@ impl From<NodeError> for Problem {
                 StoreError::Fenced { .. } | StoreError::Unknown(_) | StoreError::Corrupt(_),
             )
             | NodeError::UnknownWorkflow(_)
+            | NodeError::InputDoesNotFit { .. }
             | NodeError::Input(_) => Self::internal(&error),
         }
     }
