@@ -340,6 +340,8 @@ pub enum Cause {
     Client,
     /// A duty of the node: nobody asked for it at that time.
     Duty,
+    /// A schedule; the links `schedule` and `scheduled_for` say which one, and for which nominal time.
+    Schedule,
 }
 
 /// What an operator wants of a plan.

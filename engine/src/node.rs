@@ -2,17 +2,23 @@
 
 mod actor;
 mod bodies;
+mod built_in;
+mod by_name;
 mod chance;
 mod children;
+mod declared;
 mod desk;
 mod drill;
 mod duties;
 mod lease;
 mod measure;
 mod queries;
+mod schedules;
 mod stamps;
 mod trace;
 
+pub use built_in::BuiltIn;
+pub use declared::Declaration;
 pub use desk::{Desk, Offer, Placed};
 pub use drill::{Drill, Effect};
 pub use queries::{HistoryRow, Tasks};

@@ -7,6 +7,7 @@ use crate::decide::{self, Decision};
 use crate::journal::{Entry, Message, NodeId, PlanId, PlanResult, Reason, Row};
 use crate::lock::{LockRequest, Seat};
 use crate::plan::Plan;
+use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::{self, Order, Search, Sort, TaskCursor, Waits};
 use crate::state::PlanState;
 use crate::step::Work;
@@ -396,4 +397,26 @@ pub trait Store: Send + Sync + 'static {
         ttl: Duration,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<PlanId>, StoreError>> + Send;
+
+    /// Every schedule, by name.
+    fn schedules(&self) -> impl Future<Output = Result<Vec<Schedule>, StoreError>> + Send;
+
+    /// The schedules whose next run has come, in the order of their times, and when the first of the others comes.
+    fn due_schedules(
+        &self,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<DueSchedules, StoreError>> + Send;
+
+    /// Keeps a schedule: a new one when it has no number yet, otherwise in the place of the one with its number, provided that
+    /// this still has its revision. Firing is this too, in the transaction that submits the plan.
+    fn put_schedule_in(
+        tx: &mut Self::Tx,
+        schedule: Schedule,
+    ) -> impl Future<Output = Result<Put, StoreError>> + Send;
+
+    /// Removes a schedule; false when there is none of this number.
+    fn remove_schedule_in(
+        tx: &mut Self::Tx,
+        id: ScheduleId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }

@@ -231,6 +231,10 @@ pub enum InputError {
     },
 }
 
+/// A plan's first entry and its open key, of an input that is known as text only.
+type Read<S> =
+    fn(&Registered<S>, &Json, Option<String>) -> Result<(Submitted, Option<String>), InputError>;
+
 type Decode = fn(&Json) -> Result<Arc<dyn Any + Send + Sync>, serde_json::Error>;
 
 /// A checked workflow. Its type is gone: this is what the node holds.
@@ -243,7 +247,7 @@ pub struct Registered<S: Services> {
     /// The input is decoded once per owned plan, not once per step.
     pub(crate) decode: Decode,
     /// A plan of an input that is known as text only.
-    pub(crate) read: fn(&Self, &Json, Option<String>) -> Result<Submitted, InputError>,
+    pub(crate) read: Read<S>,
 }
 
 impl<S: Services> Registered<S> {
@@ -322,7 +326,8 @@ impl<S: Services> Registered<S> {
                     workflow: W::NAME,
                     why: why.to_string(),
                 })?;
-                registered.submitted(&input, actor)
+                let submitted = registered.submitted(&input, actor)?;
+                Ok((submitted, input.open_key()))
             },
         })
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod it {
+    mod drawn;
     mod events;
     mod examples;
     mod family;
@@ -11,6 +12,9 @@ mod it {
     mod node;
     mod pure;
     mod push;
+    mod schedules;
     mod simulation;
+    mod tick;
+    mod timing;
     mod unknown;
 }

@@ -7,6 +7,7 @@ mod answer;
 mod audit;
 mod body;
 mod caller;
+mod drawn;
 mod drills;
 mod fields;
 mod grants;
@@ -23,11 +24,13 @@ mod repositories;
 mod rights;
 mod robots;
 mod roles;
+mod schedules;
 mod settings;
 mod tasks;
 mod time;
 mod tokens;
 mod users;
+mod workflows;
 
 use std::sync::Arc;
 
@@ -36,13 +39,16 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use http::Method;
 use storage::catalog::roles::Permission::{
-    Admin, CreateRepositories, ManageAccess, ManageProducts, OperateTasks, Pull, ViewTasks,
+    Admin, CreateRepositories, ManageAccess, ManageProducts, ManageSchedules, OperateTasks, Pull,
+    ViewTasks,
 };
 
 use crate::app::App;
 use problem::Kind::{self, DoesNotFit, DrillsOff};
 use problem::Problem;
-use rights::Right::{Anybody, Cut, Everywhere, Known, Oneself, OwnTask, Seen, Sight, Task, There};
+use rights::Right::{
+    Anybody, Cut, Everywhere, Known, Oneself, OwnTask, Seen, Sight, Somewhere, Task, There,
+};
 use rights::{Route, route, router_of};
 
 /// In front of every path of this version of the API.
@@ -64,11 +70,20 @@ fn routes() -> Vec<Route> {
         route(GET,    "/tasks/{id}/history", OwnTask(ViewTasks), tasks::history::history, "Lists every entry of the task's journal"),
         route(GET,    "/tasks/{id}/events", OwnTask(ViewTasks), tasks::events::events, "Follows the task's journal as server-sent events"),
         route(GET,    "/tasks/{id}/wait", OwnTask(ViewTasks), tasks::wait::wait, "Waits until the task is paused or stopped"),
+        route(GET,    "/tasks/{id}/graph.svg", OwnTask(ViewTasks), tasks::graph::svg, "Draws the task's steps"),
         route(GET,    "/tasks/{id}/graph.dot", OwnTask(ViewTasks), tasks::graph::dot, "Draws the task's steps for Graphviz"),
         route(GET,    "/tasks/{id}/graph.mmd", OwnTask(ViewTasks), tasks::graph::mermaid, "Draws the task's steps for Mermaid"),
+        route(GET,    "/tasks/{id}/graph.txt", OwnTask(ViewTasks), tasks::graph::text, "Draws the task's steps for a terminal"),
         route(POST,   "/tasks/{id}/resume", Task(OperateTasks), tasks::resume::resume, "Resumes a paused task where it stopped"),
         route(POST,   "/tasks/{id}/cancel", Task(OperateTasks), tasks::cancel::cancel, "Cancels a task; what is done stays done"),
         route(POST,   "/tasks/{id}/steps/{step}/retry_now", Task(OperateTasks), tasks::retry_now::retry_now, "Begins a step's next attempt without waiting"),
+
+        route(GET,    "/workflows", Somewhere(ViewTasks), workflows::list, "Lists what tasks are made of"),
+        route(GET,    "/workflows/{name}", Somewhere(ViewTasks), workflows::show, "Shows a workflow with its steps"),
+        route(GET,    "/workflows/{name}/graph.svg", Somewhere(ViewTasks), workflows::graph::svg, "Draws the workflow's steps"),
+        route(GET,    "/workflows/{name}/graph.dot", Somewhere(ViewTasks), workflows::graph::dot, "Draws the workflow's steps for Graphviz"),
+        route(GET,    "/workflows/{name}/graph.mmd", Somewhere(ViewTasks), workflows::graph::mermaid, "Draws the workflow's steps for Mermaid"),
+        route(GET,    "/workflows/{name}/graph.txt", Somewhere(ViewTasks), workflows::graph::text, "Draws the workflow's steps for a terminal"),
 
         route(GET,    "/organizations", Known, organizations::list, "Lists the organizations that one has a role in"),
         route(POST,   "/organizations", Everywhere(Admin), organizations::create, "Makes an organization"),
@@ -115,6 +130,14 @@ fn routes() -> Vec<Route> {
         route(GET,    "/settings", Everywhere(Admin), settings::list, "Lists settings"),
         route(GET,    "/settings/{name}", Everywhere(Admin), settings::show, "Shows a setting"),
         route(PATCH,  "/settings/{name}", Everywhere(Admin), settings::change, "Changes a setting, from the next request on"),
+
+        route(GET,    "/schedules", Everywhere(ManageSchedules), schedules::list, "Lists schedules"),
+        route(POST,   "/schedules", Everywhere(ManageSchedules), schedules::create, "Makes a schedule"),
+        route(GET,    "/schedules/{id}", Everywhere(ManageSchedules), schedules::show, "Shows a schedule, and when it runs next"),
+        route(PATCH,  "/schedules/{id}", Everywhere(ManageSchedules), schedules::change, "Changes a schedule, from now on").or(DoesNotFit).or(Kind::Duplicate),
+        route(DELETE, "/schedules/{id}", Everywhere(ManageSchedules), schedules::delete, "Deletes a schedule; its tasks stay").or(DoesNotFit),
+        route(GET,    "/schedules/{id}/next_runs", Everywhere(ManageSchedules), schedules::next_runs::next_runs, "Tells when a schedule runs next"),
+        route(POST,   "/schedules/{id}/run_now", Everywhere(ManageSchedules), schedules::run_now::run_now, "Runs a schedule once, besides its times"),
 
         route(GET,    "/drills", Everywhere(Admin), drills::list, "Lists drills").or(DrillsOff),
         route(POST,   "/drills", Everywhere(Admin), drills::create, "Begins a drill").or(DrillsOff),

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod drill;
 pub(crate) mod exit;
 pub(crate) mod grant;
+mod graph;
 pub(crate) mod login;
 pub(crate) mod manual;
 pub(crate) mod noun;
@@ -16,6 +17,7 @@ pub(crate) mod product;
 pub(crate) mod repository;
 pub(crate) mod robot;
 pub(crate) mod role;
+pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod setting;
 pub(crate) mod show;
@@ -24,6 +26,7 @@ pub(crate) mod terminal;
 pub(crate) mod token;
 pub(crate) mod user;
 pub(crate) mod view;
+pub(crate) mod workflow;
 
 use clap::{Parser, Subcommand};
 
@@ -71,6 +74,9 @@ pub(crate) enum Role {
     /// Print the reference of all commands, in Markdown
     #[command(hide = true)]
     GenerateReference,
+    /// Write the pictures of the documentation
+    #[command(hide = true)]
+    GeneratePictures(manual::Pages),
 }
 
 #[cfg(test)]

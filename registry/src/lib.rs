@@ -19,6 +19,7 @@ mod http;
 mod oci;
 mod oci_client;
 mod sample_image;
+mod schedules;
 mod serve;
 mod telemetry;
 
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
             Role::Completions(wanted) => cli::manual::completions(&wanted),
             Role::GenerateMan(wanted) => cli::manual::pages(&wanted),
             Role::GenerateReference => cli::manual::reference(),
+            Role::GeneratePictures(wanted) => cli::manual::pictures(&wanted),
         }
     })
 }

@@ -36,7 +36,7 @@ use crate::full_disk::FullDisk;
 use crate::http::tls::{Certificates, TlsError, self_signed};
 use crate::http::{self, Manners};
 use crate::telemetry::{self, TelemetryError};
-use crate::{api, oci};
+use crate::{api, oci, schedules};
 
 /// Why the registry does not start. All of it ends with exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -199,6 +199,9 @@ impl Serving {
             ..NodeOptions::new(node_id, config.host())
         };
         let node = workflows::start(options, services.clone(), config.allow_drills).await?;
+        if let Err(error) = node.make_built_in(schedules::built_in()).await {
+            warn!(%error, "the built-in schedules could not be made; the next start tries again");
+        }
 
         let manners = Manners {
             limits: config.limits,

@@ -12,6 +12,8 @@ pub use drill::CatalogDrill;
 pub use resume::{ResumeError, resume};
 pub use services::{Node, Services, StartError, start};
 
+pub use storage::journal::Journal;
+
 use engine::node::Workflows;
 use engine::workflow::DeclarationError;
 

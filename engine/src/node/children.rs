@@ -50,7 +50,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         let workflow = workflow.ok_or_else(|| ChildError::Unknown(name.clone()))?;
         let parent = self.plan.submitted.as_ref();
         let actor = parent.and_then(|it| it.actor.clone());
-        let mut child = (workflow.read)(workflow, &wanted.input, actor)?;
+        let (mut child, _) = (workflow.read)(workflow, &wanted.input, actor)?;
         let held = parent.map_or(&[][..], |it| &it.locks);
         let covers = |lock: &LockRequest, held: &LockRequest| {
             held.resource == lock.resource

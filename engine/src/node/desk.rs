@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex};
 /// A plan about to be submitted: its input, who wants it, and the steps that the request has done itself.
 pub struct Offer<S: Services> {
     pub(super) id: PlanId,
-    submitted: crate::journal::Submitted,
-    workflow: Arc<Registered<S>>,
-    recorded: Vec<(StepIndex, Json)>,
-    open_key: Option<String>,
+    pub(super) submitted: crate::journal::Submitted,
+    pub(super) workflow: Arc<Registered<S>>,
+    pub(super) recorded: Vec<(StepIndex, Json)>,
+    pub(super) open_key: Option<String>,
 }
 
 impl<S: Services> Offer<S> {

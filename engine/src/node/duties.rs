@@ -19,6 +19,8 @@ pub(super) fn spawn<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, St>>
         .spawn(until_stop(node.clone(), poll(node.clone())));
     node.tasks
         .spawn(until_stop(node.clone(), take_overs(node.clone())));
+    let firing = super::schedules::keep_firing(node.clone());
+    node.tasks.spawn(until_stop(node.clone(), firing));
 }
 
 async fn until_stop<S: Services, St: Store<Tx = S::Tx>>(

@@ -3,6 +3,7 @@
 
 mod families;
 mod lists;
+mod schedules;
 
 use crate::clock::Timestamp;
 use crate::decide::{Happening, decide, submit};
@@ -18,6 +19,10 @@ pub use lists::{
     a_plan_is_found_by_what_it_waits_for_and_by_its_attempts, a_search_finds_by_every_field,
     every_order_comes_whole_through_its_pages_while_plans_come_and_end,
     lists_are_newest_first_and_paged, nobody_sees_what_he_may_not_see,
+};
+pub use schedules::{
+    a_schedule_is_kept_as_it_was_written, of_two_who_fire_a_schedule_one_does,
+    schedules_are_due_when_their_time_has_come,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -49,6 +54,9 @@ macro_rules! store_conformance {
             a_sub_task_tells_its_parent_in_the_append_in_which_it_moves
             a_sub_task_whose_parent_is_gone_ends_all_the_same
             sub_tasks_are_counted_by_state
+            a_schedule_is_kept_as_it_was_written
+            of_two_who_fire_a_schedule_one_does
+            schedules_are_due_when_their_time_has_come
         );
     };
     (@ $fresh:expr; $($requirement:ident)*) => { $(

@@ -4,6 +4,7 @@
 use crate::clock::Timestamp;
 use crate::journal::{Message, NodeId, PlanId, Row};
 use crate::lock::Seat;
+use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::Search;
 use crate::step::Work;
 use crate::store::{
@@ -230,5 +231,23 @@ impl<St: Store> Store for Faulty<St> {
     ) -> Result<Vec<PlanId>, StoreError> {
         self.alive().await;
         self.inner.orphans(node, now, ttl, limit).await
+    }
+
+    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        self.alive().await;
+        self.inner.schedules().await
+    }
+
+    async fn due_schedules(&self, now: Timestamp) -> Result<DueSchedules, StoreError> {
+        self.alive().await;
+        self.inner.due_schedules(now).await
+    }
+
+    async fn put_schedule_in(tx: &mut Self::Tx, schedule: Schedule) -> Result<Put, StoreError> {
+        St::put_schedule_in(tx, schedule).await
+    }
+
+    async fn remove_schedule_in(tx: &mut Self::Tx, id: ScheduleId) -> Result<bool, StoreError> {
+        St::remove_schedule_in(tx, id).await
     }
 }

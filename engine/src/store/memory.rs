@@ -7,6 +7,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::journal::{Entry, Message, NodeId, PlanId, Row};
 use crate::lock::{LockMode, Seat};
+use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::{Cursor, Search};
 use crate::step::Work;
 use std::collections::{BTreeMap, HashMap};
@@ -39,6 +40,8 @@ struct Kept {
     locks: BTreeMap<i64, LockRow>,
     nodes: HashMap<NodeId, (Timestamp, bool)>,
     table: BTreeMap<String, String>,
+    /// With when each runs next.
+    schedules: BTreeMap<ScheduleId, (Schedule, Option<Timestamp>)>,
     next: i64,
     /// A broken twin: of two owners both write.
     #[cfg(feature = "prove")]
@@ -484,5 +487,49 @@ impl Store for Memory {
             .iter()
             .filter(|(_, row)| row.head.owner.is_some_and(lost));
         Ok(open.map(|(id, _)| *id).take(limit as usize).collect())
+    }
+
+    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        let kept = self.0.lock().await;
+        let mut all: Vec<_> = kept.schedules.values().map(|(it, _)| it.clone()).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(all)
+    }
+
+    async fn due_schedules(&self, now: Timestamp) -> Result<DueSchedules, StoreError> {
+        let kept = self.0.lock().await;
+        let timed = kept.schedules.values();
+        let mut timed: Vec<_> = timed
+            .filter_map(|(it, next)| Some(((*next)?, it.id, it)))
+            .collect();
+        timed.sort_by_key(|(at, id, _)| (*at, *id));
+        let come = timed.partition_point(|(at, ..)| *at <= now);
+        Ok(DueSchedules {
+            next: timed.get(come).map(|(at, ..)| *at),
+            due: timed[..come].iter().map(|(.., it)| (*it).clone()).collect(),
+        })
+    }
+
+    async fn put_schedule_in(tx: &mut MemoryTx, mut schedule: Schedule) -> Result<Put, StoreError> {
+        let kept = &mut tx.kept;
+        if schedule.id == ScheduleId::default() {
+            schedule.id = ScheduleId(kept.number());
+        } else if kept.schedules.get(&schedule.id).map(|(it, _)| it.revision)
+            != Some(schedule.revision)
+        {
+            return Ok(Put::Stale);
+        }
+        let mut all = kept.schedules.values();
+        if all.any(|(it, _)| it.name == schedule.name && it.id != schedule.id) {
+            return Ok(Put::NameTaken);
+        }
+        schedule.revision += 1;
+        let next = schedule.next_at();
+        kept.schedules.insert(schedule.id, (schedule.clone(), next));
+        Ok(Put::Kept(Box::new(schedule)))
+    }
+
+    async fn remove_schedule_in(tx: &mut MemoryTx, id: ScheduleId) -> Result<bool, StoreError> {
+        Ok(tx.kept.schedules.remove(&id).is_some())
     }
 }

@@ -396,7 +396,10 @@ proptest! {
         let task = engine::explain::Task::of(&plan, &[], &[], Timestamp(5));
         prop_assert!(!task.headline.is_empty());
         serde_json::to_string(&task).unwrap();
-        prop_assert!(engine::draw::dot(&task).starts_with("digraph"));
+        let picture = engine::draw::task(&task);
+        prop_assert!(engine::draw::dot(&picture).starts_with("digraph"));
+        prop_assert!(roxmltree::Document::parse(&engine::draw::svg(&picture)).is_ok());
+        prop_assert!(!engine::draw::terminal(&picture).is_empty());
         for (n, choice) in (1..).zip(decision) {
             if let Some(happening) = (!plan.steps.is_empty()).then(|| happening(&plan, choice, n)).flatten() {
                 drop(decide(&plan, happening, Timestamp(n), NODE));

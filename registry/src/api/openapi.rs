@@ -29,6 +29,7 @@ use schemas::Schemas;
 #[rustfmt::skip]
 const RESOURCES: &[(&str, &str)] = &[
     ("tasks",         "Every push is a task: watched, explained, resumed."),
+    ("workflows",     "What tasks are made of."),
     ("organizations", "Who things belong to. An image's name begins with an organization's label."),
     ("products",      "What an organization sorts its repositories by."),
     ("repositories",  "What pushes have made: versions, tags, manifests."),
@@ -39,6 +40,7 @@ const RESOURCES: &[(&str, &str)] = &[
     ("grants",        "Who has which role where."),
     ("audit",         "Who changed what, and who was refused."),
     ("settings",      "What administrators change while the registry runs."),
+    ("schedules",     "What runs again and again at its times."),
     ("drills",        "Trouble on purpose, so that recovery can be practised; only where the server allows them."),
     ("health",        "For whoever restarts this server or sends it requests."),
     ("metrics",       "Figures for Prometheus."),

@@ -4,8 +4,10 @@ mod access;
 mod anonymous_pull;
 pub(super) mod house;
 mod matrix;
+mod pictures;
 mod reach;
 mod refusals;
+mod schedules;
 
 use http::header::{LOCATION, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
@@ -360,7 +362,14 @@ async fn a_task_that_does_not_exist_is_404_whatever_is_asked_of_it() {
     let api = Api::start(&[]).await;
     let nobody = Uuid::now_v7();
 
-    for path in ["", "/history", "/graph.dot", "/graph.mmd"] {
+    for path in [
+        "",
+        "/history",
+        "/graph.svg",
+        "/graph.dot",
+        "/graph.mmd",
+        "/graph.txt",
+    ] {
         let answer = api
             .get(&ADMIN, &format!("/api/v1/tasks/{nobody}{path}"))
             .await;

@@ -1,5 +1,6 @@
 //! What is made from the declaration of the command line: completions, manual pages and `docs/cli.md`.
 
+mod pictures;
 mod reference;
 
 use std::fs;
@@ -59,6 +60,17 @@ fn write_pages(wanted: &Pages) -> io::Result<()> {
 pub(crate) fn reference() -> ExitCode {
     terminal::print(reference::markdown().trim_end());
     ExitCode::SUCCESS
+}
+
+/// Writes `docs/pictures`.
+pub(crate) fn pictures(wanted: &Pages) -> ExitCode {
+    match pictures::write(&wanted.folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::complain(format!("{} cannot be written to", wanted.folder.display()));
+            exit::failed(&error)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    audit, drill, grant, organization, product, repository, robot, role, setting, task, token, user,
+    audit, drill, grant, organization, product, repository, robot, role, schedule, setting, task,
+    token, user, workflow,
 };
 use crate::config::Environment;
 
@@ -14,6 +15,8 @@ use crate::config::Environment;
 pub(crate) enum Noun {
     /// See tasks and act on them
     Task(task::Command),
+    /// See what tasks are made of
+    Workflow(workflow::Command),
     /// See and make repositories; see their versions and tags
     Repository(repository::Command),
     /// See, make and change organizations
@@ -30,6 +33,8 @@ pub(crate) enum Noun {
     Robot(robot::Command),
     /// See, make and revoke your personal tokens
     Token(token::Command),
+    /// See, make and change what runs again and again
+    Schedule(schedule::Command),
     /// See and change settings
     Setting(setting::Command),
     /// See who changed what, and who was refused
@@ -43,6 +48,7 @@ impl Noun {
     pub(crate) async fn command(self, environment: &Environment) -> ExitCode {
         match self {
             Self::Task(command) => task::command(command, environment).await,
+            Self::Workflow(command) => workflow::command(command, environment).await,
             Self::Repository(command) => repository::command(command, environment).await,
             Self::Organization(command) => organization::command(command, environment).await,
             Self::Product(command) => product::command(command, environment).await,
@@ -51,6 +57,7 @@ impl Noun {
             Self::Grant(command) => grant::command(command, environment).await,
             Self::Robot(command) => robot::command(command, environment).await,
             Self::Token(command) => token::command(command, environment).await,
+            Self::Schedule(command) => schedule::command(command, environment).await,
             Self::Setting(command) => setting::command(command, environment).await,
             Self::Audit(command) => audit::command(command, environment).await,
             Self::Drill(command) => drill::command(command, environment).await,

@@ -107,6 +107,7 @@ pub(crate) fn cause(task: &Value) -> Option<String> {
     Some(match task["cause"].as_str()? {
         "client" => "a client".to_owned(),
         "duty" => "a duty of the registry".to_owned(),
+        "schedule" => "a schedule".to_owned(),
         _ => field(task, "cause"),
     })
 }

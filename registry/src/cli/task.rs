@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::client::{Client, ClientError, Connection};
+use super::graph::Drawn;
 use super::page::Page;
 use super::view::View;
 use crate::config::Environment;
@@ -45,13 +46,12 @@ enum Verb {
         #[command(flatten)]
         page: Page,
     },
-    /// Print the graph of a task's steps
+    /// Draw a task's steps
     Graph {
         #[command(flatten)]
         task: TaskId,
-        /// In which language
-        #[arg(long, value_enum, default_value_t = history::Language::Mermaid)]
-        language: history::Language,
+        #[command(flatten)]
+        drawn: Drawn,
     },
     /// Let a paused task go on with its failed and not-run steps
     Resume(act::Resume),
@@ -90,7 +90,7 @@ impl Verb {
             Self::Watch(task) => watch::run(client, view, &task).await,
             Self::Explain(task) => explain::run(client, view, &task).await,
             Self::History { task, page } => history::run(client, view, &task, &page).await,
-            Self::Graph { task, language } => history::graph(client, &task, language).await,
+            Self::Graph { task, drawn } => drawn.print(client, &task.path()).await,
             Self::Resume(resume) => resume.run(client, view).await,
             Self::Cancel(cancel) => cancel.run(client, view).await,
             Self::RetryNow(retry) => retry.run(client, view).await,

@@ -27,6 +27,7 @@ fn a_usage_error_ends_with_2() {
         "wharfinger task sing",
         "wharfinger task show",
         "wharfinger task show 7",
+        "wharfinger workflow graph push --format png",
         "wharfinger product list",
         "wharfinger product update tools --organization acme",
         "wharfinger role create own --permissions fly",
@@ -37,6 +38,10 @@ fn a_usage_error_ends_with_2() {
         "wharfinger user list --token t --user ana",
         "wharfinger completions tcsh",
         "wharfinger robot update 7",
+        "wharfinger schedule update 7",
+        "wharfinger schedule create nightly --workflow push",
+        "wharfinger schedule create nightly --workflow push --cron @daily --missed never",
+        "wharfinger schedule create nightly --workflow push --cron @daily --input nonsense",
     ] {
         let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
 
@@ -53,6 +58,7 @@ fn nouns_have_the_verbs_of_their_resource() {
             "task",
             "list summary show watch explain history graph resume cancel retry-now",
         ),
+        ("workflow", "list show graph"),
         ("organization", "list show create update"),
         ("product", "list show create update"),
         ("repository", "list show create tags tag versions version"),
@@ -61,6 +67,10 @@ fn nouns_have_the_verbs_of_their_resource() {
         ("grant", "list create delete"),
         ("robot", "list show create update delete"),
         ("token", "list show create delete"),
+        (
+            "schedule",
+            "list show create update delete run-now next-runs",
+        ),
         ("setting", "list show update"),
         ("audit", "list"),
         ("drill", "list create delete"),
@@ -161,6 +171,12 @@ fn images() -> Vec<Listed> {
             TASK,
         ),
         (
+            "workflow",
+            workflow::COLUMNS,
+            json!({"name": "garbage_collection", "version": 12, "steps": [{"name": "mark"}, {"name": "sweep"}]}),
+            "garbage_collection",
+        ),
+        (
             "history",
             task::history::COLUMNS,
             json!({"n": 1234, "at": AT, "event": "step_attempt_failed", "step": "locate_push_repository", "actor": "administrator",
@@ -247,6 +263,14 @@ fn access() -> Vec<Listed> {
             json!({"id": 1234, "name": "login on harbour.example at 2026-11-24T20:25:54.123Z", "scope": permissions,
                 "last_used_at": AT, "expires_at": AT}),
             "1234",
+        ),
+        (
+            "schedule",
+            schedule::COLUMNS,
+            json!({"id": 1234, "name": "every night", "workflow": "garbage_collection", "cron": "*/15 2-4 * * mon-fri",
+                "time_zone": "America/Argentina/Buenos_Aires", "next_run_at": "2026-11-24T23:59:54.123Z",
+                "last_run_at": null, "runs": 17, "enabled": true}),
+            "*/15 2-4 * * mon-fri",
         ),
         (
             "setting",

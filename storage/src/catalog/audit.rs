@@ -57,6 +57,8 @@ pub enum Action {
     Event,
     /// A step's next attempt was begun at once.
     RetryNow,
+    /// A schedule was run besides its times.
+    RunNow,
     /// Somebody tried to log in. Only refused logins are recorded.
     LogIn,
     /// Somebody asked for something. Only what was refused for want of a right is recorded.

@@ -6,6 +6,7 @@ pub(super) mod inspect;
 mod lock;
 mod node;
 mod row;
+mod schedules;
 mod submit;
 mod tasks;
 
@@ -16,6 +17,7 @@ use crate::database::Tx;
 use engine::clock::Timestamp;
 use engine::journal::{Message, NodeId, PlanId, Row};
 use engine::lock::Seat;
+use engine::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use engine::search::Search;
 use engine::step::Work;
 use engine::store::{
@@ -141,5 +143,23 @@ impl Store for Journal {
     ) -> Result<Vec<PlanId>, StoreError> {
         let mut tx = self.database.read().await?;
         node::orphans(&mut tx, node, now - ttl, limit).await
+    }
+
+    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        let mut tx = self.database.read().await?;
+        schedules::list(&mut tx).await
+    }
+
+    async fn due_schedules(&self, now: Timestamp) -> Result<DueSchedules, StoreError> {
+        let mut tx = self.database.read().await?;
+        schedules::due(&mut tx, now).await
+    }
+
+    async fn put_schedule_in(tx: &mut Tx, schedule: Schedule) -> Result<Put, StoreError> {
+        schedules::put(tx, schedule).await
+    }
+
+    async fn remove_schedule_in(tx: &mut Tx, id: ScheduleId) -> Result<bool, StoreError> {
+        schedules::remove(tx, id).await
     }
 }

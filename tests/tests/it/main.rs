@@ -20,6 +20,7 @@ mod paused;
 mod proxies;
 mod pulls;
 mod rest;
+mod schedules;
 mod search;
 mod shutdown;
 mod tls;

@@ -4,6 +4,7 @@ use super::scene::Dice;
 use crate::clock::{Clock, Timestamp};
 use crate::journal::{Message, NodeId, PlanId, Row};
 use crate::lock::Seat;
+use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::Search;
 use crate::step::Work;
 use crate::store::memory::{Memory, MemoryTx};
@@ -242,5 +243,21 @@ impl Store for Chaos {
     ) -> Result<Vec<PlanId>, StoreError> {
         let now = self.weather.clock.now();
         self.read(self.inner.orphans(node, now, ttl, limit)).await
+    }
+
+    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        self.read(self.inner.schedules()).await
+    }
+
+    async fn due_schedules(&self, now: Timestamp) -> Result<DueSchedules, StoreError> {
+        self.read(self.inner.due_schedules(now)).await
+    }
+
+    async fn put_schedule_in(tx: &mut MemoryTx, schedule: Schedule) -> Result<Put, StoreError> {
+        Memory::put_schedule_in(tx, schedule).await
+    }
+
+    async fn remove_schedule_in(tx: &mut MemoryTx, id: ScheduleId) -> Result<bool, StoreError> {
+        Memory::remove_schedule_in(tx, id).await
     }
 }

@@ -176,7 +176,7 @@ impl<'a> Operation<'a> {
     }
 
     /// That answer has this header.
-    pub(super) fn with_header(&mut self, status: u16, name: &str, about: &str) {
+    pub(in crate::api) fn with_header(&mut self, status: u16, name: &str, about: &str) {
         if let Some(answer) = self.answers.get_mut(&status) {
             answer["headers"][name] = json!({
                 "description": about,

@@ -1,4 +1,4 @@
-//! `GET /tasks/{id}/graph.dot` and `graph.mmd`: the steps as a picture, for Graphviz and for Mermaid.
+//! `GET /tasks/{id}/graph.svg`, `.dot`, `.mmd` and `.txt`: the steps as a picture.
 
 use std::sync::Arc;
 
@@ -7,42 +7,54 @@ use engine::draw;
 use engine::journal::PlanId;
 
 use super::visible;
-use crate::api::answer::{Format, Text};
 use crate::api::caller::Caller;
+use crate::api::drawn::{Drawn, Graphviz, Kept, Language, Lines, Mermaid, Svg};
 use crate::api::path::Path;
 use crate::api::problem::Problem;
 use crate::app::App;
 
-/// For `dot -Tsvg`.
-pub(in crate::api) struct Graphviz;
-
-impl Format for Graphviz {
-    const MEDIA_TYPE: &'static str = "text/vnd.graphviz; charset=utf-8";
-    const ABOUT: &'static str = "The steps as a graph of Graphviz.";
-}
-
-/// For pages that draw it themselves.
-pub(in crate::api) struct Mermaid;
-
-impl Format for Mermaid {
-    const MEDIA_TYPE: &'static str = "text/vnd.mermaid; charset=utf-8";
-    const ABOUT: &'static str = "The steps as a diagram of Mermaid.";
+pub(in crate::api) async fn svg(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(task): Path<PlanId>,
+    kept: Kept,
+) -> Result<Drawn<Svg>, Problem> {
+    drawn(&app, &caller, task, &kept).await
 }
 
 pub(in crate::api) async fn dot(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(task): Path<PlanId>,
-) -> Result<Text<Graphviz>, Problem> {
-    let task = visible(&app, &caller, task).await?;
-    Ok(draw::dot(&task).into())
+    kept: Kept,
+) -> Result<Drawn<Graphviz>, Problem> {
+    drawn(&app, &caller, task, &kept).await
 }
 
 pub(in crate::api) async fn mermaid(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(task): Path<PlanId>,
-) -> Result<Text<Mermaid>, Problem> {
-    let task = visible(&app, &caller, task).await?;
-    Ok(draw::mermaid(&task).into())
+    kept: Kept,
+) -> Result<Drawn<Mermaid>, Problem> {
+    drawn(&app, &caller, task, &kept).await
+}
+
+pub(in crate::api) async fn text(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(task): Path<PlanId>,
+    kept: Kept,
+) -> Result<Drawn<Lines>, Problem> {
+    drawn(&app, &caller, task, &kept).await
+}
+
+async fn drawn<L: Language>(
+    app: &App,
+    caller: &Caller,
+    task: PlanId,
+    kept: &Kept,
+) -> Result<Drawn<L>, Problem> {
+    let task = visible(app, caller, task).await?;
+    Ok(Drawn::of(&draw::task(&task), kept))
 }

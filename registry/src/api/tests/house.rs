@@ -9,6 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use engine::clock::Clock;
 use engine::journal::NodeId;
 use engine::node::NodeOptions;
+use engine::schedule::{Missed, Put, Schedule, ScheduleId};
+use engine::store::Store;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Method, Request, Response, StatusCode};
 use secrecy::SecretString;
@@ -252,5 +254,40 @@ impl Api {
                 .unwrap()
                 .token,
         )
+    }
+
+    /// Keeps a schedule of pushes like this task, as a later version could that lets them be scheduled. Answers its number.
+    pub(in crate::api) async fn schedule(&self, name: &str, task: &str, built_in: bool) -> String {
+        let plan = self.app.node.plan(task.parse().unwrap()).await.unwrap();
+        let now = self.app.services.clock.now();
+        let schedule = Schedule {
+            id: ScheduleId::default(),
+            name: name.to_owned(),
+            workflow: "push".to_owned(),
+            input: plan.submitted.as_ref().unwrap().input.clone(),
+            cron: "30 2 1 1 *".to_owned(),
+            time_zone: "Europe/Berlin".to_owned(),
+            missed: Missed::Once,
+            end_at: None,
+            max_runs: None,
+            enabled: true,
+            built_in,
+            actor: None,
+            created_at: now,
+            handled_until: now,
+            runs: 0,
+            last_nominal: None,
+            last_plan: None,
+            revision: 0,
+        };
+        let put = self
+            .app
+            .services
+            .database
+            .transact(move |tx| Box::pin(workflows::Journal::put_schedule_in(tx, schedule)));
+        match put.await.unwrap().unwrap() {
+            Put::Kept(kept) => kept.id.to_string(),
+            other @ (Put::NameTaken | Put::Stale) => panic!("{other:?}"),
+        }
     }
 }

@@ -84,6 +84,9 @@ impl Met {
             _ if caller == Caller::Nobody => Self::LogIn,
             Right::Known | Right::Cut(_) => Self::LetIn,
             Right::Seen => or(!here.is_empty(), Self::Hidden),
+            Right::Somewhere(needed) => {
+                or(caller.permissions_in(OWN).contains(needed), Self::Forbidden)
+            }
             Right::Everywhere(needed) => or(everywhere.contains(needed), Self::Forbidden),
             Right::There(needed) => or(here.contains(needed), unseen),
             Right::Sight(needed) | Right::OwnTask(needed) => {
@@ -212,6 +215,10 @@ impl World {
                     json!({"workflow": "push", "step": "copy", "effect": "fail", "tag": "none"});
                 self.make("/drills", drill).await["id"].to_string()
             }
+            "schedules" if has_id => {
+                let name = self.fresh("schedule");
+                self.api.schedule(&name, &things.task, false).await
+            }
             "tokens" if has_id => {
                 let token = json!({"name": self.fresh("token")});
                 let made = self.api.post(who, "/api/v1/tokens", token).await;
@@ -226,6 +233,7 @@ impl World {
                 self.make("/roles", role).await;
                 name
             }
+            "workflows" => "push".to_owned(),
             _ => "anonymous_pull".to_owned(),
         };
         let login = self.fresh("user");
@@ -272,6 +280,10 @@ impl World {
                 json!({"user": "guest-of-all", "role": "reader", "organization": organization}),
             ),
             ("PATCH", "settings") => Some(json!({"value": true})),
+            ("POST", "schedules") if !path.ends_with("/run_now") => Some(
+                json!({"name": fresh, "workflow": "push", "cron": "@daily", "time_zone": "UTC"}),
+            ),
+            ("PATCH", "schedules") => Some(json!({"cron": "@yearly"})),
             ("POST", "drills") => {
                 Some(json!({"workflow": "push", "step": "copy", "effect": "fail", "tag": "none"}))
             }

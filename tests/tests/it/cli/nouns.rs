@@ -8,7 +8,7 @@ use tests::server::{ADMIN, Server};
 const PAT: (&str, &str) = ("pat", "pats-password-1");
 
 /// The lists, and where REST has them.
-const LISTS: [(&str, &str); 10] = [
+const LISTS: [(&str, &str); 11] = [
     ("task list", "/tasks"),
     ("organization list", "/organizations"),
     (
@@ -22,6 +22,7 @@ const LISTS: [(&str, &str); 10] = [
     ("robot list", "/robots"),
     ("token list", "/tokens"),
     ("setting list", "/settings"),
+    ("schedule list", "/schedules"),
 ];
 
 async fn ask(server: &Server, line: &str) -> Finished {
@@ -337,7 +338,7 @@ async fn a_resumed_task_is_waited_for() {
         .await
         .expect_code(0);
     assert!(history.stdout.contains("mended"), "{history}");
-    let graph = ask(&server, &format!("task graph {paused} --language dot"))
+    let graph = ask(&server, &format!("task graph {paused} --format dot"))
         .await
         .expect_code(0);
     assert!(graph.stdout.starts_with("digraph"), "{graph}");
