@@ -30,10 +30,9 @@ pub fn check(id: PlanId, rows: &[Row]) -> Vec<String> {
 /// A step succeeds once at most, and is undone once at most, after that.
 fn steps(plan: &Plan, step: usize, name: &str, rows: &[Row], wrong: &mut Vec<String>) {
     let entries = || rows.iter().flat_map(|row| &row.entries);
-    let is_success = |entry: &&Entry| {
-        matches!(entry, Entry::StepSucceeded { step: it, .. } | Entry::StepResolved { step: it, .. } if *it == step)
-    };
-    let is_undone = |entry: &&Entry| matches!(entry, Entry::Compensated { step: it } if *it == step);
+    let is_success = |entry: &&Entry| matches!(entry, Entry::StepSucceeded { step: it, .. } | Entry::StepResolved { step: it, .. } if *it == step);
+    let is_undone =
+        |entry: &&Entry| matches!(entry, Entry::Compensated { step: it } if *it == step);
     let (successes, undone) = (
         entries().filter(is_success).count(),
         entries().filter(is_undone).count(),

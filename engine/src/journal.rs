@@ -112,7 +112,10 @@ pub struct GraphStep {
     pub needs: Option<Vec<StepIndex>>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference to the field")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference to the field"
+)]
 fn is_false(flag: &bool) -> bool {
     !flag
 }

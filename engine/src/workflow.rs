@@ -279,10 +279,7 @@ impl<S: Services> Registered<S> {
         Ok(Self {
             name: workflow,
             version: W::VERSION,
-            graph: steps
-                .clone()
-                .map(|line| graph_step(line, &place))
-                .collect(),
+            graph: steps.clone().map(|line| graph_step(line, &place)).collect(),
             policies: steps.clone().map(|line| line.policy).collect(),
             bodies: steps.map(|line| line.body.clone()).collect(),
             decode: |json| Ok(Arc::new(json.decode::<W>()?)),

@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod it {
+    mod awkward;
     mod full;
     mod memory;
     mod node;
     mod pure;
     mod push;
     mod unknown;
+    mod unsure;
 }

@@ -122,7 +122,9 @@ fn skip(plan: &Plan, step: &str) -> Option<String> {
         _ => false,
     };
     if plan.state != PlanState::Paused {
-        return Some(format!("skip step `{step}`: only of a paused task can one be skipped"));
+        return Some(format!(
+            "skip step `{step}`: only of a paused task can one be skipped"
+        ));
     }
     (!fits).then(|| {
         format!(
@@ -134,7 +136,9 @@ fn skip(plan: &Plan, step: &str) -> Option<String> {
 
 fn resolve(plan: &Plan, step: &str) -> Option<String> {
     let Some(status) = plan.step(step) else {
-        return Some(format!("resolve step `{step}`, because it has no such step"));
+        return Some(format!(
+            "resolve step `{step}`, because it has no such step"
+        ));
     };
     if status.state != StepState::Interrupted {
         return Some(format!(
@@ -183,7 +187,10 @@ pub fn possible(plan: &Plan, at: Timestamp) -> Vec<(&'static str, Option<StepInd
     }
     let whole = [
         ("resume", resume(plan)),
-        ("cancel", ends(plan, "cancel").or_else(|| plan.cancelling.then(String::new))),
+        (
+            "cancel",
+            ends(plan, "cancel").or_else(|| plan.cancelling.then(String::new)),
+        ),
         ("abort", ends(plan, "abort")),
         ("revert", revert(plan, at)),
         ("hold", hold(plan)),

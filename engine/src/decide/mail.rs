@@ -64,7 +64,9 @@ impl Writer {
     fn release(&mut self) -> Result<(), Refused> {
         self.write(Entry::Released)?;
         for step in 0..self.next.steps.len() {
-            let due = self.next.steps[step].wake_at.is_some_and(|at| at <= self.at);
+            let due = self.next.steps[step]
+                .wake_at
+                .is_some_and(|at| at <= self.at);
             if due {
                 self.woken(step)?;
             }

@@ -20,8 +20,7 @@ impl Writer {
         if under_way || self.any(StepState::Interrupted) || !self.has_to_undo() {
             return Ok(());
         }
-        let unasked =
-            |state: LockState| matches!(state, LockState::Ended | LockState::GivenUp);
+        let unasked = |state: LockState| matches!(state, LockState::Ended | LockState::GivenUp);
         if self.next.locks.iter().any(|lock| unasked(lock.state)) {
             self.write(Entry::LocksAsked)?;
         }
@@ -46,7 +45,12 @@ impl Writer {
         }
         for step in self.in_state(StepState::Cancelled) {
             if self.next.steps[step].dropped && self.undoable(step) {
-                if self.next.locks.iter().any(|lock| lock.state == LockState::Ended) {
+                if self
+                    .next
+                    .locks
+                    .iter()
+                    .any(|lock| lock.state == LockState::Ended)
+                {
                     self.write(Entry::LocksAsked)?;
                 }
                 if self.next.waits_for_locks() {
@@ -86,7 +90,9 @@ impl Writer {
         let dropped = |(step, it): (usize, &StepStatus)| {
             it.state == StepState::Cancelled && it.dropped && self.undoable(step)
         };
-        plan.steps.iter().any(|it| it.state == StepState::Compensating)
+        plan.steps
+            .iter()
+            .any(|it| it.state == StepState::Compensating)
             || (waits
                 && (plan.steps.iter().enumerate().any(dropped)
                     || (!self.any(StepState::Interrupted)
@@ -120,7 +126,10 @@ pub(crate) fn is_built_upon(plan: &Plan, step: StepIndex) -> bool {
     let graph = plan.graph();
     let mut after = vec![false; graph.len()];
     for (index, known) in graph.iter().enumerate().skip(step + 1) {
-        after[index] = known.after.iter().any(|before| *before == step || after[*before]);
+        after[index] = known
+            .after
+            .iter()
+            .any(|before| *before == step || after[*before]);
         if after[index] && plan.is_to_undo(index) {
             return true;
         }

@@ -112,7 +112,10 @@ pub(super) fn waiting_for(
         return Vec::new();
     }
     if let Some(held) = &plan.held {
-        let why = held.reason.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+        let why = held
+            .reason
+            .as_ref()
+            .map_or(String::new(), |why| format!(" ({why})"));
         return vec![Waiting {
             kind: WaitingKind::Operator,
             text: format!("its release: {} holds it{why}", held.by),
@@ -186,13 +189,8 @@ fn waiting_for_lock(seat: &Seat, holders: &[(PlanId, Option<Arc<Plan>>)]) -> Wai
 }
 
 pub(super) fn step_at_work(plan: &Plan) -> Option<&str> {
-    let index = plan
-        .steps
-        .iter()
-        .position(|step| {
-            step.state.is_under_way()
-                || step.is_retrying()
-                || step.state == StepState::Compensating
-        })?;
+    let index = plan.steps.iter().position(|step| {
+        step.state.is_under_way() || step.is_retrying() || step.state == StepState::Compensating
+    })?;
     Some(&plan.graph().get(index)?.name)
 }

@@ -419,7 +419,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                         }
                     };
                     let decision = decide(&plan, happening, clock.now(), node)
-                    .map_err(|refused| NotCommitted::Step(StepError::permanent(refused)))?;
+                        .map_err(|refused| NotCommitted::Step(StepError::permanent(refused)))?;
                     let append = Append::new(&plan, &decision, node, nonce)
                         .map_err(|error| NotCommitted::Step(StepError::permanent(error)))?;
                     let appended = St::append_in(tx, append)
@@ -433,7 +433,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         match committed {
             Ok(Ok((next, appended))) => self.advance(next, &appended),
             Ok(Err(NotCommitted::Step(error))) => {
-                self.happen(self.happened(step, undoes, Err(error), policy)).await?;
+                self.happen(self.happened(step, undoes, Err(error), policy))
+                    .await?;
             }
             Ok(Err(NotCommitted::Store(StoreError::Fenced { .. }))) => return Err(Lost),
             Ok(Err(NotCommitted::Store(error))) | Err(error) => {
@@ -442,7 +443,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                     self.advance(Plan::fold(self.plan.id, &rows), &Appended::default());
                 } else {
                     let error = StepError::transient(error).class("store");
-                    self.happen(self.happened(step, undoes, Err(error), policy)).await?;
+                    self.happen(self.happened(step, undoes, Err(error), policy))
+                        .await?;
                 }
             }
         }

@@ -149,6 +149,7 @@ impl Plan {
             Entry::StepInterrupted { step } => {
                 let step = self.step_on(*step, StepEvent::Interrupt)?;
                 end(&mut step.tries, at, Some(gone()), None);
+                step.dropped = true;
             }
             Entry::StepLost { step } => {
                 let step = self.step_on(*step, StepEvent::Lose)?;
@@ -178,10 +179,8 @@ impl Plan {
             }
             Entry::StepCancelled { step } => {
                 let step = self.step_on(*step, StepEvent::Cancel)?;
-                step.dropped = step
-                    .tries
-                    .last()
-                    .is_some_and(|last| last.ended_at.is_none());
+                let last = step.tries.last();
+                step.dropped |= last.is_some_and(|last| last.ended_at.is_none());
                 end(&mut step.tries, at, None, None);
                 (step.ticket, step.wake_at) = (None, None);
             }
@@ -358,9 +357,7 @@ impl Plan {
     /// A step is done: its plan makes progress, and a lock may end with it.
     fn progressed(&mut self, step: StepIndex) {
         self.recoveries = 0;
-        self.change_locks(|lock| {
-            (lock.request.until == Some(step)).then_some(LockState::Ended)
-        });
+        self.change_locks(|lock| (lock.request.until == Some(step)).then_some(LockState::Ended));
     }
 
     /// What pauses the plan now is another failure, once every interrupted step has an answer.

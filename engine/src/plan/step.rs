@@ -25,7 +25,7 @@ pub struct StepStatus {
     pub wake_at: Option<Timestamp>,
     /// The place of its success among all of its plan, from 1.
     pub success: Option<u32>,
-    /// Its body was dropped when its plan was cancelled: nobody knows how far it came.
+    /// Its body was dropped when its plan was cancelled, or when its owner died: nobody knows how far it came.
     pub dropped: bool,
     /// What there is of undoing it, once that has begun.
     pub undo: Option<Box<Undo>>,

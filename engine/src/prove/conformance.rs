@@ -76,7 +76,10 @@ fn submitted(locks: &[(&str, LockMode)], organization: &str, links: &[(&str, &st
         workflow: "conform".into(),
         version: 1,
         action: "Conform".into(),
-        graph: Arc::from([GraphStep::new("first", vec![]), GraphStep::new("second", vec![0])]),
+        graph: Arc::from([
+            GraphStep::new("first", vec![]),
+            GraphStep::new("second", vec![0]),
+        ]),
         input: Json::of(&"input").expect("a text is JSON"),
         locks: locks.collect(),
         actor: Some(format!("actor of {organization}")),

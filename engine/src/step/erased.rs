@@ -93,7 +93,11 @@ impl<S: Services> Call<S> {
 
     /// What the step left, to be undone.
     fn done<D: Declared>(&self) -> Result<D::Output, StepError> {
-        let output = self.plan.steps.get(self.step).and_then(|it| it.output.as_ref());
+        let output = self
+            .plan
+            .steps
+            .get(self.step)
+            .and_then(|it| it.output.as_ref());
         let output = output.ok_or_else(|| {
             StepError::permanent(format!("step {} left no output to undo", D::NAME))
         })?;

@@ -240,7 +240,7 @@ async fn a_failed_authorize_ends_the_plan_with_error() {
 
     let id = push(&node, "latest").await;
     let plan = node.wait(id, FOR_EVER).await.unwrap();
-    let refused = node.act(id, wants(Action::Resume)).await.unwrap_err();
+    let refused = node.act(id, wants(Action::Cancel)).await.unwrap_err();
 
     assert_eq!(
         (plan.state, plan.result),
@@ -249,7 +249,7 @@ async fn a_failed_authorize_ends_the_plan_with_error() {
     assert_eq!(plan.step("forward").unwrap().state, StepState::Cancelled);
     assert_eq!(
         refused.to_string(),
-        "a task that is `stopped` cannot resume; it can: nothing"
+        "a task that is `stopped` cannot cancel; it can: resume"
     );
     assert_eq!(
         node.task(id).await.unwrap().headline,

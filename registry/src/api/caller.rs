@@ -137,6 +137,9 @@ impl FromRequestParts<Arc<App>> for Caller {
         if let Right::Everywhere(permission) = caller.right {
             caller.must_everywhere(permission)?;
         }
+        if let Right::Somewhere(permission) = caller.right {
+            caller.must_somewhere(permission)?;
+        }
         Ok(caller)
     }
 }
@@ -255,6 +258,16 @@ impl Caller {
             Ok(())
         } else {
             Err(self.lacks(permission, "everywhere"))
+        }
+    }
+
+    /// Refused unless they may do it anywhere.
+    fn must_somewhere(&self, permission: Permission) -> Result<(), Problem> {
+        let mut grants = self.grants.iter();
+        if grants.any(|grant| self.gets(grant).contains(permission)) {
+            Ok(())
+        } else {
+            Err(self.lacks(permission, "anywhere"))
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) enum Right {
     Cut(Permission),
     /// Any role at the place that the path names. To others the place does not exist, but for what everybody may pull.
     Seen,
+    /// The permission, anywhere: what is asked is done to what lies where the caller has it, and nothing else is found.
+    Somewhere(Permission),
     /// The permission, everywhere.
     Everywhere(Permission),
     /// The permission at the place that path or body names. To who has no role there the place does not exist.
@@ -44,6 +46,7 @@ impl Right {
         match self {
             Self::Anybody | Self::Known | Self::Seen => None,
             Self::Cut(permission)
+            | Self::Somewhere(permission)
             | Self::Everywhere(permission)
             | Self::There(permission)
             | Self::Sight(permission)
@@ -65,6 +68,9 @@ impl fmt::Display for Right {
                 "a login; shows what is one's own, and what lies where one has `{permission}`"
             ),
             Self::Seen => f.write_str("any role there"),
+            Self::Somewhere(permission) => {
+                write!(f, "`{permission}` anywhere; reaches what lies there")
+            }
             Self::Everywhere(permission) => write!(f, "`{permission}` everywhere"),
             Self::There(permission) => write!(f, "`{permission}` there"),
             Self::Sight(permission) => {

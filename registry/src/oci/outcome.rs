@@ -45,13 +45,15 @@ pub(super) fn of(plan: &Plan, task: &Task, url: String) -> Result<Option<String>
             Ok(Some(format!("{headline}; task {}: {url}", plan.id)))
         }
         (PlanState::Stopped, PlanResult::Success | PlanResult::Warning, _) => Ok(None),
-        (PlanState::Stopped, PlanResult::Pending | PlanResult::Cancelled | PlanResult::Reverted, _) => {
-            Err(OciError::Ended {
-                headline,
-                task: plan.id,
-                url,
-            })
-        }
+        (
+            PlanState::Stopped,
+            PlanResult::Pending | PlanResult::Cancelled | PlanResult::Reverted,
+            _,
+        ) => Err(OciError::Ended {
+            headline,
+            task: plan.id,
+            url,
+        }),
     }
 }
 

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use engine::clock::Timestamp;
-use engine::journal::{
-    Entry, GraphStep, Json, NodeId, PlanId, PlanResult, Reason, Row, Submitted,
-};
+use engine::journal::{Entry, GraphStep, Json, NodeId, PlanId, PlanResult, Reason, Row, Submitted};
 use engine::search::{Order, Search, Sort, Waits};
 use engine::state::PlanState;
 use engine::store::memory::Memory;
@@ -181,8 +179,7 @@ async fn keep<St: Store>(store: &St, id: PlanId, kept: &Kept) {
         workflow: head.workflow.clone(),
         version: 1,
         action: "Test".to_owned(),
-        graph: vec![GraphStep::new("only", vec![])]
-        .into(),
+        graph: vec![GraphStep::new("only", vec![])].into(),
         input: Json::of(&()).unwrap(),
         locks: vec![],
         actor: head.actor.clone(),

@@ -152,10 +152,7 @@ fn the_other_branches_run_to_their_end_before_the_rescue_decides() {
     assert_eq!(story.plan.state, PlanState::Running);
     story.succeeds("right");
 
-    assert_eq!(
-        story.end(),
-        (PlanState::Stopped, PlanResult::Error, None)
-    );
+    assert_eq!(story.end(), (PlanState::Stopped, PlanResult::Error, None));
     assert_eq!(
         story.states(),
         "first success, left error, right success, last cancelled"
@@ -229,7 +226,10 @@ fn an_operator_skips_a_failed_step_with_an_output_for_those_that_need_one() {
     let wrong = story.skipped("right", None).unwrap();
     let refused = story.skipped("left", Some(json("substitute")));
 
-    assert!(wrong.contains("step `right`, because that is success"), "{wrong}");
+    assert!(
+        wrong.contains("step `right`, because that is success"),
+        "{wrong}"
+    );
     assert_eq!(refused, None);
     assert_eq!(
         story.states(),
@@ -330,7 +330,12 @@ fn where_one_cannot_be_undone_the_others_are_and_the_plan_waits_for_a_person() {
         story.states(),
         "first success, left compensation_error, right compensated, last error"
     );
-    assert!(story.told(Action::Cancel).unwrap().contains("being reverted"));
+    assert!(
+        story
+            .told(Action::Cancel)
+            .unwrap()
+            .contains("being reverted")
+    );
 }
 
 #[test]
@@ -351,7 +356,10 @@ fn undoing_is_tried_again_on_resume_or_left_when_it_is_skipped() {
     again.is_undone("first");
     let mut left = stuck();
     assert_eq!(left.skipped("second", None), None);
-    assert_eq!(left.states(), "first compensating, second compensation_error");
+    assert_eq!(
+        left.states(),
+        "first compensating, second compensation_error"
+    );
     left.is_undone("first");
 
     assert_eq!(again.end(), REVERTED);
@@ -408,9 +416,15 @@ fn a_finished_plan_can_be_reverted_as_long_as_its_workflow_says() {
 
     assert_eq!(in_time.end(), REVERTED);
     let refused = too_late.told(Action::Revert).unwrap();
-    assert!(refused.contains("the time for that was over at"), "{refused}");
+    assert!(
+        refused.contains("the time for that was over at"),
+        "{refused}"
+    );
     let refused = never.told(Action::Revert).unwrap();
-    assert!(refused.contains("allows no revert after its success"), "{refused}");
+    assert!(
+        refused.contains("allows no revert after its success"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -449,7 +463,10 @@ fn a_held_plan_begins_nothing_until_it_is_released() {
     assert!(twice.contains("because ann holds it already"), "{twice}");
     let steps = task.steps.unwrap();
     assert_eq!((&*steps[1].state, &*steps[3].state), ("held", "pending"));
-    assert_eq!(task.waiting_for[0].text, "its release: ann holds it (because)");
+    assert_eq!(
+        task.waiting_for[0].text,
+        "its release: ann holds it (because)"
+    );
     assert_eq!(story.told(Action::Release), None);
     assert_eq!(
         story.states(),
@@ -530,6 +547,33 @@ fn a_dropped_body_comes_to_a_known_end_before_a_cancelled_plan_is_reverted() {
     story.is_undone("first");
 
     assert_eq!(story.end(), REVERTED);
+}
+
+#[test]
+fn a_body_whose_owner_died_comes_to_a_known_end_before_its_plan_is_reverted() {
+    let under_way = || {
+        let mut story = Story::of(vec![step("first", &[]), step("second", &[0])]);
+        story.succeeds("first");
+        story
+    };
+    let mut reverting = under_way();
+    reverting.told(Action::Revert);
+    let mut cancelling = under_way();
+    cancelling.told(Action::Cancel);
+
+    reverting.happens(Happening::Claimed);
+    cancelling.happens(Happening::Claimed);
+    assert_eq!(cancelling.states(), "first success, second cancelled");
+    assert_eq!(cancelling.told(Action::Revert), None);
+
+    for mut story in [reverting, cancelling] {
+        assert_eq!(story.states(), "first success, second running");
+        story.succeeds("second");
+        assert_eq!(story.states(), "first success, second compensating");
+        story.is_undone("second");
+        story.is_undone("first");
+        assert_eq!(story.end(), REVERTED);
+    }
 }
 
 #[test]

@@ -43,7 +43,10 @@ pub(super) fn graphs() -> impl Strategy<Value = Arc<[GraphStep]>> {
                 undoable: kind & 16 != 0,
                 needs: (kind & 32 != 0).then(|| {
                     let needed = before(8);
-                    before(0).into_iter().filter(|it| needed.contains(it)).collect()
+                    before(0)
+                        .into_iter()
+                        .filter(|it| needed.contains(it))
+                        .collect()
                 }),
             }
         };
@@ -237,9 +240,6 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
         Try::Supersede => mail(Action::Supersede {
             by: PlanId(Uuid::from_u128(9)),
         }),
-        Try::RetryNow(step) => mail(Action::RetryNow {
-            step: name(step),
-        }),
+        Try::RetryNow(step) => mail(Action::RetryNow { step: name(step) }),
     })
 }
-

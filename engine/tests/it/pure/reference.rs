@@ -81,7 +81,10 @@ fn driven(plan: &Plan) -> Result<(), TestCaseError> {
 fn paused(plan: &Plan) -> Result<(), TestCaseError> {
     let poison = plan.reason == Some(Reason::Poison);
     prop_assert!(!is(plan, StepState::Running), "a paused plan does nothing");
-    prop_assert!(poison || !under_way(plan), "only poison leaves a ticket unasked");
+    prop_assert!(
+        poison || !under_way(plan),
+        "only poison leaves a ticket unasked"
+    );
     match plan.reason {
         Some(Reason::Poison) => {}
         Some(Reason::Error) => {
@@ -132,4 +135,3 @@ fn stopped(plan: &Plan) -> Result<(), TestCaseError> {
     }
     Ok(())
 }
-

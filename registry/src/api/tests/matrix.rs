@@ -84,6 +84,9 @@ impl Met {
             _ if caller == Caller::Nobody => Self::LogIn,
             Right::Known | Right::Cut(_) => Self::LetIn,
             Right::Seen => or(!here.is_empty(), Self::Hidden),
+            Right::Somewhere(needed) => {
+                or(caller.permissions_in(OWN).contains(needed), Self::Forbidden)
+            }
             Right::Everywhere(needed) => or(everywhere.contains(needed), Self::Forbidden),
             Right::There(needed) => or(here.contains(needed), unseen),
             Right::Sight(needed) | Right::OwnTask(needed) => {
@@ -241,6 +244,7 @@ impl World {
             .replace("{tag}", "latest")
             .replace("{digest}", &things.digest)
             .replace("{step}", "copy")
+            .replace("{key}", "0123456789abcdef")
             .replace("{name}", &name)
             .replace("{login}", &login);
         let body = self.body(method, &path, resource, organization);
@@ -257,6 +261,10 @@ impl World {
     ) -> Option<Value> {
         let fresh = self.fresh("thing");
         match (method.as_str(), resource) {
+            ("POST", "tasks") if path.contains("/bulk_") => {
+                Some(json!({"search": "state = paused", "dry_run": true}))
+            }
+            ("POST", "tasks") if path.ends_with("/resolve") => Some(json!({"happened": false})),
             ("POST", "organizations") if path.ends_with("/repositories") => {
                 Some(json!({"name": fresh}))
             }
