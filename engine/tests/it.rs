@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod it {
+    mod awkward;
     mod drawn;
     mod events;
     mod examples;
@@ -17,4 +18,5 @@ mod it {
     mod tick;
     mod timing;
     mod unknown;
+    mod unsure;
 }

@@ -44,7 +44,7 @@ use storage::catalog::roles::Permission::{
 };
 
 use crate::app::App;
-use problem::Kind::{self, DoesNotFit, DrillsOff};
+use problem::Kind::{self, BadSearch, DoesNotFit, DrillsOff};
 use problem::Problem;
 use rights::Right::{
     Anybody, Cut, Everywhere, Known, Oneself, OwnTask, Seen, Sight, Somewhere, Task, There,
@@ -66,6 +66,10 @@ fn routes() -> Vec<Route> {
     vec![
         route(GET,    "/tasks", Cut(ViewTasks), tasks::list::list, "Lists tasks, the newest first"),
         route(GET,    "/tasks/summary", Cut(ViewTasks), tasks::summary::summary, "Counts tasks by state, result and reason"),
+        route(GET,    "/tasks/groups", Cut(ViewTasks), tasks::groups::list::list, "Groups paused or failed tasks by what stopped them"),
+        route(POST,   "/tasks/groups/{key}/resume", Somewhere(OperateTasks), tasks::groups::resume::resume, "Resumes the tasks of a group, as a task of its own"),
+        route(POST,   "/tasks/bulk_resume", Somewhere(OperateTasks), tasks::bulk::resume::resume, "Resumes the tasks that a search finds, as a task of its own").or(BadSearch),
+        route(POST,   "/tasks/bulk_cancel", Somewhere(OperateTasks), tasks::bulk::cancel::cancel, "Cancels the tasks that a search finds, as a task of its own").or(BadSearch),
         route(GET,    "/tasks/{id}", OwnTask(ViewTasks), tasks::show::show, "Shows a task with its steps"),
         route(GET,    "/tasks/{id}/history", OwnTask(ViewTasks), tasks::history::history, "Lists every entry of the task's journal"),
         route(GET,    "/tasks/{id}/events", OwnTask(ViewTasks), tasks::events::events, "Follows the task's journal as server-sent events"),
@@ -76,6 +80,12 @@ fn routes() -> Vec<Route> {
         route(GET,    "/tasks/{id}/graph.txt", OwnTask(ViewTasks), tasks::graph::text, "Draws the task's steps for a terminal"),
         route(POST,   "/tasks/{id}/resume", Task(OperateTasks), tasks::resume::resume, "Resumes a paused task where it stopped"),
         route(POST,   "/tasks/{id}/cancel", Task(OperateTasks), tasks::cancel::cancel, "Cancels a task; what is done stays done"),
+        route(POST,   "/tasks/{id}/abort", Task(OperateTasks), tasks::abort::abort, "Cancels a task at once: what runs is dropped"),
+        route(POST,   "/tasks/{id}/revert", Task(OperateTasks), tasks::revert::revert, "Undoes what a task did"),
+        route(POST,   "/tasks/{id}/hold", Task(OperateTasks), tasks::hold::hold, "Lets a task begin nothing new until it is released"),
+        route(POST,   "/tasks/{id}/release", Task(OperateTasks), tasks::release::release, "Lets a held task go on"),
+        route(POST,   "/tasks/{id}/steps/{step}/skip", Task(OperateTasks), tasks::skip::skip, "Goes on without a step that failed, or with an output given for it"),
+        route(POST,   "/tasks/{id}/steps/{step}/resolve", Task(OperateTasks), tasks::resolve::resolve, "Says whether an interrupted step happened"),
         route(POST,   "/tasks/{id}/steps/{step}/retry_now", Task(OperateTasks), tasks::retry_now::retry_now, "Begins a step's next attempt without waiting"),
 
         route(GET,    "/workflows", Somewhere(ViewTasks), workflows::list, "Lists what tasks are made of"),

@@ -1,5 +1,6 @@
 //! What happens: each workflow a short declaration of a DAG, each step a file.
 
+pub mod bulk;
 pub mod destination;
 mod drill;
 mod error;
@@ -9,7 +10,7 @@ mod resume;
 mod services;
 
 pub use drill::CatalogDrill;
-pub use resume::{ResumeError, resume};
+pub use resume::{ResumeError, go_on, resume};
 pub use services::{Node, Services, StartError, start};
 
 pub use storage::journal::Journal;
@@ -19,5 +20,8 @@ use engine::workflow::DeclarationError;
 
 /// Every workflow of this program, checked.
 pub fn all() -> Result<Workflows<Services>, DeclarationError> {
-    Workflows::default().register::<push::Push>()
+    Workflows::default()
+        .register::<push::Push>()?
+        .register::<bulk::BulkResume>()?
+        .register::<bulk::BulkCancel>()
 }

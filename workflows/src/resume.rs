@@ -1,4 +1,4 @@
-//! Resuming a task: whoever started it must still have the right to what it will do.
+//! Letting a task go on: whoever started it must still have the right to what it will do.
 
 use crate::push::{self, Push};
 use crate::services::Node;
@@ -8,6 +8,7 @@ use engine::plan::Plan;
 use engine::step::StepError;
 use engine::workflow::Workflow;
 use std::sync::Arc;
+use storage::Database;
 
 /// Why a task was not resumed.
 #[derive(Debug, thiserror::Error)]
@@ -15,16 +16,16 @@ pub enum ResumeError {
     /// The engine did not.
     #[error(transparent)]
     Node(#[from] NodeError),
-    /// Whoever started it has lost the right meanwhile; it stays paused.
+    /// Whoever started it has lost the right meanwhile; it does not go on.
     #[error(
-        "the task stays paused: {missing}; grant it again, or resume with \"override\": true and a reason"
+        "the task does not go on: {missing}; grant it again, or do this with \"override\": true and a reason"
     )]
     NotAllowedAnyMore {
         /// The missing right, in words.
         missing: String,
     },
     /// To override is to take the responsibility, in words.
-    #[error("to resume without the pusher's right, \"override\" needs a \"reason\"")]
+    #[error("to go on without the pusher's right, \"override\" needs a \"reason\"")]
     OverrideNeedsReason,
 }
 
@@ -36,35 +37,45 @@ pub async fn resume(
     reason: Option<String>,
     overrule: bool,
 ) -> Result<Arc<Plan>, ResumeError> {
+    let message = Message {
+        action: Action::Resume,
+        by,
+        reason,
+    };
+    go_on(node, plan, message, overrule).await
+}
+
+/// Does what lets the task go on: a resume, but also a release, a skip or a resolve, none of which is a way around the right
+/// that a resume asks for. `overrule`: also when whoever started it has lost that.
+pub async fn go_on(
+    node: &Node,
+    plan: PlanId,
+    message: Message,
+    overrule: bool,
+) -> Result<Arc<Plan>, ResumeError> {
     let now = node.plan(plan).await?;
-    if overrule && reason.is_none() {
+    if overrule && message.reason.is_none() {
         return Err(ResumeError::OverrideNeedsReason);
     }
-    if !overrule && let Some(missing) = missing_right(node, &now).await? {
+    if !overrule && let Some(missing) = missing_right(&node.services().database, &now).await? {
         return Err(ResumeError::NotAllowedAnyMore { missing });
     }
-    Ok(node
-        .act(
-            plan,
-            Message {
-                action: Action::Resume,
-                by,
-                reason,
-            },
-        )
-        .await?)
+    Ok(node.act(plan, message).await?)
 }
 
 /// The right that whoever started the task lacks as of now.
-async fn missing_right(node: &Node, plan: &Plan) -> Result<Option<String>, NodeError> {
+pub(crate) async fn missing_right(
+    database: &Database,
+    plan: &Plan,
+) -> Result<Option<String>, NodeError> {
+    // What is undone publishes nothing.
     let submitted = plan
         .submitted
         .as_ref()
-        .filter(|submitted| submitted.workflow == Push::NAME);
+        .filter(|submitted| submitted.workflow == Push::NAME && !plan.reverting);
     let Some(push) = submitted.and_then(|submitted| submitted.input.decode::<Push>().ok()) else {
         return Ok(None);
     };
-    let database = &node.services().database;
     let mut tx = database
         .read()
         .await

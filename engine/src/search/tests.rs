@@ -146,7 +146,7 @@ fn what_is_not_understood_is_told_with_its_position() {
         ("tag ! 1",           "at position 4 the search holds `!`, but `!=`, `!~`, `!^` or `not` was expected"),
         ("tag = and",         "at position 6 the search holds `and`, but a value was expected"),
         ("state = dancing",   "at position 8 the search holds `dancing`, but one of pending, running, paused, stopped was expected"),
-        ("result = dancing",  "at position 9 the search holds `dancing`, but one of pending, success, warning, error, cancelled was expected"),
+        ("result = dancing",  "at position 9 the search holds `dancing`, but one of pending, success, warning, error, cancelled, reverted was expected"),
         ("reason != dancing", "at position 10 the search holds `dancing`, but one of error, poison, operator, superseded was expected"),
         ("waiting = dancing", "at position 10 the search holds `dancing`, but one of lock, retry, time, operator was expected"),
         ("state ^ (paused, dancing)", "at position 17 the search holds `dancing`, but one of pending, running, paused, stopped was expected"),

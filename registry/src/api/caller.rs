@@ -261,10 +261,10 @@ impl Caller {
         }
     }
 
-    /// Refused unless they may do it at any place at all.
+    /// Refused unless they may do it anywhere.
     fn must_somewhere(&self, permission: Permission) -> Result<(), Problem> {
-        let gives = |grant: &Grant| self.gets(grant).contains(permission);
-        if self.grants.iter().any(gives) {
+        let mut grants = self.grants.iter();
+        if grants.any(|grant| self.gets(grant).contains(permission)) {
             Ok(())
         } else {
             Err(self.lacks(permission, "anywhere"))

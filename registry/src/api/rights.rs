@@ -24,7 +24,7 @@ pub(super) enum Right {
     Cut(Permission),
     /// Any role at the place that the path names. To others the place does not exist, but for what everybody may pull.
     Seen,
-    /// The permission, wherever it is: the answer is the same for all who have it.
+    /// The permission, anywhere: what is asked is done to what lies where the caller has it, and nothing else is found.
     Somewhere(Permission),
     /// The permission, everywhere.
     Everywhere(Permission),
@@ -68,7 +68,9 @@ impl fmt::Display for Right {
                 "a login; shows what is one's own, and what lies where one has `{permission}`"
             ),
             Self::Seen => f.write_str("any role there"),
-            Self::Somewhere(permission) => write!(f, "`{permission}`, wherever it is"),
+            Self::Somewhere(permission) => {
+                write!(f, "`{permission}` anywhere; reaches what lies there")
+            }
             Self::Everywhere(permission) => write!(f, "`{permission}` everywhere"),
             Self::There(permission) => write!(f, "`{permission}` there"),
             Self::Sight(permission) => {

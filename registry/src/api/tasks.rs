@@ -1,13 +1,22 @@
 //! `/tasks`: what people see of plans, and what operators do with them.
 
+pub(super) mod abort;
+pub(super) mod bulk;
 pub(super) mod cancel;
 pub(super) mod events;
 pub(super) mod graph;
+pub(super) mod groups;
 pub(super) mod history;
+pub(super) mod hold;
 pub(super) mod list;
+mod output;
+pub(super) mod release;
+pub(super) mod resolve;
 pub(super) mod resume;
 pub(super) mod retry_now;
+pub(super) mod revert;
 pub(super) mod show;
+pub(super) mod skip;
 pub(super) mod summary;
 pub(super) mod wait;
 
@@ -189,6 +198,24 @@ async fn operable(app: &App, caller: &Caller, plan: PlanId) -> Result<Task, Prob
     Ok(task)
 }
 
+/// The task that has this step, if the caller may operate it.
+async fn operable_step(
+    app: &App,
+    caller: &Caller,
+    task: PlanId,
+    step: &str,
+) -> Result<Task, Problem> {
+    let task = operable(app, caller, task).await?;
+    if task.steps.iter().flatten().any(|known| known.name == step) {
+        Ok(task)
+    } else {
+        Err(Problem::not_found(format!(
+            "step {step} in task {}",
+            task.id
+        )))
+    }
+}
+
 async fn may(
     app: &App,
     caller: &Caller,
@@ -209,7 +236,22 @@ async fn may(
 
 /// Which tasks the caller sees in lists: their own, and those of organizations whose tasks they may view.
 async fn sight(tx: &mut Tx, caller: &Caller) -> Result<Visible, Problem> {
-    if caller.may_everywhere(Permission::ViewTasks) {
+    let mut visible = those_with(tx, caller, Permission::ViewTasks).await?;
+    if let Visible::Some { actor, .. } = &mut visible
+        && caller.sees_own()
+    {
+        actor.clone_from(&caller.user.login);
+    }
+    Ok(visible)
+}
+
+/// The tasks of those organizations where the caller has the permission.
+async fn those_with(
+    tx: &mut Tx,
+    caller: &Caller,
+    permission: Permission,
+) -> Result<Visible, Problem> {
+    if caller.may_everywhere(permission) {
         return Ok(Visible::All);
     }
     let mut labels = Vec::new();
@@ -218,7 +260,7 @@ async fn sight(tx: &mut Tx, caller: &Caller) -> Result<Visible, Problem> {
         .iter()
         .filter_map(|grant| grant.scope.organization)
     {
-        if caller.may(Permission::ViewTasks, &in_organization(id)) {
+        if caller.may(permission, &in_organization(id)) {
             labels.extend(
                 organizations::get(tx, id)
                     .await?
@@ -228,11 +270,9 @@ async fn sight(tx: &mut Tx, caller: &Caller) -> Result<Visible, Problem> {
     }
     labels.sort_unstable();
     labels.dedup();
-    // No login is empty.
-    let actor = caller.sees_own().then(|| caller.user.login.clone());
     Ok(Visible::Some {
         organizations: labels,
-        actor: actor.unwrap_or_default(),
+        actor: String::new(), // no login is empty
     })
 }
 
@@ -245,6 +285,45 @@ pub(super) struct Why {
     reason: Option<Reason>,
 }
 
+/// The body of an action that lets a task go on.
+#[derive(Debug, Default, JsonSchema, Deserialize)]
+#[schemars(rename = "GoOn", example = json!({"reason": "the registry behind it is back"}))]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct GoOn {
+    /// In words, for the task's history and the audit.
+    reason: Option<Reason>,
+    /// Also when whoever started the task has lost the right to it; needs a reason.
+    #[serde(rename = "override")]
+    overrule: bool,
+}
+
+/// A reason of blanks gives none: an override would stand in the history without its why.
+fn said(reason: Option<Reason>) -> Option<String> {
+    let reason = reason.map(String::from);
+    reason.filter(|reason| !reason.trim().is_empty())
+}
+
+/// Does what a person wants of a task that does not go on by itself, and answers with it as it is then.
+async fn go_on(
+    app: &App,
+    caller: Caller,
+    plan: PlanId,
+    action: Action,
+    why: GoOn,
+) -> Result<Shown, Problem> {
+    let reason = said(why.reason);
+    let entry = about_task(&caller, audited(&action), plan, reason.clone());
+    let message = Message {
+        action,
+        by: caller.user.login,
+        reason,
+    };
+    let after = workflows::go_on(&app.node, plan, message, why.overrule).await?;
+    write_down(app, entry).await?;
+    let task = app.node.explained(&after).await?;
+    Shown::of(app, task).await
+}
+
 /// Does it, and answers 202 with the task as it is then.
 async fn act(
     app: &App,
@@ -254,7 +333,21 @@ async fn act(
     why: Why,
 ) -> Result<Accepted<Shown>, Problem> {
     let reason = why.reason.map(String::from);
-    let done = match &action {
+    let entry = about_task(caller, audited(&action), plan, reason.clone());
+    let message = Message {
+        action,
+        by: caller.user.login.clone(),
+        reason,
+    };
+    let after = app.node.act(plan, message).await?;
+    write_down(app, entry).await?;
+    let task = app.node.explained(&after).await?;
+    Ok(Accepted(Shown::of(app, task).await?))
+}
+
+/// What the audit calls it.
+fn audited(action: &Action) -> audit::Action {
+    match action {
         Action::RetryNow { .. } => audit::Action::RetryNow,
         Action::Cancel | Action::Supersede { .. } => audit::Action::Cancel,
         Action::Resume => audit::Action::Resume,
@@ -265,17 +358,7 @@ async fn act(
         Action::Skip { .. } => audit::Action::Skip,
         Action::Resolve { .. } => audit::Action::Resolve,
         Action::Event { .. } | Action::ChildMoved { .. } => audit::Action::Event,
-    };
-    let entry = about_task(caller, done, plan, reason.clone());
-    let message = Message {
-        action,
-        by: caller.user.login.clone(),
-        reason,
-    };
-    let after = app.node.act(plan, message).await?;
-    write_down(app, entry).await?;
-    let task = app.node.explained(&after).await?;
-    Ok(Accepted(Shown::of(app, task).await?))
+    }
 }
 
 /// The entry of the audit about what the caller did to a task.

@@ -1,11 +1,14 @@
 //! `wharfinger task …`: see tasks and act on them.
 
 mod act;
+mod bulk;
 mod explain;
+pub(super) mod groups;
 pub(super) mod history;
 pub(super) mod list;
 mod patience;
 mod show;
+mod step;
 mod watch;
 
 use std::process::ExitCode;
@@ -57,8 +60,28 @@ enum Verb {
     Resume(act::Resume),
     /// End a task; what is done stays done
     Cancel(act::Cancel),
+    /// End a task at once: what runs is dropped
+    Abort(act::Cancel),
+    /// Undo what a task did
+    Revert(act::Revert),
+    /// Let a task begin nothing new until it is released
+    Hold(act::Hold),
+    /// Let a held task go on
+    Release(act::Release),
     /// Let a step that waits for its next attempt try at once
-    RetryNow(act::RetryNow),
+    RetryNow(step::RetryNow),
+    /// Let a paused task go on without a step that failed
+    Skip(step::Skip),
+    /// Say whether an interrupted step happened
+    Resolve(step::Resolve),
+    /// Group paused or failed tasks by what stopped them
+    Groups(groups::Groups),
+    /// Resume all tasks of a group, as a task of its own
+    ResumeGroup(groups::ResumeGroup),
+    /// Resume all tasks that a search finds, as a task of its own
+    BulkResume(bulk::Bulk),
+    /// Cancel all tasks that a search finds, as a task of its own
+    BulkCancel(bulk::Bulk),
 }
 
 #[derive(Args, Debug)]
@@ -93,7 +116,17 @@ impl Verb {
             Self::Graph { task, drawn } => drawn.print(client, &task.path()).await,
             Self::Resume(resume) => resume.run(client, view).await,
             Self::Cancel(cancel) => cancel.run(client, view).await,
+            Self::Abort(abort) => abort.abort(client, view).await,
+            Self::Revert(revert) => revert.run(client, view).await,
+            Self::Hold(hold) => hold.run(client, view).await,
+            Self::Release(release) => release.run(client, view).await,
             Self::RetryNow(retry) => retry.run(client, view).await,
+            Self::Skip(skip) => skip.run(client, view).await,
+            Self::Resolve(resolve) => resolve.run(client, view).await,
+            Self::Groups(groups) => groups.run(client, view).await,
+            Self::ResumeGroup(resume) => resume.run(client, view).await,
+            Self::BulkResume(bulk) => bulk.run(client, view, "bulk_resume").await,
+            Self::BulkCancel(bulk) => bulk.run(client, view, "bulk_cancel").await,
         }
     }
 }

@@ -35,6 +35,13 @@ fn a_usage_error_ends_with_2() {
         "wharfinger grant create ana pusher --organization acme --repository 7",
         "wharfinger drill create copy explode",
         "wharfinger task resume 00000000-0000-0000-0000-000000000007 --override",
+        "wharfinger task release 00000000-0000-0000-0000-000000000007 --override",
+        "wharfinger task revert 00000000-0000-0000-0000-000000000007 --dry-run --wait",
+        "wharfinger task resolve 00000000-0000-0000-0000-000000000007 send",
+        "wharfinger task resolve 00000000-0000-0000-0000-000000000007 send --happened --did-not-happen",
+        "wharfinger task resolve 00000000-0000-0000-0000-000000000007 send --did-not-happen --step-output 1",
+        "wharfinger task skip 00000000-0000-0000-0000-000000000007 send --step-output {",
+        "wharfinger task bulk-resume",
         "wharfinger user list --token t --user ana",
         "wharfinger completions tcsh",
         "wharfinger robot update 7",
@@ -56,7 +63,8 @@ fn nouns_have_the_verbs_of_their_resource() {
     for (noun, verbs) in [
         (
             "task",
-            "list summary show watch explain history graph resume cancel retry-now",
+            "list summary show watch explain history graph resume cancel abort revert hold release retry-now skip resolve \
+             groups resume-group bulk-resume bulk-cancel",
         ),
         ("workflow", "list show graph"),
         ("organization", "list show create update"),
@@ -154,6 +162,7 @@ fn a_list_of_tasks_sheds_what_matters_least_first() {
 
 const AT: &str = "2026-11-24T20:25:54.123Z";
 const TASK: &str = "019a7d20-5f8e-7d31-9c7e-0d7c3f1b2a11";
+const KEY: &str = "0123456789abcdef";
 const NAME: &str = "default_organization/a-product-of-some-length/deep/down/application";
 
 /// A table that lists something, an object whose fields are as long as they come, and what of it is copied.
@@ -182,6 +191,13 @@ fn images() -> Vec<Listed> {
             json!({"n": 1234, "at": AT, "event": "step_attempt_failed", "step": "locate_push_repository", "actor": "administrator",
                 "detail": {"error": {"message": "the disk is full; free some space, then resume the task"}}}),
             "1234",
+        ),
+        (
+            "group",
+            task::groups::COLUMNS,
+            json!({"key": KEY, "count": 12_345, "step": "locate_push_repository", "class": "content", "since": AT,
+                "message": "the disk is full; free some space, then resume the task"}),
+            KEY,
         ),
         (
             "repository",

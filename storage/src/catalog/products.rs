@@ -144,6 +144,23 @@ pub async fn note_use(tx: &mut Tx, product: ProductId, plan: PlanId) -> Result<(
     Ok(())
 }
 
+/// Takes back what `plan` did to the product: its use, and the product itself if it made that and nobody else uses it. True:
+/// the product is gone.
+///
+/// Another plan uses it that has noted so, and so does whoever has made a repository in it or has rights to it.
+pub async fn forget(tx: &mut Tx, product: ProductId, plan: PlanId) -> Result<bool, CatalogError> {
+    const USE: &str = "DELETE FROM product_uses WHERE product_id = $1 AND plan_id = $2";
+    const SQL: &str = "
+        DELETE FROM products WHERE id = $1 AND created_by_plan = $2
+            AND NOT EXISTS (SELECT 1 FROM product_uses WHERE product_id = $1)
+            AND NOT EXISTS (SELECT 1 FROM repositories WHERE product_id = $1)
+            AND NOT EXISTS (SELECT 1 FROM grants WHERE product_id = $1)";
+    let forgotten = sqlx::query(USE).bind(product).bind(plan.0);
+    forgotten.execute(&mut *tx).await?;
+    let removed = sqlx::query(SQL).bind(product).bind(plan.0);
+    Ok(removed.execute(&mut *tx).await?.rows_affected() > 0)
+}
+
 /// The product of the organization with this label, in whatever case.
 pub async fn find(
     tx: &mut Tx,

@@ -161,6 +161,36 @@ pub async fn ensure(
     })
 }
 
+/// Writes down that `plan` relies on a repository that another plan made: that one's undo leaves it then.
+pub async fn note_use(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    plan: PlanId,
+) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        UPDATE repositories SET created_by_plan = NULL
+        WHERE id = $1 AND created_by_plan <> $2";
+    let noted = sqlx::query(SQL).bind(repository).bind(plan.0);
+    noted.execute(&mut *tx).await?;
+    Ok(())
+}
+
+/// Removes the repository if `plan` made it and nobody else uses it. True: it is gone.
+///
+/// Another plan uses it that has noted so, and so does whoever has rights to it; what has a version stays.
+pub async fn forget(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    plan: PlanId,
+) -> Result<bool, CatalogError> {
+    const SQL: &str = "
+        DELETE FROM repositories WHERE id = $1 AND created_by_plan = $2
+            AND NOT EXISTS (SELECT 1 FROM versions WHERE repository_id = $1)
+            AND NOT EXISTS (SELECT 1 FROM grants WHERE repository_id = $1)";
+    let removed = sqlx::query(SQL).bind(repository).bind(plan.0);
+    Ok(removed.execute(&mut *tx).await?.rows_affected() > 0)
+}
+
 /// Makes the repository of the destination for a person, before anything is pushed there.
 ///
 /// [`CatalogError::Duplicate`] if the destination has its repository already.

@@ -419,6 +419,7 @@ async fn a_row_that_cannot_be_written_does_not_harm_the_works_beside_it() {
         head: None,
         let_go: Vec::new(),
         asked_for: vec![lock],
+        notices: vec![],
         mail: None,
         gives_key_up: false,
     };

@@ -16,6 +16,7 @@ mod limits;
 mod long_push;
 mod metrics;
 mod openapi;
+mod operators;
 mod paused;
 mod proxies;
 mod pulls;

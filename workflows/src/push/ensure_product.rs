@@ -2,7 +2,7 @@
 
 use super::{Authorize, Authorized, Push};
 use crate::error::Failed;
-use engine::step::{Context, Declared, StepError, TransactionalStep};
+use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
 use storage::catalog::{ProductId, products};
 use storage::{Label, Tx};
@@ -12,7 +12,7 @@ use storage::{Label, Tx};
 pub struct EnsuredProduct {
     /// The product.
     pub product: ProductId,
-    /// This plan made it, and its undo would remove it if nobody else uses it.
+    /// This plan made it, and its undo removes it if nobody else uses it.
     pub created_here: bool,
 }
 
@@ -21,6 +21,7 @@ pub struct EnsureProduct;
 
 impl Declared for EnsureProduct {
     const NAME: &'static str = "ensure_product";
+    const POLICY: Policy = Policy::idempotent().undoable();
     type Workflow = Push;
     type Needs = Authorize;
     type Output = EnsuredProduct;
@@ -53,5 +54,18 @@ impl TransactionalStep for EnsureProduct {
             product: product.found.id,
             created_here: product.created_here,
         })
+    }
+
+    async fn compensate(
+        &self,
+        tx: &mut Tx,
+        cx: &Context<Push>,
+        _: &Push,
+        done: EnsuredProduct,
+    ) -> Result<(), StepError> {
+        products::forget(tx, done.product, cx.plan())
+            .await
+            .map_err(Failed::from)?;
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{CopyContent, EnsureProduct, Push};
 use crate::error::Failed;
-use engine::step::{Context, Declared, StepError, TransactionalStep};
+use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
 use storage::Tx;
 use storage::catalog::{RepositoryId, destinations, repositories, repository_names};
@@ -12,7 +12,7 @@ use storage::catalog::{RepositoryId, destinations, repositories, repository_name
 pub struct EnsuredRepository {
     /// The repository: it has the destination's number.
     pub repository: RepositoryId,
-    /// This plan made it.
+    /// This plan made it, and its undo removes it if nobody else uses it.
     pub created_here: bool,
 }
 
@@ -21,6 +21,7 @@ pub struct EnsureRepository;
 
 impl Declared for EnsureRepository {
     const NAME: &'static str = "ensure_repository";
+    const POLICY: Policy = Policy::idempotent().undoable();
     type Workflow = Push;
     type Needs = (CopyContent, EnsureProduct);
     type Output = EnsuredRepository;
@@ -52,6 +53,9 @@ impl TransactionalStep for EnsureRepository {
         )
         .await
         .map_err(Failed::from)?;
+        repositories::note_use(tx, repository.found.id, cx.plan())
+            .await
+            .map_err(Failed::from)?;
         repository_names::ensure(tx, &push.to.label_form(), repository.found.id)
             .await
             .map_err(Failed::from)?;
@@ -59,5 +63,18 @@ impl TransactionalStep for EnsureRepository {
             repository: repository.found.id,
             created_here: repository.created_here,
         })
+    }
+
+    async fn compensate(
+        &self,
+        tx: &mut Tx,
+        cx: &Context<Push>,
+        _: &Push,
+        done: EnsuredRepository,
+    ) -> Result<(), StepError> {
+        repositories::forget(tx, done.repository, cx.plan())
+            .await
+            .map_err(Failed::from)?;
+        Ok(())
     }
 }

@@ -14,7 +14,9 @@ use storage::catalog::organizations::{self, NewOrganization};
 use storage::catalog::roles::Role;
 use storage::catalog::sizes::Sizes;
 use storage::catalog::users::{self, NewUser, User};
-use storage::catalog::{CatalogError, RepositoryId, publications, repositories, versions};
+use storage::catalog::{
+    CatalogError, RepositoryId, products, publications, repositories, versions,
+};
 use storage::database::BoxFuture;
 use storage::journal::Journal;
 use storage::{Content, Database, Digest, Label, Tag, Tx};
@@ -226,6 +228,24 @@ impl House {
             writeln!(picture, "{name} in {product}: {tags} tags, {size} bytes").unwrap();
         }
         picture
+    }
+}
+
+impl House {
+    /// The products and repositories that there are.
+    pub(crate) async fn inventory(&self) -> String {
+        let mut tx = self.services.database.read().await.unwrap();
+        let organization = organizations::find(&mut tx, "acme").await.unwrap().unwrap();
+        let products = products::list(&mut tx, organization.id, None, 100);
+        let products = products.await.unwrap();
+        let rows = repositories::list(&mut tx, repositories::Filter::default(), None, 100);
+        let rows = rows.await.unwrap();
+        let products: Vec<String> = products.into_iter().map(|it| it.label).collect();
+        let rows: Vec<String> = rows
+            .into_iter()
+            .map(|row| format!("{}/{}", row.product, row.name))
+            .collect();
+        format!("products {products:?}, repositories {rows:?}")
     }
 }
 

@@ -21,6 +21,9 @@ impl World for Wharf {
     type Services = Services;
     type Store = Journal;
 
+    /// What a version holds stays: a revert after that leaves the repository that has it.
+    const POINT_OF_NO_RETURN: Option<&str> = Some("reindex");
+
     async fn fresh() -> Self {
         let house = House::new().await;
         let to = house.destination("acme/tools/busybox").await;
@@ -46,6 +49,10 @@ impl World for Wharf {
 
     async fn picture(&self) -> String {
         self.house.picture(&self.to).await
+    }
+
+    async fn undone(&self) -> String {
+        self.house.inventory().await
     }
 }
 
@@ -77,4 +84,47 @@ async fn a_push_that_crashes_at_any_append_ends_the_same() {
         done.faults >= 16 && done.plans == done.faults + 1 && done.executions >= done.plans * 8,
         "{done:?}"
     );
+}
+
+macro_rules! keeps {
+    ($($test:ident: $law:ident does at least $plans:literal $executions:literal $compensations:literal $faults:literal $actions:literal;)*) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            let done = laws::$law::<Wharf>().await;
+            println!("{} of push: {done:?}", stringify!($law));
+            assert!(
+                done.plans >= $plans
+                    && done.executions >= $executions
+                    && done.compensations >= $compensations
+                    && done.faults >= $faults
+                    && done.actions >= $actions,
+                "{done:?}"
+            );
+        }
+    )* };
+}
+
+keeps! {
+    a_push_that_is_reverted_at_any_step_leaves_no_product_and_no_repository:
+        revert_at_each_step does at least 19 95 20 8 14;
+    a_published_push_is_not_reverted:
+        revert_when_finished does at least 3 24 0 0 0;
+    a_push_whose_steps_are_undone_twice_leaves_nothing:
+        undo_each_step_twice does at least 4 26 10 7 3;
+    a_push_that_cannot_be_undone_goes_on_when_mended:
+        fail_to_undo_each_step does at least 3 20 6 4 4;
+    what_of_a_push_cannot_be_undone_is_left_when_that_is_accepted:
+        accept_what_cannot_be_undone does at least 3 20 4 4 4;
+    a_push_undoes_what_it_says:
+        every_undoable_step_undoes_something does at least 3 20 4 4 4;
+    a_push_that_crashes_at_any_append_of_its_revert_leaves_nothing:
+        crash_before_and_after_each_append_while_reverting does at least 10 60 18 18 9;
+    a_push_that_is_cancelled_at_any_step_ends_and_can_be_reverted:
+        cancel_at_each_step does at least 10 50 8 0 14;
+    a_push_that_is_aborted_at_any_step_ends_and_can_be_reverted:
+        abort_at_each_step does at least 10 50 10 0 14;
+    a_push_that_is_held_at_any_step_ends_the_same:
+        hold_at_each_step does at least 10 80 0 0 14;
+    a_push_goes_on_without_any_of_its_steps:
+        skip_each_step does at least 19 90 1 16 16;
 }

@@ -10,3 +10,4 @@ mod by_digest;
 mod house;
 mod laws;
 mod push;
+mod reverted;

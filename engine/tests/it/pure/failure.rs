@@ -552,6 +552,33 @@ fn a_dropped_body_comes_to_a_known_end_before_a_cancelled_plan_is_reverted() {
 }
 
 #[test]
+fn a_body_whose_owner_died_comes_to_a_known_end_before_its_plan_is_reverted() {
+    let under_way = || {
+        let mut story = Story::of(vec![step("first", &[]), step("second", &[0])]);
+        story.succeeds("first");
+        story
+    };
+    let mut reverting = under_way();
+    reverting.told(Action::Revert);
+    let mut cancelling = under_way();
+    cancelling.told(Action::Cancel);
+
+    reverting.happens(Happening::Claimed);
+    cancelling.happens(Happening::Claimed);
+    assert_eq!(cancelling.states(), "first success, second cancelled");
+    assert_eq!(cancelling.told(Action::Revert), None);
+
+    for mut story in [reverting, cancelling] {
+        assert_eq!(story.states(), "first success, second running");
+        story.succeeds("second");
+        assert_eq!(story.states(), "first success, second compensating");
+        story.is_undone("second");
+        story.is_undone("first");
+        assert_eq!(story.end(), REVERTED);
+    }
+}
+
+#[test]
 fn an_aborted_plan_ends_and_what_was_done_once_stays_unknown() {
     let graph = with(diamond(), "left", |step| step.once = true);
     let mut story = Story::of(graph);

@@ -16,6 +16,7 @@ use crate::api::rights::Route;
 const PARTS: &[(&str, &str)] = &[
     ("digest",       "The manifest's digest."),
     ("id",           "Its id."),
+    ("key",          "The group's key, as the list of groups shows it."),
     ("login",        "The user's login."),
     ("name",         "Its name."),
     ("number",       "The version's number, from 1."),

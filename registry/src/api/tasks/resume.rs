@@ -6,15 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use engine::explain::Preview;
-use engine::journal::PlanId;
+use engine::journal::{Action, PlanId};
 use engine::state::PlanState;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use storage::catalog::audit;
 use workflows::ResumeError;
 
-use super::{Shown, about_task, operable, write_down};
+use super::{GoOn, Shown, go_on, operable};
 use crate::api::answer::Accepted;
 use crate::api::body::Body;
 use crate::api::caller::Caller;
@@ -82,13 +81,10 @@ pub(in crate::api) async fn resume(
     if body.dry_run {
         return Ok(Resumed::Preview(app.node.resume_preview(plan).await?));
     }
-    // A reason of blanks gives none: an override would stand in the history without its why.
-    let reason = body.reason.map(String::from);
-    let reason = reason.filter(|reason| !reason.trim().is_empty());
-    let entry = about_task(&caller, audit::Action::Resume, plan, reason.clone());
-    let after =
-        workflows::resume(&app.node, plan, caller.user.login, reason, body.overrule).await?;
-    write_down(&app, entry).await?;
-    let task = app.node.explained(&after).await?;
-    Ok(Resumed::Task(Box::new(Shown::of(&app, task).await?)))
+    let why = GoOn {
+        reason: body.reason,
+        overrule: body.overrule,
+    };
+    let task = go_on(&app, caller, plan, Action::Resume, why).await?;
+    Ok(Resumed::Task(Box::new(task)))
 }

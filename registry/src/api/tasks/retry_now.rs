@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use engine::journal::{Action, PlanId};
 
-use super::{Shown, Why, act, operable};
+use super::{Shown, Why, act, operable_step};
 use crate::api::answer::Accepted;
 use crate::api::body::Body;
 use crate::api::caller::Caller;
@@ -19,13 +19,6 @@ pub(in crate::api) async fn retry_now(
     Path((task, step)): Path<(PlanId, String)>,
     Body(why): Body<Why>,
 ) -> Result<Accepted<Shown>, Problem> {
-    let task = operable(&app, &caller, task).await?;
-    let known = task.steps.iter().flatten().any(|known| known.name == step);
-    if !known {
-        return Err(Problem::not_found(format!(
-            "step {step} in task {}",
-            task.id
-        )));
-    }
+    let task = operable_step(&app, &caller, task, &step).await?;
     act(&app, &caller, task.id, Action::RetryNow { step }, why).await
 }

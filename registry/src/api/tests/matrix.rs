@@ -249,6 +249,7 @@ impl World {
             .replace("{tag}", "latest")
             .replace("{digest}", &things.digest)
             .replace("{step}", "copy")
+            .replace("{key}", "0123456789abcdef")
             .replace("{name}", &name)
             .replace("{login}", &login);
         let body = self.body(method, &path, resource, organization);
@@ -265,6 +266,10 @@ impl World {
     ) -> Option<Value> {
         let fresh = self.fresh("thing");
         match (method.as_str(), resource) {
+            ("POST", "tasks") if path.contains("/bulk_") => {
+                Some(json!({"search": "state = paused", "dry_run": true}))
+            }
+            ("POST", "tasks") if path.ends_with("/resolve") => Some(json!({"happened": false})),
             ("POST", "organizations") if path.ends_with("/repositories") => {
                 Some(json!({"name": fresh}))
             }

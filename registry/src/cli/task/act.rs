@@ -1,4 +1,4 @@
-//! `wharfinger task resume|cancel|retry-now`.
+//! `wharfinger task resume|cancel|abort|revert|hold|release`.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{TaskId, watch};
 use crate::cli::answer::Answer;
-use crate::cli::client::{Client, ClientError, segment};
+use crate::cli::client::{Client, ClientError};
 use crate::cli::view::View;
 use crate::cli::{exit, show, terminal};
 
@@ -26,7 +26,7 @@ pub(super) struct Resume {
     overrule: bool,
 }
 
-/// `task cancel`.
+/// `task cancel` and `task abort`.
 #[derive(Args, Debug)]
 pub(super) struct Cancel {
     #[command(flatten)]
@@ -39,23 +39,50 @@ pub(super) struct Cancel {
     wait: bool,
 }
 
-/// `task retry-now`.
+/// `task revert`.
 #[derive(Args, Debug)]
-pub(super) struct RetryNow {
+pub(super) struct Revert {
     #[command(flatten)]
     task: TaskId,
-    /// The step that waits for its next attempt
-    step: String,
+    /// Kept in the task's history
+    #[arg(long)]
+    reason: Option<String>,
+    /// Wait until the task has ended or is paused; 1 if it is not reverted then
+    #[arg(long)]
+    wait: bool,
+    /// Only say what would be undone
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
+}
+
+/// `task hold`.
+#[derive(Args, Debug)]
+pub(super) struct Hold {
+    #[command(flatten)]
+    task: TaskId,
+    /// Kept in the task's history
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// `task release`.
+#[derive(Args, Debug)]
+pub(super) struct Release {
+    #[command(flatten)]
+    task: TaskId,
     #[command(flatten)]
     why: Why,
+    /// Also when whoever started the task may not do it any more; needs a reason
+    #[arg(long = "override", requires = "reason")]
+    overrule: bool,
 }
 
 /// What can be said with every action that lets a task go on.
 #[derive(Args, Debug)]
-struct Why {
+pub(super) struct Why {
     /// Kept in the task's history
     #[arg(long)]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// Follow the task until it has ended or is paused; then end as `task watch` does
     #[arg(long)]
     wait: bool,
@@ -82,30 +109,83 @@ impl Resume {
 
 impl Cancel {
     pub(super) async fn run(&self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
+        self.end(client, view, "cancel").await
+    }
+
+    pub(super) async fn abort(&self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
+        self.end(client, view, "abort").await
+    }
+
+    async fn end(&self, client: &Client, view: View, verb: &str) -> Result<ExitCode, ClientError> {
         let body = with_reason(self.reason.as_deref());
-        let path = format!("{}/cancel", self.task.path());
+        let path = format!("{}/{verb}", self.task.path());
         let answer = client.post(&path, &body).await?;
         if !self.wait {
             print(&answer, view);
             return Ok(ExitCode::SUCCESS);
         }
-        let ended = watch::follow(client, view, &self.task, answer).await?;
-        if ended["result"] == "cancelled" {
-            Ok(ExitCode::SUCCESS)
-        } else {
-            Ok(ExitCode::from(exit::FAILED))
-        }
+        until_it_is(client, view, &self.task, answer, "cancelled").await
     }
 }
 
-impl RetryNow {
+impl Revert {
     pub(super) async fn run(&self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
-        let body = with_reason(self.why.reason.as_deref());
-        let path = format!(
-            "{}/steps/{}/retry_now",
-            self.task.path(),
-            segment(&self.step)
-        );
+        let mut body = with_reason(self.reason.as_deref());
+        if self.dry_run {
+            body["dry_run"] = json!(true);
+        }
+        let path = format!("{}/revert", self.task.path());
+        let answer = client.post(&path, &body).await?;
+        if self.dry_run && view.is_for_people() {
+            for line in preview_of_revert(&answer) {
+                terminal::print(line);
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !self.wait {
+            print(&answer, view);
+            return Ok(ExitCode::SUCCESS);
+        }
+        until_it_is(client, view, &self.task, answer, "reverted").await
+    }
+}
+
+/// What would be undone, in this order; the rest only where there is any.
+fn preview_of_revert(preview: &Value) -> Vec<String> {
+    let undone = match show::list(preview, "would_undo") {
+        [] => "nothing".to_owned(),
+        _ => show::field(preview, "would_undo"),
+    };
+    let more = [
+        ("would stay", "would_stay"),
+        ("waits for", "waits_for"),
+        ("asks again for the locks", "asks_for_locks"),
+    ];
+    let more = more
+        .into_iter()
+        .filter(|(_, field)| !show::list(preview, field).is_empty())
+        .map(|(title, field)| format!("{title}: {}", show::field(preview, field)));
+    std::iter::once(format!("would undo: {undone}"))
+        .chain(more)
+        .collect()
+}
+
+impl Hold {
+    pub(super) async fn run(&self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
+        let body = with_reason(self.reason.as_deref());
+        let path = format!("{}/hold", self.task.path());
+        print(&client.post(&path, &body).await?, view);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Release {
+    pub(super) async fn run(&self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
+        let mut body = with_reason(self.why.reason.as_deref());
+        if self.overrule {
+            body["override"] = json!(true);
+        }
+        let path = format!("{}/release", self.task.path());
         let answer = client.post(&path, &body).await?;
         self.why.after(client, view, &self.task, answer).await
     }
@@ -113,7 +193,7 @@ impl RetryNow {
 
 impl Why {
     /// Shows the task as it is now, or waits for its end.
-    async fn after(
+    pub(super) async fn after(
         &self,
         client: &Client,
         view: View,
@@ -128,11 +208,27 @@ impl Why {
     }
 }
 
-fn with_reason(reason: Option<&str>) -> Value {
+/// Follows the task to its end, and ends with 0 if it is this then.
+async fn until_it_is(
+    client: &Client,
+    view: View,
+    task: &TaskId,
+    answer: Answer,
+    result: &str,
+) -> Result<ExitCode, ClientError> {
+    let ended = watch::follow(client, view, task, answer).await?;
+    if ended["result"] == result {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Ok(ExitCode::from(exit::FAILED))
+    }
+}
+
+pub(super) fn with_reason(reason: Option<&str>) -> Value {
     reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }))
 }
 
-fn print(task: &Answer, view: View) {
+pub(super) fn print(task: &Answer, view: View) {
     if !view.is_for_people() {
         return show::json(task);
     }
@@ -142,4 +238,25 @@ fn print(task: &Answer, view: View) {
         show::field(task, "state"),
         show::field(task, "headline")
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preview_of_a_revert_names_what_there_is() {
+        let preview = |undo: &[&str], stay: &[&str]| {
+            let body = json!({
+                "would_undo": undo, "would_stay": stay, "waits_for": [], "asks_for_locks": [],
+            });
+            preview_of_revert(&body)
+        };
+
+        assert_eq!(preview(&[], &[]), ["would undo: nothing"]);
+        assert_eq!(
+            preview(&["distribute", "reindex"], &["authorize"]),
+            ["would undo: distribute, reindex", "would stay: authorize"]
+        );
+    }
 }

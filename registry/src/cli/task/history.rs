@@ -22,9 +22,11 @@ pub(in crate::cli) const COLUMNS: &[Column] = &[
 /// Why somebody did it, or why it failed.
 fn reason(detail: &Value) -> String {
     let said = [
+        &detail["refused"],
         &detail["message"]["reason"],
         &detail["error"]["message"],
         &detail["reason"],
+        &detail["because"],
     ];
     said.into_iter()
         .find(|said| said.is_string())

@@ -1,0 +1,100 @@
+//! All laws over a set of workflows that were made to be difficult.
+
+mod shapes;
+mod suspended;
+mod twins;
+mod wide;
+mod yard;
+
+use engine::prove::laws::{self, Done, World};
+use shapes::{chain, diamond, locked, once, optional, rescues};
+use yard::Fresh;
+
+/// Runs them all, tells what each did, and answers with the sum.
+async fn all_laws<W: World>(name: &str) -> Done {
+    let mut all = Done::default();
+    macro_rules! hold {
+        ($($law:ident)*) => { $(
+            let done = laws::$law::<W>().await;
+            println!("{name}: {}: {done:?}", stringify!($law));
+            all += done;
+        )* };
+    }
+    hold! {
+        fail_at_each_step
+        run_each_step_twice
+        crash_before_and_after_each_append
+        skip_each_step
+        hold_at_each_step
+        cancel_at_each_step
+        abort_at_each_step
+        revert_at_each_step
+        revert_when_finished
+        undo_each_step_twice
+        fail_to_undo_each_step
+        accept_what_cannot_be_undone
+        every_undoable_step_undoes_something
+        crash_before_and_after_each_append_while_reverting
+    }
+    println!("{name}: {all:?}");
+    all
+}
+
+/// It did at least so much: plans, bodies, compensations, faults, actions.
+#[track_caller]
+fn at_least(done: Done, least: [usize; 5]) {
+    let Done {
+        plans,
+        executions,
+        compensations,
+        faults,
+        actions,
+    } = done;
+    let did = [plans, executions, compensations, faults, actions];
+    assert!(
+        did.iter().zip(least).all(|(did, least)| *did >= least),
+        "{did:?} is less than {least:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_diamond_keeps_all_laws() {
+    let done = all_laws::<Fresh<diamond::Diamond>>("diamond").await;
+    at_least(done, [93, 370, 195, 66, 90]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fan_out_of_a_hundred_keeps_all_laws() {
+    let done = all_laws::<Fresh<wide::Wide>>("wide").await;
+    at_least(done, [70, 6800, 2900, 240, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_of_every_kind_of_step_keeps_all_laws() {
+    let done = all_laws::<Fresh<chain::Chain>>("chain").await;
+    at_least(done, [129, 725, 340, 98, 120]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_need_that_may_be_missing_keeps_all_laws() {
+    let done = all_laws::<Fresh<optional::Optional>>("optional").await;
+    at_least(done, [108, 520, 290, 79, 108]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_must_not_run_twice_keeps_all_laws() {
+    let done = all_laws::<Fresh<once::Once>>("once").await;
+    at_least(done, [93, 365, 170, 64, 84]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn locks_that_end_early_or_outlast_a_pause_keep_all_laws() {
+    let done = all_laws::<Fresh<locked::Locked>>("locked").await;
+    at_least(done, [95, 365, 195, 68, 92]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn branches_whose_failures_mean_different_things_keep_all_laws() {
+    let done = all_laws::<Fresh<rescues::Rescues>>("rescues").await;
+    at_least(done, [127, 745, 375, 96, 110]);
+}
