@@ -305,11 +305,19 @@ pub fn decide(
         } => to.undo_failed(step, error, retry_at)?,
         Happening::Woken { step } => to.woken(step)?,
         Happening::Dropped { step } => to.dropped(step)?,
-        Happening::Mail { n, message } => refused = to.read(n, message)?,
+        Happening::Mail { n, message } => refused = to.read(n, &message)?,
     }
     to.settle()?;
     to.tell_parent(plan);
     Ok(to.decision(refused))
+}
+
+/// Only a person can say how it goes on with this step.
+fn needs_a_person(plan: &Plan, step: StepIndex) -> bool {
+    let state = plan.steps[step].state;
+    state == StepState::Interrupted
+        || (state == StepState::Error && !plan.reverting)
+        || (state == StepState::CompensationError && !plan.steps[step].is_accepted())
 }
 
 fn readable(plan: &Plan) -> Result<(), Refused> {

@@ -3,7 +3,7 @@
 //! * [`Step`]: any effect, idempotent: it may run again after a crash.
 //! * [`TransactionalStep`]: database writes in the very transaction that records the success: exactly once.
 //! * [`PollingStep`]: work that goes on elsewhere, or a wait. The ticket is durable before the first poll.
-//! * [`SpawningStep`]: sub-tasks.
+//! * [`SpawningStep`]: sub-tasks that it waits for.
 
 mod context;
 mod erased;
@@ -53,8 +53,7 @@ pub trait Declared: Send + Sync + Sized + 'static {
     const FORM: u32 = 1;
 
     /// The output or ticket in this form, from one that was recorded in the older form `from`. Recorded ones stay as they are.
-    fn upcast(from: u32, recorded: Json) -> Result<Json, StepError> {
-        let _no_older_form_is_known = recorded;
+    fn upcast(from: u32, _recorded: Json) -> Result<Json, StepError> {
         Err(StepError::permanent(format!(
             "step {} cannot read what it recorded in form {from}: it has form {} and no upcaster",
             Self::NAME,
@@ -148,7 +147,7 @@ pub trait PollingStep: Declared {
         input: &Self::Workflow,
         event: Received,
     ) -> impl Future<Output = Result<Self::Output, StepError>> + Send {
-        let _waits_for_none = (cx, input, event);
+        drop((cx, input, event));
         async {
             Err(StepError::permanent(format!(
                 "step {} waits for an event and does not say what comes of it",

@@ -44,6 +44,7 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + Sized + 'static
     }
 
     /// So long after its success a plan can still be reverted; none: only while it is under way, paused or failed.
+    #[must_use]
     fn revertible_for() -> Option<Duration> {
         None
     }

@@ -128,12 +128,7 @@ fn skip(plan: &Plan, step: &str) -> Option<String> {
         return Some(format!("skip step `{step}`, because it has no such step"));
     };
     let status = &plan.steps[index];
-    let fits = match status.state {
-        StepState::Error => !plan.reverting,
-        StepState::Interrupted => true,
-        StepState::CompensationError => !status.is_accepted(),
-        _ => false,
-    };
+    let fits = super::needs_a_person(plan, index);
     if plan.state != PlanState::Paused {
         return Some(format!(
             "skip step `{step}`: only of a paused task can one be skipped"

@@ -1,13 +1,13 @@
 //! What comes of a message that is read out of the mailbox.
 
-use super::{Writer, fits};
-use crate::journal::{Action, ChildState, Entry, Json, Message, Reason, StepIndex};
+use super::{Writer, fits, needs_a_person};
+use crate::journal::{Action, ChildState, Entry, Json, Message, Reason};
 use crate::plan::Child;
 use crate::state::{PlanState, Refused, StepState};
 
 impl Writer {
     /// Consumes the message; answers why nothing came of it, if so.
-    pub(super) fn read(&mut self, n: i64, message: Message) -> Result<Option<Refused>, Refused> {
+    pub(super) fn read(&mut self, n: i64, message: &Message) -> Result<Option<Refused>, Refused> {
         let refused = fits(&self.next, &message.action, self.at).err();
         self.write(Entry::Operator {
             mail: n,
@@ -20,13 +20,13 @@ impl Writer {
         let by = message.by.clone();
         match message.action.clone() {
             Action::Resume if self.next.state.is_driven() => {
-                self.tell_children(&Action::Resume, &message, |child| {
+                self.tell_children(&Action::Resume, message, |child| {
                     child.state == ChildState::Stuck
                 });
             }
             Action::Resume => self.resume()?,
-            Action::Cancel | Action::Abort => self.cancel(Reason::Operator, &message)?,
-            Action::Supersede { .. } => self.cancel(Reason::Superseded, &message)?,
+            Action::Cancel | Action::Abort => self.cancel(Reason::Operator, message)?,
+            Action::Supersede { .. } => self.cancel(Reason::Superseded, message)?,
             // What they say is in the entry.
             Action::Event { .. } | Action::ChildMoved { .. } => {}
             Action::Revert => self.write(Entry::Reverting)?,
@@ -47,9 +47,10 @@ impl Writer {
         if !self.next.cancelling {
             self.write(Entry::Cancelling { reason })?;
         } // else it is aborted: its bodies are dropped sooner
-        let action = match message.action {
-            Action::Abort => Action::Abort,
-            _ => Action::Cancel,
+        let action = if message.action == Action::Abort {
+            Action::Abort
+        } else {
+            Action::Cancel
         };
         self.tell_children(&action, message, Child::is_open);
         Ok(())
@@ -60,15 +61,12 @@ impl Writer {
         let stopped = self.next.state == PlanState::Stopped;
         self.write(Entry::Resumed)?;
         for step in 0..self.next.steps.len() {
-            match self.next.steps[step].state {
-                StepState::Error if !self.next.reverting => {
-                    self.write(Entry::StepResumed { step })?;
-                }
-                StepState::Cancelled if stopped => self.write(Entry::StepResumed { step })?,
-                StepState::CompensationError if self.next.is_to_undo(step) => {
-                    self.write(Entry::CompensationResumed { step })?;
-                }
-                _ => {}
+            let state = self.next.steps[step].state;
+            let failed = state == StepState::Error && !self.next.reverting;
+            if failed || (stopped && state == StepState::Cancelled) {
+                self.write(Entry::StepResumed { step })?;
+            } else if state == StepState::CompensationError && self.next.is_to_undo(step) {
+                self.write(Entry::CompensationResumed { step })?;
             }
         }
         Ok(())
@@ -117,14 +115,8 @@ impl Writer {
 
     /// A paused plan goes on as soon as nothing of it needs a person any more.
     fn go_on(&mut self) -> Result<(), Refused> {
-        let needs_a_person = |step: StepIndex| match self.next.steps[step].state {
-            StepState::Error => !self.next.reverting,
-            StepState::Interrupted => true,
-            StepState::CompensationError => self.next.is_to_undo(step),
-            _ => false,
-        };
         let paused = self.next.state == PlanState::Paused;
-        if paused && !(0..self.next.steps.len()).any(needs_a_person) {
+        if paused && !(0..self.next.steps.len()).any(|step| needs_a_person(&self.next, step)) {
             self.write(Entry::Resumed)?;
         }
         Ok(())

@@ -91,11 +91,8 @@ impl Writer {
     fn may_be_undone(&self, step: StepIndex) -> bool {
         let status = &self.next.steps[step];
         let waits = status.is_being_undone() || status.is_retrying_undo();
-        let now = match status.state {
-            StepState::Success => true,
-            StepState::Compensating => !waits,
-            _ => false,
-        };
+        let now = status.state == StepState::Success
+            || (status.state == StepState::Compensating && !waits);
         now && self.next.is_to_undo(step) && !is_built_upon(&self.next, step)
     }
 

@@ -76,11 +76,13 @@ fn names(plan: &Plan, steps: Vec<StepIndex>) -> Vec<String> {
 }
 
 pub(super) fn actions(plan: &Plan, now: Timestamp) -> Vec<Possible> {
-    let of = |action: &Action, will: String| possible(plan, action, now, will);
     let mut actions = vec![
-        of(&Action::Resume, will_resume(plan)),
-        of(
+        possible(plan, "resume", &Action::Resume, now, will_resume(plan)),
+        possible(
+            plan,
+            "cancel",
             &Action::Cancel,
+            now,
             "ends the task; what is done stays done, what has not run will not run".to_owned(),
         ),
     ];
@@ -125,7 +127,7 @@ fn will_revert(plan: &Plan) -> String {
     };
     if !preview.waits_for.is_empty() {
         let under_way = preview.waits_for.join(", ");
-        will.push_str(&format!(", once {under_way} has come to an end"));
+        will = format!("{will}, once {under_way} has come to an end");
     }
     will
 }
@@ -154,11 +156,13 @@ fn will_to_step(plan: &Plan, action: &str, step: StepIndex) -> String {
     }
 }
 
-fn possible(plan: &Plan, action: &Action, now: Timestamp, will: String) -> Possible {
-    let name = match action {
-        Action::Resume => "resume",
-        _ => "cancel",
-    };
+fn possible(
+    plan: &Plan,
+    name: &'static str,
+    action: &Action,
+    now: Timestamp,
+    will: String,
+) -> Possible {
     match decide::fits(plan, action, now) {
         Ok(()) => Possible {
             name,

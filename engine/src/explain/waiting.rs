@@ -211,7 +211,7 @@ fn words_of_children(name: &str, family: &Family) -> String {
     let all = family.children.len();
     let mut text = format!("the sub-tasks of step {name}: {ended} of {all} have ended");
     if !stuck.is_empty() {
-        text.push_str(&format!("; stuck: {}", stuck.join(", ")));
+        text = format!("{text}; stuck: {}", stuck.join(", "));
     }
     text
 }

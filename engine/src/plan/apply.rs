@@ -100,6 +100,10 @@ impl Plan {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "`apply` has chosen the entries"
+    )]
     fn apply_to_step(&mut self, entry: &Entry, at: Timestamp, node: NodeId) -> Result<(), String> {
         match entry {
             Entry::StepStarted { step } => {
@@ -147,32 +151,6 @@ impl Plan {
                 (step.error, step.wake_at, step.awaits) = (Some(error.clone()), None, None);
                 step.failures = step.failures.saturating_add(1);
             }
-            Entry::Suspended {
-                step,
-                ticket,
-                wake_at,
-                form,
-            } => {
-                let step = self.step_on(*step, StepEvent::Suspend)?;
-                (step.ticket, step.wake_at) = (Some(ticket.clone()), Some(*wake_at));
-                step.form = *form;
-            }
-            Entry::Awaiting { step, event, until } => {
-                let step = self.step_on(*step, StepEvent::Suspend)?;
-                step.awaits = Some(Awaited {
-                    event: event.clone(),
-                });
-                step.wake_at = *until;
-            }
-            Entry::Spawning {
-                step,
-                children,
-                until,
-                at_once,
-            } => self.spawn(*step, children, *until, *at_once)?,
-            Entry::ChildrenSubmitted { step, children } => {
-                self.children_submitted(*step, children)?;
-            }
             Entry::StepInterrupted { step } => {
                 let step = self.step_on(*step, StepEvent::Interrupt)?;
                 end(&mut step.tries, at, Some(gone()), None);
@@ -214,11 +192,53 @@ impl Plan {
                 end(&mut step.tries, at, None, None);
                 (step.ticket, step.wake_at, step.awaits) = (None, None, None);
             }
-            _ => return Err("an entry about no step".into()),
+            other => return self.apply_to_wait(other),
         }
         Ok(())
     }
 
+    /// What is elsewhere: work with a ticket, an event, a time, sub-tasks.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "`apply` has chosen the entries"
+    )]
+    fn apply_to_wait(&mut self, entry: &Entry) -> Result<(), String> {
+        match entry {
+            Entry::Suspended {
+                step,
+                ticket,
+                wake_at,
+                form,
+            } => {
+                let step = self.step_on(*step, StepEvent::Suspend)?;
+                (step.ticket, step.wake_at) = (Some(ticket.clone()), Some(*wake_at));
+                step.form = *form;
+            }
+            Entry::Awaiting { step, event, until } => {
+                let step = self.step_on(*step, StepEvent::Suspend)?;
+                step.awaits = Some(Awaited {
+                    event: event.clone(),
+                });
+                step.wake_at = *until;
+            }
+            Entry::Spawning {
+                step,
+                children,
+                until,
+                at_once,
+            } => self.spawn(*step, children, *until, *at_once)?,
+            Entry::ChildrenSubmitted { step, children } => {
+                self.children_submitted(*step, children)?;
+            }
+            other => return Err(format!("this is no entry about a step: {other:?}")),
+        }
+        Ok(())
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "`apply` has chosen the entries"
+    )]
     fn apply_to_undo(&mut self, entry: &Entry, at: Timestamp, node: NodeId) -> Result<(), String> {
         match entry {
             Entry::Compensating { step } => {
@@ -268,7 +288,7 @@ impl Plan {
                 let step = self.step_on(*step, StepEvent::Accept)?;
                 step.undo.get_or_insert_default().accepted = true;
             }
-            _ => return Err("an entry about no compensation".into()),
+            other => return Err(format!("this is no entry about undoing: {other:?}")),
         }
         Ok(())
     }
@@ -321,13 +341,16 @@ impl Plan {
     }
 
     fn message(&mut self, message: &Message) -> Result<(), String> {
-        match &message.action {
-            Action::ChildMoved { child, state } => return self.child_moved(*child, *state),
-            Action::Event { name, payload } if self.event(name).is_none() => {
-                self.events.push((name.clone(), payload.clone()));
-            }
-            Action::Supersede { by } => self.superseded_by = Some(*by),
-            _ => {}
+        if let Action::ChildMoved { child, state } = &message.action {
+            return self.child_moved(*child, *state);
+        }
+        if let Action::Event { name, payload } = &message.action
+            && self.event(name).is_none()
+        {
+            self.events.push((name.clone(), payload.clone()));
+        }
+        if let Action::Supersede { by } = &message.action {
+            self.superseded_by = Some(*by);
         }
         self.last_message = Some(Arc::new(message.clone()));
         Ok(())

@@ -69,8 +69,7 @@ pub trait World: Sized + Send + Sync {
         self.picture()
     }
     /// What a person finds who looks whether an interrupted `once` step happened: its output; none: it did not.
-    fn looked_up(&self, step: &str) -> impl Future<Output = Option<Json>> + Send {
-        let _nothing_to_look_at = step;
+    fn looked_up(&self, _step: &str) -> impl Future<Output = Option<Json>> + Send {
         async { None }
     }
 }

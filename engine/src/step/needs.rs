@@ -13,6 +13,7 @@ pub trait Needs: 'static {
     /// The names of the steps.
     fn names() -> Vec<&'static str>;
     /// The names of those whose output must be there.
+    #[must_use]
     fn required() -> Vec<&'static str> {
         Self::names()
     }

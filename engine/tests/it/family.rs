@@ -404,7 +404,7 @@ async fn a_paused_sub_task_is_waited_for_shown_and_resumed_through_its_parent() 
     let id = mail(&node, &["ann", "bob", "cid"]).await;
     let waiting = reaches(&node, id, |plan| {
         plan.children().filter(|child| child.is_done()).count() == 2
-            && plan.children().any(|child| child.is_open())
+            && plan.children().any(Child::is_open)
     })
     .await;
     let waiting = reaches(&node, waiting.id, |plan| {

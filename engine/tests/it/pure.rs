@@ -22,32 +22,40 @@ use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
 /// The entry that an entry of the journal stands for in the tables.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other entries are about the plan"
+)]
 fn step_event(entry: &Entry) -> Option<StepEvent> {
     match entry {
         Entry::StepStarted { .. } => Some(StepEvent::Start),
         Entry::StepSucceeded { .. } => Some(StepEvent::Succeed),
-        Entry::AttemptFailed { .. } => Some(StepEvent::Retry),
-        Entry::StepFailed { .. } => Some(StepEvent::Fail),
+        Entry::AttemptFailed { .. } | Entry::CompensationAttemptFailed { .. } => {
+            Some(StepEvent::Retry)
+        }
+        Entry::StepFailed { .. } | Entry::CompensationFailed { .. } => Some(StepEvent::Fail),
         Entry::Suspended { .. } | Entry::Awaiting { .. } | Entry::Spawning { .. } => {
             Some(StepEvent::Suspend)
         }
-        Entry::StepInterrupted { .. } => Some(StepEvent::Interrupt),
-        Entry::StepResumed { .. } => Some(StepEvent::Resume),
+        Entry::StepInterrupted { .. } | Entry::CompensationInterrupted { .. } => {
+            Some(StepEvent::Interrupt)
+        }
+        Entry::StepResumed { .. } | Entry::CompensationResumed { .. } => Some(StepEvent::Resume),
         Entry::StepCancelled { .. } => Some(StepEvent::Cancel),
         Entry::StepLost { .. } => Some(StepEvent::Lose),
         Entry::StepResolved { .. } => Some(StepEvent::Resolve),
         Entry::StepSkipped { .. } => Some(StepEvent::Skip),
         Entry::Compensating { .. } => Some(StepEvent::Compensate),
         Entry::Compensated { .. } => Some(StepEvent::Undo),
-        Entry::CompensationAttemptFailed { .. } => Some(StepEvent::Retry),
-        Entry::CompensationFailed { .. } => Some(StepEvent::Fail),
-        Entry::CompensationInterrupted { .. } => Some(StepEvent::Interrupt),
-        Entry::CompensationResumed { .. } => Some(StepEvent::Resume),
         Entry::CompensationAccepted { .. } => Some(StepEvent::Accept),
         _ => None,
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other entries are about steps"
+)]
 fn plan_event(entry: &Entry) -> Option<PlanEvent> {
     match entry {
         Entry::Started => Some(PlanEvent::Start),

@@ -36,6 +36,17 @@ fn play_all(seeds: std::ops::Range<u64>, twin: Option<Twin>) -> (Did, Option<(u6
     all.into_inner().unwrap()
 }
 
+/// What whoever plays a seed again, or more of them, asks for.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no other configuration"
+)]
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|number| number.parse().unwrap())
+}
+
 fn quiet() {
     std::panic::set_hook(Box::new(|info| {
         let said = info.payload().downcast_ref::<&str>().copied();
@@ -48,8 +59,8 @@ fn quiet() {
 #[test]
 fn whatever_the_weather_every_plan_ends_with_nothing_lost_or_doubled() {
     quiet();
-    let one: Option<u64> = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
-    let count = std::env::var("SEEDS").map_or(10_000, |count| count.parse().unwrap());
+    let one = asked("SEED");
+    let count = asked("SEEDS").unwrap_or(10_000);
     let seeds = one.map_or(0..count, |seed| seed..seed + 1);
     let begun = Instant::now();
 

@@ -323,7 +323,10 @@ async fn an_output_of_another_kind_stands_for_no_step_and_changes_nothing() {
         refused.starts_with("the output given for step `charge` does not fit it: invalid type"),
         "{refused}"
     );
-    assert_eq!((after.len() as i64, mail.len()), (paused.seq, 0));
+    assert_eq!(
+        (i64::try_from(after.len()).unwrap(), mail.len()),
+        (paused.seq, 0)
+    );
     assert_eq!(ended.result, PlanResult::Warning);
     assert_eq!(ended.output_of("receipt").unwrap().text(), r#""paid 7""#);
 }

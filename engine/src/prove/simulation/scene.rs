@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 const TTL: Duration = Duration::from_secs(10);
@@ -122,6 +123,8 @@ struct Scene {
     /// The seats of nodes: empty while dead.
     nodes: Vec<Option<(SimNode, Chaos)>>,
     acknowledged: Arc<Mutex<Acknowledged>>,
+    /// Whoever waits for an answer.
+    people: JoinSet<()>,
     crashes: usize,
 }
 
@@ -155,6 +158,7 @@ impl Scene {
             twin,
             nodes: (0..count).map(|_| None).collect(),
             acknowledged: Arc::default(),
+            people: JoinSet::new(),
             crashes: 0,
         };
         for seat in 0..count {
@@ -209,23 +213,18 @@ impl Scene {
             }
         }
         self.clear_up().await?;
-        let wrong = verdict::wrong(
-            &self.memory,
-            &self.world,
-            &self
-                .acknowledged
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-        )
-        .await;
+        let acknowledged = {
+            let acknowledged = self.acknowledged.lock();
+            acknowledged.unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        let wrong = verdict::wrong(&self.memory, &self.world, &acknowledged).await;
         if wrong.is_empty() {
             Ok(verdict::did(
                 &self.memory,
                 &self.world,
                 self.weather.faults.load(Ordering::Relaxed),
                 self.crashes,
-                &self.acknowledged,
+                &acknowledged,
             )
             .await)
         } else {
@@ -241,12 +240,12 @@ impl Scene {
     }
 
     /// Somebody submits a plan, and perhaps gives up waiting.
-    fn submit(&self, seat: usize) {
+    fn submit(&mut self, seat: usize) {
         let Some((node, _)) = self.nodes[seat].clone() else {
             return;
         };
         let (n, acknowledged) = (self.dice.below(12), self.acknowledged.clone());
-        tokio::spawn(async move {
+        self.people.spawn(async move {
             if let Some(plan) = submit(&node, n).await {
                 let mut acknowledged = acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
                 acknowledged.plans.push(plan);
@@ -255,7 +254,7 @@ impl Scene {
     }
 
     /// Somebody does something to some plan, sense or no sense.
-    async fn operate(&self, seat: usize) {
+    async fn operate(&mut self, seat: usize) {
         let Some((node, _)) = self.nodes[seat].clone() else {
             return;
         };
@@ -299,7 +298,7 @@ impl Scene {
             },
         };
         let (plan, acknowledged) = (plan.id, self.acknowledged.clone());
-        tokio::spawn(async move {
+        self.people.spawn(async move {
             let message = by_somebody(action.clone());
             if node.act(plan, message).await.is_ok() {
                 let mut acknowledged = acknowledged.lock().unwrap_or_else(PoisonError::into_inner);

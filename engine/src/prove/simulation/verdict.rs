@@ -9,7 +9,7 @@ use crate::state::{PlanState, StepState};
 use crate::store::Store;
 use crate::store::memory::Memory;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 /// What somebody was told is done.
 #[derive(Clone, Debug, Default)]
@@ -82,16 +82,15 @@ fn told(row: &Row) -> String {
     let kind = |entry: &Entry| {
         let text = format!("{entry:?}");
         let end = text.find(['(', '{', ' ']).unwrap_or(text.len());
-        match entry {
-            Entry::Operator {
-                message, refused, ..
-            } => {
-                format!("operator {} {}", message.action, refused.is_none())
-            }
-            _ => match entry.step() {
-                Some(step) => format!("{} {step}", &text[..end]),
-                None => text[..end].to_owned(),
-            },
+        if let Entry::Operator {
+            message, refused, ..
+        } = entry
+        {
+            return format!("operator {} {}", message.action, refused.is_none());
+        }
+        match entry.step() {
+            Some(step) => format!("{} {step}", &text[..end]),
+            None => text[..end].to_owned(),
         }
     };
     let entries: Vec<String> = row.entries.iter().map(kind).collect();
@@ -183,10 +182,10 @@ fn steps(plan: &Plan, step: usize, place: Place, seen: Seen) -> Vec<String> {
         wrong.push(format!("{name} was undone and never succeeded"));
     }
     let is_effect = !matches!(name, "written" | "small_written");
-    let should = match status.state {
-        StepState::Success => Some(true),
-        StepState::Compensated => Some(false),
-        _ => None,
+    let should = if status.state == StepState::Success {
+        Some(true)
+    } else {
+        (status.state == StepState::Compensated).then_some(false)
     };
     let operator_said = status.tries.last().is_some_and(|last| last.error.is_some());
     if is_effect && !operator_said && should.is_some_and(|should| should != seen.there) {
@@ -218,7 +217,7 @@ pub(super) async fn did(
     world: &World,
     faults: usize,
     crashes: usize,
-    acknowledged: &Mutex<Acknowledged>,
+    acknowledged: &Acknowledged,
 ) -> Did {
     let plans = all_plans(memory).await;
     let mut did = Did {
@@ -241,7 +240,6 @@ pub(super) async fn did(
         .values()
         .map(|seen| (seen.runs + seen.undos) as usize)
         .sum();
-    let acknowledged = acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
     did.actions = acknowledged.actions.values().sum();
     did
 }

@@ -236,7 +236,7 @@ impl PollingStep for Elsewhere {
         _: u32,
     ) -> Result<Begun<u32, u32>, StepError> {
         cx.services.change((cx.plan(), Self::NAME)).await?;
-        Ok(if input.n % 4 == 0 {
+        Ok(if input.n.is_multiple_of(4) {
             Begun::Done(input.n)
         } else {
             Begun::Ticket(input.n)

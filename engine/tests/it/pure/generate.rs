@@ -88,6 +88,10 @@ pub(super) fn submissions() -> impl Strategy<Value = Submitted> {
     })
 }
 
+fn step_of_time(n: i64) -> usize {
+    usize::try_from(n).unwrap_or_default()
+}
+
 /// What may happen next; the numbers choose among what fits.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Try {
@@ -158,6 +162,10 @@ pub(super) fn tries() -> impl Strategy<Value = Vec<Try>> {
     prop::collection::vec(one, 0..60)
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm for each thing that may happen"
+)]
 pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
     let count = plan.steps.len();
     let among = |at: usize, fits: fn(StepState) -> bool| {
@@ -271,7 +279,7 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             } else {
                 Until::EndedOrStuck
             },
-            at_once: 1 + n as u32 % 2,
+            at_once: if n % 2 == 0 { 1 } else { 2 },
         },
         Try::SubmitChildren(from) => {
             let family = |step: usize| plan.steps[step].family.as_ref();
@@ -286,7 +294,7 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
                 step,
                 children: places
                     .map(|(place, child)| {
-                        let id = Uuid::from_u128(1000 + n as u128 * 10 + place as u128);
+                        let id = Uuid::from_u64_pair(n.unsigned_abs(), place as u64);
                         (family.children[child].wanted.key.clone(), PlanId(id))
                     })
                     .collect(),
@@ -307,7 +315,7 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             ];
             mail(Action::ChildMoved {
                 child: *open.get(at % open.len().max(1))?,
-                state: states[(n as usize) % states.len()],
+                state: states[(at + step_of_time(n)) % states.len()],
             })
         }
         Try::ItDidNot(step) => mail(Action::Resolve {

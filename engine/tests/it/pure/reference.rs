@@ -53,9 +53,10 @@ fn steps(plan: &Plan) -> Result<(), TestCaseError> {
                 step.name
             );
         }
-        let has_output = match status.state {
-            StepState::Skipped => status.output.is_some(),
-            _ => status.success.is_some(),
+        let has_output = if status.state == StepState::Skipped {
+            status.output.is_some()
+        } else {
+            status.success.is_some()
         };
         prop_assert_eq!(status.output.is_some(), has_output);
         prop_assert!(step.once || status.state != StepState::Interrupted);

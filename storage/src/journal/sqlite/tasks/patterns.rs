@@ -73,7 +73,7 @@ fn collect(wanted: &Expr, into: &mut Vec<(Field, Pattern)>) {
             field,
             test: Test::Like(pattern),
         }) if !matches!(field, Field::Digest | Field::Parent) => {
-            into.push((*field, pattern.clone()))
+            into.push((*field, pattern.clone()));
         }
         Expr::Term(_) => {}
     }
