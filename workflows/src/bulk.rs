@@ -92,7 +92,7 @@ pub struct Left {
 impl Left {
     /// Reasons are cut: an output has an end.
     fn because(id: PlanId, why: impl std::fmt::Display) -> Self {
-        const MOST_BYTES: usize = 120;
+        const MOST_BYTES: usize = 100;
         let mut why = why.to_string();
         if why.len() > MOST_BYTES {
             why.truncate(why.floor_char_boundary(MOST_BYTES));

@@ -492,8 +492,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             Ok(Err(NotCommitted::Store(StoreError::Fenced { .. }))) => return Err(Lost),
             Ok(Err(NotCommitted::Store(error))) | Err(error) => {
                 if matches!(error, StoreError::Unknown(_)) && self.is_mine(seq, nonce).await? {
+                    // No further than this row: what follows it may be another owner's.
                     let rows = self.rows_once_readable(self.plan.id).await;
-                    self.advance(Plan::fold(self.plan.id, &rows), &Appended::default());
+                    let ours = rows.iter().take_while(|row| row.seq <= seq);
+                    self.advance(Plan::fold(self.plan.id, ours), &Appended::default());
                 } else {
                     let error = StepError::transient(error).class("store");
                     self.happen(self.happened(step, undoes, Err(error), policy, form))

@@ -347,7 +347,7 @@ async fn an_input_that_does_not_fit_its_workflow_is_told_before_anything_is_save
     let told = wrong.to_string();
     assert!(
         told.starts_with(
-            "this is no input of workflow `tick`: invalid type: integer `7`, expected a string"
+            "the input of workflow `tick` does not fit it: invalid type: integer `7`, expected a string"
         ),
         "{told}"
     );

@@ -98,7 +98,8 @@ async fn a_workflow_is_shown_with_what_each_step_waits_for() {
     let push = api.get(&ADMIN, "/api/v1/workflows/push").await;
     let unknown = api.get(&ADMIN, "/api/v1/workflows/pull/graph.svg").await;
 
-    assert_eq!(all.body["results"][0], push.body);
+    let all = all.body["results"].as_array().unwrap();
+    assert!(all.contains(&push.body), "{all:?}");
     let steps = push.body["steps"].as_array().unwrap();
     let joined = steps.iter().find(|it| it["name"] == "ensure_repository");
     assert_eq!(
