@@ -14,8 +14,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use tempfile::TempDir;
 
-use crate::cli::exit;
+use crate::cli::{exit, terminal};
 
 /// What to measure, and where.
 #[derive(Args, Debug)]
@@ -36,6 +37,13 @@ enum What {
     Engine,
     /// Lists and searches of a server with 100,000 plans, 10,000 repositories and 100,000 tags in one of them
     List,
+    /// Fill the folder of a server that does not run as `list` does, for tests of long lists; prints what there is
+    #[command(hide = true)]
+    Fill {
+        /// The server's `--data-dir`; one push to it must have ended well
+        #[arg(long)]
+        data_dir: PathBuf,
+    },
     /// Pushes through a server of its own: small images, tags, a large layer there and back, starts and memory
     Push,
 }
@@ -79,18 +87,26 @@ pub(crate) async fn command(command: Command) -> ExitCode {
 }
 
 async fn run(command: &Command) -> Result<(), BenchError> {
-    let folder = tempfile::Builder::new()
-        .prefix("wharfinger-bench-")
-        .tempdir_in(&command.dir)
-        .map_err(|source| BenchError::Folder {
-            dir: command.dir.clone(),
-            source,
-        })?;
-    let report = match command.what {
-        What::Engine => engine::measure(folder.path()).await?,
-        What::List => list::measure(folder.path()).await?,
-        What::Push => push::measure(folder.path()).await?,
+    let report = match &command.what {
+        What::Engine => engine::measure(folder(command)?.path()).await?,
+        What::Fill { data_dir } => {
+            terminal::print(list::fill(data_dir).await?);
+            return Ok(());
+        }
+        What::List => list::measure(folder(command)?.path()).await?,
+        What::Push => push::measure(folder(command)?.path()).await?,
     };
     report.print(command.output == Output::Json);
     Ok(())
+}
+
+/// Where it is measured, until it is.
+fn folder(command: &Command) -> Result<TempDir, BenchError> {
+    let made = tempfile::Builder::new()
+        .prefix("wharfinger-bench-")
+        .tempdir_in(&command.dir);
+    made.map_err(|source| BenchError::Folder {
+        dir: command.dir.clone(),
+        source,
+    })
 }

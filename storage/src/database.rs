@@ -51,6 +51,8 @@ const READER_WAIT: Duration = Duration::from_secs(5);
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// The writer's inserts of many rows have one text per number of rows; the catalog has about two hundred texts.
 const STATEMENT_CACHE: usize = 2 * batches::LIMIT + 256;
+/// While a database is filled: 512 MiB, so that keys in no order (digests) are written once and not once per row.
+const FILLING_CACHE: &str = "-524288";
 /// After a checkpoint the WAL file is cut down to this.
 const WAL_BYTES_KEPT: &str = "67108864";
 
@@ -79,8 +81,28 @@ impl Database {
         let mut connection = options.connect().await.map_err(cannot_open(path))?;
         assert_durable(&mut connection).await?;
         migrate(path, &mut connection).await?;
-        let readers = readers(path, options).await?;
+        Self::with_writer(path, lock, connection).await
+    }
 
+    /// Opens the database at `path` to put very much into it at once, for benchmarks and tests.
+    ///
+    /// Nothing is durable before [`close`](Self::close): what a crash leaves behind is to be thrown away.
+    pub async fn open_to_fill(path: &Path) -> Result<Self, DatabaseError> {
+        let lock = DatabaseLock::take(path)?;
+        let options = durable(path)
+            .synchronous(SqliteSynchronous::Off)
+            .pragma("cache_size", FILLING_CACHE);
+        let mut connection = options.connect().await.map_err(cannot_open(path))?;
+        migrate(path, &mut connection).await?;
+        Self::with_writer(path, lock, connection).await
+    }
+
+    async fn with_writer(
+        path: &Path,
+        lock: DatabaseLock,
+        connection: SqliteConnection,
+    ) -> Result<Self, DatabaseError> {
+        let readers = readers(path, durable(path)).await?;
         let (queue, waiting) = mpsc::channel(4 * batches::LIMIT);
         let batches = Arc::new(Batches::default());
         let mut writer = JoinSet::new();

@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod content;
 pub mod database;
 mod digest;
+pub mod filling;
 mod intervals;
 pub mod journal;
 pub mod label;

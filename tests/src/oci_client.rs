@@ -371,7 +371,8 @@ pub fn location(answer: &Answer) -> String {
     location.to_owned()
 }
 
-fn next_page(link: &str) -> Option<String> {
+/// Where the `Link` header of a page says to go on, as a path with its query; `None` on the last page.
+pub fn next_page(link: &str) -> Option<String> {
     let (target, relation) = link.split_once(';')?;
     assert!(
         relation.contains("rel=\"next\""),

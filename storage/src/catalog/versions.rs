@@ -195,15 +195,16 @@ const CHANGES: &str = "
     WHERE repository_id = $1 AND removed BETWEEN $2 AND $3
     ORDER BY kind, name, added";
 
+const VERSIONS: &str = "
+    SELECT number, plan_id, backend_version, cause, created_at FROM versions
+    WHERE repository_id = $1 AND number BETWEEN $2 AND $3 ORDER BY number DESC LIMIT $4";
+
 async fn page(
     tx: &mut Tx,
     repository: RepositoryId,
     numbers: RangeInclusive<i64>,
     limit: u32,
 ) -> Result<Vec<Version>, CatalogError> {
-    const VERSIONS: &str = "
-        SELECT number, plan_id, backend_version, cause, created_at FROM versions
-        WHERE repository_id = $1 AND number BETWEEN $2 AND $3 ORDER BY number DESC LIMIT $4";
     const PUBLISHED: &str = "
         SELECT p.version, e.label FROM published p JOIN environments e ON e.id = p.environment_id
         WHERE p.repository_id = $1 AND p.version BETWEEN $2 AND $3 ORDER BY e.id";
@@ -275,6 +276,12 @@ pub async fn tag(
         .map_err(CatalogError::from)
 }
 
+const TAGS: &str = "
+    SELECT name, digest FROM content_in
+    WHERE repository_id = $1 AND kind = 'tag' AND name > $3
+      AND added <= $2 AND (removed IS NULL OR removed > $2)
+    ORDER BY name LIMIT $4";
+
 /// Up to `limit` tags of that version in the order of their bytes, from the one that follows `after`.
 pub async fn tags(
     tx: &mut Tx,
@@ -283,12 +290,7 @@ pub async fn tags(
     after: Option<&str>,
     limit: u32,
 ) -> Result<Vec<(Tag, Digest)>, CatalogError> {
-    const SQL: &str = "
-        SELECT name, digest FROM content_in
-        WHERE repository_id = $1 AND kind = 'tag' AND name > $3
-          AND added <= $2 AND (removed IS NULL OR removed > $2)
-        ORDER BY name LIMIT $4";
-    let rows = sqlx::query(SQL)
+    let rows = sqlx::query(TAGS)
         .bind(repository)
         .bind(version)
         .bind(after.unwrap_or(""))
@@ -362,6 +364,19 @@ pub async fn manifests(
 #[cfg(test)]
 mod tests {
     use crate::database::explain;
+
+    #[tokio::test]
+    async fn pages_of_tags_and_of_versions_are_read_along_their_index_without_sorting() {
+        for (sql, index) in [
+            (super::TAGS, "name>?"),
+            (super::VERSIONS, "number>? AND number<?"),
+        ] {
+            let told = explain(sql).await;
+
+            assert!(told.contains("SEARCH") && told.contains(index), "{told}");
+            assert!(!told.contains("TEMP B-TREE"), "{told}");
+        }
+    }
 
     #[tokio::test]
     async fn tags_are_counted_without_their_rows_and_changes_read_without_the_rest() {

@@ -7,6 +7,7 @@
 
 mod access;
 mod credentials;
+mod filling;
 mod house;
 mod images;
 mod journal;

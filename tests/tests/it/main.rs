@@ -13,6 +13,7 @@ mod full_disk;
 mod hostile;
 mod kills;
 mod limits;
+mod long_lists;
 mod long_push;
 mod metrics;
 mod openapi;
