@@ -1,7 +1,7 @@
 //! What is written very many at once is what would have been written one by one.
 
 use engine::clock::Timestamp;
-use engine::journal::{Entry, GraphStep, Json, NodeId, PlanResult, Rescue, Row, Submitted};
+use engine::journal::{Entry, GraphStep, Json, NodeId, PlanResult, Row, Submitted};
 use engine::search::Waits;
 use engine::state::PlanState;
 use engine::store::{Append, Head, Store as _, StoreError, Submission};
@@ -86,13 +86,7 @@ fn submission(n: u128) -> Submission {
         workflow: head.workflow.clone(),
         version: 1,
         action: "Test".to_owned(),
-        graph: vec![GraphStep {
-            name: "only".to_owned(),
-            after: vec![],
-            attempts: 1,
-            rescue: Rescue::Pause,
-        }]
-        .into(),
+        graph: vec![GraphStep::new("only", vec![])].into(),
         input: Json::of(&()).unwrap(),
         locks: vec![],
         actor: head.actor.clone(),
@@ -104,6 +98,8 @@ fn submission(n: u128) -> Submission {
             link("digest", "sha256:a".to_owned()),
         ],
         cause: None,
+        parent: None,
+        revertible_for: None,
     };
     let append = Append {
         plan: plan(n),
