@@ -28,7 +28,7 @@ use crate::decide::Happening;
 use crate::journal::{Action, Entry, GraphStep, Message, NodeId, PlanId};
 use crate::plan::Plan;
 use crate::state::Refused;
-use crate::step::Services;
+use crate::step::{Services, Work};
 use crate::store::{Store, StoreError};
 use crate::workflow::{DeclarationError, InputError, Registered, Workflow};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -336,6 +336,17 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     /// Does what an operator wants and answers with the plan as it is then. Once this has put the message into the mailbox it is
     /// durable, whatever becomes of the node.
     pub async fn act(&self, plan: PlanId, message: Message) -> Result<Arc<Plan>, NodeError> {
+        let nothing: Work<St::Tx, (), StoreError> = Box::new(|_| Box::pin(async { Ok(()) }));
+        self.act_and(plan, message, nothing).await
+    }
+
+    /// The same, and in the transaction that makes the message durable whatever the application writes of it.
+    pub async fn act_and(
+        &self,
+        plan: PlanId,
+        message: Message,
+        also: Work<St::Tx, (), StoreError>,
+    ) -> Result<Arc<Plan>, NodeError> {
         let now = self.0.plan(plan).await?;
         let at = self.0.clock.now();
         crate::decide::fits(&now, &message.action, at)?;
@@ -344,7 +355,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             .0
             .store
             .transact::<i64, StoreError>(Box::new(move |tx| {
-                Box::pin(St::deliver_in(tx, plan, message, at))
+                Box::pin(async move {
+                    also(tx).await?;
+                    St::deliver_in(tx, plan, message, at).await
+                })
             }))
             .await??;
         self.0.wake(plan);

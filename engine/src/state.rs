@@ -89,6 +89,7 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (Suspended,         StepEvent::Succeed,    Success),     // polls are not recorded, their end is
         (Suspended,         StepEvent::Retry,      Pending),
         (Suspended,         StepEvent::Fail,       Error),
+        (Suspended,         StepEvent::Lose,       Interrupted), // its last answer told nothing
         (Suspended,         StepEvent::Cancel,     Cancelled),
         (Error,             StepEvent::Resume,     Pending),
         (Error,             StepEvent::Skip,       Skipped),

@@ -177,7 +177,10 @@ impl Append {
             asked_for: decide::asked_for(plan, next),
             notices: decision.notices.clone(),
             mail: decision.entries.iter().find_map(Entry::consumes),
-            gives_key_up: next.state == PlanState::Stopped || (holds(plan) && !holds(next)),
+            // Nobody who wants the same attaches to a plan that is being undone.
+            gives_key_up: next.state == PlanState::Stopped
+                || (next.reverting && !plan.reverting)
+                || (holds(plan) && !holds(next)),
             row: Row {
                 seq: next.seq,
                 nonce,

@@ -5,10 +5,11 @@ use crate::services::Node;
 use engine::journal::{Action, Message, PlanId};
 use engine::node::NodeError;
 use engine::plan::Plan;
-use engine::step::StepError;
+use engine::step::{StepError, Work};
+use engine::store::StoreError;
 use engine::workflow::Workflow;
 use std::sync::Arc;
-use storage::Database;
+use storage::{Database, Tx};
 
 /// Why a task was not resumed.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,14 @@ pub enum ResumeError {
     NotAllowedAnyMore {
         /// The missing right, in words.
         missing: String,
+    },
+    /// What a step of a push leaves names rows of the catalog. Whoever could say which could reach those of others.
+    #[error(
+        "step `{step}` of a push takes no output from outside, because what it leaves names what is in the catalog: skip it without one, or mend the cause and resume"
+    )]
+    OutputNotTaken {
+        /// The step.
+        step: String,
     },
     /// To override is to take the responsibility, in words.
     #[error("to go on without the pusher's right, \"override\" needs a \"reason\"")]
@@ -42,25 +51,39 @@ pub async fn resume(
         by,
         reason,
     };
-    go_on(node, plan, message, overrule).await
+    let nothing: Work<Tx, (), StoreError> = Box::new(|_| Box::pin(async { Ok(()) }));
+    go_on(node, plan, message, overrule, nothing).await
 }
 
 /// Does what lets the task go on: a resume, but also a release, a skip or a resolve, none of which is a way around the right
-/// that a resume asks for. `overrule`: also when whoever started it has lost that.
+/// that a resume asks for. `also` is written in the transaction that makes it durable. `overrule`: also when whoever started it has lost that.
 pub async fn go_on(
     node: &Node,
     plan: PlanId,
     message: Message,
     overrule: bool,
+    also: Work<Tx, (), StoreError>,
 ) -> Result<Arc<Plan>, ResumeError> {
     let now = node.plan(plan).await?;
+    if let Action::Skip {
+        step,
+        output: Some(_),
+    }
+    | Action::Resolve {
+        step,
+        output: Some(_),
+    } = &message.action
+        && now.workflow() == Push::NAME
+    {
+        return Err(ResumeError::OutputNotTaken { step: step.clone() });
+    }
     if overrule && message.reason.is_none() {
         return Err(ResumeError::OverrideNeedsReason);
     }
     if !overrule && let Some(missing) = missing_right(&node.services().database, &now).await? {
         return Err(ResumeError::NotAllowedAnyMore { missing });
     }
-    Ok(node.act(plan, message).await?)
+    Ok(node.act_and(plan, message, also).await?)
 }
 
 /// The right that whoever started the task lacks as of now.

@@ -57,8 +57,9 @@ impl Writer {
             if !self.is_to_finish(step) {
                 continue;
             }
-            let ended = |lock: &PlanLock| lock.state == LockState::Ended;
-            if self.next.locks.iter().any(ended) {
+            let unasked =
+                |lock: &PlanLock| matches!(lock.state, LockState::Ended | LockState::GivenUp);
+            if self.next.locks.iter().any(unasked) {
                 self.write(Entry::LocksAsked)?;
             }
             if self.next.waits_for_locks() {

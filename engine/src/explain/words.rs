@@ -97,9 +97,15 @@ pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) 
         (_, PlanResult::Success | PlanResult::Warning) => {
             "All steps are done and recorded.".to_owned()
         }
-        (true, _) => {
+        (_, PlanResult::Pending | PlanResult::Error) if plan.reverting => {
+            "What it did is being undone; what it had recorded is kept.".to_owned()
+        }
+        (true, _) if plan.steps.iter().all(|step| step.tries.is_empty()) => {
             "Nothing was changed yet; what was pushed is kept and can be pulled by its digest."
                 .to_owned()
+        }
+        (true, _) => {
+            "No step is done; what was pushed is kept and can be pulled by its digest.".to_owned()
         }
         (false, _) => format!(
             "Done and recorded: {}. They will not run again. What was pushed is kept and can be pulled by its digest.",

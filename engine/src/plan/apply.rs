@@ -164,7 +164,7 @@ impl Plan {
                     false,
                 );
                 end(&mut step.tries, at, Some(lost.clone()), None);
-                step.error = Some(lost);
+                (step.error, step.awaits, step.wake_at) = (Some(lost), None, None);
             }
             Entry::StepResumed { step } => {
                 let status = self.step_on(*step, StepEvent::Resume)?;
@@ -185,10 +185,12 @@ impl Plan {
             }
             Entry::StepCancelled { step } => {
                 let step = self.step_on(*step, StepEvent::Cancel)?;
-                step.unfinished |= step
+                // What its sub-tasks did is theirs: it has nothing of its own to finish.
+                let begun = step
                     .tries
                     .last()
                     .is_some_and(|last| last.ended_at.is_none());
+                step.unfinished |= begun && step.family.is_none();
                 end(&mut step.tries, at, None, None);
                 (step.ticket, step.wake_at, step.awaits) = (None, None, None);
             }
@@ -472,7 +474,7 @@ impl Plan {
     fn pause(&mut self, reason: Reason, at: Timestamp) -> Result<(), String> {
         self.on(PlanEvent::Pause)?;
         (self.reason, self.result) = (Some(reason), PlanResult::Error);
-        (self.times.paused, self.held) = (Some(at), None);
+        self.times.paused = Some(at);
         self.change_locks(|lock| {
             let given_up = lock.request.on_pause == OnPause::Release;
             (given_up && matches!(lock.state, LockState::Held | LockState::Queued))

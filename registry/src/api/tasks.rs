@@ -24,6 +24,7 @@ use engine::explain::Task;
 use engine::journal::{Action, Message, PlanId};
 use engine::node::NodeError;
 use engine::search::{Field, Order};
+use engine::step::Work;
 use engine::store::{StoreError, Visible};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -318,8 +319,8 @@ async fn go_on(
         by: caller.user.login,
         reason,
     };
-    let after = workflows::go_on(&app.node, plan, message, why.overrule).await?;
-    write_down(app, entry).await?;
+    let written = written_down(app, entry);
+    let after = workflows::go_on(&app.node, plan, message, why.overrule, written).await?;
     let task = app.node.explained(&after).await?;
     Shown::of(app, task).await
 }
@@ -339,8 +340,8 @@ async fn act(
         by: caller.user.login.clone(),
         reason,
     };
-    let after = app.node.act(plan, message).await?;
-    write_down(app, entry).await?;
+    let written = written_down(app, entry);
+    let after = app.node.act_and(plan, message, written).await?;
     let task = app.node.explained(&after).await?;
     Ok(Accepted(Shown::of(app, task).await?))
 }
@@ -375,12 +376,13 @@ fn about_task(
     }
 }
 
-/// Writes it into the audit. The task's own history, written by the engine with the action, says the same.
-async fn write_down(app: &App, entry: NewEntry) -> Result<(), Problem> {
+/// Writes it into the audit, in the transaction that makes the action durable: whoever hangs up meanwhile leaves both or none.
+fn written_down(app: &App, entry: NewEntry) -> Work<Tx, (), StoreError> {
     let at = app.services.clock.now();
-    let written = app
-        .services
-        .database
-        .transact(move |tx| Box::pin(async move { audit::record(tx, &entry, at).await }));
-    Ok(written.await??)
+    Box::new(move |tx| {
+        Box::pin(async move {
+            let written = audit::record(tx, &entry, at).await;
+            written.map_err(|error| StoreError::Unavailable(error.to_string()))
+        })
+    })
 }

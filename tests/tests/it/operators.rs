@@ -90,6 +90,27 @@ fn can(task: &Value) -> Vec<&str> {
     allowed.map(|action| text(&action["name"])).collect()
 }
 
+/// What a step of a push leaves names rows of the catalog: whoever could say which could reach those of other organizations.
+#[tokio::test]
+async fn a_step_of_a_push_takes_no_output_from_outside() {
+    let server = server().await;
+    let rest = server.rest();
+    let id = paused_at(&server, "latest", "ensure_repository").await;
+
+    let output = json!({"output": {"repository": 1, "created_here": false}});
+    let refused = act(&rest, &id, "steps/ensure_repository/skip", output).await;
+
+    let refused = refused.expect_status(422);
+    assert_eq!(refused.json()["errors"][0]["field"], "output", "{refused}");
+    assert!(
+        refused.text().contains("takes no output from outside"),
+        "{refused}"
+    );
+    let task = rest.task(&id).await;
+    assert_eq!(task["state"], "paused", "{task}");
+    assert_eq!(step(&task, "ensure_repository")["state"], "error", "{task}");
+}
+
 #[tokio::test]
 async fn a_failed_step_is_skipped_and_what_needs_it_too() {
     let server = server().await;

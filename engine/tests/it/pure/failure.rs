@@ -2,10 +2,11 @@
 
 use super::generate::{NODE, json};
 use engine::clock::Timestamp;
-use engine::decide::{Decision, Happening, decide, submit};
+use engine::decide::{Decision, Happening, MAX_RECOVERIES, decide, submit};
 use engine::journal::{
     Action, Failure, GraphStep, Json, Message, PlanId, PlanResult, Reason, Rescue, Submitted,
 };
+use engine::lock::{LockMode, LockRequest, OnPause};
 use engine::plan::Plan;
 use engine::state::{PlanState, StepState};
 use std::sync::Arc;
@@ -23,14 +24,22 @@ impl Story {
         Self::revertible_for(graph, None)
     }
 
+    fn with_locks(graph: Vec<GraphStep>, locks: Vec<LockRequest>) -> Self {
+        Self::submitted(graph, locks, None)
+    }
+
     fn revertible_for(graph: Vec<GraphStep>, time: Option<Duration>) -> Self {
+        Self::submitted(graph, vec![], time)
+    }
+
+    fn submitted(graph: Vec<GraphStep>, locks: Vec<LockRequest>, time: Option<Duration>) -> Self {
         let submitted = Submitted {
             workflow: "any".into(),
             version: 1,
             action: "Any".into(),
             graph: graph.into(),
             input: json("input"),
-            locks: vec![],
+            locks,
             actor: None,
             organization: None,
             links: vec![],
@@ -607,4 +616,51 @@ fn a_journal_from_before_steps_could_be_undone_is_read_as_it_was_meant() {
     assert_eq!(serde_json::to_string(&step).unwrap(), old);
     let graph: Arc<[GraphStep]> = Arc::from([GraphStep::new("first", vec![]), step]);
     assert_eq!(graph.len(), 2);
+}
+
+#[test]
+fn a_hold_outlasts_a_pause_and_only_a_release_ends_it() {
+    let mut story = Story::of(diamond());
+    story.succeeds("first");
+    story.told(Action::Hold);
+    story.fails("left");
+    story.fails("right");
+    assert_eq!(story.plan.state, PlanState::Paused);
+
+    assert_eq!(story.told(Action::Resume), None);
+    assert_eq!(
+        story.states(),
+        "first success, left pending, right pending, last pending"
+    );
+    assert_eq!(story.told(Action::Release), None);
+
+    assert_eq!(
+        story.states(),
+        "first success, left running, right running, last pending"
+    );
+}
+
+#[test]
+fn a_poisoned_plan_that_is_reverted_asks_for_its_locks_before_it_finishes_anything() {
+    let lock = LockRequest {
+        resource: "shared".into(),
+        mode: LockMode::Exclusive,
+        until: None,
+        on_pause: OnPause::Release,
+    };
+    let mut story = Story::with_locks(vec![step("only", &[])], vec![lock]);
+    for _ in 0..=MAX_RECOVERIES {
+        story.happens(Happening::Claimed);
+    }
+    assert_eq!(story.plan.reason, Some(Reason::Poison));
+
+    assert_eq!(story.told(Action::Revert), None);
+    assert!(story.plan.waits_for_locks());
+    assert_eq!(story.states(), "only pending");
+    story.happens(Happening::LocksGranted);
+
+    assert_eq!(story.states(), "only running");
+    story.succeeds("only");
+    story.is_undone("only");
+    assert_eq!(story.end(), REVERTED);
 }

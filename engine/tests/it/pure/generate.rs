@@ -223,7 +223,7 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
         },
         Try::Drop(_) => return None,
         Try::Lose(step) => Happening::Lost {
-            step: among(step, running).filter(|step| once(*step))?,
+            step: among(step, under_way).filter(|step| once(*step))?,
         },
         Try::Undo(step) => Happening::Undone {
             step: being_undone(step)?,

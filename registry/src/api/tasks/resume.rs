@@ -44,6 +44,7 @@ impl From<ResumeError> for Problem {
             ResumeError::NotAllowedAnyMore { .. } => Self::new(Kind::DoesNotFit, error.to_string())
                 .with("state", json!(PlanState::Paused))
                 .with("can", json!(["resume", "cancel"])),
+            ResumeError::OutputNotTaken { .. } => Self::invalid_field("output", error.to_string()),
             ResumeError::OverrideNeedsReason => Self::invalid_field("reason", error.to_string()),
         }
     }
