@@ -1,11 +1,13 @@
 //! The node: drives the plans it owns, takes over those of nodes that are gone, and answers for all of them.
 
 mod actor;
+mod acts;
 mod bodies;
 mod built_in;
 mod by_name;
 mod chance;
 mod children;
+mod code;
 mod declared;
 mod desk;
 mod drill;
@@ -18,6 +20,7 @@ mod stamps;
 mod trace;
 
 pub use built_in::BuiltIn;
+pub use code::Workflows;
 pub use declared::Declaration;
 pub use desk::{Desk, Offer, Placed};
 pub use drill::{Drill, Effect};
@@ -25,13 +28,13 @@ pub use queries::{HistoryRow, Tasks};
 
 use crate::clock::{Clock, Timestamp};
 use crate::decide::Happening;
-use crate::journal::{Action, Entry, GraphStep, Message, NodeId, PlanId};
+use crate::journal::{NodeId, PlanId};
 use crate::plan::Plan;
 use crate::state::Refused;
-use crate::step::{Services, Work};
+use crate::step::Services;
 use crate::store::{Store, StoreError};
-use crate::workflow::{DeclarationError, InputError, Registered, Workflow};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::workflow::{DeclarationError, InputError};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -117,42 +120,6 @@ pub enum NodeError {
     /// The node is stopping.
     #[error("this node is shutting down and takes no new work")]
     Draining,
-}
-
-/// Workflows that a node knows.
-pub struct Workflows<S: Services>(HashMap<&'static str, Arc<Registered<S>>>);
-
-impl<S: Services> Default for Workflows<S> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<S: Services> Workflows<S> {
-    /// Checks and adds a workflow.
-    pub fn register<W: Workflow<Services = S>>(mut self) -> Result<Self, DeclarationError> {
-        let registered = Arc::new(Registered::new::<W>()?);
-        if self.0.insert(W::NAME, registered).is_some() {
-            return Err(DeclarationError::RegisteredTwice { workflow: W::NAME });
-        }
-        Ok(self)
-    }
-
-    /// Every workflow of sub-tasks is registered, too.
-    fn check_children(&self) -> Result<(), DeclarationError> {
-        for workflow in self.0.values() {
-            for (step, body) in workflow.graph.iter().zip(&workflow.bodies) {
-                if let Some(child) = body.spawns().filter(|child| !self.0.contains_key(child)) {
-                    return Err(DeclarationError::UnknownChild {
-                        workflow: workflow.name,
-                        step: step.name.clone(),
-                        child,
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A handle to the node; clones are the same node.
@@ -333,82 +300,6 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         self.0.plan(plan).await
     }
 
-    /// Does what an operator wants and answers with the plan as it is then. Once this has put the message into the mailbox it is
-    /// durable, whatever becomes of the node.
-    pub async fn act(&self, plan: PlanId, message: Message) -> Result<Arc<Plan>, NodeError> {
-        let nothing: Work<St::Tx, (), StoreError> = Box::new(|_| Box::pin(async { Ok(()) }));
-        self.act_and(plan, message, nothing).await
-    }
-
-    /// The same, and in the transaction that makes the message durable whatever the application writes of it.
-    pub async fn act_and(
-        &self,
-        plan: PlanId,
-        message: Message,
-        also: Work<St::Tx, (), StoreError>,
-    ) -> Result<Arc<Plan>, NodeError> {
-        let now = self.0.plan(plan).await?;
-        let at = self.0.clock.now();
-        crate::decide::fits(&now, &message.action, at)?;
-        self.0.can_stand(&now, &message.action)?;
-        let n = self
-            .0
-            .store
-            .transact::<i64, StoreError>(Box::new(move |tx| {
-                Box::pin(async move {
-                    also(tx).await?;
-                    St::deliver_in(tx, plan, message, at).await
-                })
-            }))
-            .await??;
-        self.0.wake(plan);
-        self.answer(plan, n).await
-    }
-
-    /// What consuming message `n` came to.
-    async fn answer(&self, plan: PlanId, n: i64) -> Result<Arc<Plan>, NodeError> {
-        let patience = self.0.options.lease_ttl + self.0.options.poll;
-        let answer = async {
-            loop {
-                let mut seen = self.0.watch(plan);
-                if let Some(seen) = &mut seen {
-                    // What it knows now is in the rows that are read next.
-                    seen.borrow_and_update();
-                }
-                let rows = self.0.store.load(plan).await?;
-                let consumed = rows
-                    .iter()
-                    .flat_map(|row| &row.entries)
-                    .find(|entry| entry.consumes() == Some(n));
-                if let Some(Entry::Operator {
-                    message, refused, ..
-                }) = consumed
-                {
-                    let now = Plan::fold(plan, &rows);
-                    if refused.is_some() {
-                        return Err(NodeError::Refused(Refused {
-                            what: "task",
-                            state: now.state.to_string(),
-                            event: name_of(&message.action),
-                            can: crate::decide::names_of_possible(&now, self.0.clock.now()),
-                        }));
-                    }
-                    return Ok(Arc::new(now));
-                }
-                let pause = tokio::time::sleep(Duration::from_millis(20));
-                match &mut seen {
-                    Some(seen) => {
-                        tokio::select! { biased; _ = seen.changed() => {}, () = pause => {} }
-                    }
-                    None => pause.await,
-                }
-            }
-        };
-        tokio::time::timeout(patience, answer)
-            .await
-            .unwrap_or(Err(NodeError::Unanswered(plan)))
-    }
-
     /// Takes no new work, lets what is under way end within `grace`, and hands the rest over.
     pub async fn drain(&self, grace: Duration) {
         self.0.draining.cancel();
@@ -443,23 +334,6 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     }
 }
 
-fn name_of(action: &Action) -> String {
-    match action {
-        Action::Resume => "resume".into(),
-        Action::Cancel => "cancel".into(),
-        Action::Abort => "abort".into(),
-        Action::Revert => "be reverted".into(),
-        Action::Hold => "be held".into(),
-        Action::Release => "be released".into(),
-        Action::Skip { step, .. } => format!("skip step `{step}`"),
-        Action::Resolve { step, .. } => format!("resolve step `{step}`"),
-        Action::RetryNow { step } => format!("retry step `{step}` now"),
-        Action::Supersede { .. } => "be superseded".into(),
-        Action::Event { name, .. } => format!("receive event `{name}`"),
-        Action::ChildMoved { .. } => "hear of a sub-task".into(),
-    }
-}
-
 impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
     async fn plan(&self, id: PlanId) -> Result<Arc<Plan>, NodeError> {
         if let Some(seen) = self.watch(id) {
@@ -485,64 +359,6 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
 
     fn nonce(&self) -> i64 {
         self.nonce.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// It is open, and this node found it and cannot drive it.
-    fn is_left_alone(self: &Arc<Self>, plan: &Plan) -> bool {
-        let found = locked(&self.left_alone).contains(&plan.id);
-        plan.state.is_driven() && (found || self.leaves_alone(plan))
-    }
-
-    /// The plan is this node's own, and waits for a version of it that knows the workflow: nobody polls its mailbox.
-    fn leaves_alone(self: &Arc<Self>, plan: &Plan) -> bool {
-        plan.node == Some(self.options.id) && !self.knows(plan)
-    }
-
-    /// What of the plan's code this node does not have: the workflow, its input in this form, or a step as `name@form`.
-    fn missing_code(&self, plan: &Plan) -> Option<String> {
-        let Some(workflow) = self.workflows.0.get(plan.workflow()) else {
-            return Some(format!("workflow `{}`", plan.workflow()));
-        };
-        let known = |step: &GraphStep| {
-            let index = workflow.index_of(&step.name);
-            index.is_some_and(|index| workflow.graph[index].form >= step.form)
-        };
-        if let Some(step) = plan.graph().iter().find(|step| !known(step)) {
-            return Some(format!("step `{}`", step.key()));
-        }
-        let input = &plan.submitted.as_ref()?.input;
-        let why = (workflow.decode)(input).err()?;
-        Some(format!(
-            "workflow `{}` with such an input ({why})",
-            plan.workflow()
-        ))
-    }
-
-    /// This node has the code of each of the plan's steps.
-    fn knows(self: &Arc<Self>, plan: &Plan) -> bool {
-        bodies::Bodies::of(self, plan).is_some()
-    }
-
-    /// What an operator gives for a step's output can be read by the steps after it.
-    fn can_stand(&self, plan: &Plan, action: &Action) -> Result<(), NodeError> {
-        let (Action::Skip {
-            step,
-            output: Some(output),
-        }
-        | Action::Resolve {
-            step,
-            output: Some(output),
-        }) = action
-        else {
-            return Ok(());
-        };
-        let workflow = self.workflows.0.get(plan.workflow());
-        let code = workflow.and_then(|it| Some(&it.bodies[it.index_of(step)?]));
-        let code = code.ok_or_else(|| NodeError::UnknownWorkflow(plan.workflow().into()))?;
-        code.can_leave(output).map_err(|why| NodeError::Output {
-            step: step.clone(),
-            why: why.to_string(),
-        })
     }
 
     /// Tells the plan's actor; where there is none and nobody else owns the plan, makes one.

@@ -136,7 +136,7 @@ fn will_to_step(plan: &Plan, action: &str, step: StepIndex) -> String {
     let (name, status) = (&plan.graph()[step].name, &plan.steps[step]);
     match action {
         "skip" if status.state == StepState::CompensationError => {
-            format!("leaves step {name} as it is, not undone, and ends the revert without it")
+            format!("leaves step {name} as it is, not undone, and goes on with the revert")
         }
         "skip" => {
             let graph = plan.graph().iter();

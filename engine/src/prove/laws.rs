@@ -44,6 +44,9 @@ pub trait World: Sized + Send + Sync {
     /// The step whose success no revert takes back, so that what came before it stays, too: the laws that undo everything let it
     /// fail. None: everything can be undone.
     const POINT_OF_NO_RETURN: Option<&str> = None;
+    /// A step may fail when another is skipped whose output it does not read: it relies on what that did outside, or an output
+    /// of one world means nothing in another.
+    const LEANS: bool = false;
 
     /// A new world in which nothing has happened.
     fn fresh() -> impl Future<Output = Self>;

@@ -23,6 +23,8 @@ impl World for Wharf {
 
     /// What a version holds stays: a revert after that leaves the repository that has it.
     const POINT_OF_NO_RETURN: Option<&str> = Some("reindex");
+    /// `locate_push_repository` looks for what `forward` has put there, and outputs are ids.
+    const LEANS: bool = true;
 
     async fn fresh() -> Self {
         let house = House::new().await;

@@ -1,0 +1,130 @@
+//! What operators want of a plan, put into its mailbox, and what came of it.
+
+use super::{Inner, Node, NodeError};
+use crate::decide;
+use crate::journal::{Action, Entry, Message, PlanId};
+use crate::plan::Plan;
+use crate::state::Refused;
+use crate::step::{Services, Work};
+use crate::store::{Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
+    /// Does what an operator wants and answers with the plan as it is then. Once this has put the message into the mailbox it is
+    /// durable, whatever becomes of the node.
+    pub async fn act(&self, plan: PlanId, message: Message) -> Result<Arc<Plan>, NodeError> {
+        let nothing: Work<St::Tx, (), StoreError> = Box::new(|_| Box::pin(async { Ok(()) }));
+        self.act_and(plan, message, nothing).await
+    }
+
+    /// The same, and in the transaction that makes the message durable whatever the application writes of it.
+    pub async fn act_and(
+        &self,
+        plan: PlanId,
+        message: Message,
+        also: Work<St::Tx, (), StoreError>,
+    ) -> Result<Arc<Plan>, NodeError> {
+        let now = self.0.plan(plan).await?;
+        let at = self.0.clock.now();
+        decide::fits(&now, &message.action, at)?;
+        self.0.can_stand(&now, &message.action)?;
+        let n = self
+            .0
+            .store
+            .transact::<i64, StoreError>(Box::new(move |tx| {
+                Box::pin(async move {
+                    also(tx).await?;
+                    St::deliver_in(tx, plan, message, at).await
+                })
+            }))
+            .await??;
+        self.0.wake(plan);
+        self.answer(plan, n).await
+    }
+
+    /// What consuming message `n` came to.
+    async fn answer(&self, plan: PlanId, n: i64) -> Result<Arc<Plan>, NodeError> {
+        let patience = self.0.options.lease_ttl + self.0.options.poll;
+        let answer = async {
+            loop {
+                let mut seen = self.0.watch(plan);
+                if let Some(seen) = &mut seen {
+                    // What it knows now is in the rows that are read next.
+                    seen.borrow_and_update();
+                }
+                let rows = self.0.store.load(plan).await?;
+                let consumed = rows
+                    .iter()
+                    .flat_map(|row| &row.entries)
+                    .find(|entry| entry.consumes() == Some(n));
+                if let Some(Entry::Operator {
+                    message, refused, ..
+                }) = consumed
+                {
+                    let now = Plan::fold(plan, &rows);
+                    if refused.is_some() {
+                        return Err(NodeError::Refused(Refused {
+                            what: "task",
+                            state: now.state.to_string(),
+                            event: name_of(&message.action),
+                            can: decide::names_of_possible(&now, self.0.clock.now()),
+                        }));
+                    }
+                    return Ok(Arc::new(now));
+                }
+                let pause = tokio::time::sleep(Duration::from_millis(20));
+                match &mut seen {
+                    Some(seen) => {
+                        tokio::select! { biased; _ = seen.changed() => {}, () = pause => {} }
+                    }
+                    None => pause.await,
+                }
+            }
+        };
+        tokio::time::timeout(patience, answer)
+            .await
+            .unwrap_or(Err(NodeError::Unanswered(plan)))
+    }
+}
+
+fn name_of(action: &Action) -> String {
+    match action {
+        Action::Resume => "resume".into(),
+        Action::Cancel => "cancel".into(),
+        Action::Abort => "abort".into(),
+        Action::Revert => "be reverted".into(),
+        Action::Hold => "be held".into(),
+        Action::Release => "be released".into(),
+        Action::Skip { step, .. } => format!("skip step `{step}`"),
+        Action::Resolve { step, .. } => format!("resolve step `{step}`"),
+        Action::RetryNow { step } => format!("retry step `{step}` now"),
+        Action::Supersede { .. } => "be superseded".into(),
+        Action::Event { name, .. } => format!("receive event `{name}`"),
+        Action::ChildMoved { .. } => "hear of a sub-task".into(),
+    }
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
+    /// What an operator gives for a step's output can be read by the steps after it.
+    fn can_stand(&self, plan: &Plan, action: &Action) -> Result<(), NodeError> {
+        let (Action::Skip {
+            step,
+            output: Some(output),
+        }
+        | Action::Resolve {
+            step,
+            output: Some(output),
+        }) = action
+        else {
+            return Ok(());
+        };
+        let workflow = self.workflows.0.get(plan.workflow());
+        let code = workflow.and_then(|it| Some(&it.bodies[it.index_of(step)?]));
+        let code = code.ok_or_else(|| NodeError::UnknownWorkflow(plan.workflow().into()))?;
+        code.can_leave(output).map_err(|why| NodeError::Output {
+            step: step.clone(),
+            why: why.to_string(),
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! The workflows that a node knows, and the plans for which it has no code.
+
+use super::{Inner, bodies, locked};
+use crate::journal::GraphStep;
+use crate::plan::Plan;
+use crate::step::Services;
+use crate::store::Store;
+use crate::workflow::{DeclarationError, Registered, Workflow};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Workflows that a node knows.
+pub struct Workflows<S: Services>(pub(super) HashMap<&'static str, Arc<Registered<S>>>);
+
+impl<S: Services> Default for Workflows<S> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<S: Services> Workflows<S> {
+    /// Checks and adds a workflow.
+    pub fn register<W: Workflow<Services = S>>(mut self) -> Result<Self, DeclarationError> {
+        let registered = Arc::new(Registered::new::<W>()?);
+        if self.0.insert(W::NAME, registered).is_some() {
+            return Err(DeclarationError::RegisteredTwice { workflow: W::NAME });
+        }
+        Ok(self)
+    }
+
+    /// Every workflow of sub-tasks is registered, too.
+    pub(super) fn check_children(&self) -> Result<(), DeclarationError> {
+        for workflow in self.0.values() {
+            for (step, body) in workflow.graph.iter().zip(&workflow.bodies) {
+                if let Some(child) = body.spawns().filter(|child| !self.0.contains_key(child)) {
+                    return Err(DeclarationError::UnknownChild {
+                        workflow: workflow.name,
+                        step: step.name.clone(),
+                        child,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
+    /// It is open, and this node found it and cannot drive it.
+    pub(super) fn is_left_alone(self: &Arc<Self>, plan: &Plan) -> bool {
+        let found = locked(&self.left_alone).contains(&plan.id);
+        plan.state.is_driven() && (found || self.leaves_alone(plan))
+    }
+
+    /// The plan is this node's own, and waits for a version of it that knows the workflow: nobody polls its mailbox.
+    pub(super) fn leaves_alone(self: &Arc<Self>, plan: &Plan) -> bool {
+        plan.node == Some(self.options.id) && !self.knows(plan)
+    }
+
+    /// What of the plan's code this node does not have: the workflow, its input in this form, or a step as `name@form`.
+    pub(super) fn missing_code(&self, plan: &Plan) -> Option<String> {
+        let Some(workflow) = self.workflows.0.get(plan.workflow()) else {
+            return Some(format!("workflow `{}`", plan.workflow()));
+        };
+        let known = |step: &GraphStep| {
+            let index = workflow.index_of(&step.name);
+            index.is_some_and(|index| workflow.graph[index].form >= step.form)
+        };
+        if let Some(step) = plan.graph().iter().find(|step| !known(step)) {
+            return Some(format!("step `{}`", step.key()));
+        }
+        let input = &plan.submitted.as_ref()?.input;
+        let why = (workflow.decode)(input).err()?;
+        Some(format!(
+            "workflow `{}` with such an input ({why})",
+            plan.workflow()
+        ))
+    }
+
+    /// This node has the code of each of the plan's steps.
+    pub(super) fn knows(self: &Arc<Self>, plan: &Plan) -> bool {
+        bodies::Bodies::of(self, plan).is_some()
+    }
+}
