@@ -6,6 +6,7 @@
 mod actions;
 mod children;
 mod claim;
+mod gates;
 mod mail;
 mod revert;
 mod settle;
@@ -15,6 +16,7 @@ pub(crate) use revert::is_built_upon;
 pub use revert::{would_stay, would_undo};
 
 use crate::clock::Timestamp;
+use crate::gate::{Closed, GateId};
 use crate::journal::{
     Entry, Failure, Json, Message, NodeId, PlanId, StepIndex, Until, WantedChild,
 };
@@ -90,6 +92,22 @@ pub enum Happening {
         /// When another attempt would begin.
         retry_at: Timestamp,
     },
+    /// An attempt, or one to undo a step, failed at a gate that is not open.
+    TurnedBack {
+        /// Which step.
+        step: StepIndex,
+        /// Which gate.
+        gate: GateId,
+        /// Why.
+        error: Failure,
+        /// When another attempt would begin if the gate did not stand there.
+        retry_at: Timestamp,
+    },
+    /// A step that waited at its gates may pass them.
+    Passed {
+        /// Which step.
+        step: StepIndex,
+    },
     /// The body of a `once` step ended without telling whether its work happened.
     Lost {
         /// Which step.
@@ -149,16 +167,18 @@ struct Writer {
     next: Plan,
     at: Timestamp,
     node: NodeId,
+    closed: Closed,
 }
 
 impl Writer {
-    fn of(plan: Plan, at: Timestamp, node: NodeId) -> Self {
+    fn of(plan: Plan, at: Timestamp, node: NodeId, closed: &Closed) -> Self {
         Self {
             entries: Vec::new(),
             notices: Vec::new(),
             next: plan,
             at,
             node,
+            closed: closed.clone(),
         }
     }
 
@@ -218,7 +238,21 @@ pub fn submit(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
-    let mut to = Writer::of(Plan::empty(id), at, node);
+    let none = Closed::default();
+    submit_at_gates(id, submitted, recorded, locks_granted, at, node, &none)
+}
+
+/// The same where these gates are not open.
+pub fn submit_at_gates(
+    id: PlanId,
+    submitted: crate::journal::Submitted,
+    recorded: Vec<(StepIndex, Json)>,
+    locks_granted: bool,
+    at: Timestamp,
+    node: NodeId,
+    closed: &Closed,
+) -> Result<Decision, Refused> {
+    let mut to = Writer::of(Plan::empty(id), at, node, closed);
     to.write(Entry::Submitted(Box::new(submitted)))?;
     for (step, output) in recorded {
         to.write(Entry::StepStarted { step })?;
@@ -247,8 +281,19 @@ pub fn decide(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
+    decide_at_gates(plan, happening, at, node, &Closed::default())
+}
+
+/// The same where these gates are not open: nothing begins that goes through one of them, until it has passed.
+pub fn decide_at_gates(
+    plan: &Plan,
+    happening: Happening,
+    at: Timestamp,
+    node: NodeId,
+    closed: &Closed,
+) -> Result<Decision, Refused> {
     readable(plan)?;
-    let mut to = Writer::of(plan.clone(), at, node);
+    let mut to = Writer::of(plan.clone(), at, node, closed);
     let mut refused = None;
     match happening {
         Happening::Claimed => to.claim()?,
@@ -284,6 +329,13 @@ pub fn decide(
             error,
             retry_at,
         } => to.failed(step, error, retry_at)?,
+        Happening::TurnedBack {
+            step,
+            gate,
+            error,
+            retry_at,
+        } => to.turned_back(step, gate, error, retry_at)?,
+        Happening::Passed { step } => to.passed(step)?,
         Happening::Awaits { step, event, until } => {
             to.write(Entry::Awaiting { step, event, until })?;
         }

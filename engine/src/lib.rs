@@ -10,6 +10,7 @@ pub mod clock;
 pub mod decide;
 pub mod draw;
 pub mod explain;
+pub mod gate;
 pub mod journal;
 pub mod lock;
 pub mod node;

@@ -12,6 +12,9 @@ mod declared;
 mod desk;
 mod drill;
 mod duties;
+mod gate_duty;
+mod gatekeeper;
+mod gates;
 mod lease;
 mod measure;
 mod queries;
@@ -24,6 +27,8 @@ pub use code::Workflows;
 pub use declared::Declaration;
 pub use desk::{Desk, Offer, Placed};
 pub use drill::{Drill, Effect};
+pub use gate_duty::Probe;
+pub use gatekeeper::{GateSeen, NodeSeen};
 pub use queries::{HistoryRow, Tasks};
 
 use crate::clock::{Clock, Timestamp};
@@ -58,6 +63,8 @@ pub struct NodeOptions {
     pub cancel_grace: Duration,
     /// And that of an aborted one.
     pub abort_grace: Duration,
+    /// It starts held: it takes plans over and begins nothing of them until somebody releases it. By whom that is wanted.
+    pub held_by: Option<String>,
     /// Every random choice follows from it; none: from the machine. For simulations.
     pub seed: Option<u64>,
     /// How it is broken on purpose, to see that it is noticed.
@@ -76,6 +83,7 @@ impl NodeOptions {
             poll: Duration::from_secs(1),
             cancel_grace: Duration::from_secs(10),
             abort_grace: Duration::from_secs(1),
+            held_by: None,
             seed: None,
             #[cfg(feature = "prove")]
             twin: None,
@@ -137,6 +145,7 @@ struct Inner<S: Services, St> {
     services: Arc<S>,
     workflows: Workflows<S>,
     clock: Clock,
+    started_at: Timestamp,
     drill: Option<Arc<dyn Drill>>,
     actors: Mutex<BTreeMap<PlanId, Handle>>,
     /// Plans whose submit is being committed: theirs will be an actor of their own.
@@ -150,6 +159,7 @@ struct Inner<S: Services, St> {
     tasks: TaskTracker,
     draining: CancellationToken,
     lease: lease::Lease,
+    gates: Arc<gates::Gates>,
     /// The node is stopped: nobody may append any more.
     lost: CancellationToken,
 }
@@ -192,6 +202,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             services,
             workflows,
             clock,
+            started_at: clock.now(),
             drill,
             actors: Mutex::default(),
             submitting: Mutex::default(),
@@ -199,16 +210,20 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             nonce: AtomicI64::new(chance.number()),
             chance,
             lease,
+            gates: Arc::default(),
             stamps: stamps::Stamps::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             lost: CancellationToken::new(),
         }));
+        gate_duty::begin(&node.0).await?;
         let (options, begun) = (&node.0.options, Instant::now());
-        let beat = node
-            .0
-            .store
-            .beat(options.id, options.name.clone(), clock.now());
+        let beat = node.0.store.beat(
+            options.id,
+            options.name.clone(),
+            node.0.started_at,
+            clock.now(),
+        );
         match beat.await {
             Ok(()) => {
                 node.0.lease.renew(begun);
@@ -258,7 +273,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     /// The names of a workflow's steps, in graph order; `None` when this node does not know it.
     #[must_use]
     pub fn steps_of(&self, workflow: &str) -> Option<Vec<&str>> {
-        let registered = self.0.workflows.0.get(workflow)?;
+        let registered = self.0.workflows.known.get(workflow)?;
         Some(
             registered
                 .graph

@@ -49,6 +49,12 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + Sized + 'static
         None
     }
 
+    /// The gate of what this step works on outside with such an input; none: the one that its policy names, if any.
+    fn gate(&self, step: &str) -> Option<String> {
+        let _that_of_the_policy = step;
+        None
+    }
+
     /// At most one plan with this key is open and not past its locks.
     fn open_key(&self) -> Option<String> {
         None
@@ -378,7 +384,7 @@ impl<S: Services> Registered<S> {
             workflow: self.name.into(),
             version: self.version,
             action: input.action(),
-            graph: self.graph.clone(),
+            graph: self.graph_of(input),
             input: json,
             locks,
             actor,
@@ -392,6 +398,19 @@ impl<S: Services> Registered<S> {
             parent: None,
             revertible_for: W::revertible_for(),
         })
+    }
+
+    /// The graph, with the gates that the input names.
+    fn graph_of<W: Workflow<Services = S>>(&self, input: &W) -> Arc<[GraphStep]> {
+        let named = |step: &GraphStep| input.gate(&step.name);
+        if self.graph.iter().all(|step| named(step).is_none()) {
+            return self.graph.clone();
+        }
+        let steps = self.graph.iter().map(|step| GraphStep {
+            gate: named(step).or_else(|| step.gate.clone()),
+            ..step.clone()
+        });
+        steps.collect()
     }
 
     /// The place of the step with this name.
@@ -412,6 +431,7 @@ fn graph_step<S>(line: &Line<S>, place: &HashMap<&str, StepIndex>) -> GraphStep 
         rescue,
         once,
         undoable,
+        gate,
         ..
     } = line.policy;
     GraphStep {
@@ -423,6 +443,7 @@ fn graph_step<S>(line: &Line<S>, place: &HashMap<&str, StepIndex>) -> GraphStep 
         once,
         undoable,
         form: line.form,
+        gate: gate.map(Into::into),
     }
 }
 

@@ -66,6 +66,7 @@ impl Writer {
             return false;
         }
         plan.waits_for_locks()
+            || plan.waits_at_a_gate()
             || plan.steps.iter().any(StepStatus::is_retrying)
             || (plan.held.is_some() && self.ready().next().is_some())
     }
@@ -148,7 +149,11 @@ impl Writer {
                 continue;
             }
             match self.next.lacks(step) {
-                None => self.start(step)?,
+                None => {
+                    if self.may_pass(step)? {
+                        self.start(step)?;
+                    }
+                }
                 Some(lacking) => {
                     let (graph, lacking) = (self.next.graph(), lacking);
                     let because = format!(
@@ -222,11 +227,12 @@ impl Writer {
             return Ok(());
         };
         if status.is_retrying() {
-            self.start(step)
-        } else if status.is_retrying_undo() {
-            self.write(Entry::Compensating { step })
-        } else {
-            Ok(())
+            if self.may_pass(step)? {
+                self.start(step)?;
+            }
+        } else if status.is_retrying_undo() && self.may_pass(step)? {
+            self.write(Entry::Compensating { step })?;
         }
+        Ok(())
     }
 }

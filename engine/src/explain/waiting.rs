@@ -3,7 +3,8 @@
 use super::words::why_paused;
 use super::{rfc3339, rfc3339_or_null};
 use crate::clock::Timestamp;
-use crate::journal::{ChildState, PlanId};
+use crate::gate::Gate;
+use crate::journal::{ChildState, PlanId, StepIndex};
 use crate::lock::{LockMode, Seat};
 use crate::plan::{Child, Family, Plan, StepStatus};
 use crate::state::{PlanState, StepState};
@@ -50,6 +51,8 @@ pub enum WaitingKind {
     Child,
     /// Something outside that it will be told of.
     Event,
+    /// A gate that is not open.
+    Gate,
     /// A version of the program that knows its workflow or step.
     Code,
     /// A person.
@@ -103,6 +106,7 @@ pub(super) fn waiting_for(
     plan: &Plan,
     seats: &[Seat],
     holders: &[(PlanId, Option<Arc<Plan>>)],
+    gates: &[(StepIndex, Gate)],
 ) -> Vec<Waiting> {
     match plan.state {
         PlanState::Stopped => return Vec::new(),
@@ -144,6 +148,7 @@ pub(super) fn waiting_for(
         }];
     }
     let graph = plan.graph();
+    let at_gates = super::gate::waiting_at_gates(plan, gates);
     let waiting = plan.steps.iter().enumerate().filter_map(|(index, step)| {
         let name = &graph[index].name;
         if step.is_retrying() || step.is_retrying_undo() {
@@ -163,7 +168,7 @@ pub(super) fn waiting_for(
         }
         (step.state == StepState::Suspended).then(|| waiting_suspended(name, step))
     });
-    waiting.collect()
+    at_gates.into_iter().chain(waiting).collect()
 }
 
 fn waiting_suspended(name: &str, step: &StepStatus) -> Waiting {

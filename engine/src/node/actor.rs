@@ -3,7 +3,8 @@
 use super::bodies::{Bodies, Ended, InTransaction};
 use super::{Inner, Nudge, locked};
 use crate::clock::Timestamp;
-use crate::decide::{Decision, Happening, decide};
+use crate::decide::{Decision, Happening, decide_at_gates};
+use crate::gate::GateId;
 use crate::journal::{Action, Failure, PlanId, Row, StepIndex};
 use crate::plan::Plan;
 use crate::state::StepState;
@@ -186,6 +187,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 bodies.drop_body(step); // what is left to submit is asked for again
                 self.submit_children(step).await
             }
+            Ended::Passed(place) => {
+                bodies.drop_body(step); // where it may not begin after all, it passes once more
+                bodies.keep(step, place);
+                self.happen(Happening::Passed { step }).await
+            }
             Ended::Asked(effect) => {
                 bodies.asked(&self.plan, step, effect);
                 Ok(())
@@ -220,6 +226,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         policy: Policy,
         form: u32,
     ) -> Happening {
+        let gate = self.tell_gate(step, policy, &outcome);
         match outcome {
             Ok(Outcome::Done { .. }) if undoes => Happening::Undone { step },
             Ok(Outcome::Done { output, warning }) => Happening::Succeeded {
@@ -249,19 +256,52 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 until,
                 at_once,
             },
-            Err(StepError(error)) if undoes => Happening::UndoFailed {
-                step,
-                error,
-                retry_at: self.retry_at(step, policy),
-            },
-            Err(StepError(error)) if policy.once && error.tells_nothing() => {
+            Err(StepError(error)) if policy.once && !undoes && error.tells_nothing() => {
                 Happening::Lost { step }
             }
-            Err(StepError(error)) => Happening::Failed {
-                step,
-                error,
-                retry_at: self.retry_at(step, policy),
-            },
+            Err(StepError(error)) => {
+                let retry_at = self.retry_at(step, policy);
+                match gate {
+                    Some(gate) => Happening::TurnedBack {
+                        step,
+                        gate,
+                        error,
+                        retry_at,
+                    },
+                    None if undoes => Happening::UndoFailed {
+                        step,
+                        error,
+                        retry_at,
+                    },
+                    None => Happening::Failed {
+                        step,
+                        error,
+                        retry_at,
+                    },
+                }
+            }
+        }
+    }
+
+    /// What the end of an attempt says about the backend behind its gate; the gate where it is turned back there.
+    fn tell_gate(
+        &self,
+        step: StepIndex,
+        policy: Policy,
+        outcome: &Result<Outcome, StepError>,
+    ) -> Option<GateId> {
+        let gate = GateId::Backend(self.plan.graph().get(step)?.gate.clone()?);
+        let (gates, now) = (&self.node.gates, self.node.clock.now());
+        match outcome {
+            Ok(_) => {
+                gates.succeeded(&gate, now);
+                None
+            }
+            Err(StepError(error)) if error.blames_the_backend() && !self.plan.cancelling => {
+                let turned_back = gates.failed(&gate, self.plan.id, &error.message, now);
+                (turned_back && !policy.once).then_some(gate)
+            }
+            Err(_) => None,
         }
     }
 
@@ -300,11 +340,12 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
 
     pub(super) async fn happen(&mut self, happening: Happening) -> Result<(), Lost> {
         let _until_durable = self.node.stamps.begin(self.node.clock);
-        match decide(
+        match decide_at_gates(
             &self.plan,
             happening,
             self.node.clock.now(),
             self.node.options.id,
+            &self.node.gates.closed(),
         ) {
             Ok(decision) => self.commit(decision).await,
             Err(refused) => {
@@ -436,7 +477,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             self.node.clock,
             self.node.nonce(),
         );
-        let seq = plan.seq + 1;
+        let (seq, closed) = (plan.seq + 1, self.node.gates.closed());
         let limit = limit.min(TRANSACTION_LIMIT);
         let until_durable = self.node.stamps.begin(clock);
         let committed = self
@@ -467,7 +508,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                             form,
                         }
                     };
-                    let decision = decide(&plan, happening, clock.now(), node)
+                    let decision = decide_at_gates(&plan, happening, clock.now(), node, &closed)
                         .map_err(|refused| NotCommitted::Step(StepError::permanent(refused)))?;
                     let append = Append::new(&plan, &decision, node, nonce)
                         .map_err(|error| NotCommitted::Step(StepError::permanent(error)))?;

@@ -119,7 +119,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         else {
             return Ok(());
         };
-        let workflow = self.workflows.0.get(plan.workflow());
+        let workflow = self.workflows.known.get(plan.workflow());
         let code = workflow.and_then(|it| Some(&it.bodies[it.index_of(step)?]));
         let code = code.ok_or_else(|| NodeError::UnknownWorkflow(plan.workflow().into()))?;
         code.can_leave(output).map_err(|why| NodeError::Output {

@@ -3,7 +3,7 @@
 use super::actor::{Actor, Lost};
 use super::desk::{Forms, forms};
 use super::locked;
-use crate::decide::{Decision, Happening, decide};
+use crate::decide::{Decision, Happening, decide_at_gates};
 use crate::journal::{Failure, Parent, PlanId, StepIndex, Submitted, Until, WantedChild};
 use crate::lock::{LockMode, LockRequest};
 use crate::plan::Plan;
@@ -46,7 +46,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     /// The sub-task as a plan of its own, without the locks that its parent holds for it.
     fn child(&self, wanted: &WantedChild, until: Until) -> Result<Submitted, ChildError> {
         let name = &wanted.workflow;
-        let workflow = self.node.workflows.0.get(name.as_str());
+        let workflow = self.node.workflows.known.get(name.as_str());
         let workflow = workflow.ok_or_else(|| ChildError::Unknown(name.clone()))?;
         let parent = self.plan.submitted.as_ref();
         let actor = parent.and_then(|it| it.actor.clone());
@@ -122,7 +122,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             children: keys,
         };
         let until_durable = self.node.stamps.begin(clock);
-        let Ok(decision) = decide(&self.plan, happening, clock.now(), node) else {
+        let closed = self.node.gates.closed();
+        let decision = decide_at_gates(&self.plan, happening, clock.now(), node, &closed);
+        let Ok(decision) = decision else {
             return Ok(None);
         };
         let Ok(append) = Append::new(&self.plan, &decision, node, self.node.nonce()) else {

@@ -144,7 +144,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         let workflow = self
             .0
             .workflows
-            .0
+            .known
             .get(W::NAME)
             .ok_or_else(|| NodeError::UnknownWorkflow(W::NAME.into()))?
             .clone();
@@ -227,9 +227,10 @@ pub(super) fn forms<S: Services, St: Store<Tx = S::Tx>>(
     let corrupt = |error: &dyn std::fmt::Display| {
         StoreError::Corrupt(format!("plan {id} as submitted: {error}"))
     };
+    let closed = inner.gates.closed();
     let form = |granted| {
         let (submitted, recorded) = (submitted.clone(), recorded.to_vec());
-        let decision = decide::submit(id, submitted, recorded, granted, at, node)
+        let decision = decide::submit_at_gates(id, submitted, recorded, granted, at, node, &closed)
             .map_err(|refused| corrupt(&refused))?;
         let append =
             Append::new(&empty, &decision, node, inner.nonce()).map_err(|error| corrupt(&error))?;

@@ -62,7 +62,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             holders.push((holder, self.plan(holder).await.ok()));
         }
         let now = self.clock().now();
-        let mut task = Task::of(plan, &seats, &holders, now);
+        let gates = self.gates_of(plan);
+        let mut task = Task::at_gates(plan, &seats, &holders, &gates, now);
         let nobodys = self.0.is_left_alone(plan);
         if let Some(missing) = nobodys.then(|| self.0.missing_code(plan)).flatten() {
             task = task.waiting_for_code(plan, &missing, now);

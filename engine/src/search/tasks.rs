@@ -2,6 +2,7 @@
 
 use super::{Cursor, Kind, Known, Search, SearchField, Sort, SortKey};
 use crate::clock::Timestamp;
+use crate::gate::GateId;
 use crate::journal::{PlanId, PlanResult, Reason};
 use crate::plan::{Plan, StepStatus};
 use crate::state::{PlanState, StepState};
@@ -189,6 +190,8 @@ pub enum Wait {
     Child,
     /// Something outside that it will be told of.
     Event,
+    /// A gate that is not open.
+    Gate,
     /// A person.
     Operator,
 }
@@ -209,6 +212,14 @@ pub(crate) fn wait_of(step: &StepStatus) -> Wait {
     }
 }
 
+/// What a step waits for at this gate: a workflow and a node are only held by hand.
+const fn wait_at(gate: &GateId) -> Wait {
+    match gate {
+        GateId::Backend(_) => Wait::Gate,
+        GateId::Node(_) | GateId::Workflow(_) => Wait::Operator,
+    }
+}
+
 impl Waits {
     /// What this plan waits for.
     #[must_use]
@@ -226,6 +237,10 @@ impl Waits {
                 waits.insert(Wait::Operator);
             } else if plan.steps.iter().any(retrying) {
                 waits.insert(Wait::Retry);
+            }
+            if plan.held.is_none() {
+                let gates = plan.steps.iter().filter_map(|step| step.at_gate.as_ref());
+                waits.extend(gates.map(|at| wait_at(&at.gate)));
             }
             let suspended = |step: &&StepStatus| step.state == StepState::Suspended;
             waits.extend(plan.steps.iter().filter(suspended).map(wait_of));

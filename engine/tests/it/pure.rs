@@ -6,7 +6,8 @@ mod reference;
 
 use engine::check::check;
 use engine::clock::Timestamp;
-use engine::decide::{Happening, MAX_RECOVERIES, decide, submit};
+use engine::decide::{Happening, MAX_RECOVERIES, decide, decide_at_gates, submit};
+use engine::gate::Closed;
 use engine::journal::{
     Action, Entry, Failure, GraphStep, Message, PlanId, PlanResult, Reason, Row, Submitted,
 };
@@ -33,6 +34,7 @@ fn step_event(entry: &Entry) -> Option<StepEvent> {
         Entry::AttemptFailed { .. } | Entry::CompensationAttemptFailed { .. } => {
             Some(StepEvent::Retry)
         }
+        Entry::TurnedBack { .. } => Some(StepEvent::Retry),
         Entry::StepFailed { .. } | Entry::CompensationFailed { .. } => Some(StepEvent::Fail),
         Entry::Suspended { .. } | Entry::Awaiting { .. } | Entry::Spawning { .. } => {
             Some(StepEvent::Suspend)
@@ -131,15 +133,28 @@ fn walk(
     };
     let (mut rows, mut plan) = (vec![row(&first)], first.next);
     let mut n = 0;
+    let mut closed = Closed::default();
     let mut step_on =
         |plan: &mut Plan, rows: &mut Vec<Row>, choice: Try| -> Result<(), TestCaseError> {
             n += 1;
+            if let Some(these) = generate::closed(choice) {
+                closed = these;
+            }
             let Some(happening) = happening(plan, choice, n) else {
                 return Ok(());
             };
-            let Ok(decision) = decide(plan, happening, Timestamp(n), NODE) else {
+            let passes = matches!(choice, Try::Pass(_));
+            let Ok(decision) = decide_at_gates(plan, happening, Timestamp(n), NODE, &closed) else {
                 return Ok(());
             };
+            for entry in &decision.entries {
+                let (Entry::StepStarted { step } | Entry::Compensating { step }) = entry else {
+                    continue;
+                };
+                let gate = closed.before(plan, *step, NODE);
+                let passed = passes && plan.steps[*step].at_gate.is_some();
+                prop_assert!(gate.is_none() || passed, "step {step} began at {gate:?}");
+            }
             if !decision.entries.is_empty() {
                 rows.push(row(&decision));
             }
@@ -168,6 +183,8 @@ fn walk(
             break;
         }
         for choice in [
+            Try::Close(0),
+            Try::Pass(round),
             Try::ItDidNot(round),
             Try::Resume,
             Try::Release,
