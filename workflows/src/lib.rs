@@ -4,6 +4,7 @@ pub mod bulk;
 pub mod destination;
 mod drill;
 mod error;
+pub mod gate;
 pub mod permission;
 pub mod push;
 mod resume;
@@ -20,8 +21,9 @@ use engine::workflow::DeclarationError;
 
 /// Every workflow of this program, checked.
 pub fn all() -> Result<Workflows<Services>, DeclarationError> {
-    Workflows::default()
+    let all = Workflows::default()
         .register::<push::Push>()?
         .register::<bulk::BulkResume>()?
-        .register::<bulk::BulkCancel>()
+        .register::<bulk::BulkCancel>()?;
+    Ok(all.probe(gate::CONTENT, gate::ContentProbe))
 }

@@ -212,7 +212,6 @@ impl House {
 
     async fn node(&self, id: u128) -> Harbour {
         let mut options = NodeOptions::new(node_id(id), format!("node {id}"));
-        options.seed = Some(7);
         options.held_by = self.held.then(|| "serve --hold".to_owned());
         let mut knows = Workflows::default()
             .register::<Deliver>()

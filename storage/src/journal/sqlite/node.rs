@@ -74,17 +74,18 @@ pub(super) async fn list(tx: &mut Tx) -> Result<Vec<NodeRow>, StoreError> {
         .fetch_all(&mut *tx)
         .await
         .map_err(unreadable)?;
-    let nodes = rows.into_iter().map(
-        |(id, name, version, started_at, beat_at, state, plans)| NodeRow {
-            id: row::node_id(id),
-            name,
-            version,
-            started_at: Timestamp(started_at),
-            beat_at: Timestamp(beat_at),
-            runs: state == "running",
-            plans: plans.unsigned_abs(),
-        },
-    );
+    let nodes =
+        rows.into_iter().map(
+            |(id, name, version, started_at, beat_at, state, plans)| NodeRow {
+                id: row::node_id(id),
+                name,
+                version,
+                started_at: Timestamp(started_at),
+                beat_at: Timestamp(beat_at),
+                runs: state == "running",
+                plans: plans.unsigned_abs(),
+            },
+        );
     Ok(nodes.collect())
 }
 
