@@ -107,6 +107,7 @@ fn submitted(locks: &[(&str, LockMode)], organization: &str, links: &[(&str, &st
         cause: None,
         parent: None,
         revertible_for: None,
+        priority: crate::priority::Priority::default(),
     }
 }
 

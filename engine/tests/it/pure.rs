@@ -215,6 +215,7 @@ fn a_plan_that_is_paused_as_poison_keeps_its_ticket_and_asks_for_it_after_the_re
         cause: None,
         parent: None,
         revertible_for: None,
+        priority: engine::priority::Priority::default(),
     };
     let id = PlanId(Uuid::from_u128(7));
     let begun = submit(id, submitted, vec![], true, Timestamp(0), NODE).unwrap();
