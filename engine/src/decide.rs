@@ -30,6 +30,8 @@ pub const MAX_RECOVERIES: u32 = 3;
 pub enum Happening {
     /// This node becomes its owner.
     Claimed,
+    /// This node becomes its owner, and lets it ask for a place before anything begins: its mail is read first.
+    ClaimedAtRest,
     /// The store says that it is first in the queue of each of its locks.
     LocksGranted,
     /// It may be at work: there is a place for it on its node.
@@ -288,7 +290,8 @@ pub fn decide_with(
     readable(plan)?;
     // Who waits for a place begins nothing before it is granted, whatever happens meanwhile.
     let grants = matches!(happening, Happening::PlaceGranted | Happening::Claimed);
-    let has_place = place == Place::Free && (grants || !plan.waits_for_place());
+    let rests = matches!(happening, Happening::ClaimedAtRest);
+    let has_place = place == Place::Free && !rests && (grants || !plan.waits_for_place());
     let mut to = Writer::of(plan.clone(), at, node, has_place);
     let mut refused = None;
     match happening {
@@ -296,6 +299,7 @@ pub fn decide_with(
             to.claim()?;
             to.take_place()?;
         }
+        Happening::ClaimedAtRest => to.claim()?,
         Happening::PlaceGranted => to.take_place()?,
         Happening::LocksGranted => {
             if plan.waits_for_locks() {

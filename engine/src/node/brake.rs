@@ -9,7 +9,6 @@ use super::{Inner, Nudge, locked};
 use crate::decide::Happening;
 use crate::journal::PlanId;
 use crate::plan::Plan;
-use crate::state::PlanState;
 use crate::step::Services;
 use crate::store::Store;
 use std::collections::BTreeMap;
@@ -107,7 +106,8 @@ pub(super) async fn take_up<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<
                 let now = Arc::new(Plan::fold(plan, &rows));
                 if now.seq == seq && now.state.is_driven() {
                     tracing::warn!(task.id = %plan, "task {plan} is taken up alone, to see whether it ends the node");
-                    node.drive(now, Some(Happening::Claimed), Some(Nudge::Granted), None);
+                    let first = Happening::ClaimedAtRest; // who was cancelled meanwhile does not begin again
+                    node.drive(now, Some(first), Some(Nudge::Granted), None);
                 }
                 node.brake.forget(plan);
                 until_it_moves(&node, plan).await;
@@ -133,7 +133,7 @@ async fn until_it_moves<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, 
             return;
         }
         let harmless = |plan: &Arc<Plan>| {
-            plan.recoveries == 0 || !plan.is_at_work() || plan.state == PlanState::Paused
+            plan.recoveries == 0 || !(plan.is_at_work() || plan.waits_for_place())
         };
         drop(seen.wait_for(harmless).await);
     };
