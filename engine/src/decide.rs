@@ -4,6 +4,7 @@
 //! take-over and normal running are one code path and nothing can disagree with the journal.
 
 mod actions;
+mod admission;
 mod children;
 mod claim;
 mod gates;
@@ -12,11 +13,12 @@ mod revert;
 mod settle;
 
 pub use actions::{fits, names_of_possible, possible};
+pub use admission::{Admission, Place};
 pub(crate) use revert::is_built_upon;
 pub use revert::{would_stay, would_undo};
 
 use crate::clock::Timestamp;
-use crate::gate::{Closed, GateId};
+use crate::gate::GateId;
 use crate::journal::{
     Entry, Failure, Json, Message, NodeId, PlanId, StepIndex, Until, WantedChild,
 };
@@ -32,8 +34,12 @@ pub const MAX_RECOVERIES: u32 = 3;
 pub enum Happening {
     /// This node becomes its owner.
     Claimed,
+    /// This node becomes its owner, and lets it ask for a place before anything begins: its mail is read first.
+    ClaimedAtRest,
     /// The store says that it is first in the queue of each of its locks.
     LocksGranted,
+    /// It may be at work: there is a place for it on its node.
+    PlaceGranted,
     /// A step's body or poll ended with an output.
     Succeeded {
         /// Which step.
@@ -167,18 +173,18 @@ struct Writer {
     next: Plan,
     at: Timestamp,
     node: NodeId,
-    closed: Closed,
+    admission: Admission,
 }
 
 impl Writer {
-    fn of(plan: Plan, at: Timestamp, node: NodeId, closed: &Closed) -> Self {
+    fn of(plan: Plan, at: Timestamp, node: NodeId, admission: Admission) -> Self {
         Self {
             entries: Vec::new(),
             notices: Vec::new(),
             next: plan,
             at,
             node,
-            closed: closed.clone(),
+            admission,
         }
     }
 
@@ -238,21 +244,28 @@ pub fn submit(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
-    let none = Closed::default();
-    submit_at_gates(id, submitted, recorded, locks_granted, at, node, &none)
+    submit_with(
+        &Admission::default(),
+        id,
+        submitted,
+        recorded,
+        locks_granted,
+        at,
+        node,
+    )
 }
 
-/// The same where these gates are not open.
-pub fn submit_at_gates(
+/// The same, where perhaps not every step may begin.
+pub fn submit_with(
+    admission: &Admission,
     id: PlanId,
     submitted: crate::journal::Submitted,
     recorded: Vec<(StepIndex, Json)>,
     locks_granted: bool,
     at: Timestamp,
     node: NodeId,
-    closed: &Closed,
 ) -> Result<Decision, Refused> {
-    let mut to = Writer::of(Plan::empty(id), at, node, closed);
+    let mut to = Writer::of(Plan::empty(id), at, node, admission.clone());
     to.write(Entry::Submitted(Box::new(submitted)))?;
     for (step, output) in recorded {
         to.write(Entry::StepStarted { step })?;
@@ -281,22 +294,28 @@ pub fn decide(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
-    decide_at_gates(plan, happening, at, node, &Closed::default())
+    decide_with(&Admission::default(), plan, happening, at, node)
 }
 
-/// The same where these gates are not open: nothing begins that goes through one of them, until it has passed.
-pub fn decide_at_gates(
+/// The same, where perhaps not every step may begin.
+pub fn decide_with(
+    admission: &Admission,
     plan: &Plan,
     happening: Happening,
     at: Timestamp,
     node: NodeId,
-    closed: &Closed,
 ) -> Result<Decision, Refused> {
     readable(plan)?;
-    let mut to = Writer::of(plan.clone(), at, node, closed);
+    let admission = admission.of(plan, &happening);
+    let mut to = Writer::of(plan.clone(), at, node, admission);
     let mut refused = None;
     match happening {
-        Happening::Claimed => to.claim()?,
+        Happening::Claimed => {
+            to.claim()?;
+            to.take_place()?;
+        }
+        Happening::ClaimedAtRest => to.claim()?,
+        Happening::PlaceGranted => to.take_place()?,
         Happening::LocksGranted => {
             if plan.waits_for_locks() {
                 to.write(Entry::LocksGranted)?;

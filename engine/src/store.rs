@@ -305,6 +305,22 @@ pub struct NodeRow {
     pub plans: u64,
 }
 
+impl NodeRow {
+    /// A node of this program that runs.
+    #[must_use]
+    pub fn running(id: NodeId, name: String, started_at: Timestamp, beat_at: Timestamp) -> Self {
+        Self {
+            id,
+            name,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at,
+            beat_at,
+            runs: true,
+            plans: 0,
+        }
+    }
+}
+
 /// What the engine needs of a database.
 ///
 /// Functions with a `Tx` stand inside a transaction of [`Store::transact`] and become durable with it.
@@ -396,6 +412,16 @@ pub trait Store: Send + Sync + 'static {
         node: NodeId,
         waiting: Vec<PlanId>,
     ) -> impl Future<Output = Result<Due, StoreError>> + Send;
+
+    /// This node starts, as of `at`. Answers how often it has started in a row without having signed off before, each time within
+    /// `window` of the start before: 0 after a clean stop.
+    fn enter(
+        &self,
+        node: NodeId,
+        name: String,
+        at: Timestamp,
+        window: Duration,
+    ) -> impl Future<Output = Result<u32, StoreError>> + Send;
 
     /// This node runs, as of `at`.
     fn beat(

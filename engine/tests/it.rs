@@ -3,7 +3,9 @@
 
 mod it {
     mod awkward;
+    mod brake;
     mod drawn;
+    mod edited;
     mod events;
     mod examples;
     mod family;
@@ -12,6 +14,7 @@ mod it {
     mod gates;
     mod memory;
     mod node;
+    mod places;
     mod pure;
     mod push;
     mod schedules;

@@ -197,6 +197,7 @@ impl Serving {
         let options = NodeOptions {
             lease_ttl: config.lease_ttl,
             held_by: config.hold.then(|| "serve --hold".to_owned()),
+            at_once: config.tasks_at_once,
             ..NodeOptions::new(node_id, config.host())
         };
         let node = workflows::start(options, services.clone(), config.allow_drills).await?;

@@ -9,7 +9,7 @@ use crate::state::{Refused, StepState};
 impl Writer {
     /// True if no gate keeps the step from beginning, or undoing it; otherwise it waits there from now on.
     pub(super) fn may_pass(&mut self, step: StepIndex) -> Result<bool, Refused> {
-        let Some(gate) = self.closed.before(&self.next, step, self.node) else {
+        let Some(gate) = self.admission.closed.before(&self.next, step, self.node) else {
             return Ok(true);
         };
         let known = self.next.steps.get(step).and_then(|it| it.at_gate.as_ref());
@@ -26,13 +26,14 @@ impl Writer {
         let Some(status) = self.next.steps.get(step).filter(at_gate) else {
             return Ok(()); // it does not want to begin any more
         };
-        if waits {
+        let undoes = status.state != StepState::Pending;
+        if waits || !self.has_place()? {
             Ok(())
-        } else if status.state == StepState::Pending {
-            self.start(step)
-        } else {
+        } else if undoes {
             self.begin()?;
             self.write(Entry::Compensating { step })
+        } else {
+            self.start(step)
         }
     }
 

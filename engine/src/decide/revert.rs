@@ -43,7 +43,7 @@ impl Writer {
             .collect();
         steps.sort_by_key(|step| Reverse(self.next.steps[*step].success));
         for step in steps {
-            if self.may_pass(step)? {
+            if self.may_begin(step)? {
                 self.begin()?;
                 self.write(Entry::Compensating { step })?;
             }
@@ -71,7 +71,7 @@ impl Writer {
             if self.next.steps[step].state == StepState::Cancelled {
                 self.write(Entry::StepResumed { step })?;
             }
-            if self.may_pass(step)? {
+            if self.may_begin(step)? {
                 self.start(step)?;
             }
         }
@@ -105,6 +105,9 @@ impl Writer {
     /// The revert goes on by itself, or when it is released.
     pub(super) fn undo_moves(&self) -> bool {
         let plan = &self.next;
+        if plan.waits_for_place() {
+            return true;
+        }
         let waits = plan.waits_for_locks() || plan.held.is_some();
         let (mut steps, mut others) = (0..plan.steps.len(), 0..plan.steps.len());
         let compensating = |it: &StepStatus| it.state == StepState::Compensating;

@@ -67,6 +67,7 @@ impl Writer {
         }
         plan.waits_for_locks()
             || plan.waits_at_a_gate()
+            || plan.waits_for_place()
             || plan.steps.iter().any(StepStatus::is_retrying)
             || (plan.held.is_some() && self.ready().next().is_some())
     }
@@ -150,7 +151,7 @@ impl Writer {
             }
             match self.next.lacks(step) {
                 None => {
-                    if self.may_pass(step)? {
+                    if self.may_begin(step)? {
                         self.start(step)?;
                     }
                 }
@@ -222,17 +223,32 @@ impl Writer {
 
     /// A back-off is over.
     pub(super) fn woken(&mut self, step: StepIndex) -> Result<(), Refused> {
-        let waits = self.next.waits_for_locks() || self.next.held.is_some();
+        let waits = self.next.waits_for_locks()
+            || self.next.held.is_some()
+            || self.next.waits_for_place();
         let Some(status) = self.next.steps.get(step).filter(|_| !waits) else {
             return Ok(());
         };
-        if status.is_retrying() {
-            if self.may_pass(step)? {
+        let (again, undo_again) = (status.is_retrying(), status.is_retrying_undo());
+        if (again || undo_again) && self.may_begin(step)? {
+            if again {
                 self.start(step)?;
+            } else {
+                self.write(Entry::Compensating { step })?;
             }
-        } else if status.is_retrying_undo() && self.may_pass(step)? {
-            self.write(Entry::Compensating { step })?;
         }
         Ok(())
     }
+
+    /// What became due while nothing might begin, begins now.
+    pub(super) fn wake_what_is_due(&mut self) -> Result<(), Refused> {
+        for step in 0..self.next.steps.len() {
+            let wake_at = self.next.steps[step].wake_at;
+            if wake_at.is_some_and(|at| at <= self.at) {
+                self.woken(step)?;
+            }
+        }
+        Ok(())
+    }
+
 }

@@ -103,6 +103,8 @@ pub(super) fn step_seen(plan: &Plan, index: usize, gates: &[(StepIndex, Gate)]) 
             None => !matches!(at.gate, GateId::Backend(_)),
         };
         if by_hand { "held" } else { "waiting" }.to_owned()
+    } else if plan.waits_for_place() && (would_begin || step.is_retrying_undo()) {
+        "waiting".to_owned()
     } else if retrying && begins_by_itself {
         "retrying".to_owned()
     } else if step.state == StepState::Pending && plan.waits_for_locks() && plan.is_ready(index) {

@@ -39,7 +39,8 @@ struct Kept {
     journal: HashMap<PlanId, Vec<Arc<Row>>>,
     mailbox: BTreeMap<i64, (PlanId, Message)>,
     locks: BTreeMap<i64, LockRow>,
-    nodes: BTreeMap<NodeId, NodeRow>,
+    /// With how often in a row each started without having signed off before.
+    nodes: BTreeMap<NodeId, (NodeRow, u32)>,
     gates: BTreeMap<GateId, Gate>,
     table: BTreeMap<String, String>,
     /// With when each runs next.
@@ -459,6 +460,25 @@ impl Store for Memory {
         Ok(Due { mail, granted })
     }
 
+    async fn enter(
+        &self,
+        id: NodeId,
+        name: String,
+        at: Timestamp,
+        window: Duration,
+    ) -> Result<u32, StoreError> {
+        let nodes = &mut self.0.lock().await.nodes;
+        let unclean_starts = match nodes.get(&id) {
+            Some((known, starts)) if known.runs && at.since(known.started_at) <= window => {
+                starts + 1
+            }
+            Some((known, _)) if known.runs => 1,
+            _ => 0,
+        };
+        nodes.insert(id, (NodeRow::running(id, name, at, at), unclean_starts));
+        Ok(unclean_starts)
+    }
+
     async fn beat(
         &self,
         id: NodeId,
@@ -466,21 +486,15 @@ impl Store for Memory {
         started_at: Timestamp,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let row = NodeRow {
-            id,
-            name,
-            version: env!("CARGO_PKG_VERSION").into(),
-            started_at,
-            beat_at: at,
-            runs: true,
-            plans: 0,
-        };
-        self.0.lock().await.nodes.insert(id, row);
+        let nodes = &mut self.0.lock().await.nodes;
+        let unclean_starts = nodes.get(&id).map_or(0, |(_, starts)| *starts);
+        let row = NodeRow::running(id, name, started_at, at);
+        nodes.insert(id, (row, unclean_starts));
         Ok(())
     }
 
     async fn leave(&self, node: NodeId, at: Timestamp) -> Result<(), StoreError> {
-        if let Some(row) = self.0.lock().await.nodes.get_mut(&node) {
+        if let Some((row, _)) = self.0.lock().await.nodes.get_mut(&node) {
             (row.beat_at, row.runs) = (at, false);
         }
         Ok(())
@@ -496,7 +510,7 @@ impl Store for Memory {
         let mut all: Vec<NodeRow> = kept
             .nodes
             .values()
-            .map(|row| NodeRow {
+            .map(|(row, _)| NodeRow {
                 plans: plans(row.id).count() as u64,
                 ..row.clone()
             })
@@ -537,7 +551,7 @@ impl Store for Memory {
                 || kept
                     .nodes
                     .get(&owner)
-                    .is_none_or(|it| !it.runs || now.since(it.beat_at) >= ttl)
+                    .is_none_or(|(it, _)| !it.runs || now.since(it.beat_at) >= ttl)
         };
         let open = kept
             .plans

@@ -6,7 +6,9 @@ mod reference;
 
 use engine::check::check;
 use engine::clock::Timestamp;
-use engine::decide::{Happening, MAX_RECOVERIES, decide, decide_at_gates, submit};
+use engine::decide::{
+    Admission, Happening, MAX_RECOVERIES, Place, decide, decide_with, submit, submit_with,
+};
 use engine::gate::Closed;
 use engine::journal::{
     Action, Entry, Failure, GraphStep, Message, PlanId, PlanResult, Reason, Row, Submitted,
@@ -17,7 +19,7 @@ use engine::state::{
 };
 use generate::{NODE, Try, happening, json, submissions, tries};
 use proptest::prelude::*;
-use reference::expect;
+use reference::{expect, explained};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
@@ -107,6 +109,11 @@ impl Seen {
     }
 }
 
+/// It happens only where there is a place.
+fn grants(choice: Try) -> bool {
+    matches!(choice, Try::GrantPlace)
+}
+
 fn walk(
     submitted: &Submitted,
     granted: bool,
@@ -114,7 +121,10 @@ fn walk(
     seen: &Mutex<Seen>,
 ) -> Result<(), TestCaseError> {
     let id = PlanId(Uuid::from_u128(7));
-    let first = submit(
+    // Every third time there is no place for a plan that has none.
+    let place = |n: i64| if n % 3 == 0 { Place::Taken } else { Place::Free };
+    let first = submit_with(
+        place(tries.len().try_into().unwrap()),
         id,
         submitted.clone(),
         vec![],
@@ -144,7 +154,17 @@ fn walk(
                 return Ok(());
             };
             let passes = matches!(choice, Try::Pass(_));
-            let Ok(decision) = decide_at_gates(plan, happening, Timestamp(n), NODE, &closed) else {
+            let place = if plan.is_at_work() || grants(choice) {
+                Place::Free
+            } else {
+                place(n)
+            };
+            let admission = Admission {
+                place,
+                closed: closed.clone(),
+            };
+            let decision = decide_with(&admission, plan, happening, Timestamp(n), NODE);
+            let Ok(decision) = decision else {
                 return Ok(());
             };
             for entry in &decision.entries {
@@ -166,6 +186,7 @@ fn walk(
             }
             *plan = decision.next;
             expect(plan)?;
+            explained(plan)?;
             prop_assert_eq!(
                 &*plan,
                 &Plan::fold(id, &*rows),
@@ -189,6 +210,7 @@ fn walk(
             Try::Resume,
             Try::Release,
             Try::Grant,
+            Try::GrantPlace,
             Try::Wake(round),
             Try::SubmitChildren(round),
             Try::ChildMoves(round),
@@ -232,6 +254,7 @@ fn a_plan_that_is_paused_as_poison_keeps_its_ticket_and_asks_for_it_after_the_re
         cause: None,
         parent: None,
         revertible_for: None,
+        priority: engine::priority::Priority::default(),
     };
     let id = PlanId(Uuid::from_u128(7));
     let begun = submit(id, submitted, vec![], true, Timestamp(0), NODE).unwrap();
@@ -380,6 +403,8 @@ fn entries() -> impl Strategy<Value = Entry> {
         }),
         Just(Entry::Reverting),
         Just(Entry::LocksAsked),
+        Just(Entry::PlaceAsked),
+        Just(Entry::PlaceGranted),
         Just(Entry::Held),
         Just(Entry::Released),
         Just(Entry::Resumed),

@@ -156,6 +156,7 @@ mod tests {
             cause: None,
             parent: None,
             revertible_for: None,
+            priority: engine::priority::Priority::default(),
         };
         let begun = vec![
             Entry::Submitted(Box::new(submitted)),
@@ -258,6 +259,7 @@ mod tests {
             cause: None,
             parent: None,
             revertible_for: None,
+            priority: engine::priority::Priority::default(),
         };
         let rows = vec![row(1, vec![Entry::Submitted(Box::new(submitted))])];
         let plan = PlanId(Uuid::from_u128(8));

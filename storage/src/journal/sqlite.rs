@@ -128,6 +128,16 @@ impl Store for Journal {
         Ok(Due { mail, granted })
     }
 
+    async fn enter(
+        &self,
+        id: NodeId,
+        name: String,
+        at: Timestamp,
+        window: Duration,
+    ) -> Result<u32, StoreError> {
+        node::enter(&self.database, id, name, at, window).await
+    }
+
     async fn beat(
         &self,
         id: NodeId,

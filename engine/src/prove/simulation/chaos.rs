@@ -220,6 +220,20 @@ impl Store for Chaos {
         self.read(self.inner.due(node, waiting)).await
     }
 
+    async fn enter(
+        &self,
+        node: NodeId,
+        name: String,
+        at: Timestamp,
+        window: Duration,
+    ) -> Result<u32, StoreError> {
+        self.on_the_way().await;
+        if self.weather.hits(20) {
+            return Err(unavailable());
+        }
+        self.inner.enter(node, name, at, window).await
+    }
+
     async fn beat(
         &self,
         node: NodeId,

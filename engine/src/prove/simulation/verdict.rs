@@ -237,6 +237,8 @@ pub(super) async fn did(
             did.at_gates += usize::from(matches!(entry, Entry::AtGate { .. }));
             did.turned_back += usize::from(matches!(entry, Entry::TurnedBack { .. }));
         }
+        let asked = |row: &&crate::journal::Row| row.entries.contains(&Entry::PlaceAsked);
+        did.waited += rows.iter().filter(asked).count();
         did.reverted += usize::from(plan.result == PlanResult::Reverted);
     }
     let seen = world.seen.lock().unwrap_or_else(PoisonError::into_inner);
