@@ -244,12 +244,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         gate_duty::begin(&node.0).await?;
         let (options, begun) = (&node.0.options, Instant::now());
         let window = brake::WINDOW;
-        let enter = node.0.store.enter(
-            options.id,
-            options.name.clone(),
-            node.0.started_at,
-            window,
-        );
+        let enter = node
+            .0
+            .store
+            .enter(options.id, options.name.clone(), node.0.started_at, window);
         match enter.await {
             Ok(unclean_starts) => {
                 node.0.lease.renew(begun);

@@ -30,8 +30,7 @@ impl Admission {
     pub(super) fn of(&self, plan: &Plan, happening: &Happening) -> Self {
         let grants = matches!(happening, Happening::PlaceGranted | Happening::Claimed);
         let rests = matches!(happening, Happening::ClaimedAtRest);
-        let has_place =
-            self.place == Place::Free && !rests && (grants || !plan.waits_for_place());
+        let has_place = self.place == Place::Free && !rests && (grants || !plan.waits_for_place());
         Self {
             place: if has_place { Place::Free } else { Place::Taken },
             closed: self.closed.clone(),

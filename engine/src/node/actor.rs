@@ -5,7 +5,6 @@ use super::places::{Place, Turn};
 use super::{Inner, Nudge, locked};
 use crate::clock::Timestamp;
 use crate::decide::{self, Admission, Decision, Happening, decide_with};
-use crate::gate::GateId;
 use crate::journal::{Action, Failure, PlanId, Row, StepIndex};
 use crate::plan::Plan;
 use crate::state::{Refused, StepState};
@@ -348,28 +347,6 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                     },
                 }
             }
-        }
-    }
-
-    /// What the end of an attempt says about the backend behind its gate; the gate where it is turned back there.
-    fn tell_gate(
-        &self,
-        step: StepIndex,
-        policy: Policy,
-        outcome: &Result<Outcome, StepError>,
-    ) -> Option<GateId> {
-        let gate = GateId::Backend(self.plan.graph().get(step)?.gate.clone()?);
-        let (gates, now) = (&self.node.gates, self.node.clock.now());
-        match outcome {
-            Ok(_) => {
-                gates.succeeded(&gate, now);
-                None
-            }
-            Err(StepError(error)) if error.blames_the_backend() && !self.plan.cancelling => {
-                let turned_back = gates.failed(&gate, self.plan.id, &error.message, now);
-                (turned_back && !policy.once).then_some(gate)
-            }
-            Err(_) => None,
         }
     }
 

@@ -159,7 +159,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         plan: &'p Plan,
     ) -> Result<(&Registered<S>, &'p Submitted), NodeError> {
         let unknown = || NodeError::UnknownWorkflow(plan.workflow().into());
-        let workflow = self.workflows.known.get(plan.workflow()).ok_or_else(unknown)?;
+        let workflow = self
+            .workflows
+            .known
+            .get(plan.workflow())
+            .ok_or_else(unknown)?;
         let submitted = plan.submitted.as_ref().ok_or_else(unknown)?;
         Ok((workflow, submitted))
     }
@@ -192,7 +196,12 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
             return Ok(()); // what it was about was not readable any more
         };
         let same = (&after.locks, &after.organization, &after.links, key)
-            == (&before.locks, &before.organization, &before.links, key_before);
+            == (
+                &before.locks,
+                &before.organization,
+                &before.links,
+                key_before,
+            );
         if same {
             return Ok(());
         }

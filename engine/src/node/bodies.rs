@@ -70,8 +70,7 @@ enum Wanted {
 impl Wanted {
     fn of(plan: &Plan, step: StepIndex) -> Option<Self> {
         let status = &plan.steps[step];
-        let begins =
-            !plan.waits_for_locks() && plan.held.is_none() && !plan.waits_for_place();
+        let begins = !plan.waits_for_locks() && plan.held.is_none() && !plan.waits_for_place();
         if status.at_gate.is_some() {
             return begins.then(|| Self::Pass(status.attempts() + status.undo_attempts()));
         }

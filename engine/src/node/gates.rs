@@ -1,9 +1,12 @@
 //! The gates of a node: which of them are open, and who waits at those that are not.
 
+use super::actor::Actor;
 use super::locked;
 use crate::clock::Timestamp;
 use crate::gate::{Closed, Gate, GateId, GateState, Watched};
-use crate::journal::PlanId;
+use crate::journal::{PlanId, StepIndex};
+use crate::step::{Outcome, Policy, Services, StepError};
+use crate::store::Store;
 use metrics::counter;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -66,9 +69,13 @@ impl Drop for Place {
 
 impl Known {
     fn guarded(&mut self, id: &GateId, now: Timestamp) -> &mut Guarded {
-        self.gates
-            .entry(id.clone())
-            .or_insert_with(|| Guarded::new(id, now))
+        self.gates.entry(id.clone()).or_insert_with(|| {
+            if let GateId::Backend(name) = id {
+                // From zero on, so that the first one is seen as a change.
+                counter!("wharfinger_gate_closures_total", "gate" => name.clone()).increment(0);
+            }
+            Guarded::new(id, now)
+        })
     }
 
     fn note_closed(&mut self) {
@@ -330,5 +337,29 @@ impl Gates {
             }
             !is_held
         });
+    }
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
+    /// What the end of an attempt says about the backend behind its gate; the gate where it is turned back there.
+    pub(super) fn tell_gate(
+        &self,
+        step: StepIndex,
+        policy: Policy,
+        outcome: &Result<Outcome, StepError>,
+    ) -> Option<GateId> {
+        let gate = GateId::Backend(self.plan.graph().get(step)?.gate.clone()?);
+        let (gates, now) = (&self.node.gates, self.node.clock.now());
+        match outcome {
+            Ok(_) => {
+                gates.succeeded(&gate, now);
+                None
+            }
+            Err(StepError(error)) if error.blames_the_backend() && !self.plan.cancelling => {
+                let turned_back = gates.failed(&gate, self.plan.id, &error.message, now);
+                (turned_back && !policy.once).then_some(gate)
+            }
+            Err(_) => None,
+        }
     }
 }

@@ -248,6 +248,8 @@ impl Waits {
                 } else if plan.steps.iter().any(retrying) {
                     waits.insert(Wait::Retry);
                 }
+                let gates = plan.steps.iter().filter_map(|step| step.at_gate.as_ref());
+                waits.extend(gates.map(|at| wait_at(&at.gate)));
                 waits.extend(plan.steps.iter().filter(suspended).map(wait_of));
             }
         }

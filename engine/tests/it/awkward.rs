@@ -26,6 +26,7 @@ async fn all_laws<W: World>(name: &str) -> Done {
         crash_before_and_after_each_append
         skip_each_step
         hold_at_each_step
+        hold_the_workflow_at_each_step
         cancel_at_each_step
         abort_at_each_step
         revert_at_each_step

@@ -122,9 +122,19 @@ fn walk(
 ) -> Result<(), TestCaseError> {
     let id = PlanId(Uuid::from_u128(7));
     // Every third time there is no place for a plan that has none.
-    let place = |n: i64| if n % 3 == 0 { Place::Taken } else { Place::Free };
+    let place = |n: i64| {
+        if n % 3 == 0 {
+            Place::Taken
+        } else {
+            Place::Free
+        }
+    };
+    let admission = |place| Admission {
+        place,
+        ..Admission::default()
+    };
     let first = submit_with(
-        place(tries.len().try_into().unwrap()),
+        &admission(place(tries.len().try_into().unwrap())),
         id,
         submitted.clone(),
         vec![],

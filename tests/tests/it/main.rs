@@ -11,6 +11,7 @@ mod docs;
 mod events;
 mod first_push;
 mod full_disk;
+mod gates;
 mod hostile;
 mod kills;
 mod limits;

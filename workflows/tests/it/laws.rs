@@ -128,6 +128,8 @@ keeps! {
         abort_at_each_step does at least 10 50 10 0 14;
     a_push_that_is_held_at_any_step_ends_the_same:
         hold_at_each_step does at least 10 80 0 0 14;
+    a_push_whose_workflow_is_held_at_any_step_ends_the_same:
+        hold_the_workflow_at_each_step does at least 10 80 0 0 14;
     a_push_goes_on_without_any_of_its_steps:
         skip_each_step does at least 19 90 1 16 16;
 }

@@ -1,11 +1,11 @@
 //! Gates: kept whole, and changed by one at a time; nodes, with what they own.
 
 use super::lists::{found, happens};
-use super::{AT, node, place, placed, submitted, succeeded};
-use crate::decide::Happening;
-use crate::gate::{Gate, GateId, GateState};
+use super::{AT, node, nonce, place, placed, submitted, succeeded};
+use crate::decide::{Admission, Happening, decide_with};
+use crate::gate::{Closed, Gate, GateId, GateState};
 use crate::journal::{Failure, GraphStep};
-use crate::store::{NodeRow, Store, StoreError};
+use crate::store::{Append, NodeRow, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,7 +133,16 @@ pub async fn a_plan_is_found_while_it_waits_at_a_gate<St: Store>(store: &St) {
         error: Failure::new("test", "it is down", true),
         retry_at: AT,
     };
-    let plan = happens(store, plan, turned_back).await;
+    let (closed, owner) = (GateId::Backend("content".into()), node(1));
+    let closed = Closed::these([closed].into());
+    let admission = Admission {
+        closed,
+        ..Admission::default()
+    };
+    let decision = decide_with(&admission, &plan, turned_back, AT, owner).expect("it fits");
+    let append = Append::new(&plan, &decision, owner, nonce()).expect("it can be written");
+    store.append(append).await.expect("its place is free");
+    let plan = decision.next;
 
     assert_eq!(found(store, "waiting = gate").await, [id]);
     let plan = happens(store, plan, Happening::Passed { step: 0 }).await;

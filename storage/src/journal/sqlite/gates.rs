@@ -40,10 +40,11 @@ impl Row {
     }
 }
 
+const LIST: &str = "SELECT * FROM gate ORDER BY kind, name";
+
 /// Every gate that was ever closed: a handful of rows.
 pub(super) async fn list(tx: &mut Tx) -> Result<Vec<Gate>, StoreError> {
-    const SQL: &str = "SELECT * FROM gate ORDER BY kind, name";
-    let rows: Vec<Row> = sqlx::query_as(SQL)
+    let rows: Vec<Row> = sqlx::query_as(LIST)
         .fetch_all(tx)
         .await
         .map_err(unreadable)?;
@@ -85,4 +86,17 @@ pub(super) async fn put(
         gate.revision = revision;
         gate
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::explain;
+
+    #[tokio::test]
+    async fn gates_are_listed_along_their_key() {
+        let plan = explain(LIST).await;
+
+        assert_eq!(plan, "SCAN gate USING INDEX sqlite_autoindex_gate_1");
+    }
 }
