@@ -73,7 +73,8 @@ fn whatever_the_weather_every_plan_ends_with_nothing_lost_or_doubled() {
             wrong.join("\n")
         );
     }
-    assert!(one.is_some() || did.plans >= 100_000, "too little was done");
+    let enough = did.plans >= 100_000 && did.waited >= 10_000;
+    assert!(one.is_some() || enough, "too little was done");
 }
 
 #[test]
