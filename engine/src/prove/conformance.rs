@@ -22,6 +22,7 @@ pub use gates::{
     of_two_who_change_a_gate_one_does_and_a_person_has_the_last_word,
 };
 pub use lists::{
+    a_plan_is_found_by_everything_that_it_waits_for,
     a_plan_is_found_by_what_it_waits_for_and_by_its_attempts, a_search_finds_by_every_field,
     every_order_comes_whole_through_its_pages_while_plans_come_and_end,
     lists_are_newest_first_and_paged, nobody_sees_what_he_may_not_see,
@@ -56,6 +57,7 @@ macro_rules! store_conformance {
             lists_are_newest_first_and_paged
             a_search_finds_by_every_field
             a_plan_is_found_by_what_it_waits_for_and_by_its_attempts
+            a_plan_is_found_by_everything_that_it_waits_for
             every_order_comes_whole_through_its_pages_while_plans_come_and_end
             nobody_sees_what_he_may_not_see
             a_sub_task_tells_its_parent_in_the_append_in_which_it_moves

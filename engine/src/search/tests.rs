@@ -148,7 +148,7 @@ fn what_is_not_understood_is_told_with_its_position() {
         ("state = dancing",   "at position 8 the search holds `dancing`, but one of pending, running, paused, stopped was expected"),
         ("result = dancing",  "at position 9 the search holds `dancing`, but one of pending, success, warning, error, cancelled, reverted was expected"),
         ("reason != dancing", "at position 10 the search holds `dancing`, but one of error, poison, interrupted, compensation_error, operator, superseded was expected"),
-        ("waiting = dancing", "at position 10 the search holds `dancing`, but one of lock, retry, time, child, event, gate, operator was expected"),
+        ("waiting = dancing", "at position 10 the search holds `dancing`, but one of lock, retry, time, child, event, gate, node, operator, held was expected"),
         ("state ^ (paused, dancing)", "at position 17 the search holds `dancing`, but one of pending, running, paused, stopped was expected"),
         ("tag = \"é 😀\" and state = dancing", "at position 24 the search holds `dancing`, but one of pending,"),
         ("tag = 😀 and ñ = 1", "at position 12 the search holds `ñ`, but one of the fields id, label,"),

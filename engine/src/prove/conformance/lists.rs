@@ -1,17 +1,18 @@
 //! What lists of plans must do.
 
-use super::{AT, append, place, placed, submitted, succeeded};
+use super::{AT, append, node, nonce, place, placed, submitted, succeeded};
 use crate::clock::Timestamp;
-use crate::decide::Happening;
-use crate::journal::{Failure, GraphStep, Json, PlanId};
+use crate::decide::{Happening, Place, decide_with};
+use crate::journal::{Action, Failure, GraphStep, Json, Message, PlanId, Until, WantedChild};
 use crate::lock::LockMode;
 use crate::plan::Plan;
 use crate::search::{Order, Search, Sort};
-use crate::store::{Listing, Page, Store, Visible};
+use crate::store::{Append, Listing, Page, Store, Visible};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use strum::IntoEnumIterator;
+use uuid::Uuid;
 
 /// When the lists are asked for: after everything that has happened to the plans.
 const NOW: Timestamp = Timestamp(AT.0 + 60_000);
@@ -186,6 +187,84 @@ pub async fn a_plan_is_found_by_what_it_waits_for_and_by_its_attempts<St: Store>
     assert_eq!(plan.state, crate::state::PlanState::Paused);
     assert_eq!(found(store, "waiting = operator").await, [id]);
     assert_eq!(found(store, "attempt = 2 and state = paused").await, [id]);
+}
+
+/// Whatever a plan waits for, and however much of it at once, is kept and found.
+pub async fn a_plan_is_found_by_everything_that_it_waits_for<St: Store>(store: &St) {
+    let mut wide = submitted(&[], "acme", &[]);
+    let step = |name: &str| GraphStep {
+        attempts: 3,
+        ..GraphStep::new(name, vec![])
+    };
+    wide.graph = Arc::from(["told", "spawns", "elsewhere", "again"].map(step));
+    let plan = place(store, wide, None).await.expect("it has no key");
+    let id = plan.id;
+    let child = WantedChild {
+        key: "one".into(),
+        workflow: "conform".into(),
+        input: Json::of(&1).expect("a number is JSON"),
+    };
+    let told = Happening::Awaits {
+        step: 0,
+        event: Some("told".into()),
+        until: None,
+    };
+    let spawns = Happening::Spawns {
+        step: 1,
+        children: vec![child],
+        until: Until::Ended,
+        at_once: 1,
+    };
+    let submits = Happening::Submitted {
+        step: 1,
+        children: vec![("one".into(), PlanId(Uuid::now_v7()))],
+    };
+    let elsewhere = Happening::Suspended {
+        step: 2,
+        ticket: Json::of(&"ticket").expect("a text is JSON"),
+        form: 1,
+        wake_at: AT,
+    };
+    let again = Happening::Failed {
+        step: 3,
+        error: Failure::new("test", "it failed", true),
+        retry_at: AT,
+    };
+
+    let mut plan = plan;
+    for happening in [told, spawns, submits, elsewhere, again] {
+        plan = happens(store, plan, happening).await;
+    }
+    for kind in ["event", "child", "time", "retry"] {
+        assert_eq!(found(store, &format!("waiting = {kind}")).await, [id]);
+    }
+    let woken = Happening::Woken { step: 3 };
+    let plan = happens_without_place(store, plan, woken).await;
+    for kind in ["event", "child", "time", "node"] {
+        assert_eq!(found(store, &format!("waiting = {kind}")).await, [id]);
+    }
+    assert_eq!(found(store, "waiting = retry").await, []);
+    let hold = Happening::Mail {
+        n: 1,
+        message: Message {
+            action: Action::Hold,
+            by: "operator".into(),
+            reason: None,
+        },
+    };
+    happens(store, plan, hold).await;
+    assert_eq!(found(store, "waiting = held").await, [id]);
+    assert_eq!(found(store, "waiting = operator").await, [id]);
+    assert_eq!(found(store, "waiting = node").await, []);
+}
+
+/// It happens while as many plans are at work as may be.
+async fn happens_without_place<St: Store>(store: &St, plan: Plan, happening: Happening) -> Plan {
+    let owner = plan.node.unwrap_or_else(|| node(1));
+    let decision = decide_with(Place::Taken, &plan, happening, AT, owner).expect("it fits");
+    let row = Append::new(&plan, &decision, owner, nonce()).expect("it can be written");
+    store.append(row).await.expect("its place is free");
+    decision.next
 }
 
 /// Between any two pages plans are submitted, begin and end; those that were there at first come exactly once each.
