@@ -248,6 +248,25 @@ impl Waits {
         Self(waits)
     }
 
+    /// Every text, as [`Waits::to_words`] makes it, of a plan that waits for one of these words, perhaps among others.
+    #[must_use]
+    pub fn texts_with(words: &[String]) -> Vec<String> {
+        let is_wanted = |wait: &Wait| words.contains(&wait.to_string());
+        // A lock is waited for alone: no step begins before.
+        let together: Vec<Wait> = Wait::iter().filter(|it| *it != Wait::Lock).collect();
+        let sets = (1..1_usize << together.len()).map(|bits| {
+            let waits = together.iter().enumerate();
+            waits
+                .filter(move |(place, _)| bits >> place & 1 == 1)
+                .map(|(_, wait)| *wait)
+                .collect::<BTreeSet<_>>()
+        });
+        let sets = sets.chain([BTreeSet::from([Wait::Lock])]);
+        sets.filter(|set| set.iter().any(is_wanted))
+            .filter_map(|set| Self(set).to_words())
+            .collect()
+    }
+
     /// The words of all of them with blanks between, as stores keep them; none when it waits for nothing.
     #[must_use]
     pub fn to_words(&self) -> Option<String> {

@@ -15,3 +15,15 @@ CREATE TABLE gate (
     CHECK (kind = 'backend' OR state <> 'opening'),
     CHECK (probe_at IS NULL OR (state = 'closed' AND actor IS NULL))
 ) STRICT;
+
+-- A plan waits for several things at once: for a gate, for sub-tasks, for an event, for its release. The words that were allowed
+-- before were fewer.
+DROP INDEX plan_waiting;
+ALTER TABLE plan RENAME COLUMN waiting TO waited;
+ALTER TABLE plan ADD COLUMN waiting TEXT CHECK (
+    replace(replace(replace(replace(replace(replace(
+        ' ' || waiting || ' ', ' retry ', ' '), ' time ', ' '), ' child ', ' '), ' event ', ' '), ' gate ', ' '), ' operator ', ' ') = ' '
+    OR waiting = 'lock');
+UPDATE plan SET waiting = waited WHERE waited IS NOT NULL;
+ALTER TABLE plan DROP COLUMN waited;
+CREATE INDEX plan_waiting ON plan (waiting, id) WHERE waiting IS NOT NULL;

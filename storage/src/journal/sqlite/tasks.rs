@@ -7,7 +7,7 @@ mod rarest;
 use super::row::{self, unreadable};
 use crate::database::Tx;
 use crate::search::{self, Sql};
-use engine::search::{Cursor, Expr, Field, Order, Search, SortKey, Term, Test};
+use engine::search::{Cursor, Expr, Field, Order, Search, SortKey, Term, Test, Waits};
 use engine::store::{Listing, Page, StoreError, Visible};
 use linked::Linked;
 use rarest::Rarest;
@@ -369,16 +369,12 @@ fn push_result(sql: &mut Sql, column: &str, test: &Test) {
     push_test(sql, column, test);
 }
 
-/// The column holds all words: retry and time can be there together.
+/// The column holds all words that a plan waits for.
 fn push_waiting(sql: &mut Sql, column: &str, test: &Test) {
-    const BOTH: [&str; 2] = ["retry", "time"];
-    let mut held = match test {
-        Test::Is(words) => words.clone(),
+    let held = match test {
+        Test::Is(words) => Waits::texts_with(words),
         Test::Like(_) | Test::Within(_) | Test::Ids(_) => Vec::new(),
     };
-    if held.iter().any(|word| BOTH.contains(&word.as_str())) {
-        held.push(BOTH.join(" "));
-    }
     search::push_is(sql, column, &held);
 }
 
