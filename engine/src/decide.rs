@@ -238,8 +238,8 @@ pub fn submit(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
-    let none = Closed::default();
-    submit_at_gates(id, submitted, recorded, locks_granted, at, node, &none)
+    let closed = Closed::default();
+    submit_at_gates(id, submitted, recorded, locks_granted, at, node, &closed)
 }
 
 /// The same where these gates are not open.
