@@ -51,8 +51,7 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + Sized + 'static
     }
 
     /// The gate of what this step works on outside with such an input; none: the one that its policy names, if any.
-    fn gate(&self, step: &str) -> Option<String> {
-        let _that_of_the_policy = step;
+    fn gate(&self, _step: &str) -> Option<String> {
         None
     }
 

@@ -67,13 +67,13 @@ impl Watched {
         match self.gate.state {
             GateState::Closed => false,
             GateState::Opening => {
-                self.closes(format!("an attempt failed while it opened: {why}"), now);
+                self.closes(&format!("an attempt failed while it opened: {why}"), now);
                 true
             }
             GateState::Open => {
                 let closes = !self.budget.failed(plan, now);
                 if closes {
-                    self.closes(format!("too many attempts failed, the last: {why}"), now);
+                    self.closes(&format!("too many attempts failed, the last: {why}"), now);
                 }
                 closes
             }
@@ -131,7 +131,7 @@ impl Watched {
             }
             Err(why) => {
                 let since = self.gate.since;
-                self.closes(format!("it is still down: {why}"), now);
+                self.closes(&format!("it is still down: {why}"), now);
                 self.gate.since = since;
             }
         }
@@ -147,7 +147,7 @@ impl Watched {
         opens
     }
 
-    fn closes(&mut self, why: String, now: Timestamp) {
+    fn closes(&mut self, why: &str, now: Timestamp) {
         let doublings = self.gate.failures.min(16);
         let wait = PROBE_AGAIN
             .0

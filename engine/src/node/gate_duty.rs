@@ -44,8 +44,8 @@ pub(super) async fn keep<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, 
     loop {
         tokio::select! {
             biased;
-            Some(probed) = probes.join_next() => {
-                if let Ok((gate, found)) = probed {
+            Some(ended) = probes.join_next() => {
+                if let Ok((gate, found)) = ended {
                     asked.remove(&gate);
                     node.gates.probed(&gate, found, node.clock.now());
                 }
@@ -81,7 +81,7 @@ async fn learn<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, St>>) {
     match node.store.gates().await {
         Ok(kept) => node.gates.merge(kept, node.clock.now()),
         Err(error) => {
-            tracing::warn!(%error, "the gates could not be read; the next poll reads them")
+            tracing::warn!(%error, "the gates could not be read; the next poll reads them");
         }
     }
 }

@@ -18,6 +18,7 @@ pub use families::{
 };
 pub use gates::{
     a_gate_is_kept_as_it_was_written, a_plan_is_found_while_it_waits_at_a_gate,
+    a_plan_that_waits_for_everything_at_once_is_found_by_each,
     nodes_are_listed_with_the_open_plans_that_are_theirs,
     of_two_who_change_a_gate_one_does_and_a_person_has_the_last_word,
 };
@@ -67,6 +68,7 @@ macro_rules! store_conformance {
             of_two_who_change_a_gate_one_does_and_a_person_has_the_last_word
             nodes_are_listed_with_the_open_plans_that_are_theirs
             a_plan_is_found_while_it_waits_at_a_gate
+            a_plan_that_waits_for_everything_at_once_is_found_by_each
             a_schedule_is_kept_as_it_was_written
             of_two_who_fire_a_schedule_one_does
             schedules_are_due_when_their_time_has_come

@@ -265,7 +265,14 @@ impl Waits {
     /// All that can be waited for together with this.
     #[must_use]
     pub fn all_with(wait: Wait) -> Vec<Self> {
-        let elsewhere = [Wait::Time, Wait::Child, Wait::Event];
+        // Of a plan that nobody holds, an operator may hold its workflow or its node.
+        let elsewhere = [
+            Wait::Time,
+            Wait::Child,
+            Wait::Event,
+            Wait::Gate,
+            Wait::Operator,
+        ];
         let mut all: Vec<BTreeSet<Wait>> = Vec::new();
         for bits in 0..1_u32 << elsewhere.len() {
             let some = (0..).zip(elsewhere).filter(|(n, _)| bits >> n & 1 == 1);

@@ -163,7 +163,7 @@ fn walk(
             let Some(happening) = happening(plan, choice, n) else {
                 return Ok(());
             };
-            let passes = matches!(choice, Try::Pass(_));
+            let is_let_through = matches!(choice, Try::Pass(_));
             let place = if plan.is_at_work() || grants(choice) {
                 Place::Free
             } else {
@@ -182,7 +182,7 @@ fn walk(
                     continue;
                 };
                 let gate = closed.before(plan, *step, NODE);
-                let passed = passes && plan.steps[*step].at_gate.is_some();
+                let passed = is_let_through && plan.steps[*step].at_gate.is_some();
                 prop_assert!(gate.is_none() || passed, "step {step} began at {gate:?}");
             }
             if !decision.entries.is_empty() {

@@ -4,7 +4,8 @@ use super::lists::{found, happens};
 use super::{AT, node, nonce, place, placed, submitted, succeeded};
 use crate::decide::{Admission, Happening, decide_with};
 use crate::gate::{Closed, Gate, GateId, GateState};
-use crate::journal::{Failure, GraphStep};
+use crate::journal::{Failure, GraphStep, Json, Until, WantedChild};
+use crate::plan::Plan;
 use crate::store::{Append, NodeRow, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,6 +117,99 @@ pub async fn nodes_are_listed_with_the_open_plans_that_are_theirs<St: Store>(sto
     );
 }
 
+/// What follows while these gates are closed.
+async fn happens_at<St: Store>(
+    store: &St,
+    plan: Plan,
+    happening: Happening,
+    closed: &[GateId],
+) -> Plan {
+    let (closed, owner) = (closed.iter().cloned().collect(), node(1));
+    let admission = Admission {
+        closed: Closed::these(closed),
+        ..Admission::default()
+    };
+    let decision = decide_with(&admission, &plan, happening, AT, owner).expect("it fits");
+    let append = Append::new(&plan, &decision, owner, nonce()).expect("it can be written");
+    store.append(append).await.expect("its place is free");
+    decision.next
+}
+
+/// Whatever its steps wait for, it is kept, and each word finds it.
+pub async fn a_plan_that_waits_for_everything_at_once_is_found_by_each<St: Store>(store: &St) {
+    let step = |name: &str, gate: Option<&str>| GraphStep {
+        attempts: 9,
+        gate: gate.map(Into::into),
+        ..GraphStep::new(name, vec![])
+    };
+    let mut five = submitted(&[], "acme", &[]);
+    five.graph = Arc::from([
+        step("first", None),
+        step("second", None),
+        step("third", None),
+        step("fourth", None),
+        step("fifth", Some("content")),
+    ]);
+    let plan = place(store, five, None).await.expect("it has no key");
+    let id = plan.id;
+    let failed = || Failure::new("test", "it is down", true);
+    let happenings = [
+        Happening::TurnedBack {
+            step: 4,
+            gate: GateId::Backend("content".into()),
+            error: failed(),
+            retry_at: AT,
+        },
+        Happening::Failed {
+            step: 0,
+            error: failed(),
+            retry_at: AT,
+        },
+        Happening::Suspended {
+            step: 1,
+            ticket: Json::of(&"ticket").expect("a text is JSON"),
+            wake_at: AT,
+            form: 1,
+        },
+        Happening::Awaits {
+            step: 2,
+            event: Some("told".into()),
+            until: None,
+        },
+        Happening::Spawns {
+            step: 3,
+            children: vec![WantedChild {
+                key: "child".into(),
+                workflow: "conform".into(),
+                input: Json::of(&"input").expect("a text is JSON"),
+            }],
+            until: Until::Ended,
+            at_once: 1,
+        },
+    ];
+    let mut plan = plan;
+    let backend = [GateId::Backend("content".into())];
+    for happening in happenings {
+        plan = happens_at(store, plan, happening, &backend).await;
+    }
+    for word in ["gate", "retry", "time", "event", "child"] {
+        assert_eq!(found(store, &format!("waiting = {word}")).await, [id]);
+    }
+    assert_eq!(
+        found(store, "waiting = operator or waiting = lock").await,
+        []
+    );
+
+    let both = [backend[0].clone(), GateId::Workflow("conform".into())];
+    happens_at(store, plan, Happening::Woken { step: 0 }, &both).await;
+
+    // The workflow's gate comes before the backend's.
+    for word in ["operator", "time", "event", "child"] {
+        assert_eq!(found(store, &format!("waiting = {word}")).await, [id]);
+    }
+    assert_eq!(found(store, "waiting = retry or waiting = gate").await, []);
+}
+
 /// Kept in the very append after which it is true.
 pub async fn a_plan_is_found_while_it_waits_at_a_gate<St: Store>(store: &St) {
     let mut one = submitted(&[], "acme", &[]);
@@ -133,16 +227,8 @@ pub async fn a_plan_is_found_while_it_waits_at_a_gate<St: Store>(store: &St) {
         error: Failure::new("test", "it is down", true),
         retry_at: AT,
     };
-    let (closed, owner) = (GateId::Backend("content".into()), node(1));
-    let closed = Closed::these([closed].into());
-    let admission = Admission {
-        closed,
-        ..Admission::default()
-    };
-    let decision = decide_with(&admission, &plan, turned_back, AT, owner).expect("it fits");
-    let append = Append::new(&plan, &decision, owner, nonce()).expect("it can be written");
-    store.append(append).await.expect("its place is free");
-    let plan = decision.next;
+    let closed = [GateId::Backend("content".into())];
+    let plan = happens_at(store, plan, turned_back, &closed).await;
 
     assert_eq!(found(store, "waiting = gate").await, [id]);
     let plan = happens(store, plan, Happening::Passed { step: 0 }).await;

@@ -250,7 +250,7 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
         Try::Drop(step) if plan.cancelling => Happening::Dropped {
             step: among(step, running)?,
         },
-        Try::Drop(_) => return None,
+        Try::Drop(_) | Try::Close(_) => return None,
         Try::Lose(step) => Happening::Lost {
             step: among(step, under_way).filter(|step| once(*step))?,
         },
@@ -355,7 +355,6 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             by: PlanId(Uuid::from_u128(9)),
         }),
         Try::RetryNow(step) => mail(Action::RetryNow { step: name(step) }),
-        Try::Close(_) => return None,
         Try::TurnBack(step) => Happening::TurnedBack {
             step: among(step, under_way).or_else(|| being_undone(step))?,
             gate: GateId::Backend("backend".into()),
