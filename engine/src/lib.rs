@@ -16,6 +16,7 @@ pub mod node;
 pub mod plan;
 #[cfg(feature = "prove")]
 pub mod prove;
+pub mod retention;
 pub mod schedule;
 #[cfg(feature = "schema")]
 mod schema;

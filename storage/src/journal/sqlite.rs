@@ -5,6 +5,7 @@ mod find;
 pub(super) mod inspect;
 mod lock;
 mod node;
+mod retention;
 mod row;
 mod schedules;
 mod submit;
@@ -17,11 +18,12 @@ use crate::database::Tx;
 use engine::clock::Timestamp;
 use engine::journal::{Message, NodeId, PlanId, Row};
 use engine::lock::Seat;
+use engine::retention::Family;
 use engine::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use engine::search::Search;
 use engine::step::Work;
 use engine::store::{
-    Accepted, Append, Appended, Count, Due, Listing, Mail, OpenPlan, Page, Store, StoreError,
+    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, OpenPlan, Page, Store, StoreError,
     Submission, Visible,
 };
 use std::time::Duration;
@@ -161,5 +163,28 @@ impl Store for Journal {
 
     async fn remove_schedule_in(tx: &mut Tx, id: ScheduleId) -> Result<bool, StoreError> {
         schedules::remove(tx, id).await
+    }
+
+    async fn ended(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, PlanId)>,
+        limit: u32,
+    ) -> Result<Vec<Ended>, StoreError> {
+        let mut tx = self.database.read().await?;
+        retention::ended(&mut tx, until, after, limit).await
+    }
+
+    async fn families(&self, plans: Vec<PlanId>) -> Result<Vec<Family>, StoreError> {
+        let mut tx = self.database.read().await?;
+        let mut families = Vec::with_capacity(plans.len());
+        for plan in plans {
+            families.extend(retention::family(&mut tx, plan).await?);
+        }
+        Ok(families)
+    }
+
+    async fn forget_in(tx: &mut Tx, families: Vec<Family>) -> Result<Vec<PlanId>, StoreError> {
+        retention::forget(tx, families).await
     }
 }

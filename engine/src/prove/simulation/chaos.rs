@@ -4,12 +4,13 @@ use super::scene::Dice;
 use crate::clock::{Clock, Timestamp};
 use crate::journal::{Message, NodeId, PlanId, Row};
 use crate::lock::Seat;
+use crate::retention::Family;
 use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::Search;
 use crate::step::Work;
 use crate::store::memory::{Memory, MemoryTx};
 use crate::store::{
-    Accepted, Append, Appended, Count, Due, Listing, Mail, OpenPlan, Page, Store, StoreError,
+    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, OpenPlan, Page, Store, StoreError,
     Submission, Visible,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -259,5 +260,25 @@ impl Store for Chaos {
 
     async fn remove_schedule_in(tx: &mut MemoryTx, id: ScheduleId) -> Result<bool, StoreError> {
         Memory::remove_schedule_in(tx, id).await
+    }
+
+    async fn ended(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, PlanId)>,
+        limit: u32,
+    ) -> Result<Vec<Ended>, StoreError> {
+        self.read(self.inner.ended(until, after, limit)).await
+    }
+
+    async fn families(&self, plans: Vec<PlanId>) -> Result<Vec<Family>, StoreError> {
+        self.read(self.inner.families(plans)).await
+    }
+
+    async fn forget_in(
+        tx: &mut MemoryTx,
+        families: Vec<Family>,
+    ) -> Result<Vec<PlanId>, StoreError> {
+        Memory::forget_in(tx, families).await
     }
 }
