@@ -1,9 +1,11 @@
 //! What happens: each workflow a short declaration of a DAG, each step a file.
 
 pub mod bulk;
+pub mod cleanup;
 pub mod destination;
 mod drill;
 mod error;
+pub mod export;
 pub mod permission;
 pub mod push;
 mod resume;
@@ -23,5 +25,6 @@ pub fn all() -> Result<Workflows<Services>, DeclarationError> {
     Workflows::default()
         .register::<push::Push>()?
         .register::<bulk::BulkResume>()?
-        .register::<bulk::BulkCancel>()
+        .register::<bulk::BulkCancel>()?
+        .register::<cleanup::Cleanup>()
 }

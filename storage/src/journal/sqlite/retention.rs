@@ -34,7 +34,7 @@ const SUB_TASKS: &str = "
     SELECT plan_id FROM plan_link INDEXED BY sqlite_autoindex_plan_link_1
     WHERE name = 'parent' AND value = $1 ORDER BY plan_id";
 
-const IS_THERE: &str = "SELECT EXISTS (SELECT 1 FROM plan WHERE id = $1)";
+const IS_THERE: &str = "SELECT count(*) FROM plan WHERE id = $1";
 
 /// Rows that name a plan go before it. The audit, versions and whatever else tells of it keep its id.
 const DELETES: [&str; 5] = [
@@ -83,12 +83,12 @@ pub(super) async fn family(tx: &mut Tx, root: PlanId) -> Result<Option<Family>, 
         .await
         .map_err(unreadable)?;
     if let Some(parent) = parent.and_then(|text| text.parse::<PlanId>().ok()) {
-        let is_there: bool = sqlx::query_scalar(IS_THERE)
+        let is_there: i64 = sqlx::query_scalar(IS_THERE)
             .bind(parent.0)
             .fetch_one(&mut *tx)
             .await
             .map_err(unreadable)?;
-        if is_there {
+        if is_there > 0 {
             return Ok(None);
         }
     }
