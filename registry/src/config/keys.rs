@@ -68,6 +68,8 @@ pub(super) const KEYS: &[Key] = &[
     key("log.level", "log-level", "info", "info,engine=debug", "What is logged: error, warn, info, debug, trace, or levels by module"),
     key("otlp_endpoint", "otlp-endpoint", "", "http://127.0.0.1:4318", "Address of a collector that traces are sent to, by OTLP over HTTP [default: none]")
         .because("Requests and attempts of steps become spans; what they carry is what the log shows."),
+    key("task_export_dir", "task-export-dir", "", "/var/lib/wharfinger/deleted-tasks", "Folder that tasks are written to, as lines of JSON, before the cleanup deletes them [default: none]")
+        .because("What cannot be written is not deleted. The folder grows; what becomes of its files is yours to decide."),
     key("allow_drills", "allow-drills", "false", "true", "Let administrators make steps fail on purpose"),
 ];
 
