@@ -322,7 +322,17 @@ mod tests {
         for text in ["1h", "12h", "30d", "3650d", "forever"] {
             assert_eq!(text.parse::<Keep>().unwrap().to_string(), text);
         }
-        for wrong in ["", "0d", "0h", "30", "1m", "d", "3651d", "99999999999d", "-1d"] {
+        for wrong in [
+            "",
+            "0d",
+            "0h",
+            "30",
+            "1m",
+            "d",
+            "3651d",
+            "99999999999d",
+            "-1d",
+        ] {
             assert!(wrong.parse::<Keep>().is_err(), "{wrong}");
         }
         let text = r#"{"success":"30d","other":"90d"}"#;

@@ -43,6 +43,12 @@ enum What {
         /// The server's `--data-dir`; one push to it must have ended well
         #[arg(long)]
         data_dir: PathBuf,
+        /// Only with so many tasks; prints how many there are
+        #[arg(long)]
+        tasks: Option<u64>,
+        /// The oldest of these tasks is so many days old, the others are younger by even steps
+        #[arg(long, default_value_t = 30, requires = "tasks")]
+        days: u32,
     },
     /// Pushes through a server of its own: small images, tags, a large layer there and back, starts and memory
     Push,
@@ -89,8 +95,12 @@ pub(crate) async fn command(command: Command) -> ExitCode {
 async fn run(command: &Command) -> Result<(), BenchError> {
     let report = match &command.what {
         What::Engine => engine::measure(folder(command)?.path()).await?,
-        What::Fill { data_dir } => {
-            terminal::print(list::fill(data_dir).await?);
+        What::Fill {
+            data_dir,
+            tasks,
+            days,
+        } => {
+            terminal::print(list::fill(data_dir, tasks.map(|tasks| (tasks, *days))).await?);
             return Ok(());
         }
         What::List => list::measure(folder(command)?.path()).await?,

@@ -66,7 +66,9 @@ pub fn line(
             at: it.at.to_rfc3339(),
             warning: it.warning.as_deref(),
         }),
-        history: history.map(|(before, row)| entry(before + 1, row)).collect(),
+        history: history
+            .map(|(before, row)| entry(before + 1, row))
+            .collect(),
         task: &task,
     };
     serde_json::to_string(&line)

@@ -9,8 +9,8 @@ use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::Search;
 use crate::step::Work;
 use crate::store::{
-    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, OpenPlan, Page, Store, StoreError,
-    Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, OpenPlan, Page, Store,
+    StoreError, Submission, Visible,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

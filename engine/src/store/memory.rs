@@ -1,8 +1,8 @@
 //! The store in memory: for tests, simulations and examples. Nothing survives the process.
 
 use super::{
-    Accepted, Append, Appended, Count, Due, Ended, Head, Listing, Mail, OpenPlan, Page, Store, StoreError,
-    Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Ended, Head, Listing, Mail, OpenPlan, Page, Store,
+    StoreError, Submission, Visible,
 };
 use crate::clock::Timestamp;
 use crate::journal::{Entry, Message, NodeId, PlanId, Row};

@@ -42,6 +42,9 @@ mod tests {
     async fn a_tally_is_read_along_its_key() {
         let told = explain(OF).await;
 
-        assert!(told.contains("SEARCH") && !told.contains("TEMP B-TREE"), "{told}");
+        assert!(
+            told.contains("SEARCH") && !told.contains("TEMP B-TREE"),
+            "{told}"
+        );
     }
 }

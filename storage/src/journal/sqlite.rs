@@ -23,8 +23,8 @@ use engine::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use engine::search::Search;
 use engine::step::Work;
 use engine::store::{
-    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, OpenPlan, Page, Store, StoreError,
-    Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, OpenPlan, Page, Store,
+    StoreError, Submission, Visible,
 };
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ mod events;
 mod first_push;
 mod full_disk;
 mod hostile;
+mod keeping;
 mod kills;
 mod limits;
 mod long_lists;

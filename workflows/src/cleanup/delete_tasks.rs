@@ -69,6 +69,9 @@ impl Step for DeleteTasks {
             cx,
         };
         let complete = run.all().await?;
+        if !complete {
+            cx.warn("cancelled before it had seen all that has ended; the next run goes on");
+        }
         let counted = match run.dry {
             Some(counted) => counted,
             None => counted_by(cx).await?,
@@ -265,26 +268,29 @@ async fn forget(
         task: Some(plan),
         reason: Some("setting task_retention".to_owned()),
     };
-    let forgotten = cx.services.database.transact::<(), NotForgotten>(move |tx| {
-        Box::pin(async move {
-            let gone = Journal::forget_in(tx, batch.clone()).await?;
-            let is_gone = |family: &Family| {
-                let root = family.members.first();
-                root.is_some_and(|root| gone.contains(&root.plan))
-            };
-            let families: Vec<Family> = batch.into_iter().filter(is_gone).collect();
-            if families.is_empty() {
-                return Ok(());
-            }
-            if tallies::of(tx, plan).await?.is_empty() {
-                audit::record(tx, &entry, now).await?;
-            }
-            for (name, n) in tally(&families) {
-                tallies::add(tx, plan, &name, n).await?;
-            }
-            Ok(())
-        })
-    });
+    let forgotten = cx
+        .services
+        .database
+        .transact::<(), NotForgotten>(move |tx| {
+            Box::pin(async move {
+                let gone = Journal::forget_in(tx, batch.clone()).await?;
+                let is_gone = |family: &Family| {
+                    let root = family.members.first();
+                    root.is_some_and(|root| gone.contains(&root.plan))
+                };
+                let families: Vec<Family> = batch.into_iter().filter(is_gone).collect();
+                if families.is_empty() {
+                    return Ok(());
+                }
+                if tallies::of(tx, plan).await?.is_empty() {
+                    audit::record(tx, &entry, now).await?;
+                }
+                for (name, n) in tally(&families) {
+                    tallies::add(tx, plan, &name, n).await?;
+                }
+                Ok(())
+            })
+        });
     let forgotten = forgotten.await.map_err(Failed::from)?;
     forgotten.map_err(|error| match error {
         NotForgotten::Store(error) => passing(error),

@@ -109,9 +109,23 @@ pub async fn a_forgotten_plan_leaves_nothing<St: Store>(store: &St) {
     let ended = store.ended(AT, None, 9).await;
     assert_eq!(ended.expect("the store works"), []);
     let search = Search::parse("repository = acme/app", AT).expect("it parses");
-    let found = store.list(search, Page { limit: 9, ..Page::default() }).await;
+    let found = store
+        .list(
+            search,
+            Page {
+                limit: 9,
+                ..Page::default()
+            },
+        )
+        .await;
     assert_eq!(found.expect("the store works").total, 0);
-    assert!(!store.load(other.id).await.expect("the store works").is_empty());
+    assert!(
+        !store
+            .load(other.id)
+            .await
+            .expect("the store works")
+            .is_empty()
+    );
 }
 
 /// Parents and sub-tasks are seen and forgotten together, and only when all of them have ended.

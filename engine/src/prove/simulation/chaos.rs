@@ -10,8 +10,8 @@ use crate::search::Search;
 use crate::step::Work;
 use crate::store::memory::{Memory, MemoryTx};
 use crate::store::{
-    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, OpenPlan, Page, Store, StoreError,
-    Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, OpenPlan, Page, Store,
+    StoreError, Submission, Visible,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

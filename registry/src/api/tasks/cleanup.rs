@@ -41,7 +41,11 @@ pub(in crate::api) async fn cleanup(
     };
     let offer = app.node.offer(&input, Some(caller.user.login.clone()))?;
     let offer = offer.caused_by(Cause::Client);
-    let what = if asked.dry_run { "dry run of the cleanup" } else { "cleanup" };
+    let what = if asked.dry_run {
+        "dry run of the cleanup"
+    } else {
+        "cleanup"
+    };
     let mut entry = caller.does(Action::RunNow, what);
     entry.reason = said(asked.reason);
     let at = app.services.clock.now();

@@ -141,7 +141,12 @@ impl Exporter {
             limit: PAGE,
             visible: self.visible.clone(),
         };
-        let found = self.app.node.store().list(self.search.clone(), page).await?;
+        let found = self
+            .app
+            .node
+            .store()
+            .list(self.search.clone(), page)
+            .await?;
         self.plans.extend(found.plans);
         self.is_last = found.next.is_none();
         self.after = found.next;

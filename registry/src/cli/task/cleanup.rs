@@ -82,7 +82,10 @@ mod tests {
         let deleted = lines(&json!({"input": {"dry_run": false}, "output": output}));
         let would = lines(&json!({"input": {"dry_run": true}, "output": output}));
 
-        assert_eq!(deleted, ["tasks deleted: 4", "  push error: 1", "  push success: 3"]);
+        assert_eq!(
+            deleted,
+            ["tasks deleted: 4", "  push error: 1", "  push success: 3"]
+        );
         assert_eq!(would[0], "tasks would be deleted: 4");
         assert!(lines(&json!({"result": "error"})).is_empty());
     }

@@ -18,7 +18,11 @@ pub(super) struct Export {
 impl Export {
     /// Writes to standard output as it comes. JSON escapes what a terminal would act on, but for marks of direction.
     pub(super) async fn run(&self, client: &Client) -> Result<ExitCode, ClientError> {
-        let query: Vec<_> = self.search.iter().map(|text| ("search", text.as_str())).collect();
+        let query: Vec<_> = self
+            .search
+            .iter()
+            .map(|text| ("search", text.as_str()))
+            .collect();
         let mut out = std::io::stdout();
         // Whoever closed the pipe has read all that was wanted.
         let write = |bytes: &[u8]| out.write_all(bytes).and_then(|()| out.flush()).is_ok();

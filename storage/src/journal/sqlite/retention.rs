@@ -143,10 +143,7 @@ async fn member(tx: &mut Tx, plan: PlanId) -> Result<Option<Member>, StoreError>
 }
 
 /// Forgets the families that are over and as they were seen.
-pub(super) async fn forget(
-    tx: &mut Tx,
-    families: Vec<Family>,
-) -> Result<Vec<PlanId>, StoreError> {
+pub(super) async fn forget(tx: &mut Tx, families: Vec<Family>) -> Result<Vec<PlanId>, StoreError> {
     let mut gone = Vec::new();
     for seen in families {
         let Some(root) = seen.members.first().map(|it| it.plan) else {
