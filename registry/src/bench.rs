@@ -33,8 +33,8 @@ pub(crate) struct Command {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Workflows of eight steps on SQLite: steps per second, and the time of one alone
-    Engine,
+    /// The engine on SQLite, held against what it must do: chains, a fan, timers, pick-up, restart, memory, lists, retention
+    Engine(engine::Sizes),
     /// Lists and searches of a server with 100,000 plans, 10,000 repositories and 100,000 tags in one of them
     List,
     /// Fill the folder of a server that does not run as `list` does, for tests of long lists; prints what there is
@@ -94,7 +94,7 @@ pub(crate) async fn command(command: Command) -> ExitCode {
 
 async fn run(command: &Command) -> Result<(), BenchError> {
     let report = match &command.what {
-        What::Engine => engine::measure(folder(command)?.path()).await?,
+        What::Engine(sizes) => engine::measure(folder(command)?.path(), sizes).await?,
         What::Fill {
             data_dir,
             tasks,
