@@ -76,7 +76,9 @@ pub(super) async fn measure(folder: &Path, sizes: &Sizes) -> Result<Report, Benc
         if !sizes.only.is_empty() && !sizes.only.contains(part) {
             continue;
         }
-        let place = tempfile::tempdir_in(folder)?;
+        let place = tempfile::Builder::new()
+            .prefix("part-")
+            .tempdir_in(folder)?;
         let mut bench = Bench::new(place.path(), &mut report)?;
         match part {
             Part::Memory => memory::measure(&mut bench, sizes.pending).await?,

@@ -21,6 +21,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), BenchError> {
         }
         let open = before.submit(&Chain { number: 0 }, None).await?;
         before.kill().await;
+        drop(before); // it holds the database
         database.close().await;
 
         let start = Instant::now();
