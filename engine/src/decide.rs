@@ -4,17 +4,21 @@
 //! take-over and normal running are one code path and nothing can disagree with the journal.
 
 mod actions;
+mod admission;
 mod children;
 mod claim;
+mod gates;
 mod mail;
 mod revert;
 mod settle;
 
 pub use actions::{fits, names_of_possible, possible};
+pub use admission::{Admission, Place};
 pub(crate) use revert::is_built_upon;
 pub use revert::{would_stay, would_undo};
 
 use crate::clock::Timestamp;
+use crate::gate::GateId;
 use crate::journal::{
     Entry, Failure, Json, Message, NodeId, PlanId, StepIndex, Until, WantedChild,
 };
@@ -30,8 +34,12 @@ pub const MAX_RECOVERIES: u32 = 3;
 pub enum Happening {
     /// This node becomes its owner.
     Claimed,
+    /// This node becomes its owner, and lets it ask for a place before anything begins: its mail is read first.
+    ClaimedAtRest,
     /// The store says that it is first in the queue of each of its locks.
     LocksGranted,
+    /// It may be at work: there is a place for it on its node.
+    PlaceGranted,
     /// A step's body or poll ended with an output.
     Succeeded {
         /// Which step.
@@ -89,6 +97,22 @@ pub enum Happening {
         error: Failure,
         /// When another attempt would begin.
         retry_at: Timestamp,
+    },
+    /// An attempt, or one to undo a step, failed at a gate that is not open.
+    TurnedBack {
+        /// Which step.
+        step: StepIndex,
+        /// Which gate.
+        gate: GateId,
+        /// Why.
+        error: Failure,
+        /// When another attempt would begin if the gate did not stand there.
+        retry_at: Timestamp,
+    },
+    /// A step that waited at its gates may pass them.
+    Passed {
+        /// Which step.
+        step: StepIndex,
     },
     /// The body of a `once` step ended without telling whether its work happened.
     Lost {
@@ -149,16 +173,18 @@ struct Writer {
     next: Plan,
     at: Timestamp,
     node: NodeId,
+    admission: Admission,
 }
 
 impl Writer {
-    fn of(plan: Plan, at: Timestamp, node: NodeId) -> Self {
+    fn of(plan: Plan, at: Timestamp, node: NodeId, admission: Admission) -> Self {
         Self {
             entries: Vec::new(),
             notices: Vec::new(),
             next: plan,
             at,
             node,
+            admission,
         }
     }
 
@@ -218,7 +244,28 @@ pub fn submit(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
-    let mut to = Writer::of(Plan::empty(id), at, node);
+    submit_with(
+        &Admission::default(),
+        id,
+        submitted,
+        recorded,
+        locks_granted,
+        at,
+        node,
+    )
+}
+
+/// The same, where perhaps not every step may begin.
+pub fn submit_with(
+    admission: &Admission,
+    id: PlanId,
+    submitted: crate::journal::Submitted,
+    recorded: Vec<(StepIndex, Json)>,
+    locks_granted: bool,
+    at: Timestamp,
+    node: NodeId,
+) -> Result<Decision, Refused> {
+    let mut to = Writer::of(Plan::empty(id), at, node, admission.clone());
     to.write(Entry::Submitted(Box::new(submitted)))?;
     for (step, output) in recorded {
         to.write(Entry::StepStarted { step })?;
@@ -247,11 +294,28 @@ pub fn decide(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
+    decide_with(&Admission::default(), plan, happening, at, node)
+}
+
+/// The same, where perhaps not every step may begin.
+pub fn decide_with(
+    admission: &Admission,
+    plan: &Plan,
+    happening: Happening,
+    at: Timestamp,
+    node: NodeId,
+) -> Result<Decision, Refused> {
     readable(plan)?;
-    let mut to = Writer::of(plan.clone(), at, node);
+    let admission = admission.of(plan, &happening);
+    let mut to = Writer::of(plan.clone(), at, node, admission);
     let mut refused = None;
     match happening {
-        Happening::Claimed => to.claim()?,
+        Happening::Claimed => {
+            to.claim()?;
+            to.take_place()?;
+        }
+        Happening::ClaimedAtRest => to.claim()?,
+        Happening::PlaceGranted => to.take_place()?,
         Happening::LocksGranted => {
             if plan.waits_for_locks() {
                 to.write(Entry::LocksGranted)?;
@@ -284,6 +348,13 @@ pub fn decide(
             error,
             retry_at,
         } => to.failed(step, error, retry_at)?,
+        Happening::TurnedBack {
+            step,
+            gate,
+            error,
+            retry_at,
+        } => to.turned_back(step, gate, error, retry_at)?,
+        Happening::Passed { step } => to.passed(step)?,
         Happening::Awaits { step, event, until } => {
             to.write(Entry::Awaiting { step, event, until })?;
         }

@@ -15,6 +15,7 @@ pub use message::{Action, ENGINE, Message};
 
 use crate::clock::Timestamp;
 use crate::lock::LockRequest;
+use crate::priority::Priority;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -205,6 +206,9 @@ pub struct Submitted {
     /// So long after its success it can still be reverted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revertible_for: Option<Duration>,
+    /// How urgent it is when not all that want can be at work.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
 }
 
 /// What started a plan.
@@ -268,6 +272,12 @@ impl Failure {
     #[must_use]
     pub fn tells_nothing(&self) -> bool {
         matches!(self.class.as_str(), "timeout" | "panic")
+    }
+
+    /// It can pass, and comes neither from the step's own code nor from the journal's database.
+    #[must_use]
+    pub fn blames_the_backend(&self) -> bool {
+        self.transient && !matches!(self.class.as_str(), "panic" | "store")
     }
 
     /// The failure of an attempt that took longer than it may.

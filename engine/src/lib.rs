@@ -9,11 +9,14 @@ pub mod check;
 pub mod clock;
 pub mod decide;
 pub mod draw;
+pub mod edit;
 pub mod explain;
+pub mod gate;
 pub mod journal;
 pub mod lock;
 pub mod node;
 pub mod plan;
+pub mod priority;
 #[cfg(feature = "prove")]
 pub mod prove;
 pub mod retention;

@@ -3,14 +3,18 @@
 
 mod it {
     mod awkward;
+    mod brake;
     mod drawn;
+    mod edited;
     mod events;
     mod examples;
     mod family;
     mod forms;
     mod full;
+    mod gates;
     mod memory;
     mod node;
+    mod places;
     mod pure;
     mod push;
     mod schedules;

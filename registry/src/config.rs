@@ -64,6 +64,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// How long a node may be silent before others take over its plans.
     pub(crate) lease_ttl: Duration,
+    /// How many plans are at work at once.
+    pub(crate) tasks_at_once: usize,
     /// Text for people or JSON for machines.
     pub(crate) log_format: LogFormat,
     /// What is logged: a level, or levels by module.
@@ -72,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) otlp_endpoint: Option<String>,
     /// The folder that tasks are written to before they are deleted.
     pub(crate) task_export_dir: Option<PathBuf>,
+    /// Whether the node starts held.
+    pub(crate) hold: bool,
     /// Whether administrators may make steps fail on purpose.
     pub(crate) allow_drills: bool,
 }
@@ -118,10 +122,12 @@ impl Config {
                 answer_idle: effective.get("answer_idle_timeout", value::at_least_a_second)?,
             },
             lease_ttl: effective.get("lease_ttl", value::at_least_a_second)?,
+            tasks_at_once: effective.get("tasks_at_once", value::count)?,
             log_format: effective.get("log.format", value::log_format)?,
             log_level: effective.get("log.level", value::log_level)?,
             otlp_endpoint: effective.get_unless_empty("otlp_endpoint", value::http_url)?,
             task_export_dir: effective.get_unless_empty("task_export_dir", value::path)?,
+            hold: effective.get("hold", value::yes_or_no)?,
             allow_drills: effective.get("allow_drills", value::yes_or_no)?,
         })
     }

@@ -6,6 +6,7 @@ pub mod destination;
 mod drill;
 mod error;
 pub mod export;
+pub mod gate;
 pub mod permission;
 pub mod push;
 mod resume;
@@ -22,9 +23,10 @@ use engine::workflow::DeclarationError;
 
 /// Every workflow of this program, checked.
 pub fn all() -> Result<Workflows<Services>, DeclarationError> {
-    Workflows::default()
+    let all = Workflows::default()
         .register::<push::Push>()?
         .register::<bulk::BulkResume>()?
         .register::<bulk::BulkCancel>()?
-        .register::<cleanup::Cleanup>()
+        .register::<cleanup::Cleanup>()?;
+    Ok(all.probe(gate::CONTENT, gate::ContentProbe))
 }

@@ -26,7 +26,8 @@ impl Writer {
             }
         }
         self.finish_the_unfinished()?;
-        let under_way = self.next.steps.iter().any(|it| it.state.is_under_way());
+        let under_way = self.next.steps.iter().any(|it| it.state.is_under_way())
+            || (0..self.next.steps.len()).any(|step| self.is_to_finish(step));
         if under_way || self.any(StepState::Interrupted) || !self.has_to_undo() {
             return Ok(());
         }
@@ -42,8 +43,10 @@ impl Writer {
             .collect();
         steps.sort_by_key(|step| Reverse(self.next.steps[*step].success));
         for step in steps {
-            self.begin()?;
-            self.write(Entry::Compensating { step })?;
+            if self.may_begin(step)? {
+                self.begin()?;
+                self.write(Entry::Compensating { step })?;
+            }
         }
         Ok(())
     }
@@ -68,7 +71,9 @@ impl Writer {
             if self.next.steps[step].state == StepState::Cancelled {
                 self.write(Entry::StepResumed { step })?;
             }
-            self.start(step)?;
+            if self.may_begin(step)? {
+                self.start(step)?;
+            }
         }
         Ok(())
     }
@@ -100,11 +105,15 @@ impl Writer {
     /// The revert goes on by itself, or when it is released.
     pub(super) fn undo_moves(&self) -> bool {
         let plan = &self.next;
+        if plan.waits_for_place() {
+            return true;
+        }
         let waits = plan.waits_for_locks() || plan.held.is_some();
         let (mut steps, mut others) = (0..plan.steps.len(), 0..plan.steps.len());
         let compensating = |it: &StepStatus| it.state == StepState::Compensating;
         let may_undo = !self.any(StepState::Interrupted);
         plan.steps.iter().any(compensating)
+            || plan.waits_at_a_gate()
             || (waits
                 && (steps.any(|step| self.is_to_finish(step))
                     || (may_undo && others.any(|step| self.may_be_undone(step)))))

@@ -66,6 +66,8 @@ impl Writer {
             return false;
         }
         plan.waits_for_locks()
+            || plan.waits_at_a_gate()
+            || plan.waits_for_place()
             || plan.steps.iter().any(StepStatus::is_retrying)
             || (plan.held.is_some() && self.ready().next().is_some())
     }
@@ -148,7 +150,11 @@ impl Writer {
                 continue;
             }
             match self.next.lacks(step) {
-                None => self.start(step)?,
+                None => {
+                    if self.may_begin(step)? {
+                        self.start(step)?;
+                    }
+                }
                 Some(lacking) => {
                     let (graph, lacking) = (self.next.graph(), lacking);
                     let because = format!(
@@ -217,16 +223,30 @@ impl Writer {
 
     /// A back-off is over.
     pub(super) fn woken(&mut self, step: StepIndex) -> Result<(), Refused> {
-        let waits = self.next.waits_for_locks() || self.next.held.is_some();
+        let waits =
+            self.next.waits_for_locks() || self.next.held.is_some() || self.next.waits_for_place();
         let Some(status) = self.next.steps.get(step).filter(|_| !waits) else {
             return Ok(());
         };
-        if status.is_retrying() {
-            self.start(step)
-        } else if status.is_retrying_undo() {
-            self.write(Entry::Compensating { step })
-        } else {
-            Ok(())
+        let (again, undo_again) = (status.is_retrying(), status.is_retrying_undo());
+        if (again || undo_again) && self.may_begin(step)? {
+            if again {
+                self.start(step)?;
+            } else {
+                self.write(Entry::Compensating { step })?;
+            }
         }
+        Ok(())
+    }
+
+    /// What became due while nothing might begin, begins now.
+    pub(super) fn wake_what_is_due(&mut self) -> Result<(), Refused> {
+        for step in 0..self.next.steps.len() {
+            let wake_at = self.next.steps[step].wake_at;
+            if wake_at.is_some_and(|at| at <= self.at) {
+                self.woken(step)?;
+            }
+        }
+        Ok(())
     }
 }

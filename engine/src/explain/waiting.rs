@@ -3,7 +3,8 @@
 use super::words::why_paused;
 use super::{rfc3339, rfc3339_or_null};
 use crate::clock::Timestamp;
-use crate::journal::{ChildState, PlanId};
+use crate::gate::Gate;
+use crate::journal::{ChildState, PlanId, StepIndex};
 use crate::lock::{LockMode, Seat};
 use crate::plan::{Child, Family, Plan, StepStatus};
 use crate::state::{PlanState, StepState};
@@ -50,6 +51,10 @@ pub enum WaitingKind {
     Child,
     /// Something outside that it will be told of.
     Event,
+    /// A gate that is not open.
+    Gate,
+    /// The node that would run it: a place among the plans at work there, or its taking over.
+    Node,
     /// A version of the program that knows its workflow or step.
     Code,
     /// A person.
@@ -64,6 +69,30 @@ impl Waiting {
             text: format!("code: no node here knows {missing}"),
             task: None,
             since: plan.times.started.or(Some(plan.times.created)),
+            until: None,
+        }
+    }
+
+    /// Its node takes up one plan after the other.
+    pub(super) fn for_take_over(why: &str) -> Self {
+        Self {
+            kind: WaitingKind::Node,
+            text: format!("its node to take it up: {why}"),
+            task: None,
+            since: None,
+            until: None,
+        }
+    }
+
+    fn for_place(plan: &Plan) -> Self {
+        let priority = plan.priority();
+        Self {
+            kind: WaitingKind::Node,
+            text: format!(
+                "a place: as many tasks are at work on its node as may be at once, and it is one of priority {priority}"
+            ),
+            task: None,
+            since: plan.place_asked,
             until: None,
         }
     }
@@ -103,6 +132,7 @@ pub(super) fn waiting_for(
     plan: &Plan,
     seats: &[Seat],
     holders: &[(PlanId, Option<Arc<Plan>>)],
+    gates: &[(StepIndex, Gate)],
 ) -> Vec<Waiting> {
     match plan.state {
         PlanState::Stopped => return Vec::new(),
@@ -119,16 +149,12 @@ pub(super) fn waiting_for(
         }
         PlanState::Pending | PlanState::Running => {}
     }
+    if is_under_way(plan) {
+        return Vec::new();
+    }
     if plan.waits_for_locks() {
         let queued = seats.iter().filter(|seat| seat.position > 0);
         return queued.map(|seat| waiting_for_lock(seat, holders)).collect();
-    }
-    if plan
-        .steps
-        .iter()
-        .any(|step| step.state == StepState::Running || step.is_being_undone())
-    {
-        return Vec::new();
     }
     if let Some(held) = &plan.held {
         let why = held
@@ -143,10 +169,13 @@ pub(super) fn waiting_for(
             until: None,
         }];
     }
+    let place = plan.waits_for_place().then(|| Waiting::for_place(plan));
     let graph = plan.graph();
+    let at_gates = super::gate::waiting_at_gates(plan, gates);
     let waiting = plan.steps.iter().enumerate().filter_map(|(index, step)| {
         let name = &graph[index].name;
-        if step.is_retrying() || step.is_retrying_undo() {
+        let retries = step.is_retrying() || step.is_retrying_undo();
+        if retries && !plan.waits_for_place() {
             let (what, error) = match &step.undo {
                 Some(undo) => ("to undo step", undo.error.as_ref()),
                 None => ("of step", step.error.as_ref()),
@@ -163,7 +192,13 @@ pub(super) fn waiting_for(
         }
         (step.state == StepState::Suspended).then(|| waiting_suspended(name, step))
     });
+    let waiting = place.into_iter().chain(at_gates).chain(waiting);
     waiting.collect()
+}
+
+/// Something of it runs here and now, or may be begun by itself at once.
+pub(crate) fn is_under_way(plan: &Plan) -> bool {
+    plan.is_at_work() || plan.steps.iter().any(|step| plan.goes_on_now(step))
 }
 
 fn waiting_suspended(name: &str, step: &StepStatus) -> Waiting {

@@ -1,12 +1,14 @@
 //! The actor of one plan: something happened, decide, append, start what follows. One append under way at a time.
 
 use super::bodies::{Bodies, Ended, InTransaction};
+use super::places::{Place, Turn};
 use super::{Inner, Nudge, locked};
 use crate::clock::Timestamp;
-use crate::decide::{Decision, Happening, decide};
+use crate::decide::{self, Admission, Decision, Happening, decide_with};
+use crate::gate::GateId;
 use crate::journal::{Action, Failure, PlanId, Row, StepIndex};
 use crate::plan::Plan;
-use crate::state::StepState;
+use crate::state::{Refused, StepState};
 use crate::step::{Outcome, Policy, Services, StepError};
 use crate::store::{Append, Appended, Store, StoreError};
 use futures_util::FutureExt;
@@ -30,10 +32,30 @@ pub(super) struct Actor<S: Services, St: Store<Tx = S::Tx>> {
     lease: u64,
     /// When the bodies of a cancelled plan are dropped.
     drop_at: Option<Timestamp>,
+    /// Its place among the plans at work, while it is.
+    place: Option<Place>,
+    /// Its seat among those that wait for one, while it does.
+    turn: Option<Turn>,
 }
 
 /// The plan is not ours any more.
 pub(super) struct Lost;
+
+/// What an actor waits for.
+enum Came {
+    Nudge(Nudge),
+    Ended(StepIndex, Ended),
+    Place(Place),
+    Grace,
+    Drain,
+}
+
+async fn its_turn(turn: &mut Option<Turn>) -> Place {
+    match turn {
+        Some(turn) => turn.come().await,
+        None => std::future::pending().await,
+    }
+}
 
 /// Why a transactional step left no write.
 enum NotCommitted {
@@ -47,8 +69,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         plan: Arc<Plan>,
         published: watch::Sender<Arc<Plan>>,
         inbox: mpsc::UnboundedReceiver<Nudge>,
+        place: Option<Place>,
     ) -> Self {
         Self {
+            place,
+            turn: None,
             lease: node.lease.which(),
             node,
             plan,
@@ -77,6 +102,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         if let Some(first) = first {
             self.happen(first).await?;
         }
+        self.be_seated();
         let Some(mut bodies) = Bodies::of(&self.node, &self.plan) else {
             return self.without_code().await;
         };
@@ -110,12 +136,20 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             };
             let draining = self.node.draining.clone();
             let was_draining = draining.is_cancelled();
-            tokio::select! {
+            let came = tokio::select! {
                 biased;
-                Some(nudge) = self.inbox.recv() => self.nudged(nudge).await?,
-                Some((step, ended)) = bodies.next() => self.ended(step, ended, &mut bodies).await?,
-                () = grace => self.drop_bodies(&mut bodies).await?,
-                () = draining.cancelled(), if !was_draining => {}
+                Some(nudge) = self.inbox.recv() => Came::Nudge(nudge),
+                Some((step, ended)) = bodies.next() => Came::Ended(step, ended),
+                place = its_turn(&mut self.turn) => Came::Place(place),
+                () = grace => Came::Grace,
+                () = draining.cancelled(), if !was_draining => Came::Drain,
+            };
+            match came {
+                Came::Nudge(nudge) => self.nudged(nudge).await?,
+                Came::Ended(step, ended) => self.ended(step, ended, &mut bodies).await?,
+                Came::Place(place) => self.placed(place).await?,
+                Came::Grace => self.drop_bodies(&mut bodies).await?,
+                Came::Drain => {}
             }
         }
     }
@@ -142,25 +176,45 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         true
     }
 
+    /// There is a place for it. Where it needs none any more, another plan gets it.
+    async fn placed(&mut self, place: Place) -> Result<(), Lost> {
+        self.turn = None;
+        // Who was cancelled or superseded while he waited must not begin.
+        while let Err(error) = self.read_mail().await? {
+            tracing::warn!(task.id = %self.plan.id, %error, "the mailbox could not be read; it is tried again");
+            tokio::time::sleep(self.node.options.poll).await;
+        }
+        if self.plan.waits_for_place() {
+            self.place = Some(place);
+            self.happen(Happening::PlaceGranted).await?;
+        }
+        Ok(())
+    }
+
+    /// Its place, or its seat among those that wait for one, is what the plan says.
+    fn be_seated(&mut self) {
+        let kind = || self.node.kind_of(self.plan.workflow());
+        if !self.plan.is_at_work() {
+            self.place = None;
+        } else if self.place.is_none() {
+            self.place = Some(self.node.places.take_anyhow(kind()));
+        }
+        if !self.plan.waits_for_place() {
+            self.turn = None;
+        } else if self.turn.is_none() {
+            self.turn = Some(self.node.places.wait(&self.plan, kind()));
+        }
+    }
+
     async fn nudged(&mut self, nudge: Nudge) -> Result<(), Lost> {
         if nudge == Nudge::Lost {
             self.node.begins_a_new_life();
             return Err(Lost);
         }
         // The mail first: who was superseded while he waited must not begin.
-        let mail = match self.node.store.mail(self.plan.id).await {
-            Ok(mail) => mail,
-            Err(error) => {
-                tracing::warn!(task.id = %self.plan.id, %error, "the mailbox could not be read; the next poll reads it");
-                return Ok(());
-            }
-        };
-        for mail in mail {
-            self.happen(Happening::Mail {
-                n: mail.n,
-                message: mail.message,
-            })
-            .await?;
+        if let Err(error) = self.read_mail().await? {
+            tracing::warn!(task.id = %self.plan.id, %error, "the mailbox could not be read; the next poll reads it");
+            return Ok(());
         }
         if nudge == Nudge::Granted && self.plan.waits_for_locks() {
             // A hint may be old: only the rows say who holds.
@@ -174,6 +228,21 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         Ok(())
     }
 
+    async fn read_mail(&mut self) -> Result<Result<(), StoreError>, Lost> {
+        let mail = match self.node.store.mail(self.plan.id).await {
+            Ok(mail) => mail,
+            Err(error) => return Ok(Err(error)),
+        };
+        for mail in mail {
+            self.happen(Happening::Mail {
+                n: mail.n,
+                message: mail.message,
+            })
+            .await?;
+        }
+        Ok(Ok(()))
+    }
+
     async fn ended(
         &mut self,
         step: StepIndex,
@@ -185,6 +254,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             Ended::Submits => {
                 bodies.drop_body(step); // what is left to submit is asked for again
                 self.submit_children(step).await
+            }
+            Ended::Passed(place) => {
+                bodies.drop_body(step); // where it may not begin after all, it passes once more
+                bodies.keep(step, place);
+                self.happen(Happening::Passed { step }).await
             }
             Ended::Asked(effect) => {
                 bodies.asked(&self.plan, step, effect);
@@ -220,6 +294,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         policy: Policy,
         form: u32,
     ) -> Happening {
+        let gate = self.tell_gate(step, policy, &outcome);
         match outcome {
             Ok(Outcome::Done { .. }) if undoes => Happening::Undone { step },
             Ok(Outcome::Done { output, warning }) => Happening::Succeeded {
@@ -249,19 +324,52 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 until,
                 at_once,
             },
-            Err(StepError(error)) if undoes => Happening::UndoFailed {
-                step,
-                error,
-                retry_at: self.retry_at(step, policy),
-            },
-            Err(StepError(error)) if policy.once && error.tells_nothing() => {
+            Err(StepError(error)) if policy.once && !undoes && error.tells_nothing() => {
                 Happening::Lost { step }
             }
-            Err(StepError(error)) => Happening::Failed {
-                step,
-                error,
-                retry_at: self.retry_at(step, policy),
-            },
+            Err(StepError(error)) => {
+                let retry_at = self.retry_at(step, policy);
+                match gate {
+                    Some(gate) => Happening::TurnedBack {
+                        step,
+                        gate,
+                        error,
+                        retry_at,
+                    },
+                    None if undoes => Happening::UndoFailed {
+                        step,
+                        error,
+                        retry_at,
+                    },
+                    None => Happening::Failed {
+                        step,
+                        error,
+                        retry_at,
+                    },
+                }
+            }
+        }
+    }
+
+    /// What the end of an attempt says about the backend behind its gate; the gate where it is turned back there.
+    fn tell_gate(
+        &self,
+        step: StepIndex,
+        policy: Policy,
+        outcome: &Result<Outcome, StepError>,
+    ) -> Option<GateId> {
+        let gate = GateId::Backend(self.plan.graph().get(step)?.gate.clone()?);
+        let (gates, now) = (&self.node.gates, self.node.clock.now());
+        match outcome {
+            Ok(_) => {
+                gates.succeeded(&gate, now);
+                None
+            }
+            Err(StepError(error)) if error.blames_the_backend() && !self.plan.cancelling => {
+                let turned_back = gates.failed(&gate, self.plan.id, &error.message, now);
+                (turned_back && !policy.once).then_some(gate)
+            }
+            Err(_) => None,
         }
     }
 
@@ -300,17 +408,44 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
 
     pub(super) async fn happen(&mut self, happening: Happening) -> Result<(), Lost> {
         let _until_durable = self.node.stamps.begin(self.node.clock);
-        match decide(
-            &self.plan,
-            happening,
-            self.node.clock.now(),
-            self.node.options.id,
-        ) {
+        match self.decided(happening) {
             Ok(decision) => self.commit(decision).await,
             Err(refused) => {
                 tracing::error!(task.id = %self.plan.id, "task {} cannot go on: {refused}", self.plan.id);
                 Err(Lost)
             }
+        }
+    }
+
+    /// What follows. Where a step would begin of a plan that has no place, it takes one, or asks for it.
+    fn decided(&mut self, happening: Happening) -> Result<Decision, Refused> {
+        let (at, node) = (self.node.clock.now(), self.node.options.id);
+        let mut admission = self.admission();
+        let decision = decide_with(&admission, &self.plan, happening.clone(), at, node)?;
+        if self.place.is_some() || !decision.next.is_at_work() {
+            return Ok(decision);
+        }
+        let kind = self.node.kind_of(self.plan.workflow());
+        self.place = self.node.places.take(kind);
+        // A gate that opens waits for how the few that it lets pass fare.
+        if let Happening::Passed { step } = happening
+            && admission.closed.before(&self.plan, step, node).is_some()
+        {
+            self.place
+                .get_or_insert_with(|| self.node.places.take_anyhow(kind));
+        }
+        if self.place.is_some() {
+            return Ok(decision);
+        }
+        admission.place = decide::Place::Taken;
+        decide_with(&admission, &self.plan, happening, at, node)
+    }
+
+    /// What steps find that would begin now, if there is a place for the plan.
+    pub(super) fn admission(&self) -> Admission {
+        Admission {
+            place: decide::Place::Free,
+            closed: self.node.gates.closed(),
         }
     }
 
@@ -396,6 +531,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         super::measure::measure(&self.plan, &next, self.node.clock.now());
         self.plan = Arc::new(next);
         let _nobody_waits = self.published.send(self.plan.clone());
+        self.be_seated();
         self.node.tell_granted(&appended.granted);
     }
 
@@ -436,7 +572,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             self.node.clock,
             self.node.nonce(),
         );
-        let seq = plan.seq + 1;
+        let (seq, admission) = (plan.seq + 1, self.admission());
         let limit = limit.min(TRANSACTION_LIMIT);
         let until_durable = self.node.stamps.begin(clock);
         let committed = self
@@ -467,7 +603,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                             form,
                         }
                     };
-                    let decision = decide(&plan, happening, clock.now(), node)
+                    let decision = decide_with(&admission, &plan, happening, clock.now(), node)
                         .map_err(|refused| NotCommitted::Step(StepError::permanent(refused)))?;
                     let append = Append::new(&plan, &decision, node, nonce)
                         .map_err(|error| NotCommitted::Step(StepError::permanent(error)))?;

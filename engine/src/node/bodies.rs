@@ -2,8 +2,10 @@
 
 use super::Inner;
 use super::drill::Effect;
+use super::gates::Place;
 use crate::clock::{Clock, Timestamp};
-use crate::journal::{Failure, Json, StepIndex};
+use crate::gate::way_of;
+use crate::journal::{Failure, Json, StepIndex, Submitted};
 use crate::plan::{Plan, StepStatus};
 use crate::state::StepState;
 use crate::step::{
@@ -33,6 +35,8 @@ pub(super) enum Ended {
     Asked(Option<Effect>),
     /// Sub-tasks may be submitted.
     Submits,
+    /// The gates are passed.
+    Passed(Place),
 }
 
 impl Ended {
@@ -59,12 +63,17 @@ enum Wanted {
     /// So many of its sub-tasks were submitted before.
     Submit(usize),
     Gather(u32),
+    /// A way through the gates.
+    Pass(u32),
 }
 
 impl Wanted {
     fn of(plan: &Plan, step: StepIndex) -> Option<Self> {
         let status = &plan.steps[step];
-        let begins = !plan.waits_for_locks() && plan.held.is_none();
+        let begins = !plan.waits_for_locks() && plan.held.is_none() && !plan.waits_for_place();
+        if status.at_gate.is_some() {
+            return begins.then(|| Self::Pass(status.attempts() + status.undo_attempts()));
+        }
         match status.state {
             StepState::Running => Some(Self::Body(status.attempts())),
             StepState::Suspended => Self::of_suspended(plan, status),
@@ -90,10 +99,9 @@ impl Wanted {
 impl Wanted {
     fn of_suspended(plan: &Plan, status: &StepStatus) -> Option<Self> {
         let attempts = status.attempts();
-        if let Some(awaited) = &status.awaits {
-            let event = awaited.event.as_ref();
-            let is_there = event.is_some_and(|name| plan.event(name).is_some());
-            return if is_there {
+        let goes_on = plan.goes_on_now(status);
+        if status.awaits.is_some() {
+            return if goes_on {
                 Some(Self::Receive(attempts))
             } else {
                 status.wake_at.map(|_| Self::WaitOver(attempts))
@@ -105,10 +113,8 @@ impl Wanted {
         if family.is_over() {
             return Some(Self::Gather(attempts));
         }
-        let begins = !plan.cancelling && !plan.reverting && plan.held.is_none();
-        let submits = begins && !family.may_be_submitted().is_empty();
         let before = || family.children.iter().filter(|child| child.plan.is_some());
-        submits.then(|| Self::Submit(before().count()))
+        goes_on.then(|| Self::Submit(before().count()))
     }
 }
 
@@ -126,11 +132,15 @@ pub(super) struct InTransaction<Tx> {
 
 pub(super) struct Bodies<S: Services, St: Store<Tx = S::Tx>> {
     node: Arc<Inner<S, St>>,
+    /// As the plan was when its input was decoded: an operator may have changed it since.
+    submitted: Arc<Submitted>,
     input: Arc<dyn Any + Send + Sync>,
     /// The code of each step of the plan's graph.
     code: Vec<(Arc<dyn AnyStep<S>>, Policy)>,
     set: JoinSet<(StepIndex, Wanted, Ended)>,
     under_way: HashMap<StepIndex, (Wanted, Option<AbortHandle>)>,
+    /// What attempts have passed that are under way.
+    places: HashMap<StepIndex, Place>,
     for_the_store: VecDeque<InTransaction<S::Tx>>,
     cancelled: CancellationToken,
     /// The plans are not this node's any more.
@@ -141,7 +151,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
     /// Nothing is under way yet. `None` when this node has no code for the plan.
     pub(super) fn of(node: &Arc<Inner<S, St>>, plan: &Plan) -> Option<Self> {
         let submitted = plan.submitted.as_ref()?;
-        let workflow = node.workflows.0.get(submitted.workflow.as_str())?.clone();
+        let workflow = node
+            .workflows
+            .known
+            .get(submitted.workflow.as_str())?
+            .clone();
         let input = (workflow.decode)(&submitted.input).ok()?;
         let code = submitted.graph.iter().map(|step| {
             let index = workflow.index_of(&step.name)?;
@@ -152,9 +166,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         Some(Self {
             code: code.collect::<Option<_>>()?,
             node: node.clone(),
+            submitted: submitted.clone(),
             input,
             set: JoinSet::new(),
             under_way: HashMap::new(),
+            places: HashMap::new(),
             for_the_store: VecDeque::new(),
             cancelled: CancellationToken::new(),
             lost: node.lease.lost(),
@@ -174,6 +190,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         if plan.cancelling {
             self.cancelled.cancel();
         }
+        self.places.retain(|step, _| {
+            let status = plan.steps.get(*step);
+            status.is_some_and(|it| it.state == StepState::Running || it.is_being_undone())
+        });
+        self.read_input(plan);
         for step in 0..plan.steps.len() {
             let wanted = Wanted::of(plan, step);
             #[cfg(feature = "prove")]
@@ -186,6 +207,19 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 let abort = self.start(plan, step, wanted);
                 self.under_way.insert(step, (wanted, abort));
             }
+        }
+    }
+
+    /// Decodes the input anew when an operator has changed it.
+    fn read_input(&mut self, plan: &Plan) {
+        let changed = plan
+            .submitted
+            .as_ref()
+            .filter(|submitted| !Arc::ptr_eq(submitted, &self.submitted));
+        let Some(submitted) = changed else { return };
+        let workflow = self.node.workflows.known.get(submitted.workflow.as_str());
+        if let Some(input) = workflow.and_then(|it| (it.decode)(&submitted.input).ok()) {
+            (self.input, self.submitted) = (input, submitted.clone());
         }
     }
 
@@ -226,6 +260,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
             abort.abort();
         }
         self.for_the_store.retain(|work| work.step != step);
+    }
+
+    /// The step keeps its place until its attempt is over.
+    pub(super) fn keep(&mut self, step: StepIndex, place: Place) {
+        self.places.insert(step, place);
     }
 
     pub(super) fn next_in_transaction(&mut self) -> Option<InTransaction<S::Tx>> {
@@ -319,6 +358,14 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 }
                 (step, wanted, Ended::Woken)
             })),
+            Wanted::Pass(_) => {
+                let way = way_of(plan, step, self.node.options.id);
+                let gates = self.node.gates.clone();
+                Some(self.spawn(async move {
+                    let place = gates.pass(&way, || clock.now()).await;
+                    (step, wanted, Ended::Passed(place))
+                }))
+            }
             Wanted::Poll(_) => {
                 let (call, ticket) = (self.caller(plan, step, Purpose::Run), status.ticket.clone());
                 let begun = status.tries.last().map(|last| last.started_at);

@@ -1,11 +1,13 @@
 //! What each entry of the journal changes. An entry that does not fit says why.
 
 use super::step::end;
-use super::{Awaited, Child, Family, Held, Plan, PlanLock, StepStatus, Try};
+use super::{AtGate, Awaited, Child, Edit, Family, Held, Plan, PlanLock, StepStatus, Try};
 use crate::clock::Timestamp;
+use crate::edit;
+use crate::gate::GateId;
 use crate::journal::{
-    Action, ChildState, Entry, Failure, Message, NodeId, PlanId, PlanResult, Reason, StepIndex,
-    Submitted, Until, WantedChild,
+    Action, ChildState, Entry, Failure, Json, Message, NodeId, PlanId, PlanResult, Reason,
+    StepIndex, Submitted, Until, WantedChild,
 };
 use crate::lock::{LockState, OnPause};
 use crate::state::{PlanEvent, PlanState, StepEvent, StepState};
@@ -43,7 +45,7 @@ impl Plan {
                 message, refused, ..
             } => {
                 if refused.is_none() {
-                    self.message(message)?;
+                    self.message(message, at)?;
                 }
                 Ok(())
             }
@@ -51,10 +53,20 @@ impl Plan {
             Entry::Cancelling { reason } => {
                 self.on(PlanEvent::Cancel)?;
                 (self.cancelling, self.reason, self.times.paused) = (true, Some(*reason), None);
+                self.place_asked = None;
                 Ok(())
             }
             Entry::Reverting => self.revert(at),
+            Entry::PlaceAsked => {
+                self.place_asked = Some(at);
+                Ok(())
+            }
+            Entry::PlaceGranted => {
+                self.place_asked = None;
+                Ok(())
+            }
             Entry::LocksAsked => {
+                self.place_asked = None;
                 self.change_locks(|lock| {
                     matches!(lock.state, LockState::Ended | LockState::GivenUp)
                         .then_some(LockState::Queued)
@@ -62,6 +74,7 @@ impl Plan {
                 Ok(())
             }
             Entry::Held => {
+                self.place_asked = None;
                 let by = self.last_message.as_ref();
                 self.held = Some(Held {
                     by: by.map(|message| message.by.clone()).unwrap_or_default(),
@@ -76,6 +89,8 @@ impl Plan {
             }
             Entry::Paused { reason } => self.pause(*reason, at),
             Entry::Stopped { result } => self.stop(*result, at),
+            Entry::AtGate { step, gate } => self.waits_at(*step, gate, at),
+            Entry::TurnedBack { step, gate, error } => self.turned_back(*step, gate, error, at),
             Entry::StepStarted { .. }
             | Entry::StepSucceeded { .. }
             | Entry::AttemptFailed { .. }
@@ -342,7 +357,7 @@ impl Plan {
         Ok(())
     }
 
-    fn message(&mut self, message: &Message) -> Result<(), String> {
+    fn message(&mut self, message: &Message, at: Timestamp) -> Result<(), String> {
         if let Action::ChildMoved { child, state } = &message.action {
             return self.child_moved(*child, *state);
         }
@@ -351,10 +366,32 @@ impl Plan {
         {
             self.events.push((name.clone(), payload.clone()));
         }
+        if let Action::ResumeEdited { change } = &message.action {
+            self.edit(message, change, at)?;
+        }
         if let Action::Supersede { by } = &message.action {
             self.superseded_by = Some(*by);
         }
         self.last_message = Some(Arc::new(message.clone()));
+        Ok(())
+    }
+
+    fn edit(&mut self, message: &Message, change: &Json, at: Timestamp) -> Result<(), String> {
+        let Some(submitted) = &self.submitted else {
+            return Err("its input is changed before it was submitted".into());
+        };
+        let input = edit::apply(&submitted.input, change)?;
+        let submitted = Submitted {
+            input,
+            ..Submitted::clone(submitted)
+        };
+        self.submitted = Some(Arc::new(submitted));
+        self.edits.push(Edit {
+            by: message.by.clone(),
+            reason: message.reason.clone(),
+            at,
+            change: change.clone(),
+        });
         Ok(())
     }
 
@@ -455,8 +492,10 @@ impl Plan {
 
     fn revert(&mut self, at: Timestamp) -> Result<(), String> {
         self.on(PlanEvent::Revert)?;
+        self.leaves_the_gates();
         self.reverting = true;
         self.cancelling = false;
+        self.place_asked = None;
         self.goes_on(at);
         Ok(())
     }
@@ -471,10 +510,69 @@ impl Plan {
         self.recoveries = 0;
     }
 
+    /// A step that could begin, or be undone, waits at a gate.
+    fn waits_at(&mut self, step: StepIndex, gate: &GateId, at: Timestamp) -> Result<(), String> {
+        let (count, driven, reverting) = (self.steps.len(), self.state.is_driven(), self.reverting);
+        let step = self
+            .steps
+            .get_mut(step)
+            .ok_or_else(|| format!("there is no step {step} among {count}"))?;
+        let fits = match step.state {
+            StepState::Pending => true,
+            StepState::Success => reverting,
+            StepState::Compensating => !step.is_being_undone(),
+            StepState::Running
+            | StepState::Suspended
+            | StepState::Error
+            | StepState::Interrupted
+            | StepState::Skipped
+            | StepState::Cancelled
+            | StepState::Compensated
+            | StepState::CompensationError => false,
+        };
+        if !fits || !driven {
+            return Err(format!("a step that is `{}` waits at no gate", step.state));
+        }
+        step.wake_at = None;
+        step.at_gate = Some(Box::new(AtGate {
+            gate: gate.clone(),
+            since: at,
+        }));
+        Ok(())
+    }
+
+    /// What an attempt cost at a gate that is not open does not count.
+    fn turned_back(
+        &mut self,
+        step: StepIndex,
+        gate: &GateId,
+        error: &Failure,
+        at: Timestamp,
+    ) -> Result<(), String> {
+        let status = self.step_on(step, StepEvent::Retry)?;
+        if status.state == StepState::Compensating {
+            let undo = status.undo.get_or_insert_default();
+            end(&mut undo.tries, at, Some(error.clone()), None);
+            undo.error = Some(error.clone());
+        } else {
+            end(&mut status.tries, at, Some(error.clone()), None);
+            (status.error, status.awaits) = (Some(error.clone()), None);
+        }
+        self.waits_at(step, gate, at)
+    }
+
+    /// What waited at a gate would not begin any more, or will be looked at again.
+    fn leaves_the_gates(&mut self) {
+        for step in &mut self.steps {
+            step.at_gate = None;
+        }
+    }
+
     fn pause(&mut self, reason: Reason, at: Timestamp) -> Result<(), String> {
         self.on(PlanEvent::Pause)?;
+        self.leaves_the_gates();
         (self.reason, self.result) = (Some(reason), PlanResult::Error);
-        self.times.paused = Some(at);
+        (self.times.paused, self.place_asked) = (Some(at), None);
         self.change_locks(|lock| {
             let given_up = lock.request.on_pause == OnPause::Release;
             (given_up && matches!(lock.state, LockState::Held | LockState::Queued))
@@ -485,11 +583,12 @@ impl Plan {
 
     fn stop(&mut self, result: PlanResult, at: Timestamp) -> Result<(), String> {
         self.on(PlanEvent::Stop)?;
+        self.leaves_the_gates();
         self.result = result;
         if matches!(result, PlanResult::Success | PlanResult::Warning) {
             self.reason = None; // it was done before the cancel could stop it
         }
-        (self.times.ended, self.held) = (Some(at), None);
+        (self.times.ended, self.held, self.place_asked) = (Some(at), None, None);
         self.change_locks(|_| Some(LockState::Ended));
         Ok(())
     }
@@ -539,6 +638,7 @@ impl Plan {
             .state
             .on(event)
             .map_err(|refused| refused.to_string())?;
+        step.at_gate = None;
         Ok(step)
     }
 }

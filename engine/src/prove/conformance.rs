@@ -2,6 +2,7 @@
 //! it whatever must be kept meanwhile.
 
 mod families;
+mod gates;
 mod lists;
 mod retention;
 mod schedules;
@@ -15,6 +16,11 @@ use crate::store::{Accepted, Append, Store, StoreError, Submission};
 pub use families::{
     a_sub_task_tells_its_parent_in_the_append_in_which_it_moves,
     a_sub_task_whose_parent_is_gone_ends_all_the_same, sub_tasks_are_counted_by_state,
+};
+pub use gates::{
+    a_gate_is_kept_as_it_was_written, a_plan_is_found_while_it_waits_at_a_gate,
+    nodes_are_listed_with_the_open_plans_that_are_theirs,
+    of_two_who_change_a_gate_one_does_and_a_person_has_the_last_word,
 };
 pub use lists::{
     a_plan_is_found_by_what_it_waits_for_and_by_its_attempts, a_search_finds_by_every_field,
@@ -51,6 +57,7 @@ macro_rules! store_conformance {
             shared_locks_are_held_together
             a_paused_plan_gives_its_lock_up_and_queues_again
             mail_is_read_in_order_and_consumed_once
+            unclean_starts_in_a_row_are_counted
             plans_of_silent_and_stopped_nodes_are_orphans
             lists_are_newest_first_and_paged
             a_search_finds_by_every_field
@@ -60,6 +67,10 @@ macro_rules! store_conformance {
             a_sub_task_tells_its_parent_in_the_append_in_which_it_moves
             a_sub_task_whose_parent_is_gone_ends_all_the_same
             sub_tasks_are_counted_by_state
+            a_gate_is_kept_as_it_was_written
+            of_two_who_change_a_gate_one_does_and_a_person_has_the_last_word
+            nodes_are_listed_with_the_open_plans_that_are_theirs
+            a_plan_is_found_while_it_waits_at_a_gate
             a_schedule_is_kept_as_it_was_written
             of_two_who_fire_a_schedule_one_does
             schedules_are_due_when_their_time_has_come
@@ -118,6 +129,7 @@ fn submitted(locks: &[(&str, LockMode)], organization: &str, links: &[(&str, &st
         cause: None,
         parent: None,
         revertible_for: None,
+        priority: crate::priority::Priority::default(),
     }
 }
 
@@ -588,6 +600,35 @@ pub async fn mail_is_read_in_order_and_consumed_once<St: Store>(store: &St) {
     );
 }
 
+/// A start counts as unclean when the one before was not followed by a sign-off, and starts in a row are counted.
+pub async fn unclean_starts_in_a_row_are_counted<St: Store>(store: &St) {
+    let window = Duration::from_secs(100);
+    let enter = async |of: u128, after: u64| {
+        let at = AT + Duration::from_secs(after);
+        let unclean = store.enter(node(of), format!("node {of}"), at, window);
+        unclean.await.expect("the store works")
+    };
+    let at = |after: u64| AT + Duration::from_secs(after);
+
+    assert_eq!(enter(1, 0).await, 0, "its first start");
+    store
+        .beat(node(1), "node 1".into(), at(0), at(20))
+        .await
+        .expect("the store works");
+    assert_eq!(enter(1, 30).await, 1, "it had not signed off");
+    assert_eq!(enter(1, 60).await, 2, "and again");
+    assert_eq!(enter(2, 60).await, 0, "each node for itself");
+    assert_eq!(enter(1, 161).await, 1, "long after the start before");
+    assert_eq!(enter(1, 162).await, 2, "and again");
+    store
+        .leave(node(1), at(170))
+        .await
+        .expect("the store works");
+    assert_eq!(enter(1, 171).await, 0, "it had signed off");
+    let orphans = store.orphans(node(2), at(171), Duration::from_secs(10), 10);
+    assert_eq!(orphans.await.expect("the store works"), [], "it runs");
+}
+
 /// A node that beats keeps its plans.
 pub async fn plans_of_silent_and_stopped_nodes_are_orphans<St: Store>(store: &St) {
     let ttl = Duration::from_secs(10);
@@ -600,7 +641,7 @@ pub async fn plans_of_silent_and_stopped_nodes_are_orphans<St: Store>(store: &St
             .expect("the store works")
     };
     store
-        .beat(node(1), "one".into(), AT)
+        .beat(node(1), "one".into(), AT, AT)
         .await
         .expect("the store works");
     assert_eq!(orphans(2, 9).await, [], "it beat a moment ago");
@@ -609,7 +650,7 @@ pub async fn plans_of_silent_and_stopped_nodes_are_orphans<St: Store>(store: &St
     store.leave(node(1), AT).await.expect("the store works");
     assert_eq!(orphans(2, 0).await, [plan.id], "it has stopped");
     store
-        .beat(node(1), "one".into(), AT)
+        .beat(node(1), "one".into(), AT, AT)
         .await
         .expect("the store works");
     assert_eq!(orphans(2, 0).await, [], "it runs again");

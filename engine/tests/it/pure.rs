@@ -6,7 +6,10 @@ mod reference;
 
 use engine::check::check;
 use engine::clock::Timestamp;
-use engine::decide::{Happening, MAX_RECOVERIES, decide, submit};
+use engine::decide::{
+    Admission, Happening, MAX_RECOVERIES, Place, decide, decide_with, submit, submit_with,
+};
+use engine::gate::Closed;
 use engine::journal::{
     Action, Entry, Failure, GraphStep, Message, PlanId, PlanResult, Reason, Row, Submitted,
 };
@@ -16,7 +19,7 @@ use engine::state::{
 };
 use generate::{NODE, Try, happening, json, submissions, tries};
 use proptest::prelude::*;
-use reference::expect;
+use reference::{expect, explained};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
@@ -33,6 +36,7 @@ fn step_event(entry: &Entry) -> Option<StepEvent> {
         Entry::AttemptFailed { .. } | Entry::CompensationAttemptFailed { .. } => {
             Some(StepEvent::Retry)
         }
+        Entry::TurnedBack { .. } => Some(StepEvent::Retry),
         Entry::StepFailed { .. } | Entry::CompensationFailed { .. } => Some(StepEvent::Fail),
         Entry::Suspended { .. } | Entry::Awaiting { .. } | Entry::Spawning { .. } => {
             Some(StepEvent::Suspend)
@@ -105,6 +109,11 @@ impl Seen {
     }
 }
 
+/// It happens only where there is a place.
+fn grants(choice: Try) -> bool {
+    matches!(choice, Try::GrantPlace)
+}
+
 fn walk(
     submitted: &Submitted,
     granted: bool,
@@ -112,7 +121,16 @@ fn walk(
     seen: &Mutex<Seen>,
 ) -> Result<(), TestCaseError> {
     let id = PlanId(Uuid::from_u128(7));
-    let first = submit(
+    // Every third time there is no place for a plan that has none.
+    let place = |n: i64| {
+        if n % 3 == 0 {
+            Place::Taken
+        } else {
+            Place::Free
+        }
+    };
+    let first = submit_with(
+        place(tries.len().try_into().unwrap()),
         id,
         submitted.clone(),
         vec![],
@@ -131,15 +149,38 @@ fn walk(
     };
     let (mut rows, mut plan) = (vec![row(&first)], first.next);
     let mut n = 0;
+    let mut closed = Closed::default();
     let mut step_on =
         |plan: &mut Plan, rows: &mut Vec<Row>, choice: Try| -> Result<(), TestCaseError> {
             n += 1;
+            if let Some(these) = generate::closed(choice) {
+                closed = these;
+            }
             let Some(happening) = happening(plan, choice, n) else {
                 return Ok(());
             };
-            let Ok(decision) = decide(plan, happening, Timestamp(n), NODE) else {
+            let passes = matches!(choice, Try::Pass(_));
+            let place = if plan.is_at_work() || grants(choice) {
+                Place::Free
+            } else {
+                place(n)
+            };
+            let admission = Admission {
+                place,
+                closed: closed.clone(),
+            };
+            let decision = decide_with(&admission, plan, happening, Timestamp(n), NODE);
+            let Ok(decision) = decision else {
                 return Ok(());
             };
+            for entry in &decision.entries {
+                let (Entry::StepStarted { step } | Entry::Compensating { step }) = entry else {
+                    continue;
+                };
+                let gate = closed.before(plan, *step, NODE);
+                let passed = passes && plan.steps[*step].at_gate.is_some();
+                prop_assert!(gate.is_none() || passed, "step {step} began at {gate:?}");
+            }
             if !decision.entries.is_empty() {
                 rows.push(row(&decision));
             }
@@ -151,6 +192,7 @@ fn walk(
             }
             *plan = decision.next;
             expect(plan)?;
+            explained(plan)?;
             prop_assert_eq!(
                 &*plan,
                 &Plan::fold(id, &*rows),
@@ -168,10 +210,13 @@ fn walk(
             break;
         }
         for choice in [
+            Try::Close(0),
+            Try::Pass(round),
             Try::ItDidNot(round),
             Try::Resume,
             Try::Release,
             Try::Grant,
+            Try::GrantPlace,
             Try::Wake(round),
             Try::SubmitChildren(round),
             Try::ChildMoves(round),
@@ -215,6 +260,7 @@ fn a_plan_that_is_paused_as_poison_keeps_its_ticket_and_asks_for_it_after_the_re
         cause: None,
         parent: None,
         revertible_for: None,
+        priority: engine::priority::Priority::default(),
     };
     let id = PlanId(Uuid::from_u128(7));
     let begun = submit(id, submitted, vec![], true, Timestamp(0), NODE).unwrap();
@@ -363,6 +409,8 @@ fn entries() -> impl Strategy<Value = Entry> {
         }),
         Just(Entry::Reverting),
         Just(Entry::LocksAsked),
+        Just(Entry::PlaceAsked),
+        Just(Entry::PlaceGranted),
         Just(Entry::Held),
         Just(Entry::Released),
         Just(Entry::Resumed),

@@ -5,6 +5,7 @@ mod anonymous_pull;
 pub(super) mod house;
 mod keeping;
 mod matrix;
+mod operating;
 mod pictures;
 mod reach;
 mod refusals;

@@ -64,12 +64,16 @@ pub(super) const KEYS: &[Key] = &[
     key("answer_idle_timeout", "answer-idle-timeout", "60s", "60s", "How long a client may stop reading an answer before its connection is closed")
         .because("A download that stands still holds a megabyte and two open files. It moves by pieces of 512 KiB, so that less than 9 KB/s counts as not reading."),
     key("lease_ttl", "lease-ttl", "10s", "10s", "How long a node may be silent before its plans are taken over"),
+    key("tasks_at_once", "tasks-at-once", "128", "128", "How many tasks are at work at once; further ones wait for a place")
+        .because("More than two cores and one disk can serve, and few enough that each still ends within seconds. What waits (for a lock, an attempt, a proxy) does not count."),
     key("log.format", "log-format", "text", "json", "Form of the log: text or json"),
     key("log.level", "log-level", "info", "info,engine=debug", "What is logged: error, warn, info, debug, trace, or levels by module"),
     key("otlp_endpoint", "otlp-endpoint", "", "http://127.0.0.1:4318", "Address of a collector that traces are sent to, by OTLP over HTTP [default: none]")
         .because("Requests and attempts of steps become spans; what they carry is what the log shows."),
     key("task_export_dir", "task-export-dir", "", "/var/lib/wharfinger/deleted-tasks", "Folder that tasks are written to, as lines of JSON, before the cleanup deletes them [default: none]")
         .because("What cannot be written is not deleted. The folder grows; what becomes of its files is yours to decide."),
+    key("hold", "hold", "false", "true", "Start held: serve pulls and REST, take pushes, and begin no step until the node is released")
+        .because("For a look at what is there before anything goes on: wharfinger node release lets it. The hold outlives a restart without it."),
     key("allow_drills", "allow-drills", "false", "true", "Let administrators make steps fail on purpose"),
 ];
 

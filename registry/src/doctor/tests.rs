@@ -192,6 +192,7 @@ fn sub_task(plan: PlanId, parent: PlanId) -> Append {
         cause: None,
         parent: None,
         revertible_for: None,
+        priority: engine::priority::Priority::default(),
     };
     let (at, node) = (Timestamp(1), NodeId(uuid::Uuid::nil()));
     let decision = decide::submit(plan, submitted, vec![], true, at, node).unwrap();

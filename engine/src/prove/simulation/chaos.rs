@@ -2,6 +2,7 @@
 
 use super::scene::Dice;
 use crate::clock::{Clock, Timestamp};
+use crate::gate::Gate;
 use crate::journal::{Message, NodeId, PlanId, Row};
 use crate::lock::Seat;
 use crate::retention::Family;
@@ -10,7 +11,7 @@ use crate::search::Search;
 use crate::step::Work;
 use crate::store::memory::{Memory, MemoryTx};
 use crate::store::{
-    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, OpenPlan, Page, Store,
+    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, NodeRow, OpenPlan, Page, Store,
     StoreError, Submission, Visible,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -220,14 +221,34 @@ impl Store for Chaos {
         self.read(self.inner.due(node, waiting)).await
     }
 
-    async fn beat(&self, node: NodeId, name: String, _at: Timestamp) -> Result<(), StoreError> {
+    async fn enter(
+        &self,
+        node: NodeId,
+        name: String,
+        at: Timestamp,
+        window: Duration,
+    ) -> Result<u32, StoreError> {
+        self.on_the_way().await;
+        if self.weather.hits(20) {
+            return Err(unavailable());
+        }
+        self.inner.enter(node, name, at, window).await
+    }
+
+    async fn beat(
+        &self,
+        node: NodeId,
+        name: String,
+        started_at: Timestamp,
+        _at: Timestamp,
+    ) -> Result<(), StoreError> {
         self.on_the_way().await;
         if self.weather.hits(20) {
             return Err(unavailable());
         }
         // By database time, when it arrives.
         let at = self.weather.clock.now();
-        self.inner.beat(node, name, at).await
+        self.inner.beat(node, name, started_at, at).await
     }
 
     async fn leave(&self, node: NodeId, _at: Timestamp) -> Result<(), StoreError> {
@@ -244,6 +265,22 @@ impl Store for Chaos {
     ) -> Result<Vec<PlanId>, StoreError> {
         let now = self.weather.clock.now();
         self.read(self.inner.orphans(node, now, ttl, limit)).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        self.read(self.inner.nodes()).await
+    }
+
+    async fn gates(&self) -> Result<Vec<Gate>, StoreError> {
+        self.read(self.inner.gates()).await
+    }
+
+    async fn put_gate_in(
+        tx: &mut MemoryTx,
+        gate: Gate,
+        by_hand: bool,
+    ) -> Result<Option<Gate>, StoreError> {
+        Memory::put_gate_in(tx, gate, by_hand).await
     }
 
     async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {

@@ -233,6 +233,12 @@ pub(super) async fn did(
             .windows(2)
             .filter(|pair| pair[0].node != pair[1].node)
             .count();
+        for entry in rows.iter().flat_map(|row| &row.entries) {
+            did.at_gates += usize::from(matches!(entry, Entry::AtGate { .. }));
+            did.turned_back += usize::from(matches!(entry, Entry::TurnedBack { .. }));
+        }
+        let asked = |row: &&crate::journal::Row| row.entries.contains(&Entry::PlaceAsked);
+        did.waited += rows.iter().filter(asked).count();
         did.reverted += usize::from(plan.result == PlanResult::Reverted);
     }
     let seen = world.seen.lock().unwrap_or_else(PoisonError::into_inner);

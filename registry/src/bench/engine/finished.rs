@@ -60,6 +60,7 @@ fn finished(at: Timestamp, n: u32) -> Result<Submission, BenchError> {
         cause: None,
         parent: None,
         revertible_for: None,
+        priority: ::engine::priority::Priority::default(),
     };
     let done = if result == PlanResult::Success {
         Entry::StepSucceeded {
