@@ -206,9 +206,9 @@ async fn a_cleanup_is_killed_again_and_again_and_deletes_every_task_once() {
 /// The nominal times of the tasks that this schedule began, each with the tasks of it.
 async fn fired(server: &Server, name: &str) -> BTreeMap<String, Vec<String>> {
     let export = ["task", "export", "--search", "label = cleanup"];
-    let lines = server.cli(&export).await.expect_code(0).stdout;
+    let text_of_all = server.cli(&export).await.expect_code(0).stdout;
     let mut fired: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in lines.lines() {
+    for line in text_of_all.lines() {
         let task: Value = serde_json::from_str(line).expect("a line is JSON");
         let links = &task["history"][0]["detail"]["links"];
         let link = |name: &str| {

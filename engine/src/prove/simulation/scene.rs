@@ -336,9 +336,7 @@ impl Scene {
         let which = self.dice.below(u32::try_from(gates.len()).unwrap_or(1)) as usize;
         let (gate, closes) = (gates[which].clone(), self.dice.below(2) == 0);
         self.people.spawn(async move {
-            let nothing = Box::new(|_: &mut _| -> crate::step::BoxFuture<'_, _> {
-                Box::pin(async { Ok(()) })
-            });
+            let nothing = nothing_besides();
             let by = "somebody".to_owned();
             let _it_may_be_so_already = if closes {
                 node.close_gate(gate, by, None, nothing).await
@@ -362,9 +360,7 @@ impl Scene {
     async fn open_what_people_closed(&self, node: &SimNode) {
         for gate in self.gates() {
             if node.gate(&gate).gate.is_closed_by_hand() {
-                let nothing = Box::new(|_: &mut _| -> crate::step::BoxFuture<'_, _> {
-                    Box::pin(async { Ok(()) })
-                });
+                let nothing = nothing_besides();
                 drop(node.open_gate(gate, "somebody".into(), None, nothing).await);
             }
         }
@@ -501,4 +497,10 @@ pub(super) async fn all_plans(memory: &Memory) -> Vec<Plan> {
         .map(|(plan, rows)| (*plan, Plan::fold(*plan, rows)))
         .collect();
     folded.into_values().collect()
+}
+
+/// Nothing is written with it.
+fn nothing_besides()
+-> crate::step::Work<crate::store::memory::MemoryTx, (), crate::store::StoreError> {
+    Box::new(|_| Box::pin(async { Ok(()) }))
 }
