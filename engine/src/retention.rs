@@ -306,7 +306,7 @@ mod tests {
             [member]
         };
 
-        assert!(goes(&usual, &[old.clone()]));
+        assert!(goes(&usual, std::slice::from_ref(&old)));
         let year: fn(&mut Member) = |it| it.revertible_for = Some(365 * DAY);
         assert!(!goes(&usual, &changed(year)));
         assert!(!goes(&usual, &changed(|it| it.is_bound = true)));

@@ -1,6 +1,6 @@
 //! Clearing up: what has had its time is deleted.
 //!
-//! delete_tasks
+//! `delete_tasks`
 //!
 //! Every run begins anew and looks at what there is then: one that was cancelled, failed or died left nothing half done. A dry
 //! run does the same and deletes nothing.

@@ -71,8 +71,8 @@ impl Type {
         }
     }
 
-    /// Why it does not take the value, as far as more can be said than what it does take.
-    fn refuses(self, value: &Value) -> Option<Option<String>> {
+    /// Refused with the reason, as far as more can be said than what it does take.
+    fn takes(self, value: &Value) -> Result<(), Option<String>> {
         let takes = match self {
             Self::Bool => value.is_boolean(),
             Self::Integer { least, most } => value
@@ -81,10 +81,10 @@ impl Type {
             Self::Retention if !value.is_object() => false,
             Self::Retention => match Retention::deserialize(value) {
                 Ok(_) => true,
-                Err(error) => return Some(Some(error.to_string())),
+                Err(error) => return Err(Some(error.to_string())),
             },
         };
-        (!takes).then_some(None)
+        if takes { Ok(()) } else { Err(None) }
     }
 }
 
@@ -160,14 +160,11 @@ impl Key {
     /// Refused if the setting cannot have this value.
     pub fn check(self, value: &Value) -> Result<(), WrongValue> {
         let expected = self.value_type();
-        match expected.refuses(value) {
-            None => Ok(()),
-            Some(because) => Err(WrongValue {
-                expected,
-                found: value.clone(),
-                because,
-            }),
-        }
+        expected.takes(value).map_err(|because| WrongValue {
+            expected,
+            found: value.clone(),
+            because,
+        })
     }
 }
 

@@ -22,12 +22,12 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), BenchError> {
     for _ in 0..RUNS {
         throughput.push(in_flight(&node).await?);
     }
-    let note = bench.noted(&format!(
+    let about = bench.noted(&format!(
         "chains of {STEPS}, {IN_FLIGHT} plans in flight, SQLite FULL; writes x commits: {}",
         batches(&database)
     ))?;
-    let report = &mut bench.report;
-    report.median("steps_per_second", throughput, "steps/s", note);
+    let report = &mut *bench.report;
+    report.median("steps_per_second", throughput, "steps/s", about);
     report.must(">= 15000");
 
     let (before, mut alone) = (commits(&database), Vec::with_capacity(RUNS));
@@ -38,26 +38,26 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), BenchError> {
     let each = (commits(&database) - before) / steps;
     let awaited = STEPS + 1;
     let fsync = bench.fsync;
-    let note = bench.noted(&format!(
+    let about = bench.noted(&format!(
         "p50 of {ALONE} chains of {STEPS}, one after the other"
     ))?;
     let fsync = f64::midpoint(fsync, bench.fsync);
     let p50 = median(&alone);
-    let report = &mut bench.report;
-    report.median("idle_chain", alone, "ms", note);
+    let report = &mut *bench.report;
+    report.median("idle_chain", alone, "ms", about);
     report.must("<= 4 where fsync <= 0.2 ms");
-    let note = format!(
+    let about = format!(
         "that, by {awaited} x {fsync:.2} ms: its awaited commits, if they were but an fsync"
     );
     report.one(
         "idle_chain_by_fsync",
         p50 / (f64::from(awaited) * fsync),
         "times",
-        note,
+        about,
     );
     report.must("<= 2.0");
-    let note = "of these; the node's heart-beats count with them".to_owned();
-    report.one("commits_per_step", each, "commits", note);
+    let about = "of these; the node's heart-beats count with them".to_owned();
+    report.one("commits_per_step", each, "commits", about);
     report.must("<= 1.2");
     let id = run(&node, &Chain { number: 0 }).await?;
     let rows = node.store().load(id).await;

@@ -125,8 +125,8 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), BenchError> {
         runs.push(median(&times));
     }
     let what = "p50 of a step, a hundred side by side, and one that gathers them, when nothing else is under way";
-    let note = bench.noted(what)?;
-    bench.report.median("fan_out_of_100", runs, "ms", note);
+    let about = bench.noted(what)?;
+    bench.report.median("fan_out_of_100", runs, "ms", about);
     bench.report.must("<= 15");
     close(node, database).await;
     Ok(())

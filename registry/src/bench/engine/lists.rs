@@ -35,17 +35,19 @@ pub(super) async fn measure(bench: &mut Bench<'_>, plans: u32) -> Result<(), Ben
     for (place, (search, order)) in LISTS.iter().enumerate() {
         let (times, rows, total) = list(&node, search, *order).await?;
         if place == 0 {
-            let note = bench.noted(&format!(
+            let about = bench.noted(&format!(
                 "p95 of {RUNS} first pages of {PER_PAGE} of all {plans} finished plans, with their number; filled in {filled:.0} s"
             ))?;
             bench
                 .report
-                .one("list_p95", percentile(&times, 95), "ms", note);
+                .one("list_p95", percentile(&times, 95), "ms", about);
             bench.report.must("<= 20 of 1000000");
         }
         let what = if search.is_empty() { "all" } else { search };
         let mut latency = Latency::of(format!("engine: {what}, by -{order}"));
-        times.into_iter().for_each(|time| latency.took(time));
+        for time in times {
+            latency.took(time);
+        }
         latency.found(rows, Some(total));
         bench.report.list(latency);
     }

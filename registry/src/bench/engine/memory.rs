@@ -32,10 +32,10 @@ pub(super) async fn measure(bench: &mut Bench<'_>, pending: u32) -> Result<(), B
     };
     futures_util::future::try_join_all((0..AT_ONCE).map(client)).await?;
     let full = memory_mib_of("self", "VmRSS")?;
-    let note = format!("resident, above {idle:.0} MiB, of {pending} plans that wait for a lock");
+    let about = format!("resident, above {idle:.0} MiB, of {pending} plans that wait for a lock");
     bench
         .report
-        .one("pending_plans_memory", full - idle, "MiB", note);
+        .one("pending_plans_memory", full - idle, "MiB", about);
     bench.report.must("<= 20 for 10000");
     node.kill().await;
     database.close().await;

@@ -39,10 +39,10 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), BenchError> {
     let what = format!(
         "from opening the database to the end of a plan of eight steps, with {OPEN} and more plans taken up; the process itself and its port are in `bench push`"
     );
-    let note = bench.noted(&what)?;
+    let about = bench.noted(&what)?;
     bench
         .report
-        .median("restart_to_first_step", times, "ms", note);
+        .median("restart_to_first_step", times, "ms", about);
     bench.report.must("<= 500");
     Ok(())
 }

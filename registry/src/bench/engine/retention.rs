@@ -63,21 +63,21 @@ pub(super) async fn measure(bench: &mut Bench<'_>, old: u32) -> Result<(), Bench
         )
     };
     let (p95_before, p95_during) = (percentile(&before, 95), percentile(&during, 95));
-    let note = bench.noted(&format!("p95 {}", told(&before)))?;
-    let report = &mut bench.report;
-    report.one("push_before_retention", p95_before, "ms", note);
-    let note = format!("p95 {}", told(&during));
-    report.one("push_during_retention", p95_during, "ms", note);
-    let note = "the second by the first".to_owned();
+    let about = bench.noted(&format!("p95 {}", told(&before)))?;
+    let report = &mut *bench.report;
+    report.one("push_before_retention", p95_before, "ms", about);
+    let about = format!("p95 {}", told(&during));
+    report.one("push_during_retention", p95_during, "ms", about);
+    let about = "the second by the first".to_owned();
     report.one(
         "push_slowed_by_retention",
         p95_during / p95_before,
         "times",
-        note,
+        about,
     );
     report.must("< 1.5");
-    let note = format!("{deleted} of {old} old pushes, in batches, while others push");
-    report.one("retention", deleted / took, "tasks/s", note);
+    let about = format!("{deleted} of {old} old pushes, in batches, while others push");
+    report.one("retention", deleted / took, "tasks/s", about);
     Ok(())
 }
 

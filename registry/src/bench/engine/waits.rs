@@ -156,12 +156,12 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), BenchError> {
     let database = bench.database().await?;
     let node = node(&database).await?;
     let late = lateness(&node).await?;
-    let note = bench.noted(&format!(
+    let about = bench.noted(&format!(
         "p99 of {TIMERS} timers of 50 to 250 ms, all at once: from when it was to go on until that was recorded; p50 {:.0} ms",
         median(&late)
     ))?;
-    let report = &mut bench.report;
-    report.one("timer_lateness", percentile(&late, 99), "ms", note);
+    let report = &mut *bench.report;
+    report.one("timer_lateness", percentile(&late, 99), "ms", about);
     report.must("<= 50");
 
     let hinted = by_hint(&node).await?;
@@ -169,9 +169,9 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), BenchError> {
         "p99 of {HINTS} messages: from the call until the plan they wake has ended; p50 {:.2} ms",
         median(&hinted)
     );
-    let note = bench.noted(&what)?;
-    let report = &mut bench.report;
-    report.one("pick_up_by_hint", percentile(&hinted, 99), "ms", note);
+    let about = bench.noted(&what)?;
+    let report = &mut *bench.report;
+    report.one("pick_up_by_hint", percentile(&hinted, 99), "ms", about);
     report.must("<= 50");
 
     let polled = by_poll(&node, &database).await?;
@@ -179,9 +179,9 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), BenchError> {
         "p99 of {POLLS} messages that only lie in the mailbox, as those of another node do; p50 {:.0} ms",
         median(&polled)
     );
-    let note = bench.noted(&what)?;
-    let report = &mut bench.report;
-    report.one("pick_up_by_poll", percentile(&polled, 99), "ms", note);
+    let about = bench.noted(&what)?;
+    let report = &mut *bench.report;
+    report.one("pick_up_by_poll", percentile(&polled, 99), "ms", about);
     report.must("<= 1200");
     close(node, database).await;
     Ok(())

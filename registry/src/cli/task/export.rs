@@ -10,7 +10,7 @@ use crate::cli::client::{Client, ClientError};
 /// `task export`.
 #[derive(Args, Debug)]
 pub(super) struct Export {
-    /// Only tasks that this search finds, for example: result = error and ended_at < "30 days ago"
+    /// Only tasks that this search finds, for example: result = error and organization = acme
     #[arg(long, value_name = "QUERY")]
     search: Option<String>,
 }
