@@ -19,6 +19,7 @@ pub mod plan;
 pub mod priority;
 #[cfg(feature = "prove")]
 pub mod prove;
+pub mod retention;
 pub mod schedule;
 #[cfg(feature = "schema")]
 mod schema;

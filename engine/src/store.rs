@@ -8,6 +8,7 @@ use crate::gate::Gate;
 use crate::journal::{Entry, Message, NodeId, PlanId, PlanResult, Reason, Row};
 use crate::lock::{LockRequest, Seat};
 use crate::plan::Plan;
+use crate::retention::Family;
 use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::{self, Order, Search, Sort, TaskCursor, Waits};
 use crate::state::PlanState;
@@ -277,6 +278,19 @@ pub struct Count {
     pub plans: u64,
 }
 
+/// A plan that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its id.
+    pub plan: PlanId,
+    /// Its workflow.
+    pub workflow: String,
+    /// How it ended.
+    pub result: PlanResult,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
 /// What a node must do that nobody has told it in time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Due {
@@ -483,4 +497,26 @@ pub trait Store: Send + Sync + 'static {
         tx: &mut Self::Tx,
         id: ScheduleId,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Stopped plans that had ended by `until`, in the order of their ends: at most `limit` of those after this one.
+    fn ended(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, PlanId)>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Ended>, StoreError>> + Send;
+
+    /// Each of these plans with all its sub-tasks and theirs, in this order. Left out is what is not there, and what belongs to a
+    /// parent that is.
+    fn families(
+        &self,
+        plans: Vec<PlanId>,
+    ) -> impl Future<Output = Result<Vec<Family>, StoreError>> + Send;
+
+    /// Forgets these families, each as a whole, and answers with the plans that are gone: their journals, links and places in
+    /// lists. A family that is not over, or is not as it was seen, is left.
+    fn forget_in(
+        tx: &mut Self::Tx,
+        families: Vec<Family>,
+    ) -> impl Future<Output = Result<Vec<PlanId>, StoreError>> + Send;
 }

@@ -72,6 +72,8 @@ fn routes() -> Vec<Route> {
         route(POST,   "/tasks/groups/{key}/resume", Somewhere(OperateTasks), tasks::groups::resume::resume, "Resumes the tasks of a group, as a task of its own"),
         route(POST,   "/tasks/bulk_resume", Somewhere(OperateTasks), tasks::bulk::resume::resume, "Resumes the tasks that a search finds, as a task of its own").or(BadSearch),
         route(POST,   "/tasks/bulk_cancel", Somewhere(OperateTasks), tasks::bulk::cancel::cancel, "Cancels the tasks that a search finds, as a task of its own").or(BadSearch),
+        route(GET,    "/tasks/export", Cut(ViewTasks), tasks::export::export, "Exports tasks with their whole histories, a line of JSON each"),
+        route(POST,   "/tasks/cleanup", Everywhere(ManageSchedules), tasks::cleanup::cleanup, "Deletes what was kept long enough, as a task of its own, or says what that would be"),
         route(GET,    "/tasks/{id}", OwnTask(ViewTasks), tasks::show::show, "Shows a task with its steps"),
         route(GET,    "/tasks/{id}/history", OwnTask(ViewTasks), tasks::history::history, "Lists every entry of the task's journal"),
         route(GET,    "/tasks/{id}/events", OwnTask(ViewTasks), tasks::events::events, "Follows the task's journal as server-sent events"),

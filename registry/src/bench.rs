@@ -33,8 +33,8 @@ pub(crate) struct Command {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Workflows of eight steps on SQLite: steps per second, and the time of one alone
-    Engine,
+    /// The engine on SQLite, held against what it must do: chains, a fan, timers, pick-up, restart, memory, lists, retention
+    Engine(engine::Sizes),
     /// Lists and searches of a server with 100,000 plans, 10,000 repositories and 100,000 tags in one of them
     List,
     /// Fill the folder of a server that does not run as `list` does, for tests of long lists; prints what there is
@@ -43,6 +43,12 @@ enum What {
         /// The server's `--data-dir`; one push to it must have ended well
         #[arg(long)]
         data_dir: PathBuf,
+        /// Only with so many tasks; prints how many there are
+        #[arg(long)]
+        tasks: Option<u64>,
+        /// The oldest of these tasks is so many days old, the others are younger by even steps
+        #[arg(long, default_value_t = 30, requires = "tasks")]
+        days: u32,
     },
     /// Pushes through a server of its own: small images, tags, a large layer there and back, starts and memory
     Push,
@@ -88,9 +94,13 @@ pub(crate) async fn command(command: Command) -> ExitCode {
 
 async fn run(command: &Command) -> Result<(), BenchError> {
     let report = match &command.what {
-        What::Engine => engine::measure(folder(command)?.path()).await?,
-        What::Fill { data_dir } => {
-            terminal::print(list::fill(data_dir).await?);
+        What::Engine(sizes) => engine::measure(folder(command)?.path(), sizes).await?,
+        What::Fill {
+            data_dir,
+            tasks,
+            days,
+        } => {
+            terminal::print(list::fill(data_dir, tasks.map(|tasks| (tasks, *days))).await?);
             return Ok(());
         }
         What::List => list::measure(folder(command)?.path()).await?,

@@ -26,6 +26,7 @@ pub mod roles;
 pub mod settings;
 pub mod signing_keys;
 pub mod sizes;
+pub mod tallies;
 pub mod tokens;
 pub mod users;
 pub mod versions;

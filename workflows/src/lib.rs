@@ -1,9 +1,11 @@
 //! What happens: each workflow a short declaration of a DAG, each step a file.
 
 pub mod bulk;
+pub mod cleanup;
 pub mod destination;
 mod drill;
 mod error;
+pub mod export;
 pub mod gate;
 pub mod permission;
 pub mod push;
@@ -24,6 +26,7 @@ pub fn all() -> Result<Workflows<Services>, DeclarationError> {
     let all = Workflows::default()
         .register::<push::Push>()?
         .register::<bulk::BulkResume>()?
-        .register::<bulk::BulkCancel>()?;
+        .register::<bulk::BulkCancel>()?
+        .register::<cleanup::Cleanup>()?;
     Ok(all.probe(gate::CONTENT, gate::ContentProbe))
 }

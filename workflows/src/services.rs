@@ -4,6 +4,7 @@ use crate::drill::CatalogDrill;
 use engine::clock::Clock;
 use engine::node::{Drill, NodeError, NodeOptions};
 use engine::workflow::DeclarationError;
+use std::path::Path;
 use std::sync::Arc;
 use storage::content::Content;
 use storage::journal::Journal;
@@ -18,6 +19,8 @@ pub struct Services {
     pub content: Content,
     /// The clock.
     pub clock: Clock,
+    /// The folder that tasks are written to before they are deleted; none: they are just deleted.
+    pub task_export_dir: Option<Arc<Path>>,
 }
 
 impl engine::step::Services for Services {

@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::decide;
 use crate::edit;
 use crate::explain::{Preview, Task};
-use crate::journal::{Action, Entry, NodeId, PlanId};
+use crate::journal::{Action, Entry, NodeId, PlanId, Row};
 use crate::plan::Plan;
 use crate::search::{Search, TaskCursor};
 use crate::step::Services;
@@ -42,6 +42,45 @@ pub struct HistoryRow {
     pub step: Option<String>,
     /// What became true.
     pub entry: Entry,
+}
+
+impl HistoryRow {
+    /// Everything that these rows of the plan tell, in order.
+    #[must_use]
+    pub fn all(plan: &Plan, rows: Vec<Row>) -> Vec<Self> {
+        let name = |step: usize| plan.graph().get(step).map(|known| known.name.clone());
+        let mut all = Vec::new();
+        for Row {
+            seq,
+            at,
+            node,
+            entries,
+            ..
+        } in rows
+        {
+            all.extend(entries.into_iter().map(|entry| Self {
+                seq,
+                at,
+                node,
+                actor: entry.actor().map(ToOwned::to_owned),
+                step: entry.step().and_then(name),
+                entry,
+            }));
+        }
+        all
+    }
+
+    /// What became true, as `step_started`, and what of it; its fields are the event's own.
+    #[must_use]
+    pub fn event_and_detail(&self) -> (String, Value) {
+        match serde_json::to_value(&self.entry).unwrap_or(Value::Null) {
+            Value::String(name) => (name, Value::Null),
+            Value::Object(fields) => fields.into_iter().next().unwrap_or_default(),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) => {
+                (String::new(), other)
+            }
+        }
+    }
 }
 
 impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
@@ -108,29 +147,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             return Err(NodeError::NotFound(plan));
         }
         let folded = Plan::fold(plan, &rows);
-        let name = |step: usize| folded.graph().get(step).map(|known| known.name.clone());
-        let history = rows.into_iter().flat_map(|row| {
-            let (seq, at, node) = (row.seq, row.at, row.node);
-            row.entries
-                .into_iter()
-                .map(move |entry| (seq, at, node, entry))
-        });
-        Ok(history
-            .map(|(seq, at, node, entry)| {
-                let (actor, step) = (
-                    entry.actor().map(ToOwned::to_owned),
-                    entry.step().and_then(name),
-                );
-                HistoryRow {
-                    seq,
-                    at,
-                    node,
-                    actor,
-                    step,
-                    entry,
-                }
-            })
-            .collect())
+        Ok(HistoryRow::all(&folded, rows))
     }
 
     /// The plan, once its journal goes beyond row `seq`; past the time as it is then.
@@ -195,5 +212,31 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             asks_for_locks: behind,
             input_changes,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_entry_is_told_by_its_name() {
+        let row = |entry| HistoryRow {
+            seq: 1,
+            at: Timestamp(0),
+            node: NodeId(uuid::Uuid::nil()),
+            actor: None,
+            step: None,
+            entry,
+        };
+
+        let (claimed, started) = (row(Entry::Claimed), row(Entry::StepStarted { step: 3 }));
+
+        assert_eq!(claimed.event_and_detail(), ("claimed".into(), Value::Null));
+        assert_eq!(
+            started.event_and_detail(),
+            ("step_started".into(), json!({"step": 3}))
+        );
     }
 }

@@ -4,6 +4,7 @@
 mod families;
 mod gates;
 mod lists;
+mod retention;
 mod schedules;
 
 use crate::clock::Timestamp;
@@ -27,6 +28,11 @@ pub use lists::{
     a_plan_is_found_by_what_it_waits_for_and_by_its_attempts, a_search_finds_by_every_field,
     every_order_comes_whole_through_its_pages_while_plans_come_and_end,
     lists_are_newest_first_and_paged, nobody_sees_what_he_may_not_see,
+};
+pub use retention::{
+    a_family_is_forgotten_as_a_whole, a_forgotten_plan_leaves_nothing,
+    a_plan_says_how_long_it_can_be_reverted, a_plan_that_is_not_as_it_was_seen_is_left,
+    what_has_ended_is_found_in_the_order_of_its_end,
 };
 pub use schedules::{
     a_schedule_is_kept_as_it_was_written, of_two_who_fire_a_schedule_one_does,
@@ -72,6 +78,11 @@ macro_rules! store_conformance {
             a_schedule_is_kept_as_it_was_written
             of_two_who_fire_a_schedule_one_does
             schedules_are_due_when_their_time_has_come
+            what_has_ended_is_found_in_the_order_of_its_end
+            a_forgotten_plan_leaves_nothing
+            a_family_is_forgotten_as_a_whole
+            a_plan_that_is_not_as_it_was_seen_is_left
+            a_plan_says_how_long_it_can_be_reverted
         );
     };
     (@ $fresh:expr; $($requirement:ident)*) => { $(

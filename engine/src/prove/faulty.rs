@@ -5,11 +5,12 @@ use crate::clock::Timestamp;
 use crate::gate::Gate;
 use crate::journal::{Message, NodeId, PlanId, Row};
 use crate::lock::Seat;
+use crate::retention::Family;
 use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::Search;
 use crate::step::Work;
 use crate::store::{
-    Accepted, Append, Appended, Count, Due, Listing, Mail, NodeRow, OpenPlan, Page, Store,
+    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, NodeRow, OpenPlan, Page, Store,
     StoreError, Submission, Visible,
 };
 use std::sync::Arc;
@@ -286,5 +287,27 @@ impl<St: Store> Store for Faulty<St> {
 
     async fn remove_schedule_in(tx: &mut Self::Tx, id: ScheduleId) -> Result<bool, StoreError> {
         St::remove_schedule_in(tx, id).await
+    }
+
+    async fn ended(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, PlanId)>,
+        limit: u32,
+    ) -> Result<Vec<Ended>, StoreError> {
+        self.alive().await;
+        self.inner.ended(until, after, limit).await
+    }
+
+    async fn families(&self, plans: Vec<PlanId>) -> Result<Vec<Family>, StoreError> {
+        self.alive().await;
+        self.inner.families(plans).await
+    }
+
+    async fn forget_in(
+        tx: &mut Self::Tx,
+        families: Vec<Family>,
+    ) -> Result<Vec<PlanId>, StoreError> {
+        St::forget_in(tx, families).await
     }
 }

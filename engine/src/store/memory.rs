@@ -1,15 +1,17 @@
 //! The store in memory: for tests, simulations and examples. Nothing survives the process.
 
 use super::{
-    Accepted, Append, Appended, Count, Due, Head, Listing, Mail, NodeRow, OpenPlan, Page, Store,
-    StoreError, Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Ended, Head, Listing, Mail, NodeRow, OpenPlan, Page,
+    Store, StoreError, Submission, Visible,
 };
 use crate::clock::Timestamp;
 use crate::gate::{Gate, GateId};
 use crate::journal::{Entry, Message, NodeId, PlanId, Row};
 use crate::lock::{LockMode, Seat};
+use crate::retention::{Family, Member};
 use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::{Cursor, Search};
+use crate::state::PlanState;
 use crate::step::Work;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -189,6 +191,53 @@ impl Kept {
         granted.dedup();
         granted.retain(|plan| self.holds_all(*plan));
         Ok(Appended { granted })
+    }
+
+    /// The plan as retention sees it.
+    fn member(&self, plan: PlanId) -> Option<Member> {
+        let head = &self.plans.get(&plan)?.head;
+        let first = self.journal.get(&plan).and_then(|rows| rows.first());
+        let first = first.and_then(|row| row.entries.first());
+        let submitted = match first {
+            Some(Entry::Submitted(submitted)) => Some(submitted),
+            _ => None,
+        };
+        Some(Member {
+            plan,
+            workflow: head.workflow.clone(),
+            state: head.state,
+            result: head.result,
+            ended_at: head.ended_at,
+            revertible_for: submitted.and_then(|it| it.revertible_for),
+            is_bound: submitted.is_none() || self.mailbox.values().any(|(to, _)| *to == plan),
+        })
+    }
+
+    /// The plan with its sub-tasks; none where it belongs to a parent that is there.
+    fn family(&self, root: PlanId) -> Option<Family> {
+        let parent = |links: &[(String, String)]| {
+            let link = links.iter().find(|(name, _)| name == "parent")?;
+            link.1.parse::<PlanId>().ok()
+        };
+        let above = parent(&self.plans.get(&root)?.links);
+        if above.is_some_and(|above| self.plans.contains_key(&above)) {
+            return None;
+        }
+        let mut members = vec![self.member(root)?];
+        let mut seen = 0;
+        while let Some(above) = members.get(seen).map(|it| it.plan) {
+            let below = self.plans.iter();
+            let below = below.filter(|(_, row)| parent(&row.links) == Some(above));
+            members.extend(below.filter_map(|(plan, _)| self.member(*plan)));
+            seen += 1;
+        }
+        Some(Family { members })
+    }
+
+    fn forget(&mut self, plan: PlanId) {
+        self.plans.remove(&plan);
+        self.journal.remove(&plan);
+        self.locks.retain(|_, row| row.plan != plan);
     }
 
     fn sees(visible: &Visible, row: &PlanRow) -> bool {
@@ -602,5 +651,55 @@ impl Store for Memory {
 
     async fn remove_schedule_in(tx: &mut MemoryTx, id: ScheduleId) -> Result<bool, StoreError> {
         Ok(tx.kept.schedules.remove(&id).is_some())
+    }
+
+    async fn ended(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, PlanId)>,
+        limit: u32,
+    ) -> Result<Vec<Ended>, StoreError> {
+        let kept = self.0.lock().await;
+        let stopped = kept.plans.iter();
+        let stopped = stopped.filter(|(_, row)| row.head.state == PlanState::Stopped);
+        let mut ended: Vec<Ended> = stopped
+            .filter_map(|(plan, PlanRow { head, .. })| {
+                Some(Ended {
+                    plan: *plan,
+                    workflow: head.workflow.clone(),
+                    result: head.result,
+                    at: head.ended_at?,
+                })
+            })
+            .filter(|it| it.at <= until && after.is_none_or(|last| (it.at, it.plan) > last))
+            .collect();
+        ended.sort_by_key(|it| (it.at, it.plan));
+        ended.truncate(limit as usize);
+        Ok(ended)
+    }
+
+    async fn families(&self, plans: Vec<PlanId>) -> Result<Vec<Family>, StoreError> {
+        let kept = self.0.lock().await;
+        Ok(plans.into_iter().filter_map(|it| kept.family(it)).collect())
+    }
+
+    async fn forget_in(
+        tx: &mut MemoryTx,
+        families: Vec<Family>,
+    ) -> Result<Vec<PlanId>, StoreError> {
+        let kept = &mut tx.kept;
+        let mut gone = Vec::new();
+        for family in families {
+            let root = family.members.first().map(|it| it.plan);
+            let is = root.and_then(|root| kept.family(root));
+            if is.as_ref() != Some(&family) || !family.is_over() {
+                continue;
+            }
+            for member in family.members {
+                kept.forget(member.plan);
+                gone.push(member.plan);
+            }
+        }
+        Ok(gone)
     }
 }

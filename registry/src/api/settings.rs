@@ -24,7 +24,7 @@ use crate::app::App;
 #[schemars(rename = "Setting")]
 pub(super) struct Shown {
     name: Key,
-    /// What values it takes: `bool` or `integer`; which integers, a refusal says.
+    /// What values it takes: `bool`, `integer` or `retention`; which ones, a refusal says.
     #[serde(rename = "type")]
     value_type: &'static str,
     /// What holds: of the kind that the setting takes.

@@ -3,7 +3,9 @@
 pub(super) mod abort;
 pub(super) mod bulk;
 pub(super) mod cancel;
+pub(super) mod cleanup;
 pub(super) mod events;
+pub(super) mod export;
 pub(super) mod graph;
 pub(super) mod groups;
 pub(super) mod history;
@@ -145,7 +147,7 @@ impl Shown {
 impl From<NodeError> for Problem {
     fn from(error: NodeError) -> Self {
         match error {
-            NodeError::NotFound(plan) => Self::not_found(format!("task {plan}")),
+            NodeError::NotFound(plan) => no_task(plan),
             NodeError::Refused(refused) => Self::new(Kind::DoesNotFit, refused.to_string())
                 .with("state", json!(refused.state))
                 .with("can", json!(refused.can)),
@@ -173,8 +175,15 @@ async fn visible(app: &App, caller: &Caller, plan: PlanId) -> Result<Task, Probl
     if may_see(app, caller, &task).await? {
         Ok(task)
     } else {
-        Err(Problem::not_found(format!("task {plan}")))
+        Err(no_task(plan))
     }
+}
+
+/// There is none that the caller may see; whether it was deleted, nobody knows.
+fn no_task(plan: PlanId) -> Problem {
+    Problem::not_found(format!(
+        "task {plan} (what ended long ago is deleted, as the setting task_retention says)"
+    ))
 }
 
 /// True if the task is [`visible`] to the caller.

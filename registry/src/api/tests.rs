@@ -3,6 +3,7 @@
 mod access;
 mod anonymous_pull;
 pub(super) mod house;
+mod keeping;
 mod matrix;
 mod operating;
 mod pictures;

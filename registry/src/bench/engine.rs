@@ -1,80 +1,155 @@
-//! The engine on SQLite, every step durable before the next one starts.
+//! The engine on SQLite, every step durable before the next one starts, and beside each figure what it must be.
+//!
+//! A part is a file. Each begins with a database of its own and says what a durable write took in its own minute.
+
+mod chains;
+mod fan;
+mod finished;
+mod lists;
+mod memory;
+mod restart;
+mod retention;
+mod waits;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::engine::clock::Clock;
-use ::engine::journal::{NodeId, PlanResult};
+use ::engine::journal::{NodeId, PlanId, PlanResult};
 use ::engine::node::{Node, NodeOptions, Workflows};
+use ::engine::workflow::Workflow;
+use clap::{Args, ValueEnum};
 use storage::Database;
 use storage::journal::Journal;
 use uuid::Uuid;
 
-use super::chain::{Chain, Nothing, STEPS};
-use super::report::{Report, median};
+use super::chain::{Chain, Nothing};
+use super::report::Report;
 use super::{BenchError, fsync};
 
-const RUNS: usize = 5;
-const RUN: Duration = Duration::from_secs(2);
-const IN_FLIGHT: u64 = 64;
-const ALONE: usize = 200;
+/// A plan that takes longer has failed.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-type ChainNode = Node<Nothing, Journal>;
+type BenchNode = Node<Nothing, Journal>;
 
-pub(super) async fn measure(folder: &Path) -> Result<Report, BenchError> {
+/// How much there is of what takes long to make.
+#[derive(Args, Debug)]
+pub(super) struct Sizes {
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PARTS")]
+    only: Vec<Part>,
+    /// Plans that wait at once, for their memory
+    #[arg(long, default_value_t = 10_000)]
+    pending: u32,
+    /// Finished plans that lists come from
+    #[arg(long, default_value_t = 1_000_000)]
+    finished: u32,
+    /// Finished pushes that retention deletes
+    #[arg(long, default_value_t = 100_000)]
+    old: u32,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Plans that wait for a lock, in memory
+    Memory,
+    /// Chains of eight steps
+    Chains,
+    /// A hundred steps side by side
+    Fan,
+    /// Timers, and messages that are picked up
+    Waits,
+    /// The start of the only node
+    Restart,
+    /// Lists of very many finished plans
+    Lists,
+    /// Pushes while old ones are deleted
+    Retention,
+}
+
+pub(super) async fn measure(folder: &Path, sizes: &Sizes) -> Result<Report, BenchError> {
     let mut report = Report::default();
-    fsync::report(folder, &mut report, "before")?;
-    let database = Database::open(&folder.join("bench.db")).await?;
-    let node = start(&database).await?;
-
-    let mut throughput = Vec::with_capacity(RUNS);
-    for _ in 0..RUNS {
-        throughput.push(in_flight(&node).await?);
+    // Memory first: what other parts leave behind in the process would be measured with it.
+    for part in Part::value_variants() {
+        if !sizes.only.is_empty() && !sizes.only.contains(part) {
+            continue;
+        }
+        let place = tempfile::Builder::new()
+            .prefix("part-")
+            .tempdir_in(folder)?;
+        let mut bench = Bench::new(place.path(), &mut report)?;
+        match part {
+            Part::Memory => memory::measure(&mut bench, sizes.pending).await?,
+            Part::Chains => chains::measure(&mut bench).await?,
+            Part::Fan => fan::measure(&mut bench).await?,
+            Part::Waits => waits::measure(&mut bench).await?,
+            Part::Restart => restart::measure(&mut bench).await?,
+            Part::Lists => lists::measure(&mut bench, sizes.finished).await?,
+            Part::Retention => retention::measure(&mut bench, sizes.old).await?,
+        }
     }
-    let what = format!("chains of {STEPS}, {IN_FLIGHT} plans in flight, SQLite FULL");
-    report.median("steps_per_second", throughput, "steps/s", what);
-    let batches: Vec<String> = database
-        .batches()
-        .into_iter()
-        .filter(|(_, commits)| *commits > 0)
-        .map(|(writes, commits)| format!("{writes}x{commits}"))
-        .collect();
-    let commits: u64 = database.batches().iter().map(|(_, commits)| commits).sum();
-    #[expect(clippy::cast_precision_loss, reason = "a count of commits is small")]
-    report.one(
-        "commits",
-        commits as f64,
-        "commits",
-        format!("writes x commits: {}", batches.join(" ")),
-    );
-
-    let mut alone = Vec::with_capacity(RUNS);
-    for _ in 0..RUNS {
-        alone.push(one_alone(&node).await?);
-    }
-    let what = format!(
-        "p50 of {ALONE} chains of {STEPS}, one after the other: {} commits each",
-        STEPS + 1
-    );
-    report.median("idle_chain", alone, "ms", what);
-    fsync::report(folder, &mut report, "after")?;
-    node.drain(PATIENCE).await;
-    database.close().await;
     Ok(report)
 }
 
-async fn start(database: &Database) -> Result<ChainNode, BenchError> {
-    let workflows = Workflows::default().register::<Chain>()?;
-    let options = NodeOptions::new(NodeId(Uuid::now_v7()), "bench");
+/// Where a part is measured.
+struct Bench<'a> {
+    folder: &'a Path,
+    report: &'a mut Report,
+    /// What a durable write takes in this minute, in milliseconds.
+    fsync: f64,
+}
+
+impl<'a> Bench<'a> {
+    fn new(folder: &'a Path, report: &'a mut Report) -> Result<Self, BenchError> {
+        Ok(Self {
+            fsync: fsync::measure(folder)?,
+            folder,
+            report,
+        })
+    }
+
+    /// The note with the time of a durable write, measured again now: it may have changed.
+    fn noted(&mut self, note: &str) -> Result<String, BenchError> {
+        let before = std::mem::replace(&mut self.fsync, fsync::measure(self.folder)?);
+        Ok(format!("{note}; fsync {before:.2} to {:.2} ms", self.fsync))
+    }
+
+    async fn database(&self) -> Result<Database, BenchError> {
+        Ok(Database::open(&self.folder.join("bench.db")).await?)
+    }
+}
+
+/// A node on this database; the same one each time.
+async fn node(database: &Database) -> Result<BenchNode, BenchError> {
+    let workflows = Workflows::default()
+        .register::<Chain>()?
+        .register::<fan::Fan>()?
+        .register::<waits::Sleeps>()?
+        .register::<waits::Listens>()?;
+    let options = NodeOptions::new(NodeId(Uuid::from_u128(1)), "bench");
     let (store, services) = (Journal::new(database.clone()), Arc::new(Nothing));
     Ok(Node::start(options, store, services, workflows, Clock::system(), None).await?)
 }
 
-/// Runs one chain to its end.
-async fn chain(node: &ChainNode, number: u64) -> Result<(), BenchError> {
-    let id = node.submit(&Chain { number }, None).await?;
+/// Ends the part.
+async fn close(node: BenchNode, database: Database) {
+    node.drain(PATIENCE).await;
+    database.close().await;
+}
+
+/// Runs one plan to its good end.
+async fn run<W: Workflow<Services = Nothing>>(
+    node: &BenchNode,
+    workflow: &W,
+) -> Result<PlanId, BenchError> {
+    let id = node.submit(workflow, None).await?;
+    ended_well(node, id).await?;
+    Ok(id)
+}
+
+async fn ended_well(node: &BenchNode, id: PlanId) -> Result<(), BenchError> {
     let plan = node.wait(id, PATIENCE).await?;
     if plan.result == PlanResult::Success {
         Ok(())
@@ -83,28 +158,7 @@ async fn chain(node: &ChainNode, number: u64) -> Result<(), BenchError> {
     }
 }
 
-/// Steps per second with many plans in flight.
-async fn in_flight(node: &ChainNode) -> Result<f64, BenchError> {
-    let start = Instant::now();
-    let client = async |number: u64| -> Result<u32, BenchError> {
-        let mut steps = 0;
-        while start.elapsed() < RUN {
-            chain(node, number).await?;
-            steps += STEPS;
-        }
-        Ok(steps)
-    };
-    let steps = futures_util::future::try_join_all((0..IN_FLIGHT).map(client)).await?;
-    Ok(f64::from(steps.iter().sum::<u32>()) / start.elapsed().as_secs_f64())
-}
-
-/// The median time of a chain when nothing else is under way, in milliseconds.
-async fn one_alone(node: &ChainNode) -> Result<f64, BenchError> {
-    let mut times = Vec::with_capacity(ALONE);
-    for number in (0..).take(ALONE) {
-        let start = Instant::now();
-        chain(node, number).await?;
-        times.push(start.elapsed().as_secs_f64() * 1000.0);
-    }
-    Ok(median(&times))
+/// Milliseconds since then.
+fn since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1000.0
 }

@@ -1,6 +1,6 @@
 //! Lists and searches of a full house, by HTTP, as scripts and people ask for them.
 
-mod crowd;
+pub(super) mod crowd;
 
 use std::path::Path;
 use std::time::Instant;
@@ -20,11 +20,15 @@ const RUNS: usize = 60;
 const WARM_UP: usize = 3;
 
 /// As the server calls it.
-const DATABASE: &str = "wharfinger.db";
+pub(super) const DATABASE: &str = "wharfinger.db";
 
 /// Fills the folder of a server that does not run, and answers with what its lists have to show.
-pub(super) async fn fill(data_dir: &Path) -> Result<Value, BenchError> {
-    Ok(crowd::fill(&data_dir.join(DATABASE)).await?.json())
+pub(super) async fn fill(data_dir: &Path, tasks: Option<(u64, u32)>) -> Result<Value, BenchError> {
+    let path = data_dir.join(DATABASE);
+    match tasks {
+        Some((tasks, days)) => Ok(crowd::fill_tasks(&path, tasks, days).await?.into()),
+        None => Ok(crowd::fill(&path).await?.json()),
+    }
 }
 
 /// What is asked for: a name, the path, and its parameters.

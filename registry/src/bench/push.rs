@@ -163,7 +163,7 @@ pub(super) async fn log_in(server: &Server, name: &str) -> Result<OciClient, Ben
 }
 
 /// Pushes an image of two layers and a config of 4 KiB each that was never pushed before.
-async fn push(to: &OciClient, tag: &str, number: u64) -> Result<(), BenchError> {
+pub(super) async fn push(to: &OciClient, tag: &str, number: u64) -> Result<(), BenchError> {
     let image = Image::of_noise(number, 4096);
     for blob in image.blobs() {
         to.push_blob(blob).await?;

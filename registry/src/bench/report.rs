@@ -74,10 +74,19 @@ struct Figure {
     unit: &'static str,
     /// Of each run, where there were several.
     runs: Vec<f64>,
+    /// What it must be, where that was promised.
+    must: Option<&'static str>,
     note: String,
 }
 
 impl Report {
+    /// What the last figure must be.
+    pub(super) fn must(&mut self, must: &'static str) {
+        if let Some(last) = self.figures.last_mut() {
+            last.must = Some(must);
+        }
+    }
+
     /// A figure of one run.
     pub(super) fn one(&mut self, name: &'static str, value: f64, unit: &'static str, note: String) {
         self.figures.push(Figure {
@@ -85,6 +94,7 @@ impl Report {
             value,
             unit,
             runs: Vec::new(),
+            must: None,
             note,
         });
     }
@@ -102,6 +112,7 @@ impl Report {
             value: median(&runs),
             unit,
             runs,
+            must: None,
             note,
         });
     }
@@ -121,16 +132,23 @@ impl Report {
             }
             return terminal::print(Value::Object(figures));
         }
-        let mut table = terminal::table(&["figure", "median", "unit", "runs", "note"]);
+        // Not every benchmark was promised something.
+        let promised = self.figures.iter().any(|figure| figure.must.is_some());
+        let mut columns = vec!["figure", "median", "unit", "must", "runs", "note"];
+        columns.retain(|name| promised || *name != "must");
+        let mut table = terminal::table(&columns);
         for figure in &self.figures {
             let runs: Vec<String> = figure.runs.iter().map(|run| rounded(*run)).collect();
-            table.add_row([
+            let mut row = vec![
                 figure.name.to_owned(),
                 rounded(figure.value),
                 figure.unit.to_owned(),
-                runs.join(" "),
-                figure.note.clone(),
-            ]);
+            ];
+            if promised {
+                row.push(figure.must.unwrap_or_default().to_owned());
+            }
+            row.extend([runs.join(" "), figure.note.clone()]);
+            table.add_row(row);
         }
         terminal::print_table(table, "nothing was measured");
         if self.lists.is_empty() {
@@ -147,8 +165,11 @@ impl Report {
 
 impl Figure {
     fn json(&self) -> (String, Value) {
-        let value =
+        let mut value =
             json!({ "value": self.value, "unit": self.unit, "runs": self.runs, "note": self.note });
+        if let Some(must) = self.must {
+            value["must"] = must.into();
+        }
         (self.name.to_owned(), value)
     }
 }
@@ -169,7 +190,7 @@ pub(super) fn median(values: &[f64]) -> f64 {
 }
 
 /// The value that so many of a hundred do not pass; 0 of none.
-fn percentile(values: &[f64], percent: usize) -> f64 {
+pub(super) fn percentile(values: &[f64], percent: usize) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let place = (sorted.len() * percent).div_ceil(100);

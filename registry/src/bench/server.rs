@@ -104,14 +104,19 @@ impl Server {
 
     /// A line of `/proc/<pid>/status` in MiB: `VmRSS` now, `VmHWM` at most so far.
     pub(super) fn memory_mib(&self, line: &str) -> Result<f64, BenchError> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let found = status
-            .lines()
-            .find_map(|text| text.strip_prefix(line)?.strip_prefix(':'));
-        let kib = found.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
-        kib.map(|kib| kib / 1024.0)
-            .ok_or_else(|| BenchError::Server(format!("has no {line}")))
+        memory_mib_of(&self.child.id().to_string(), line)
     }
+}
+
+/// The same line of any process.
+pub(super) fn memory_mib_of(process: &str, line: &str) -> Result<f64, BenchError> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let found = status
+        .lines()
+        .find_map(|text| text.strip_prefix(line)?.strip_prefix(':'));
+    let kib = found.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
+    kib.map(|kib| kib / 1024.0)
+        .ok_or_else(|| BenchError::Server(format!("has no {line}")))
 }
 
 impl Drop for Server {

@@ -321,6 +321,27 @@ impl Client {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Hands the answer to `GET /api/v1<path>` on as it comes, as long as `write` wants more of it.
+    pub(crate) async fn stream(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        mut write: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), ClientError> {
+        let request = self.request(Method::GET, path).query(query);
+        let silent = |error: reqwest::Error| self.silent(&error);
+        let mut answer = request.send().await.map_err(silent)?;
+        if !answer.status().is_success() {
+            return self.read(answer).await.map(drop);
+        }
+        while let Some(bytes) = answer.chunk().await.map_err(silent)? {
+            if !write(&bytes) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The answer to `POST /api/v1<path>`.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Answer, ClientError> {
         self.send(self.request(Method::POST, path).json(body)).await
@@ -357,17 +378,26 @@ impl Client {
 
     /// The body of a good answer, whatever it is.
     async fn answer(&self, request: RequestBuilder) -> Result<(Seen, Bytes), ClientError> {
-        let silent = |error: reqwest::Error| ClientError::Silent {
+        let answer = request.send().await;
+        self.read(answer.map_err(|error| self.silent(&error))?)
+            .await
+    }
+
+    fn silent(&self, error: &reqwest::Error) -> ClientError {
+        ClientError::Silent {
             server: self.server.clone(),
-            cause: innermost(&error),
-        };
-        let answer = request.send().await.map_err(silent)?;
+            cause: innermost(error),
+        }
+    }
+
+    /// All of an answer that has begun.
+    async fn read(&self, answer: reqwest::Response) -> Result<(Seen, Bytes), ClientError> {
         let status = answer.status();
         let seen = Seen {
             url: answer.url().to_string(),
             status: status.as_u16(),
         };
-        let bytes = answer.bytes().await.map_err(silent)?;
+        let bytes = answer.bytes().await.map_err(|error| self.silent(&error))?;
         if status.is_success() {
             return Ok((seen, bytes));
         }

@@ -2,7 +2,9 @@
 
 mod act;
 mod bulk;
+mod cleanup;
 mod explain;
+mod export;
 pub(super) mod groups;
 pub(super) mod history;
 pub(super) mod list;
@@ -84,6 +86,10 @@ enum Verb {
     BulkResume(bulk::Bulk),
     /// Cancel all tasks that a search finds, as a task of its own
     BulkCancel(bulk::Bulk),
+    /// Write tasks with their whole histories to standard output, a line of JSON each
+    Export(export::Export),
+    /// Delete tasks that were kept long enough after their end, as a task of its own
+    Cleanup(cleanup::Cleanup),
 }
 
 #[derive(Args, Debug)]
@@ -130,6 +136,8 @@ impl Verb {
             Self::ResumeGroup(resume) => resume.run(client, view).await,
             Self::BulkResume(bulk) => bulk.run(client, view, "bulk_resume").await,
             Self::BulkCancel(bulk) => bulk.run(client, view, "bulk_cancel").await,
+            Self::Export(export) => export.run(client).await,
+            Self::Cleanup(cleanup) => cleanup.run(client, view).await,
         }
     }
 }

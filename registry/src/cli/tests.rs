@@ -64,7 +64,7 @@ fn nouns_have_the_verbs_of_their_resource() {
         (
             "task",
             "list summary show watch explain history graph resume cancel abort revert hold release retry-now skip resolve \
-             send-event groups resume-group bulk-resume bulk-cancel",
+             send-event groups resume-group bulk-resume bulk-cancel export cleanup",
         ),
         ("workflow", "list show graph hold release"),
         ("gate", "list show close open"),

@@ -53,6 +53,18 @@ pub(super) async fn examine(
             RESTORE,
         );
     }
+    for (plan, rows) in journal::lost_journals(&mut database.read().await?).await? {
+        whole.find(
+            format!("task {plan}: there is no such task, and {rows} rows of its journal"),
+            RESTORE,
+        );
+    }
+    for (plan, parent) in journal::lost_sub_tasks(&mut database.read().await?).await? {
+        whole.find(
+            format!("task {plan}: its parent, task {parent}, is not there any more"),
+            RESTORE,
+        );
+    }
     whole
         .looked_at
         .extend([(plans, "tasks"), (rows, "journal rows")]);

@@ -5,11 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use engine::clock::Clock;
+use engine::clock::{Clock, Timestamp};
+use engine::decide;
+use engine::journal::{GraphStep, Json, NodeId, PlanId, Submitted};
+use engine::plan::Plan;
+use engine::store::{Append, Store as _, StoreError, Submission};
 use futures_util::stream;
 use secrecy::SecretString;
 use storage::catalog::versions::{Cause, Contents, Version};
 use storage::catalog::{CatalogError, destinations, organizations, users};
+use storage::journal::Journal;
 use storage::{Content, Digest, Label};
 
 use super::*;
@@ -169,6 +174,75 @@ async fn an_object_that_no_row_answers_for_is_found() {
     assert_eq!(
         house.findings().await,
         [format!("object {stray} has no row")]
+    );
+}
+
+/// The first row of a sub-task of this parent.
+fn sub_task(plan: PlanId, parent: PlanId) -> Append {
+    let submitted = Submitted {
+        workflow: "mirror".to_owned(),
+        version: 1,
+        action: "Mirror".to_owned(),
+        graph: [GraphStep::new("only", vec![])].into(),
+        input: Json::of(&()).unwrap(),
+        locks: Vec::new(),
+        actor: None,
+        organization: None,
+        links: vec![("parent".to_owned(), parent.to_string())],
+        cause: None,
+        parent: None,
+        revertible_for: None,
+        priority: engine::priority::Priority::default(),
+    };
+    let (at, node) = (Timestamp(1), NodeId(uuid::Uuid::nil()));
+    let decision = decide::submit(plan, submitted, vec![], true, at, node).unwrap();
+    Append::new(&Plan::empty(plan), &decision, node, 7).unwrap()
+}
+
+#[tokio::test]
+async fn a_journal_without_its_task_and_a_sub_task_without_its_parent_are_found() {
+    let house = House::with_a_blob().await;
+    let ids = [1, 2, 3].map(|n| PlanId(uuid::Uuid::from_u128(n)));
+    let database = Database::open(&house.config.database).await.unwrap();
+    let first = sub_task(ids[0], ids[1]);
+    let submission = Submission {
+        queued: first.clone(),
+        granted: first.clone(),
+        open_key: None,
+    };
+    let submitted =
+        database.transact::<_, StoreError>(move |tx| Box::pin(Journal::submit_in(tx, submission)));
+    submitted.await.unwrap().unwrap();
+    let of_nobody = Append {
+        plan: ids[2],
+        head: None,
+        ..sub_task(ids[2], ids[0])
+    };
+    let of_nobody = Append {
+        row: engine::journal::Row {
+            nonce: 8,
+            ..of_nobody.row
+        },
+        ..of_nobody
+    };
+    let journal = Journal::new(database.clone());
+    journal.append(of_nobody).await.unwrap();
+    database.close().await;
+
+    let findings = house.findings().await;
+
+    assert_eq!(
+        findings,
+        [
+            format!(
+                "task {}: there is no such task, and 1 rows of its journal",
+                ids[2]
+            ),
+            format!(
+                "task {}: its parent, task {}, is not there any more",
+                ids[0], ids[1]
+            ),
+        ]
     );
 }
 

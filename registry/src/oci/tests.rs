@@ -81,6 +81,7 @@ impl World {
             database,
             content,
             clock,
+            task_export_dir: config.task_export_dir.as_deref().map(Into::into),
         };
         let options = NodeOptions::new(NodeId(Uuid::now_v7()), "test");
         let node = workflows::start(options, services.clone(), false)

@@ -21,10 +21,10 @@ pub struct Answered {
     pub warning: Option<String>,
 }
 
-/// Keeps it, in place of an earlier one.
+/// Keeps it, in place of an earlier one; nothing where the plan was forgotten meanwhile.
 pub async fn keep(tx: &mut Tx, plan: PlanId, answered: &Answered) -> Result<(), CatalogError> {
     const SQL: &str = "
-        INSERT INTO answers (plan_id, status, at, warning) VALUES ($1, $2, $3, $4)
+        INSERT INTO answers (plan_id, status, at, warning) SELECT id, $2, $3, $4 FROM plan WHERE id = $1
         ON CONFLICT (plan_id) DO UPDATE SET
             status = excluded.status, at = excluded.at, warning = excluded.warning
         WHERE excluded.at >= answers.at";

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use engine::clock::Timestamp;
+use engine::retention::Retention;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::Row as _;
@@ -39,6 +40,8 @@ pub enum Key {
     PersonalTokenMaxDays,
     /// After how many days another key signs the tokens of `/v2/token`.
     SigningKeyDays,
+    /// How long tasks are kept after their end.
+    TaskRetention,
 }
 
 /// What values a setting takes.
@@ -53,6 +56,8 @@ pub enum Type {
         /// The most.
         most: u64,
     },
+    /// How long plans are kept, by how they ended and by workflow.
+    Retention,
 }
 
 impl Type {
@@ -62,16 +67,24 @@ impl Type {
         match self {
             Self::Bool => "bool",
             Self::Integer { .. } => "integer",
+            Self::Retention => "retention",
         }
     }
 
-    fn takes(self, value: &Value) -> bool {
-        match self {
+    /// Refused with the reason, as far as more can be said than what it does take.
+    fn takes(self, value: &Value) -> Result<(), Option<String>> {
+        let takes = match self {
             Self::Bool => value.is_boolean(),
             Self::Integer { least, most } => value
                 .as_u64()
                 .is_some_and(|number| (least..=most).contains(&number)),
-        }
+            Self::Retention if !value.is_object() => false,
+            Self::Retention => match Retention::deserialize(value) {
+                Ok(_) => true,
+                Err(error) => return Err(Some(error.to_string())),
+            },
+        };
+        if takes { Ok(()) } else { Err(None) }
     }
 }
 
@@ -80,16 +93,20 @@ impl fmt::Display for Type {
         match self {
             Self::Bool => f.write_str("true or false"),
             Self::Integer { least, most } => write!(f, "a whole number from {least} to {most}"),
+            Self::Retention => f.write_str(
+                r#"times by how a task ended, as {"success": "30d", "other": "90d", "workflows": {"cleanup": {"other": "7d"}}}"#,
+            ),
         }
     }
 }
 
 /// Why a setting does not take a value. The text continues the sentence "the field …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be {expected}, not {found}")]
+#[error("must be {expected}, not {found}{}", because.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
 pub struct WrongValue {
     expected: Type,
     found: Value,
+    because: Option<String>,
 }
 
 impl Key {
@@ -100,6 +117,9 @@ impl Key {
             Self::AnonymousPull => Value::from(true),
             Self::PersonalTokenMaxDays => Value::from(0),
             Self::SigningKeyDays => Value::from(30),
+            Self::TaskRetention => {
+                serde_json::to_value(Retention::default()).expect("times by name are JSON")
+            }
         }
     }
 
@@ -116,6 +136,9 @@ impl Key {
             Self::SigningKeyDays => {
                 "After so many days another key signs the tokens of /v2/token; the one before it still checks"
             }
+            Self::TaskRetention => {
+                "So long after its end a task is kept, with its sub-tasks, by how it ended and by workflow; the workflow cleanup deletes older ones"
+            }
         }
     }
 
@@ -130,18 +153,17 @@ impl Key {
             Self::AnonymousPull => Type::Bool,
             Self::PersonalTokenMaxDays => days_from(0),
             Self::SigningKeyDays => days_from(1),
+            Self::TaskRetention => Type::Retention,
         }
     }
 
     /// Refused if the setting cannot have this value.
     pub fn check(self, value: &Value) -> Result<(), WrongValue> {
         let expected = self.value_type();
-        if expected.takes(value) {
-            return Ok(());
-        }
-        Err(WrongValue {
+        expected.takes(value).map_err(|because| WrongValue {
             expected,
             found: value.clone(),
+            because,
         })
     }
 }
@@ -230,6 +252,14 @@ pub async fn signing_key_days(tx: &mut Tx) -> Result<u64, CatalogError> {
     Ok(setting.value.as_u64().unwrap_or(30))
 }
 
+/// How long plans are kept after their end.
+pub async fn task_retention(tx: &mut Tx) -> Result<Retention, CatalogError> {
+    let setting = get(tx, Key::TaskRetention).await?;
+    // Only what was checked is set; should it not read, nothing is deleted by a guess.
+    Retention::deserialize(&setting.value)
+        .map_err(|error| CatalogError::from(sqlx::Error::Decode(error.into())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +286,13 @@ mod tests {
         assert_eq!(
             refused(Key::PersonalTokenMaxDays, Value::from(-1)),
             "must be a whole number from 0 to 3650, not -1"
+        );
+        let retention = |value: Value| refused(Key::TaskRetention, value);
+        assert!(retention(Value::from("30d")).ends_with("not \"30d\""));
+        assert!(
+            retention(serde_json::json!({"success": "0d"})).ends_with(
+                "not {\"success\":\"0d\"}: `0d` is not a time from 1h to 3650d, as `30d` or `12h`, and not `forever`"
+            )
         );
     }
 }

@@ -6,6 +6,7 @@ mod gates;
 pub(super) mod inspect;
 mod lock;
 mod node;
+mod retention;
 mod row;
 mod schedules;
 mod submit;
@@ -19,11 +20,12 @@ use engine::clock::Timestamp;
 use engine::gate::Gate;
 use engine::journal::{Message, NodeId, PlanId, Row};
 use engine::lock::Seat;
+use engine::retention::Family;
 use engine::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use engine::search::Search;
 use engine::step::Work;
 use engine::store::{
-    Accepted, Append, Appended, Count, Due, Listing, Mail, NodeRow, OpenPlan, Page, Store,
+    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, NodeRow, OpenPlan, Page, Store,
     StoreError, Submission, Visible,
 };
 use std::time::Duration;
@@ -197,5 +199,28 @@ impl Store for Journal {
 
     async fn remove_schedule_in(tx: &mut Tx, id: ScheduleId) -> Result<bool, StoreError> {
         schedules::remove(tx, id).await
+    }
+
+    async fn ended(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, PlanId)>,
+        limit: u32,
+    ) -> Result<Vec<Ended>, StoreError> {
+        let mut tx = self.database.read().await?;
+        retention::ended(&mut tx, until, after, limit).await
+    }
+
+    async fn families(&self, plans: Vec<PlanId>) -> Result<Vec<Family>, StoreError> {
+        let mut tx = self.database.read().await?;
+        let mut families = Vec::with_capacity(plans.len());
+        for plan in plans {
+            families.extend(retention::family(&mut tx, plan).await?);
+        }
+        Ok(families)
+    }
+
+    async fn forget_in(tx: &mut Tx, families: Vec<Family>) -> Result<Vec<PlanId>, StoreError> {
+        retention::forget(tx, families).await
     }
 }

@@ -13,6 +13,7 @@ mod first_push;
 mod full_disk;
 mod gates;
 mod hostile;
+mod keeping;
 mod kills;
 mod limits;
 mod long_lists;

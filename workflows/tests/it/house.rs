@@ -59,6 +59,7 @@ impl House {
             database,
             content,
             clock,
+            task_export_dir: None,
         };
         Self {
             _folder: folder,

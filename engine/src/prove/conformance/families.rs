@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::state::PlanState;
 use crate::store::{Store, StoreError};
 
-async fn child_of<St: Store>(store: &St, parent: PlanId) -> Plan {
+pub(super) async fn child_of<St: Store>(store: &St, parent: PlanId) -> Plan {
     let mut child = submitted(&[], "acme", &[("parent", &parent.to_string())]);
     child.parent = Some(Parent {
         plan: parent,

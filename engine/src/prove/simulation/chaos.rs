@@ -5,12 +5,13 @@ use crate::clock::{Clock, Timestamp};
 use crate::gate::Gate;
 use crate::journal::{Message, NodeId, PlanId, Row};
 use crate::lock::Seat;
+use crate::retention::Family;
 use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::Search;
 use crate::step::Work;
 use crate::store::memory::{Memory, MemoryTx};
 use crate::store::{
-    Accepted, Append, Appended, Count, Due, Listing, Mail, NodeRow, OpenPlan, Page, Store,
+    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, NodeRow, OpenPlan, Page, Store,
     StoreError, Submission, Visible,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -296,5 +297,25 @@ impl Store for Chaos {
 
     async fn remove_schedule_in(tx: &mut MemoryTx, id: ScheduleId) -> Result<bool, StoreError> {
         Memory::remove_schedule_in(tx, id).await
+    }
+
+    async fn ended(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, PlanId)>,
+        limit: u32,
+    ) -> Result<Vec<Ended>, StoreError> {
+        self.read(self.inner.ended(until, after, limit)).await
+    }
+
+    async fn families(&self, plans: Vec<PlanId>) -> Result<Vec<Family>, StoreError> {
+        self.read(self.inner.families(plans)).await
+    }
+
+    async fn forget_in(
+        tx: &mut MemoryTx,
+        families: Vec<Family>,
+    ) -> Result<Vec<PlanId>, StoreError> {
+        Memory::forget_in(tx, families).await
     }
 }

@@ -57,7 +57,7 @@ impl Shown {
     }
 
     fn of(n: usize, row: HistoryRow) -> Self {
-        let (event, detail) = named(serde_json::to_value(&row.entry).unwrap_or(Value::Null));
+        let (event, detail) = row.event_and_detail();
         Self {
             n,
             seq: row.seq,
@@ -71,15 +71,6 @@ impl Shown {
     }
 }
 
-/// An entry's name and what it says: `"claimed"`, or `{"step_started": {…}}`.
-fn named(entry: Value) -> (String, Value) {
-    match entry {
-        Value::String(name) => (name, Value::Null),
-        Value::Object(fields) => fields.into_iter().next().unwrap_or_default(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => (String::new(), entry),
-    }
-}
-
 pub(in crate::api) async fn history(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -89,19 +80,4 @@ pub(in crate::api) async fn history(
     let plan = visible(&app, &caller, task).await?.id;
     let rows = app.node.history(plan).await?;
     Page::cut(Shown::all(rows).collect(), &wanted, |entry| entry.n)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn an_entry_is_shown_by_its_name() {
-        assert_eq!(named(json!("claimed")), ("claimed".to_owned(), Value::Null));
-        assert_eq!(
-            named(json!({"step_started": {"step": 3}})),
-            ("step_started".to_owned(), json!({"step": 3}))
-        );
-    }
 }

@@ -101,6 +101,7 @@ impl Api {
             database,
             content,
             clock,
+            task_export_dir: config.task_export_dir.as_deref().map(Into::into),
         };
         let options = NodeOptions::new(NodeId(Uuid::new_v4()), "test");
         let node = workflows::start(options, services.clone(), config.allow_drills)

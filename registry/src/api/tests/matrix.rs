@@ -274,6 +274,7 @@ impl World {
             ("POST", "tasks") if path.contains("/bulk_") => {
                 Some(json!({"search": "state = paused", "dry_run": true}))
             }
+            ("POST", "tasks") if path.ends_with("/cleanup") => Some(json!({"dry_run": true})),
             ("POST", "tasks") if path.ends_with("/resolve") => Some(json!({"happened": false})),
             ("POST", "organizations") if path.ends_with("/repositories") => {
                 Some(json!({"name": fresh}))

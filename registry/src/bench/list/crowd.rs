@@ -4,6 +4,7 @@ mod plans;
 mod repositories;
 
 use std::path::Path;
+use std::time::Duration;
 
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
@@ -31,6 +32,8 @@ const LATER_PUSHES: u64 = 200;
 const TAGS_OF_A_VERSION: u64 = 250;
 /// Rows of one transaction: half a second or so, and the writer gives up at five.
 const AT_ONCE: u64 = 2_000;
+/// All plans of a full house took so long.
+const MONTH: Duration = Duration::from_hours(24 * 30);
 
 /// What lists are asked about.
 pub(super) struct Crowd {
@@ -77,7 +80,10 @@ pub(super) fn last_name() -> String {
 }
 
 /// Pushes an image, and waits until that has ended.
-pub(super) async fn model(server: &Server, http: &reqwest::Client) -> Result<(), BenchError> {
+pub(in crate::bench) async fn model(
+    server: &Server,
+    http: &reqwest::Client,
+) -> Result<(), BenchError> {
     let name = format!("{}/model/app", DEFAULT_ORGANIZATION.to_lowercase());
     let to = OciClient::log_in(server.url(), &name, ADMIN, PASSWORD).await?;
     let image = Image::of_noise(1, 4096);
@@ -98,15 +104,30 @@ pub(super) async fn model(server: &Server, http: &reqwest::Client) -> Result<(),
 pub(super) async fn fill(path: &Path) -> Result<Crowd, BenchError> {
     let database = Database::open_to_fill(path).await?;
     let journal = Journal::new(database.clone());
-    let model = Model::read(&journal, newest_push(&journal).await?).await?;
+    let model = Model::read(&journal, newest_push(&journal).await?, PLANS, MONTH).await?;
     let full = repositories::fill(&database, model.begin()).await?;
-    let plans = plans::fill(&database, model).await?;
+    let plans = plans::fill(&database, &model).await?;
     database.close().await;
     Ok(Crowd {
         full,
         full_name: name(0),
         plans,
     })
+}
+
+/// Fills it with tasks alone, the oldest of which is so many days old; answers with their number.
+pub(in crate::bench) async fn fill_tasks(
+    path: &Path,
+    tasks: u64,
+    days: u32,
+) -> Result<usize, BenchError> {
+    let database = Database::open_to_fill(path).await?;
+    let journal = Journal::new(database.clone());
+    let span = Duration::from_hours(24) * days;
+    let model = Model::read(&journal, newest_push(&journal).await?, tasks, span).await?;
+    let plans = plans::fill(&database, &model).await?;
+    database.close().await;
+    Ok(plans.len())
 }
 
 async fn newest_push(journal: &Journal) -> Result<PlanId, BenchError> {

@@ -90,6 +90,33 @@ fn head(row: &SqliteRow) -> Result<Head, StoreError> {
     })
 }
 
+/// Journals of no plan: whose, and how many rows. A plan is forgotten with its journal.
+pub async fn lost_journals(tx: &mut Tx) -> Result<Vec<(PlanId, u64)>, StoreError> {
+    const SQL: &str = "
+        SELECT plan_id, count(*) FROM journal
+        WHERE NOT EXISTS (SELECT 1 FROM plan WHERE plan.id = journal.plan_id) GROUP BY plan_id";
+    let rows: Vec<(uuid::Uuid, i64)> = sqlx::query_as(SQL)
+        .fetch_all(tx)
+        .await
+        .map_err(row::unreadable)?;
+    let read = |(plan, rows): (_, i64)| (PlanId(plan), u64::try_from(rows).unwrap_or(0));
+    Ok(rows.into_iter().map(read).collect())
+}
+
+/// Sub-tasks of no plan, with the parent that they name. They are forgotten together.
+pub async fn lost_sub_tasks(tx: &mut Tx) -> Result<Vec<(PlanId, String)>, StoreError> {
+    // Ids are bytes in the list of plans and text in the links.
+    const SQL: &str = "
+        SELECT plan_id, value FROM plan_link WHERE name = 'parent'
+            AND NOT EXISTS (SELECT 1 FROM plan WHERE id = unhex(replace(value, '-', '')))";
+    let rows: Vec<(uuid::Uuid, String)> = sqlx::query_as(SQL)
+        .fetch_all(tx)
+        .await
+        .map_err(row::unreadable)?;
+    let read = |(plan, parent)| (PlanId(plan), parent);
+    Ok(rows.into_iter().map(read).collect())
+}
+
 /// Locks of plans that are stopped, or of no plan: nobody would ever let them go.
 pub async fn lost_locks(tx: &mut Tx) -> Result<Vec<(PlanId, String)>, StoreError> {
     const SQL: &str = "

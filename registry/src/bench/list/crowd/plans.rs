@@ -9,16 +9,13 @@ use engine::store::{Append, Head, Store as _, Submission};
 use storage::journal::Journal;
 use storage::{Database, Digest, filling};
 
-use super::{AT_ONCE, BenchError, PLANS, PRODUCTS, REPOSITORIES, name, store, write};
-
-/// Between two plans: all of them took a month.
-const BETWEEN_PLANS: Duration = Duration::from_secs(26);
+use super::{AT_ONCE, BenchError, PRODUCTS, REPOSITORIES, name, store, write};
 
 /// Writes all plans, and answers with their ids.
-pub(super) async fn fill(database: &Database, model: Model) -> Result<Vec<PlanId>, BenchError> {
+pub(super) async fn fill(database: &Database, model: &Model) -> Result<Vec<PlanId>, BenchError> {
     let mut ids = Vec::new();
-    for first in (0..PLANS).step_by(usize::try_from(AT_ONCE).unwrap_or(1)) {
-        let like_it = (first..first + AT_ONCE).map(|n| model.like_it(n));
+    for first in (0..model.count).step_by(usize::try_from(AT_ONCE).unwrap_or(1)) {
+        let like_it = (first..model.count.min(first + AT_ONCE)).map(|n| model.like_it(n));
         let plans = like_it.collect::<Result<Vec<_>, _>>()?;
         ids.extend(plans.iter().map(|plan| plan.granted.plan));
         write(database, move |tx| {
@@ -35,12 +32,21 @@ pub(super) struct Model {
     submitted: Submitted,
     entries: Vec<Entry>,
     copy: usize,
+    /// So many are like it.
+    count: u64,
     begin: Timestamp,
+    /// The time between two of them.
+    between: Duration,
 }
 
 impl Model {
-    /// Reads what this plan has recorded.
-    pub(super) async fn read(journal: &Journal, plan: PlanId) -> Result<Self, BenchError> {
+    /// Reads what this plan has recorded. So many will be like it, the first of them so long before it.
+    pub(super) async fn read(
+        journal: &Journal,
+        plan: PlanId,
+        count: u64,
+        span: Duration,
+    ) -> Result<Self, BenchError> {
         let rows = journal.load(plan).await.map_err(store)?;
         let folded = Plan::fold(plan, &rows);
         let mut entries = rows.iter().flat_map(|row| row.entries.iter().cloned());
@@ -49,7 +55,6 @@ impl Model {
         else {
             return Err(BenchError::Plan("no readable journal".into()));
         };
-        let month = BETWEEN_PLANS * u32::try_from(PLANS).unwrap_or(u32::MAX);
         Ok(Self {
             row: row.clone(),
             submitted: Submitted {
@@ -58,18 +63,20 @@ impl Model {
             },
             entries: entries.collect(),
             copy,
-            begin: row.at - month,
+            count,
+            begin: row.at - span,
+            between: span / u32::try_from(count.max(1)).unwrap_or(u32::MAX),
         })
     }
 
-    /// When the first of the crowd was submitted: a month before.
+    /// When the first of the crowd was submitted.
     pub(super) fn begin(&self) -> Timestamp {
         self.begin
     }
 
     /// The n-th plan: most end well; of a hundred one is paused and two warn.
     fn like_it(&self, n: u64) -> Result<Submission, BenchError> {
-        let at = self.begin + BETWEEN_PLANS * u32::try_from(n).unwrap_or(u32::MAX);
+        let at = self.begin + self.between * u32::try_from(n).unwrap_or(u32::MAX);
         let id = id(at, n);
         // Neither its product nor its tag shall go with how it ended.
         let repository = (n.wrapping_mul(7_919) + n / 100) % REPOSITORIES;
