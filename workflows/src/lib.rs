@@ -6,6 +6,7 @@ mod drill;
 mod error;
 pub mod permission;
 pub mod push;
+pub mod rehearsal;
 mod resume;
 mod services;
 
@@ -23,5 +24,7 @@ pub fn all() -> Result<Workflows<Services>, DeclarationError> {
     Workflows::default()
         .register::<push::Push>()?
         .register::<bulk::BulkResume>()?
-        .register::<bulk::BulkCancel>()
+        .register::<bulk::BulkCancel>()?
+        .register::<rehearsal::Rehearsal>()?
+        .register::<rehearsal::Part>()
 }

@@ -10,4 +10,5 @@ mod by_digest;
 mod house;
 mod laws;
 mod push;
+mod rehearsal;
 mod reverted;

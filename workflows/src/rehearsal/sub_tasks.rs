@@ -1,0 +1,76 @@
+//! Sub-tasks of a rehearsal.
+
+use super::{MOST_PARTS, Part, Play, Rehearsal, fault, marks};
+use engine::journal::PlanId;
+use engine::step::{Child, Context, Declared, Policy, SpawningStep, StepError, all_done};
+use serde::{Deserialize, Serialize};
+
+/// The sub-tasks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Parts {
+    /// Their tasks.
+    pub parts: Vec<PlanId>,
+}
+
+/// Has as many sub-tasks as the input says, a few of them at once, and waits for the end of each. Undoing it takes away what
+/// they left.
+pub struct SubTasks;
+
+impl Declared for SubTasks {
+    const NAME: &'static str = "sub_tasks";
+    const POLICY: Policy = Policy::idempotent().undoable();
+    type Workflow = Rehearsal;
+    type Needs = ();
+    type Output = Parts;
+}
+
+impl SpawningStep for SubTasks {
+    type Child = Part;
+    const AT_ONCE: u32 = 4;
+
+    async fn children(
+        &self,
+        cx: &Context<Rehearsal>,
+        input: &Rehearsal,
+        (): (),
+    ) -> Result<Vec<(String, Part)>, StepError> {
+        fault::run::<Self>(input, cx)?;
+        if input.parts > MOST_PARTS {
+            let text = format!("`parts` is {}; at most {MOST_PARTS} can be", input.parts);
+            return Err(StepError::permanent(text));
+        }
+        let of_part = |number: u32| {
+            let faults = input.faults.iter().filter(|it| it.step == Play::NAME);
+            let faults = faults.filter(|_| number == 1).cloned().collect();
+            let part = Part {
+                number,
+                work_ms: input.work_ms,
+                faults,
+            };
+            (number.to_string(), part)
+        };
+        Ok((1..=input.parts).map(of_part).collect())
+    }
+
+    async fn gather(
+        &self,
+        _: &Context<Rehearsal>,
+        _: &Rehearsal,
+        children: &[Child],
+    ) -> Result<Parts, StepError> {
+        all_done(children)?;
+        Ok(Parts {
+            parts: children.iter().filter_map(|child| child.plan).collect(),
+        })
+    }
+
+    async fn compensate(
+        &self,
+        cx: &Context<Rehearsal>,
+        input: &Rehearsal,
+        done: Parts,
+    ) -> Result<(), StepError> {
+        fault::undo::<Self>(input, cx)?;
+        marks::take_away(cx, done.parts, Play::NAME).await
+    }
+}
