@@ -90,6 +90,11 @@ fn head(row: &SqliteRow) -> Result<Head, StoreError> {
     })
 }
 
+/// A plan's journal, as this snapshot has it.
+pub async fn rows(tx: &mut Tx, plan: PlanId) -> Result<Vec<Row>, StoreError> {
+    find::rows(tx, plan).await
+}
+
 /// Locks of plans that are stopped, or of no plan: nobody would ever let them go.
 pub async fn lost_locks(tx: &mut Tx) -> Result<Vec<(PlanId, String)>, StoreError> {
     const SQL: &str = "
