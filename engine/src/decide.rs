@@ -30,8 +30,12 @@ pub const MAX_RECOVERIES: u32 = 3;
 pub enum Happening {
     /// This node becomes its owner.
     Claimed,
+    /// This node becomes its owner, and lets it ask for a place before anything begins: its mail is read first.
+    ClaimedAtRest,
     /// The store says that it is first in the queue of each of its locks.
     LocksGranted,
+    /// It may be at work: there is a place for it on its node.
+    PlaceGranted,
     /// A step's body or poll ended with an output.
     Succeeded {
         /// Which step.
@@ -149,11 +153,14 @@ struct Writer {
     next: Plan,
     at: Timestamp,
     node: NodeId,
+    /// It may be at work: steps may begin.
+    has_place: bool,
 }
 
 impl Writer {
-    fn of(plan: Plan, at: Timestamp, node: NodeId) -> Self {
+    fn of(plan: Plan, at: Timestamp, node: NodeId, has_place: bool) -> Self {
         Self {
+            has_place,
             entries: Vec::new(),
             notices: Vec::new(),
             next: plan,
@@ -218,7 +225,29 @@ pub fn submit(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
-    let mut to = Writer::of(Plan::empty(id), at, node);
+    submit_with(Place::Free, id, submitted, recorded, locks_granted, at, node)
+}
+
+/// Whether one more plan may be at work on the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// There is a place for it, or it has one.
+    Free,
+    /// As many are at work as may be: where a step would begin, the plan asks for a place instead.
+    Taken,
+}
+
+/// The same, where perhaps no place is free for it.
+pub fn submit_with(
+    place: Place,
+    id: PlanId,
+    submitted: crate::journal::Submitted,
+    recorded: Vec<(StepIndex, Json)>,
+    locks_granted: bool,
+    at: Timestamp,
+    node: NodeId,
+) -> Result<Decision, Refused> {
+    let mut to = Writer::of(Plan::empty(id), at, node, place == Place::Free);
     to.write(Entry::Submitted(Box::new(submitted)))?;
     for (step, output) in recorded {
         to.write(Entry::StepStarted { step })?;
@@ -247,11 +276,31 @@ pub fn decide(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
+    decide_with(Place::Free, plan, happening, at, node)
+}
+
+/// The same, where perhaps no place is free for it.
+pub fn decide_with(
+    place: Place,
+    plan: &Plan,
+    happening: Happening,
+    at: Timestamp,
+    node: NodeId,
+) -> Result<Decision, Refused> {
     readable(plan)?;
-    let mut to = Writer::of(plan.clone(), at, node);
+    // Who waits for a place begins nothing before it is granted, whatever happens meanwhile.
+    let grants = matches!(happening, Happening::PlaceGranted | Happening::Claimed);
+    let rests = matches!(happening, Happening::ClaimedAtRest);
+    let has_place = place == Place::Free && !rests && (grants || !plan.waits_for_place());
+    let mut to = Writer::of(plan.clone(), at, node, has_place);
     let mut refused = None;
     match happening {
-        Happening::Claimed => to.claim()?,
+        Happening::Claimed => {
+            to.claim()?;
+            to.take_place()?;
+        }
+        Happening::ClaimedAtRest => to.claim()?,
+        Happening::PlaceGranted => to.take_place()?,
         Happening::LocksGranted => {
             if plan.waits_for_locks() {
                 to.write(Entry::LocksGranted)?;

@@ -7,13 +7,16 @@ mod words;
 
 pub use actions::{Possible, Preview, RevertPreview};
 pub use step::{Compensation, StepSeen, TrySeen};
+pub(crate) use waiting::is_under_way;
 pub use waiting::{LockSeen, Waiting, WaitingKind};
 pub use words::Explanation;
 
 use crate::clock::Timestamp;
+use crate::edit::{self, Change};
 use crate::journal::{Cause, Json, PlanId, PlanResult, Reason};
 use crate::lock::Seat;
-use crate::plan::Plan;
+use crate::plan::{Edit, Plan};
+use crate::priority::Priority;
 use crate::state::PlanState;
 use crate::store::Count;
 use serde::{Serialize, Serializer};
@@ -43,6 +46,9 @@ pub struct Task {
     /// Its input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Json>,
+    /// How operators have changed its input since it was submitted, oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_changes: Option<Vec<InputChange>>,
     /// The outputs of its last steps, once it has succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<BTreeMap<String, Json>>,
@@ -52,6 +58,10 @@ pub struct Task {
     pub organization: Option<String>,
     /// What started it; null for one that was submitted before this was recorded.
     pub cause: Option<Cause>,
+    /// How urgent it is when not all that want can be at work.
+    pub priority: Priority,
+    /// Who holds it; null: nobody.
+    pub held: Option<HeldSeen>,
     /// Submitted.
     #[serde(serialize_with = "rfc3339")]
     pub created_at: Timestamp,
@@ -123,11 +133,14 @@ impl Task {
             },
             action: submitted.map_or_else(|| "unreadable task".into(), |it| it.action.clone()),
             input: submitted.map(|it| it.input.clone()),
+            input_changes: Some(plan.edits.iter().map(InputChange::of).collect()),
             output: matches!(plan.result, PlanResult::Success | PlanResult::Warning)
                 .then(|| last_outputs(plan)),
             user: submitted.and_then(|it| it.actor.clone()),
             organization: submitted.and_then(|it| it.organization.clone()),
             cause: submitted.and_then(|it| it.cause),
+            priority: plan.priority(),
+            held: plan.held.as_ref().map(HeldSeen::of),
             created_at: plan.times.created,
             started_at: plan.times.started,
             ended_at: plan.times.ended,
@@ -158,6 +171,15 @@ impl Task {
         self
     }
 
+    /// The task, which its node has not taken up yet for this reason.
+    #[must_use]
+    pub fn waiting_for_take_over(mut self, plan: &Plan, why: &str, now: Timestamp) -> Self {
+        self.waiting_for = vec![Waiting::for_take_over(why)];
+        self.headline = words::headline(plan, &self.waiting_for);
+        self.explanation = words::explanation(plan, &self.waiting_for, now);
+        self
+    }
+
     /// The task with so many sub-tasks.
     #[must_use]
     pub fn with_children(mut self, counts: &[Count]) -> Self {
@@ -173,6 +195,7 @@ impl Task {
         Self {
             steps: None,
             input: None,
+            input_changes: None,
             output: None,
             ..self
         }
@@ -185,6 +208,56 @@ impl Task {
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.as_str())
+    }
+}
+
+/// A hold of a task.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Hold"))]
+pub struct HeldSeen {
+    /// The login of who holds it.
+    pub by: String,
+    /// Why, in his words.
+    pub reason: Option<String>,
+    /// Since when.
+    #[serde(serialize_with = "rfc3339")]
+    pub since: Timestamp,
+}
+
+impl HeldSeen {
+    fn of(held: &crate::plan::Held) -> Self {
+        Self {
+            by: held.by.clone(),
+            reason: held.reason.clone(),
+            since: held.since,
+        }
+    }
+}
+
+/// A change of a task's input.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct InputChange {
+    /// The login of who wanted it.
+    pub by: String,
+    /// Why, in his words.
+    pub reason: Option<String>,
+    /// When.
+    #[serde(serialize_with = "rfc3339")]
+    pub at: Timestamp,
+    /// What is different, place by place.
+    pub changes: Vec<Change>,
+}
+
+impl InputChange {
+    fn of(edit: &Edit) -> Self {
+        Self {
+            by: edit.by.clone(),
+            reason: edit.reason.clone(),
+            at: edit.at,
+            changes: edit::changes(&edit.change),
+        }
     }
 }
 

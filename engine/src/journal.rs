@@ -15,6 +15,7 @@ pub use message::{Action, ENGINE, Message};
 
 use crate::clock::Timestamp;
 use crate::lock::LockRequest;
+use crate::priority::Priority;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -205,6 +206,9 @@ pub struct Submitted {
     /// So long after its success it can still be reverted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revertible_for: Option<Duration>,
+    /// How urgent it is when not all that want can be at work.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
 }
 
 /// What started a plan.

@@ -9,11 +9,13 @@ pub mod check;
 pub mod clock;
 pub mod decide;
 pub mod draw;
+pub mod edit;
 pub mod explain;
 pub mod journal;
 pub mod lock;
 pub mod node;
 pub mod plan;
+pub mod priority;
 #[cfg(feature = "prove")]
 pub mod prove;
 pub mod schedule;

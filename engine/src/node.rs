@@ -3,6 +3,7 @@
 mod actor;
 mod acts;
 mod bodies;
+mod brake;
 mod built_in;
 mod by_name;
 mod chance;
@@ -14,6 +15,7 @@ mod drill;
 mod duties;
 mod lease;
 mod measure;
+mod places;
 mod queries;
 mod schedules;
 mod stamps;
@@ -34,6 +36,7 @@ use crate::state::Refused;
 use crate::step::Services;
 use crate::store::{Store, StoreError};
 use crate::workflow::{DeclarationError, InputError};
+use places::Place;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +45,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// So many plans are at work on a node at once, unless its options say otherwise: more than two cores and one disk can serve, and
+/// few enough that each of them still ends within seconds.
+pub const AT_ONCE: usize = 128;
 
 /// What a node is called and how patient it is.
 #[derive(Clone, Debug)]
@@ -58,6 +65,8 @@ pub struct NodeOptions {
     pub cancel_grace: Duration,
     /// And that of an aborted one.
     pub abort_grace: Duration,
+    /// At most so many plans are at work at once; more wait for a place.
+    pub at_once: usize,
     /// Every random choice follows from it; none: from the machine. For simulations.
     pub seed: Option<u64>,
     /// How it is broken on purpose, to see that it is noticed.
@@ -66,7 +75,7 @@ pub struct NodeOptions {
 }
 
 impl NodeOptions {
-    /// A lease of 10 s, a poll each second, a grace of 10 s, of 1 s when aborted.
+    /// A lease of 10 s, a poll each second, a grace of 10 s, of 1 s when aborted; [`AT_ONCE`] plans at work.
     #[must_use]
     pub fn new(id: NodeId, name: impl Into<String>) -> Self {
         Self {
@@ -76,6 +85,7 @@ impl NodeOptions {
             poll: Duration::from_secs(1),
             cancel_grace: Duration::from_secs(10),
             abort_grace: Duration::from_secs(1),
+            at_once: AT_ONCE,
             seed: None,
             #[cfg(feature = "prove")]
             twin: None,
@@ -117,6 +127,14 @@ pub enum NodeError {
         /// What is wrong with it.
         why: String,
     },
+    /// The input of a plan cannot be changed so.
+    #[error("{at} of the task cannot be changed so: {why}")]
+    Edit {
+        /// Which part of it: `input`, or a field as `input.name`.
+        at: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The node is stopping.
     #[error("this node is shutting down and takes no new work")]
     Draining,
@@ -143,6 +161,10 @@ struct Inner<S: Services, St> {
     submitting: Mutex<HashSet<PlanId>>,
     /// Open plans that this node cannot drive: of a workflow that it does not know, or unreadable. Told once, then left alone.
     left_alone: Mutex<HashSet<PlanId>>,
+    /// Who is at work, and who waits to be.
+    places: Arc<places::Places>,
+    /// It has started again and again without having signed off before.
+    brake: brake::Brake,
     nonce: AtomicI64,
     chance: chance::Chance,
     /// Rows that have their time and are not durable yet.
@@ -186,6 +208,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         workflows.check_children()?;
         let lease = lease::Lease::new(options.lease_ttl);
         let chance = chance::Chance::of(options.seed);
+        let places = places::Places::new(options.at_once, clock);
         let node = Self(Arc::new(Inner {
             options,
             store,
@@ -196,6 +219,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             actors: Mutex::default(),
             submitting: Mutex::default(),
             left_alone: Mutex::default(),
+            places,
+            brake: brake::Brake::default(),
             nonce: AtomicI64::new(chance.number()),
             chance,
             lease,
@@ -205,13 +230,15 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             lost: CancellationToken::new(),
         }));
         let (options, begun) = (&node.0.options, Instant::now());
-        let beat = node
+        let window = brake::WINDOW;
+        let enter = node
             .0
             .store
-            .beat(options.id, options.name.clone(), clock.now());
-        match beat.await {
-            Ok(()) => {
+            .enter(options.id, options.name.clone(), clock.now(), window);
+        match enter.await {
+            Ok(unclean_starts) => {
                 node.0.lease.renew(begun);
+                node.0.brake.set(unclean_starts);
                 duties::take_over(&node.0).await?;
             }
             // What is there can be shown all the same. The duties try again.
@@ -309,6 +336,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     /// Takes no new work, lets what is under way end within `grace`, and hands the rest over.
     pub async fn drain(&self, grace: Duration) {
         self.0.draining.cancel();
+        self.0.places.close();
         self.0.tasks.close();
         if tokio::time::timeout(grace, self.0.tasks.wait())
             .await
@@ -335,12 +363,22 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     pub async fn kill(&self) {
         self.0.lost.cancel();
         self.0.draining.cancel();
+        self.0.places.close();
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }
 }
 
 impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
+    /// What counts for the places of plans of this workflow.
+    fn kind_of(&self, workflow: &str) -> places::Kind {
+        let known = self.workflows.0.get(workflow);
+        places::Kind {
+            workflow: known.map_or("", |it| it.name),
+            limit: known.and_then(|it| it.at_once),
+        }
+    }
+
     async fn plan(&self, id: PlanId) -> Result<Arc<Plan>, NodeError> {
         if let Some(seen) = self.watch(id) {
             return Ok(seen.borrow().clone());
@@ -382,7 +420,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
             match node.plan(plan).await {
                 Ok(now) if now.unreadable.is_some() => {} // nothing can be done to it
                 Ok(now) if now.state.is_driven() && !node.leaves_alone(&now) => {} // its owner polls the mailbox
-                Ok(now) => node.drive(now, None, Some(Nudge::Mail)),
+                Ok(now) => node.drive(now, None, Some(Nudge::Mail), None),
                 Err(error) => tracing::warn!(task.id = %plan, %error, "a message for task {plan} waits for the next poll"),
             }
         }));
@@ -407,14 +445,20 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
 
     /// Gives the plan an actor that was submitted under this lease. Where that was lost meanwhile, others may have it: then it is
     /// found again like any other.
-    fn drive_submitted(self: &Arc<Self>, plan: Plan, lease: u64) {
+    fn drive_submitted(self: &Arc<Self>, plan: Plan, lease: u64, place: Option<Place>) {
         if self.lease.which() == lease && !self.lease.is_over() {
-            self.drive(Arc::new(plan), None, None);
+            self.drive(Arc::new(plan), None, None, place);
         }
     }
 
     /// Gives the plan an actor, unless it has one.
-    fn drive(self: &Arc<Self>, plan: Arc<Plan>, first: Option<Happening>, nudge: Option<Nudge>) {
+    fn drive(
+        self: &Arc<Self>,
+        plan: Arc<Plan>,
+        first: Option<Happening>,
+        nudge: Option<Nudge>,
+        place: Option<Place>,
+    ) {
         let (nudges, inbox) = mpsc::unbounded_channel();
         let (published, seen) = watch::channel(plan.clone());
         {
@@ -429,7 +473,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         }
         let node = self.clone();
         self.tasks.spawn(async move {
-            actor::Actor::new(node, plan, published, inbox)
+            actor::Actor::new(node, plan, published, inbox, place)
                 .run(first)
                 .await;
         });

@@ -10,6 +10,7 @@ use crate::journal::{
     GraphStep, Json, Message, NodeId, PlanId, PlanResult, Reason, Row, StepIndex, Submitted,
 };
 use crate::lock::{LockRequest, LockState};
+use crate::priority::Priority;
 use crate::state::{PlanState, StepState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Plan {
     pub reverting: bool,
     /// Who holds it, and why: nothing new begins until it is released.
     pub held: Option<Held>,
+    /// Since when it waits for a place among the plans at work on its node; what is under way ends, and nothing new begins.
+    pub place_asked: Option<Timestamp>,
     /// Its steps, in graph order.
     pub steps: Vec<StepStatus>,
     /// How many of its steps have succeeded, undone ones too.
@@ -53,6 +56,8 @@ pub struct Plan {
     pub superseded_by: Option<PlanId>,
     /// Events that were delivered: name and what is known. Of one name the first counts.
     pub events: Vec<(String, Json)>,
+    /// How operators have changed its input.
+    pub edits: Vec<Edit>,
     /// What an operator wanted last of it, and got.
     pub last_message: Option<Arc<Message>>,
     /// Why it cannot be read. Nothing is applied after that.
@@ -94,6 +99,19 @@ pub struct Held {
     pub since: Timestamp,
 }
 
+/// A change of a plan's input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The login of who wanted it.
+    pub by: String,
+    /// Why, in his words.
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+    /// What is different, as a JSON patch.
+    pub change: Json,
+}
+
 impl Plan {
     /// A plan of which nothing is known yet.
     #[must_use]
@@ -107,6 +125,7 @@ impl Plan {
             cancelling: false,
             reverting: false,
             held: None,
+            place_asked: None,
             steps: Vec::new(),
             successes: 0,
             locks: Vec::new(),
@@ -117,6 +136,7 @@ impl Plan {
             times: Times::default(),
             superseded_by: None,
             events: Vec::new(),
+            edits: Vec::new(),
             last_message: None,
             unreadable: None,
         }
@@ -174,6 +194,14 @@ impl Plan {
             .map_or("", |submitted| &submitted.workflow)
     }
 
+    /// How urgent it is when not all that want can be at work.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.submitted
+            .as_ref()
+            .map_or_else(Priority::default, |submitted| submitted.priority)
+    }
+
     /// The place of the step with this name.
     #[must_use]
     pub fn index_of(&self, step: &str) -> Option<StepIndex> {
@@ -225,6 +253,37 @@ impl Plan {
                 .locks
                 .iter()
                 .any(|lock| lock.state == LockState::Queued)
+    }
+
+    /// It has all it needs but a place: as many plans are at work on its node as may be.
+    #[must_use]
+    pub fn waits_for_place(&self) -> bool {
+        self.state.is_driven() && self.place_asked.is_some() && !self.waits_for_locks()
+    }
+
+    /// A step of it runs or is being undone: it has a place among the plans at work on its node.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        let at_work =
+            |step: &StepStatus| step.state == StepState::Running || step.is_being_undone();
+        self.state.is_driven() && self.steps.iter().any(at_work)
+    }
+
+    /// What this step waited for is there, or it may submit sub-tasks: something of it is under way although it is suspended.
+    #[must_use]
+    pub fn goes_on_now(&self, step: &StepStatus) -> bool {
+        if step.state != StepState::Suspended || !self.state.is_driven() {
+            return false;
+        }
+        if let Some(awaited) = &step.awaits {
+            let event = awaited.event.as_ref();
+            return event.is_some_and(|name| self.event(name).is_some());
+        }
+        let Some(family) = &step.family else {
+            return false;
+        };
+        let begins = !self.cancelling && !self.reverting && self.held.is_none();
+        family.is_over() || (begins && !family.may_be_submitted().is_empty())
     }
 
     /// All steps before it are done.

@@ -377,6 +377,16 @@ pub trait Store: Send + Sync + 'static {
         waiting: Vec<PlanId>,
     ) -> impl Future<Output = Result<Due, StoreError>> + Send;
 
+    /// This node starts, as of `at`. Answers how often it has started in a row without having signed off before, each time within
+    /// `window` of the start before: 0 after a clean stop.
+    fn enter(
+        &self,
+        node: NodeId,
+        name: String,
+        at: Timestamp,
+        window: Duration,
+    ) -> impl Future<Output = Result<u32, StoreError>> + Send;
+
     /// This node runs, as of `at`.
     fn beat(
         &self,

@@ -2,6 +2,7 @@
 
 use crate::journal::{GraphStep, Json, MAX_INPUT_BYTES, MAX_STEPS, StepIndex, Submitted};
 use crate::lock::{Lock, LockRequest};
+use crate::priority::Priority;
 use crate::step::{AnyStep, Declared, Needs, Policy, Runs, Services};
 use petgraph::algo;
 use petgraph::graph::DiGraph;
@@ -47,6 +48,24 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + Sized + 'static
     #[must_use]
     fn revertible_for() -> Option<Duration> {
         None
+    }
+
+    /// How urgent a plan is when not all that want can be at work.
+    fn priority(&self) -> Priority {
+        Priority::Normal
+    }
+
+    /// At most so many of its plans are at work on a node at once; none: as many as the node may have at all.
+    #[must_use]
+    fn at_once() -> Option<usize> {
+        None
+    }
+
+    /// The fields of its input that an operator may change when a plan is resumed. They must leave its locks, its organization
+    /// and what it is about as they are: that is checked, and refused.
+    #[must_use]
+    fn editable() -> &'static [&'static str] {
+        &[]
     }
 
     /// At most one plan with this key is open and not past its locks.
@@ -245,6 +264,10 @@ pub struct Registered<S: Services> {
     pub(crate) graph: Arc<[GraphStep]>,
     pub(crate) policies: Vec<Policy>,
     pub(crate) bodies: Vec<Arc<dyn AnyStep<S>>>,
+    /// At most so many plans are at work on a node at once.
+    pub(crate) at_once: Option<usize>,
+    /// The fields of the input that an operator may change.
+    pub(crate) editable: &'static [&'static str],
     /// The input is decoded once per owned plan, not once per step.
     pub(crate) decode: Decode,
     /// A plan of an input that is known as text only.
@@ -321,6 +344,8 @@ impl<S: Services> Registered<S> {
             graph: steps.clone().map(|line| graph_step(line, &place)).collect(),
             policies: steps.clone().map(|line| line.policy).collect(),
             bodies: steps.map(|line| line.body.clone()).collect(),
+            at_once: W::at_once(),
+            editable: W::editable(),
             decode: |json| Ok(Arc::new(json.decode::<W>()?)),
             read: |registered, json, actor| {
                 let input: W = json.decode().map_err(|why| InputError::DoesNotFit {
@@ -391,6 +416,7 @@ impl<S: Services> Registered<S> {
             cause: None,
             parent: None,
             revertible_for: W::revertible_for(),
+            priority: input.priority(),
         })
     }
 

@@ -3,7 +3,9 @@
 
 mod it {
     mod awkward;
+    mod brake;
     mod drawn;
+    mod edited;
     mod events;
     mod examples;
     mod family;
@@ -11,6 +13,7 @@ mod it {
     mod full;
     mod memory;
     mod node;
+    mod places;
     mod pure;
     mod push;
     mod schedules;

@@ -73,6 +73,7 @@ fn routes() -> Vec<Route> {
         route(GET,    "/tasks/{id}", OwnTask(ViewTasks), tasks::show::show, "Shows a task with its steps"),
         route(GET,    "/tasks/{id}/history", OwnTask(ViewTasks), tasks::history::history, "Lists every entry of the task's journal"),
         route(GET,    "/tasks/{id}/events", OwnTask(ViewTasks), tasks::events::events, "Follows the task's journal as server-sent events"),
+        route(POST,   "/tasks/{id}/events/{name}", Task(OperateTasks), tasks::send_event::send_event, "Tells a task of an event; of one name the first counts"),
         route(GET,    "/tasks/{id}/wait", OwnTask(ViewTasks), tasks::wait::wait, "Waits until the task is paused or stopped"),
         route(GET,    "/tasks/{id}/graph.svg", OwnTask(ViewTasks), tasks::graph::svg, "Draws the task's steps"),
         route(GET,    "/tasks/{id}/graph.dot", OwnTask(ViewTasks), tasks::graph::dot, "Draws the task's steps for Graphviz"),

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use engine::clock::Timestamp;
+use engine::journal::PlanId;
 use storage::catalog::CatalogError;
 use storage::catalog::audit::{self, Action, NewEntry, Outcome};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ pub(crate) struct Refusal {
     pub(crate) action: Action,
     /// To which thing.
     pub(crate) subject: String,
+    /// The task that it was to be done to, if it was about one.
+    pub(crate) task: Option<PlanId>,
     /// What makes two refusals the same, where that is less than the subject.
     pub(crate) alike: Option<String>,
     /// Where they asked from.
@@ -166,7 +169,7 @@ impl From<Refusal> for NewEntry {
             subject: refusal.subject,
             from: refusal.from.map(|address| address.to_string()),
             result: Outcome::Refused,
-            task: None,
+            task: refusal.task,
             reason: Some(refusal.reason),
         }
     }
@@ -222,6 +225,7 @@ mod tests {
             actor: actor.to_owned(),
             action,
             subject: subject.to_owned(),
+            task: None,
             alike: None,
             from: Some(IpAddr::from([192, 0, 2, 1])),
             reason: "you may not".to_owned(),

@@ -267,6 +267,7 @@ async fn write_down(app: &App, subject: String, from: Option<IpAddr>, why: &Auth
         actor: String::new(),
         action: Action::LogIn,
         subject,
+        task: None,
         alike: None,
         from,
         reason: why.to_string(),

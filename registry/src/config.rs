@@ -64,6 +64,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// How long a node may be silent before others take over its plans.
     pub(crate) lease_ttl: Duration,
+    /// How many plans are at work at once.
+    pub(crate) tasks_at_once: usize,
     /// Text for people or JSON for machines.
     pub(crate) log_format: LogFormat,
     /// What is logged: a level, or levels by module.
@@ -116,6 +118,7 @@ impl Config {
                 answer_idle: effective.get("answer_idle_timeout", value::at_least_a_second)?,
             },
             lease_ttl: effective.get("lease_ttl", value::at_least_a_second)?,
+            tasks_at_once: effective.get("tasks_at_once", value::count)?,
             log_format: effective.get("log.format", value::log_format)?,
             log_level: effective.get("log.level", value::log_level)?,
             otlp_endpoint: effective.get_unless_empty("otlp_endpoint", value::http_url)?,

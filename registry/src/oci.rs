@@ -103,6 +103,7 @@ async fn answer_one(app: &App, request: Request) -> Result<Response, OciError> {
                     actor: caller.login().to_owned(),
                     action: Action::Ask,
                     subject: format!("repository {name}"),
+                    task: None,
                     alike: None,
                     from: caller.address(),
                     reason: why.clone(),

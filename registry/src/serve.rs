@@ -196,6 +196,7 @@ impl Serving {
         config.limits = bearable(config.limits);
         let options = NodeOptions {
             lease_ttl: config.lease_ttl,
+            at_once: config.tasks_at_once,
             ..NodeOptions::new(node_id, config.host())
         };
         let node = workflows::start(options, services.clone(), config.allow_drills).await?;

@@ -21,6 +21,9 @@ use storage::catalog::audit;
 /// More tasks than this are refused: what came of each must fit into one output.
 pub const MOST_PLANS: u32 = 5_000;
 
+/// So many of them are at work at once: each may take long, and leaves the places to what they let go on.
+const AT_ONCE: usize = 4;
+
 /// So many are asked at once: the server has other work, too.
 const BATCH: usize = 200;
 

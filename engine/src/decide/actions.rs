@@ -2,7 +2,8 @@
 
 use super::readable;
 use crate::clock::Timestamp;
-use crate::journal::{Action, ChildState, PlanResult, Reason, StepIndex};
+use crate::edit;
+use crate::journal::{Action, ChildState, Json, PlanResult, Reason, StepIndex};
 use crate::plan::{Plan, StepStatus};
 use crate::state::{PlanState, Refused, StepState};
 
@@ -11,6 +12,7 @@ pub fn fits(plan: &Plan, action: &Action, at: Timestamp) -> Result<(), Refused> 
     readable(plan)?;
     let why_not = match action {
         Action::Resume => resume(plan),
+        Action::ResumeEdited { change } => edited(plan, change),
         Action::Cancel => ends(plan, "cancel").or_else(|| {
             plan.cancelling
                 .then(|| "cancel, because it is being cancelled".into())
@@ -62,6 +64,23 @@ fn resume(plan: &Plan) -> Option<String> {
             "resume, because nobody knows whether step `{step}` happened: resolve or skip that first"
         )
     })
+}
+
+/// A resume with another input.
+fn edited(plan: &Plan, change: &Json) -> Option<String> {
+    if plan.reverting {
+        return Some("go on with another input, because it is being reverted".into());
+    }
+    if plan.state.is_driven() {
+        return Some("go on with another input, because it is under way: pause comes first".into());
+    }
+    if let Some(why) = resume(plan) {
+        return Some(why);
+    }
+    let submitted = plan.submitted.as_ref()?;
+    edit::apply(&submitted.input, change)
+        .err()
+        .map(|why| format!("go on with another input: {why}"))
 }
 
 fn ends(plan: &Plan, event: &str) -> Option<String> {
@@ -169,6 +188,9 @@ fn retry_now(plan: &Plan, step: &str) -> Option<String> {
             return Some(format!(
                 "retry step `{step}` now, because it waits for its locks"
             ));
+        }
+        Some(_) if plan.waits_for_place() => {
+            "because as many tasks are at work on its node as may be".into()
         }
         Some(_) => return None,
     };

@@ -94,7 +94,7 @@ impl Writer {
 
 /// Where a sub-task is, as its parent is told who waits like this.
 fn stands(plan: &Plan, until: Until) -> ChildState {
-    let waits = until == Until::EndedOrStuck && Waits::of(plan).to_words().is_some();
+    let waits = until == Until::EndedOrStuck && Waits::of(plan).stands_still();
     match plan.state {
         PlanState::Stopped => ChildState::Ended(plan.result),
         PlanState::Paused => ChildState::Stuck,

@@ -24,7 +24,7 @@ impl Writer {
                     child.state == ChildState::Stuck
                 });
             }
-            Action::Resume => self.resume()?,
+            Action::Resume | Action::ResumeEdited { .. } => self.resume()?,
             Action::Cancel | Action::Abort => self.cancel(Reason::Operator, message)?,
             Action::Supersede { .. } => self.cancel(Reason::Superseded, message)?,
             // What they say is in the entry.
@@ -75,15 +75,7 @@ impl Writer {
     /// What became due meanwhile begins now.
     fn release(&mut self) -> Result<(), Refused> {
         self.write(Entry::Released)?;
-        for step in 0..self.next.steps.len() {
-            let due = self.next.steps[step]
-                .wake_at
-                .is_some_and(|at| at <= self.at);
-            if due {
-                self.woken(step)?;
-            }
-        }
-        Ok(())
+        self.wake_what_is_due()
     }
 
     fn skip(&mut self, step: &str, output: Option<Json>, by: &str) -> Result<(), Refused> {

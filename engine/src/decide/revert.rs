@@ -41,6 +41,9 @@ impl Writer {
             .filter(|step| self.may_be_undone(*step))
             .collect();
         steps.sort_by_key(|step| Reverse(self.next.steps[*step].success));
+        if !steps.is_empty() && !self.has_place {
+            return self.ask_for_place();
+        }
         for step in steps {
             self.begin()?;
             self.write(Entry::Compensating { step })?;
@@ -64,6 +67,9 @@ impl Writer {
             }
             if self.next.waits_for_locks() {
                 return Ok(());
+            }
+            if !self.has_place {
+                return self.ask_for_place();
             }
             if self.next.steps[step].state == StepState::Cancelled {
                 self.write(Entry::StepResumed { step })?;
@@ -100,6 +106,9 @@ impl Writer {
     /// The revert goes on by itself, or when it is released.
     pub(super) fn undo_moves(&self) -> bool {
         let plan = &self.next;
+        if plan.waits_for_place() {
+            return true;
+        }
         let waits = plan.waits_for_locks() || plan.held.is_some();
         let (mut steps, mut others) = (0..plan.steps.len(), 0..plan.steps.len());
         let compensating = |it: &StepStatus| it.state == StepState::Compensating;

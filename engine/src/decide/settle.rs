@@ -66,6 +66,7 @@ impl Writer {
             return false;
         }
         plan.waits_for_locks()
+            || plan.waits_for_place()
             || plan.steps.iter().any(StepStatus::is_retrying)
             || (plan.held.is_some() && self.ready().next().is_some())
     }
@@ -148,6 +149,7 @@ impl Writer {
                 continue;
             }
             match self.next.lacks(step) {
+                None if !self.has_place => self.ask_for_place()?,
                 None => self.start(step)?,
                 Some(lacking) => {
                     let (graph, lacking) = (self.next.graph(), lacking);
@@ -217,16 +219,49 @@ impl Writer {
 
     /// A back-off is over.
     pub(super) fn woken(&mut self, step: StepIndex) -> Result<(), Refused> {
-        let waits = self.next.waits_for_locks() || self.next.held.is_some();
+        let waits = self.next.waits_for_locks()
+            || self.next.held.is_some()
+            || self.next.waits_for_place();
         let Some(status) = self.next.steps.get(step).filter(|_| !waits) else {
             return Ok(());
         };
-        if status.is_retrying() {
+        let (again, undo_again) = (status.is_retrying(), status.is_retrying_undo());
+        if (again || undo_again) && !self.has_place {
+            self.ask_for_place()
+        } else if again {
             self.start(step)
-        } else if status.is_retrying_undo() {
+        } else if undo_again {
             self.write(Entry::Compensating { step })
         } else {
             Ok(())
         }
+    }
+
+    /// What became due while nothing might begin, begins now.
+    pub(super) fn wake_what_is_due(&mut self) -> Result<(), Refused> {
+        for step in 0..self.next.steps.len() {
+            let wake_at = self.next.steps[step].wake_at;
+            if wake_at.is_some_and(|at| at <= self.at) {
+                self.woken(step)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// It waits for a place among the plans at work.
+    pub(super) fn ask_for_place(&mut self) -> Result<(), Refused> {
+        if self.next.place_asked.is_none() {
+            self.write(Entry::PlaceAsked)?;
+        }
+        Ok(())
+    }
+
+    /// It waits for a place no more, if there is one for it.
+    pub(super) fn take_place(&mut self) -> Result<(), Refused> {
+        if self.has_place && self.next.waits_for_place() {
+            self.write(Entry::PlaceGranted)?;
+            self.wake_what_is_due()?;
+        }
+        Ok(())
     }
 }

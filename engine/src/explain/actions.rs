@@ -2,6 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::decide;
+use crate::edit::Change;
 use crate::journal::{Action, StepIndex};
 use crate::lock::LockState;
 use crate::plan::Plan;
@@ -33,6 +34,8 @@ pub struct Preview {
     pub would_run: Vec<String>,
     /// The locks that it would have to ask for again.
     pub asks_for_locks: Vec<String>,
+    /// What would be different in its input.
+    pub input_changes: Vec<Change>,
 }
 
 /// What a revert would do.

@@ -95,6 +95,8 @@ pub(super) fn step_seen(plan: &Plan, index: usize) -> StepSeen {
         && (step.is_retrying() || plan.is_ready(index));
     let state = if plan.held.is_some() && would_begin {
         "held".to_owned()
+    } else if plan.waits_for_place() && (would_begin || step.is_retrying_undo()) {
+        "waiting".to_owned()
     } else if retrying && begins_by_itself {
         "retrying".to_owned()
     } else if step.state == StepState::Pending && plan.waits_for_locks() && plan.is_ready(index) {

@@ -50,6 +50,8 @@ pub enum WaitingKind {
     Child,
     /// Something outside that it will be told of.
     Event,
+    /// The node that would run it: a place among the plans at work there, or its taking over.
+    Node,
     /// A version of the program that knows its workflow or step.
     Code,
     /// A person.
@@ -64,6 +66,30 @@ impl Waiting {
             text: format!("code: no node here knows {missing}"),
             task: None,
             since: plan.times.started.or(Some(plan.times.created)),
+            until: None,
+        }
+    }
+
+    /// Its node takes up one plan after the other.
+    pub(super) fn for_take_over(why: &str) -> Self {
+        Self {
+            kind: WaitingKind::Node,
+            text: format!("its node to take it up: {why}"),
+            task: None,
+            since: None,
+            until: None,
+        }
+    }
+
+    fn for_place(plan: &Plan) -> Self {
+        let priority = plan.priority();
+        Self {
+            kind: WaitingKind::Node,
+            text: format!(
+                "a place: as many tasks are at work on its node as may be at once, and it is one of priority {priority}"
+            ),
+            task: None,
+            since: plan.place_asked,
             until: None,
         }
     }
@@ -119,16 +145,12 @@ pub(super) fn waiting_for(
         }
         PlanState::Pending | PlanState::Running => {}
     }
+    if is_under_way(plan) {
+        return Vec::new();
+    }
     if plan.waits_for_locks() {
         let queued = seats.iter().filter(|seat| seat.position > 0);
         return queued.map(|seat| waiting_for_lock(seat, holders)).collect();
-    }
-    if plan
-        .steps
-        .iter()
-        .any(|step| step.state == StepState::Running || step.is_being_undone())
-    {
-        return Vec::new();
     }
     if let Some(held) = &plan.held {
         let why = held
@@ -143,10 +165,12 @@ pub(super) fn waiting_for(
             until: None,
         }];
     }
+    let place = plan.waits_for_place().then(|| Waiting::for_place(plan));
     let graph = plan.graph();
     let waiting = plan.steps.iter().enumerate().filter_map(|(index, step)| {
         let name = &graph[index].name;
-        if step.is_retrying() || step.is_retrying_undo() {
+        let retries = step.is_retrying() || step.is_retrying_undo();
+        if retries && !plan.waits_for_place() {
             let (what, error) = match &step.undo {
                 Some(undo) => ("to undo step", undo.error.as_ref()),
                 None => ("of step", step.error.as_ref()),
@@ -163,7 +187,12 @@ pub(super) fn waiting_for(
         }
         (step.state == StepState::Suspended).then(|| waiting_suspended(name, step))
     });
-    waiting.collect()
+    place.into_iter().chain(waiting).collect()
+}
+
+/// Something of it runs here and now, or may be begun by itself at once.
+pub(crate) fn is_under_way(plan: &Plan) -> bool {
+    plan.is_at_work() || plan.steps.iter().any(|step| plan.goes_on_now(step))
 }
 
 fn waiting_suspended(name: &str, step: &StepStatus) -> Waiting {

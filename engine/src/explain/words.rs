@@ -2,8 +2,9 @@
 
 use super::waiting::{Waiting, WaitingKind, step_at_work};
 use crate::clock::Timestamp;
+use crate::edit;
 use crate::journal::{PlanResult, Reason};
-use crate::plan::{Plan, StepStatus};
+use crate::plan::{Edit, Plan, StepStatus};
 use crate::state::{PlanState, StepState};
 use serde::Serialize;
 
@@ -38,7 +39,16 @@ pub(super) fn headline(plan: &Plan, waiting_for: &[Waiting]) -> String {
         }
         PlanState::Stopped => match plan.result {
             PlanResult::Success => format!("{action} is done"),
-            PlanResult::Warning => format!("{action} is done, with a warning: {}", warnings(plan)),
+            PlanResult::Warning => {
+                let skipped = named(plan, |step| step.state == StepState::Skipped);
+                let without = if skipped.is_empty() {
+                    String::new()
+                } else {
+                    format!(" without {}", skipped.join(", "))
+                };
+                let warnings = warnings(plan);
+                format!("{action} is done{without}, with a warning: {warnings}")
+            }
             PlanResult::Error => {
                 format!(
                     "{action} failed: {}",
@@ -89,13 +99,24 @@ pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) 
             format!("{}.", headline(plan, waiting_for))
         }
     };
+    let happened = match plan.edits.last() {
+        None => happened,
+        Some(edit) => format!("{happened} Its input was changed by {}: {}.", edit.by, places(edit)),
+    };
     let safe = match (done.is_empty(), plan.result) {
         (_, PlanResult::Reverted) => match left_as_it_is(plan) {
             None => "What it did is undone; what it had recorded is kept.".to_owned(),
             Some(left) => format!("What it did is undone, but {left}."),
         },
         (_, PlanResult::Success | PlanResult::Warning) => {
-            "All steps are done and recorded.".to_owned()
+            match &*named(plan, |step| step.state == StepState::Skipped) {
+                [] => "All steps are done and recorded.".to_owned(),
+                skipped => format!(
+                    "Done and recorded: {}. Skipped, and not done: {}.",
+                    done.join(", "),
+                    skipped.join(", ")
+                ),
+            }
         }
         (_, PlanResult::Pending | PlanResult::Error) if plan.reverting => {
             "What it did is being undone; what it had recorded is kept.".to_owned()
@@ -137,6 +158,9 @@ pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) 
             Some(waiting) if waiting.kind == WaitingKind::Code => {
                 "Start a version of the program that knows it: then the task goes on by itself."
                     .to_owned()
+            }
+            Some(waiting) if waiting.kind == WaitingKind::Node => {
+                "Nothing is needed from a person: its turn comes by itself.".to_owned()
             }
             Some(waiting) if waiting.kind == WaitingKind::Operator => {
                 "Release it, when it may go on.".to_owned()
@@ -238,6 +262,13 @@ fn warnings(plan: &Plan) -> String {
         .filter_map(|step| step.warning.as_deref())
         .collect();
     warnings.join("; ")
+}
+
+/// The places of the input that were changed, as JSON pointers.
+fn places(edit: &Edit) -> String {
+    let changes = edit::changes(&edit.change);
+    let places: Vec<&str> = changes.iter().map(|change| change.at.as_str()).collect();
+    places.join(", ")
 }
 
 fn named(plan: &Plan, which: impl Fn(&StepStatus) -> bool) -> Vec<&str> {

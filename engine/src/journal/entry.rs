@@ -194,6 +194,10 @@ pub enum Entry {
     Reverting,
     /// The locks that are over are asked for again, because undoing needs them.
     LocksAsked,
+    /// As many plans are at work on its node as may be: it begins once there is a place for it.
+    PlaceAsked,
+    /// There is a place for it.
+    PlaceGranted,
     /// Nothing new begins until it is released.
     Held,
     /// It goes on after a hold.
@@ -268,6 +272,8 @@ impl Entry {
             | Self::Cancelling { .. }
             | Self::Reverting
             | Self::LocksAsked
+            | Self::PlaceAsked
+            | Self::PlaceGranted
             | Self::Held
             | Self::Released
             | Self::Paused { .. }

@@ -10,6 +10,11 @@ use serde::{Deserialize, Serialize};
 pub enum Action {
     /// Go on: run what failed and what has not run.
     Resume,
+    /// The same with another input.
+    ResumeEdited {
+        /// What is different: a JSON patch (RFC 6902) that also tests what was there before, so that it fits once only.
+        change: Json,
+    },
     /// End it: what is done stays done.
     Cancel,
     /// End it now: who does not heed the cancel soon is dropped.

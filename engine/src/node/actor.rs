@@ -1,12 +1,13 @@
 //! The actor of one plan: something happened, decide, append, start what follows. One append under way at a time.
 
 use super::bodies::{Bodies, Ended, InTransaction};
+use super::places::{Place, Turn};
 use super::{Inner, Nudge, locked};
 use crate::clock::Timestamp;
-use crate::decide::{Decision, Happening, decide};
+use crate::decide::{self, Decision, Happening, decide};
 use crate::journal::{Action, Failure, PlanId, Row, StepIndex};
 use crate::plan::Plan;
-use crate::state::StepState;
+use crate::state::{Refused, StepState};
 use crate::step::{Outcome, Policy, Services, StepError};
 use crate::store::{Append, Appended, Store, StoreError};
 use futures_util::FutureExt;
@@ -30,10 +31,30 @@ pub(super) struct Actor<S: Services, St: Store<Tx = S::Tx>> {
     lease: u64,
     /// When the bodies of a cancelled plan are dropped.
     drop_at: Option<Timestamp>,
+    /// Its place among the plans at work, while it is.
+    place: Option<Place>,
+    /// Its seat among those that wait for one, while it does.
+    turn: Option<Turn>,
 }
 
 /// The plan is not ours any more.
 pub(super) struct Lost;
+
+/// What an actor waits for.
+enum Came {
+    Nudge(Nudge),
+    Ended(StepIndex, Ended),
+    Place(Place),
+    Grace,
+    Drain,
+}
+
+async fn its_turn(turn: &mut Option<Turn>) -> Place {
+    match turn {
+        Some(turn) => turn.come().await,
+        None => std::future::pending().await,
+    }
+}
 
 /// Why a transactional step left no write.
 enum NotCommitted {
@@ -47,8 +68,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         plan: Arc<Plan>,
         published: watch::Sender<Arc<Plan>>,
         inbox: mpsc::UnboundedReceiver<Nudge>,
+        place: Option<Place>,
     ) -> Self {
         Self {
+            place,
+            turn: None,
             lease: node.lease.which(),
             node,
             plan,
@@ -77,6 +101,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         if let Some(first) = first {
             self.happen(first).await?;
         }
+        self.be_seated();
         let Some(mut bodies) = Bodies::of(&self.node, &self.plan) else {
             return self.without_code().await;
         };
@@ -110,12 +135,20 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             };
             let draining = self.node.draining.clone();
             let was_draining = draining.is_cancelled();
-            tokio::select! {
+            let came = tokio::select! {
                 biased;
-                Some(nudge) = self.inbox.recv() => self.nudged(nudge).await?,
-                Some((step, ended)) = bodies.next() => self.ended(step, ended, &mut bodies).await?,
-                () = grace => self.drop_bodies(&mut bodies).await?,
-                () = draining.cancelled(), if !was_draining => {}
+                Some(nudge) = self.inbox.recv() => Came::Nudge(nudge),
+                Some((step, ended)) = bodies.next() => Came::Ended(step, ended),
+                place = its_turn(&mut self.turn) => Came::Place(place),
+                () = grace => Came::Grace,
+                () = draining.cancelled(), if !was_draining => Came::Drain,
+            };
+            match came {
+                Came::Nudge(nudge) => self.nudged(nudge).await?,
+                Came::Ended(step, ended) => self.ended(step, ended, &mut bodies).await?,
+                Came::Place(place) => self.placed(place).await?,
+                Came::Grace => self.drop_bodies(&mut bodies).await?,
+                Came::Drain => {}
             }
         }
     }
@@ -142,25 +175,45 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         true
     }
 
+    /// There is a place for it. Where it needs none any more, another plan gets it.
+    async fn placed(&mut self, place: Place) -> Result<(), Lost> {
+        self.turn = None;
+        // Who was cancelled or superseded while he waited must not begin.
+        while let Err(error) = self.read_mail().await? {
+            tracing::warn!(task.id = %self.plan.id, %error, "the mailbox could not be read; it is tried again");
+            tokio::time::sleep(self.node.options.poll).await;
+        }
+        if self.plan.waits_for_place() {
+            self.place = Some(place);
+            self.happen(Happening::PlaceGranted).await?;
+        }
+        Ok(())
+    }
+
+    /// Its place, or its seat among those that wait for one, is what the plan says.
+    fn be_seated(&mut self) {
+        let kind = || self.node.kind_of(self.plan.workflow());
+        if !self.plan.is_at_work() {
+            self.place = None;
+        } else if self.place.is_none() {
+            self.place = Some(self.node.places.take_anyhow(kind()));
+        }
+        if !self.plan.waits_for_place() {
+            self.turn = None;
+        } else if self.turn.is_none() {
+            self.turn = Some(self.node.places.wait(&self.plan, kind()));
+        }
+    }
+
     async fn nudged(&mut self, nudge: Nudge) -> Result<(), Lost> {
         if nudge == Nudge::Lost {
             self.node.begins_a_new_life();
             return Err(Lost);
         }
         // The mail first: who was superseded while he waited must not begin.
-        let mail = match self.node.store.mail(self.plan.id).await {
-            Ok(mail) => mail,
-            Err(error) => {
-                tracing::warn!(task.id = %self.plan.id, %error, "the mailbox could not be read; the next poll reads it");
-                return Ok(());
-            }
-        };
-        for mail in mail {
-            self.happen(Happening::Mail {
-                n: mail.n,
-                message: mail.message,
-            })
-            .await?;
+        if let Err(error) = self.read_mail().await? {
+            tracing::warn!(task.id = %self.plan.id, %error, "the mailbox could not be read; the next poll reads it");
+            return Ok(());
         }
         if nudge == Nudge::Granted && self.plan.waits_for_locks() {
             // A hint may be old: only the rows say who holds.
@@ -172,6 +225,21 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             }
         }
         Ok(())
+    }
+
+    async fn read_mail(&mut self) -> Result<Result<(), StoreError>, Lost> {
+        let mail = match self.node.store.mail(self.plan.id).await {
+            Ok(mail) => mail,
+            Err(error) => return Ok(Err(error)),
+        };
+        for mail in mail {
+            self.happen(Happening::Mail {
+                n: mail.n,
+                message: mail.message,
+            })
+            .await?;
+        }
+        Ok(Ok(()))
     }
 
     async fn ended(
@@ -300,18 +368,31 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
 
     pub(super) async fn happen(&mut self, happening: Happening) -> Result<(), Lost> {
         let _until_durable = self.node.stamps.begin(self.node.clock);
-        match decide(
-            &self.plan,
-            happening,
-            self.node.clock.now(),
-            self.node.options.id,
-        ) {
+        match self.decided(happening) {
             Ok(decision) => self.commit(decision).await,
             Err(refused) => {
                 tracing::error!(task.id = %self.plan.id, "task {} cannot go on: {refused}", self.plan.id);
                 Err(Lost)
             }
         }
+    }
+
+    /// What follows. Where a step would begin of a plan that has no place, it takes one, or asks for it.
+    fn decided(&mut self, happening: Happening) -> Result<Decision, Refused> {
+        let (at, node) = (self.node.clock.now(), self.node.options.id);
+        if self.place.is_some() {
+            return decide(&self.plan, happening, at, node);
+        }
+        let decision = decide(&self.plan, happening.clone(), at, node)?;
+        if !decision.next.is_at_work() {
+            return Ok(decision);
+        }
+        let kind = self.node.kind_of(self.plan.workflow());
+        self.place = self.node.places.take(kind);
+        if self.place.is_some() {
+            return Ok(decision);
+        }
+        decide::decide_with(decide::Place::Taken, &self.plan, happening, at, node)
     }
 
     /// Makes the decision durable, however often that must be tried.
@@ -396,6 +477,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         super::measure::measure(&self.plan, &next, self.node.clock.now());
         self.plan = Arc::new(next);
         let _nobody_waits = self.published.send(self.plan.clone());
+        self.be_seated();
         self.node.tell_granted(&appended.granted);
     }
 

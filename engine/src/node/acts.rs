@@ -2,11 +2,14 @@
 
 use super::{Inner, Node, NodeError};
 use crate::decide;
-use crate::journal::{Action, Entry, Message, PlanId};
+use crate::edit;
+use crate::journal::{Action, Entry, Json, Message, PlanId, Submitted};
 use crate::plan::Plan;
 use crate::state::Refused;
 use crate::step::{Services, Work};
 use crate::store::{Store, StoreError};
+use crate::workflow::Registered;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +94,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
 fn name_of(action: &Action) -> String {
     match action {
         Action::Resume => "resume".into(),
+        Action::ResumeEdited { .. } => "go on with another input".into(),
         Action::Cancel => "cancel".into(),
         Action::Abort => "abort".into(),
         Action::Revert => "be reverted".into(),
@@ -105,9 +109,101 @@ fn name_of(action: &Action) -> String {
     }
 }
 
+/// The input itself, where no field of it is to blame.
+const WHOLE: &str = "input";
+
+impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
+    /// The resume of a plan with what is wanted of its input merged into it (RFC 7396). Refused where its workflow allows no such
+    /// change, and where that is no input of it any more.
+    pub async fn edited(&self, plan: PlanId, wanted: &Value) -> Result<Action, NodeError> {
+        let plan = self.0.plan(plan).await?;
+        self.0.edited(&plan, wanted)
+    }
+}
+
 impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
+    pub(super) fn edited(&self, plan: &Plan, wanted: &Value) -> Result<Action, NodeError> {
+        let refused = |why: String| NodeError::Edit {
+            at: WHOLE.into(),
+            why,
+        };
+        let Value::Object(fields) = wanted else {
+            return Err(refused("what is wanted of it must be an object".into()));
+        };
+        let (workflow, submitted) = self.code_and_input(plan)?;
+        for field in fields.keys() {
+            if !workflow.editable.contains(&field.as_str()) {
+                let name = workflow.name;
+                let why = match workflow.editable {
+                    [] => format!("no field of an input of workflow `{name}` can be changed"),
+                    some => format!("of workflow `{name}` only {} can", some.join(", ")),
+                };
+                return Err(NodeError::Edit {
+                    at: format!("{WHOLE}.{field}"),
+                    why,
+                });
+            }
+        }
+        let after = edit::merged(&submitted.input, wanted).map_err(refused)?;
+        let change = edit::difference(&submitted.input, &after).map_err(refused)?;
+        let Some(change) = change else {
+            return Ok(Action::Resume);
+        };
+        let action = Action::ResumeEdited { change };
+        self.is_an_input(plan, &action)?;
+        Ok(action)
+    }
+
+    fn code_and_input<'p>(
+        &self,
+        plan: &'p Plan,
+    ) -> Result<(&Registered<S>, &'p Submitted), NodeError> {
+        let unknown = || NodeError::UnknownWorkflow(plan.workflow().into());
+        let workflow = self.workflows.0.get(plan.workflow()).ok_or_else(unknown)?;
+        let submitted = plan.submitted.as_ref().ok_or_else(unknown)?;
+        Ok((workflow, submitted))
+    }
+
+    /// The input as an operator has changed it is one of the workflow, and about the same.
+    fn is_an_input(&self, plan: &Plan, action: &Action) -> Result<(), NodeError> {
+        let Action::ResumeEdited { change } = action else {
+            return Ok(());
+        };
+        let refused = |why: String| NodeError::Edit {
+            at: WHOLE.into(),
+            why,
+        };
+        let (workflow, submitted) = self.code_and_input(plan)?;
+        for field in edit::changes(change) {
+            let top = field.at.split('/').nth(1).unwrap_or_default();
+            if !workflow.editable.contains(&top) {
+                return Err(NodeError::Edit {
+                    at: format!("{WHOLE}.{top}"),
+                    why: "its workflow does not allow that".into(),
+                });
+            }
+        }
+        let Ok(input) = edit::apply(&submitted.input, change) else {
+            return Ok(()); // made for another input: that is told when the message is judged
+        };
+        let read = |input: &Json| (workflow.read)(workflow, input, submitted.actor.clone());
+        let (after, key) = read(&input).map_err(|error| refused(error.to_string()))?;
+        let Ok((before, key_before)) = read(&submitted.input) else {
+            return Ok(()); // what it was about was not readable any more
+        };
+        let same = (&after.locks, &after.organization, &after.links, key)
+            == (&before.locks, &before.organization, &before.links, key_before);
+        if same {
+            return Ok(());
+        }
+        Err(refused(
+            "the task would be about something else; start another one for that".into(),
+        ))
+    }
+
     /// What an operator gives for a step's output can be read by the steps after it.
     fn can_stand(&self, plan: &Plan, action: &Action) -> Result<(), NodeError> {
+        self.is_an_input(plan, action)?;
         let (Action::Skip {
             step,
             output: Some(output),

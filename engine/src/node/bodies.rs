@@ -3,7 +3,7 @@
 use super::Inner;
 use super::drill::Effect;
 use crate::clock::{Clock, Timestamp};
-use crate::journal::{Failure, Json, StepIndex};
+use crate::journal::{Failure, Json, StepIndex, Submitted};
 use crate::plan::{Plan, StepStatus};
 use crate::state::StepState;
 use crate::step::{
@@ -64,7 +64,8 @@ enum Wanted {
 impl Wanted {
     fn of(plan: &Plan, step: StepIndex) -> Option<Self> {
         let status = &plan.steps[step];
-        let begins = !plan.waits_for_locks() && plan.held.is_none();
+        let begins =
+            !plan.waits_for_locks() && plan.held.is_none() && !plan.waits_for_place();
         match status.state {
             StepState::Running => Some(Self::Body(status.attempts())),
             StepState::Suspended => Self::of_suspended(plan, status),
@@ -90,10 +91,9 @@ impl Wanted {
 impl Wanted {
     fn of_suspended(plan: &Plan, status: &StepStatus) -> Option<Self> {
         let attempts = status.attempts();
-        if let Some(awaited) = &status.awaits {
-            let event = awaited.event.as_ref();
-            let is_there = event.is_some_and(|name| plan.event(name).is_some());
-            return if is_there {
+        let goes_on = plan.goes_on_now(status);
+        if status.awaits.is_some() {
+            return if goes_on {
                 Some(Self::Receive(attempts))
             } else {
                 status.wake_at.map(|_| Self::WaitOver(attempts))
@@ -105,10 +105,8 @@ impl Wanted {
         if family.is_over() {
             return Some(Self::Gather(attempts));
         }
-        let begins = !plan.cancelling && !plan.reverting && plan.held.is_none();
-        let submits = begins && !family.may_be_submitted().is_empty();
         let before = || family.children.iter().filter(|child| child.plan.is_some());
-        submits.then(|| Self::Submit(before().count()))
+        goes_on.then(|| Self::Submit(before().count()))
     }
 }
 
@@ -126,6 +124,8 @@ pub(super) struct InTransaction<Tx> {
 
 pub(super) struct Bodies<S: Services, St: Store<Tx = S::Tx>> {
     node: Arc<Inner<S, St>>,
+    /// As the plan was when its input was decoded: an operator may have changed it since.
+    submitted: Arc<Submitted>,
     input: Arc<dyn Any + Send + Sync>,
     /// The code of each step of the plan's graph.
     code: Vec<(Arc<dyn AnyStep<S>>, Policy)>,
@@ -152,6 +152,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         Some(Self {
             code: code.collect::<Option<_>>()?,
             node: node.clone(),
+            submitted: submitted.clone(),
             input,
             set: JoinSet::new(),
             under_way: HashMap::new(),
@@ -174,6 +175,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         if plan.cancelling {
             self.cancelled.cancel();
         }
+        self.read_input(plan);
         for step in 0..plan.steps.len() {
             let wanted = Wanted::of(plan, step);
             #[cfg(feature = "prove")]
@@ -186,6 +188,19 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 let abort = self.start(plan, step, wanted);
                 self.under_way.insert(step, (wanted, abort));
             }
+        }
+    }
+
+    /// Decodes the input anew when an operator has changed it.
+    fn read_input(&mut self, plan: &Plan) {
+        let changed = plan
+            .submitted
+            .as_ref()
+            .filter(|submitted| !Arc::ptr_eq(submitted, &self.submitted));
+        let Some(submitted) = changed else { return };
+        let workflow = self.node.workflows.0.get(submitted.workflow.as_str());
+        if let Some(input) = workflow.and_then(|it| (it.decode)(&submitted.input).ok()) {
+            (self.input, self.submitted) = (input, submitted.clone());
         }
     }
 

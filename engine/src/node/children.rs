@@ -3,6 +3,7 @@
 use super::actor::{Actor, Lost};
 use super::desk::{Forms, forms};
 use super::locked;
+use super::places::Place;
 use crate::decide::{Decision, Happening, decide};
 use crate::journal::{Failure, Parent, PlanId, StepIndex, Submitted, Until, WantedChild};
 use crate::lock::{LockMode, LockRequest};
@@ -14,7 +15,7 @@ use crate::workflow::InputError;
 /// At most so many sub-tasks are submitted in one transaction: it holds the store's writer.
 const BATCH: usize = 64;
 
-type Begun = Vec<Plan>;
+type Begun = Vec<(Plan, Option<Place>)>;
 
 impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     /// Submits as many sub-tasks of the step as may be open now.
@@ -32,7 +33,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 .child(wanted, family.until)
                 .map_err(|why| why.to_string())
                 .and_then(|child| {
-                    forms(&self.node, id, &child, &[]).map_err(|why| why.to_string())
+                    let place = self.node.places.take(self.node.kind_of(&child.workflow));
+                    forms(&self.node, id, &child, &[], place.is_some())
+                        .map(|form| (form, place))
+                        .map_err(|why| why.to_string())
                 });
             match form {
                 Ok(form) => forms_of_all.push(form),
@@ -65,6 +69,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             }
         }
         child.locks.clear();
+        // Whoever waits for the parent waits for it.
+        child.priority = parent.map_or(child.priority, |it| it.priority);
         child.parent = Some(Parent {
             plan: self.plan.id,
             until,
@@ -92,21 +98,22 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         &mut self,
         step: StepIndex,
         keys: Vec<(String, PlanId)>,
-        all: Vec<Forms>,
+        all: Vec<(Forms, Option<Place>)>,
     ) -> Result<(), Lost> {
         let ids: Vec<PlanId> = keys.iter().map(|(_, id)| *id).collect();
         locked(&self.node.submitting).extend(&ids);
         let lease = self.node.lease.which();
         let submitted = self.in_one_transaction(step, keys, all).await;
-        if let Ok(Some(plans)) = &submitted {
-            for plan in plans {
-                self.node.drive_submitted(plan.clone(), lease);
+        let submitted = submitted.map(|plans| {
+            for (plan, place) in plans.into_iter().flatten() {
+                let place = place.filter(|_| plan.is_at_work());
+                self.node.drive_submitted(plan, lease, place);
             }
-        }
+        });
         for id in &ids {
             locked(&self.node.submitting).remove(id);
         }
-        submitted.map(drop)
+        submitted
     }
 
     /// The sub-tasks as they begin; none when nothing was written and it will be tried again.
@@ -114,8 +121,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         &mut self,
         step: StepIndex,
         keys: Vec<(String, PlanId)>,
-        all: Vec<Forms>,
+        all: Vec<(Forms, Option<Place>)>,
     ) -> Result<Option<Begun>, Lost> {
+        let (all, places): (Vec<Forms>, Vec<Option<Place>>) = all.into_iter().unzip();
         let (node, clock) = (self.node.options.id, self.node.clock);
         let happening = Happening::Submitted {
             step,
@@ -153,11 +161,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             Ok((granted, appended)) => {
                 self.advance(decision.next, &appended);
                 let begun = either.into_iter().zip(granted);
-                Ok(Some(
-                    begun
-                        .map(|((begun, waiting), granted)| if granted { begun } else { waiting })
-                        .collect(),
-                ))
+                let begun =
+                    begun.map(|((begun, waiting), granted)| if granted { begun } else { waiting });
+                Ok(Some(begun.zip(places).collect()))
             }
             Err(StoreError::Fenced { .. } | StoreError::Corrupt(_)) => Err(Lost),
             Err(error @ (StoreError::Unavailable(_) | StoreError::Full)) => {
@@ -167,7 +173,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             Err(error @ StoreError::Unknown(_)) => {
                 tracing::warn!(task.id = %self.plan.id, %error, "sub-tasks are read back");
                 if self.is_mine(seq, nonce).await? {
-                    self.read_back(decision).await
+                    let begun = self.read_back(decision).await?;
+                    let placed = begun.into_iter().flatten().zip(places);
+                    Ok(Some(placed.collect()))
                 } else {
                     Ok(None)
                 }
@@ -181,7 +189,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     }
 
     /// The outcome was unknown and is known now: they are all there.
-    async fn read_back(&mut self, decision: Decision) -> Result<Option<Begun>, Lost> {
+    async fn read_back(&mut self, decision: Decision) -> Result<Option<Vec<Plan>>, Lost> {
         let known: Vec<PlanId> = self.plan.children().filter_map(|it| it.plan).collect();
         let fresh = decision.next.children().filter_map(|it| it.plan);
         let fresh: Vec<PlanId> = fresh.filter(|plan| !known.contains(plan)).collect();

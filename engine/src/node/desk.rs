@@ -1,9 +1,11 @@
 //! Where the application submits plans inside its own transaction.
 
+use super::places::Place;
 use super::{Inner, Node, NodeError, locked};
 use crate::decide;
 use crate::journal::{Action, Cause, Json, Message, PlanId, StepIndex};
 use crate::plan::Plan;
+use crate::priority::Priority;
 use crate::step::{BoxFuture, Declared, Services};
 use crate::store::{Accepted, Append, OpenPlan, Store, StoreError, Submission};
 use crate::workflow::{InputError, Registered, Workflow};
@@ -33,6 +35,13 @@ impl<S: Services> Offer<S> {
             self.recorded.push((step, json));
         }
         Ok(self)
+    }
+
+    /// How urgent it is, whatever its workflow says.
+    #[must_use]
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.submitted.priority = priority;
+        self
     }
 
     /// Says what started the plan.
@@ -70,7 +79,7 @@ pub struct Desk<S: Services, St> {
 
 #[derive(Default)]
 struct Done {
-    plans: Vec<Plan>,
+    plans: Vec<(Plan, Option<Place>)>,
     told: Vec<PlanId>,
 }
 
@@ -84,16 +93,17 @@ impl<S: Services, St: Store<Tx = S::Tx>> Desk<S, St> {
             open_key,
             ..
         } = offer;
-        let form = forms(&self.node, id, &submitted, &recorded)?;
+        let place = self.node.places.take(self.node.kind_of(&submitted.workflow));
+        let form = forms(&self.node, id, &submitted, &recorded, place.is_some())?;
         let (begun, waiting) = (form.begun.clone(), form.waiting.clone());
         let accepted = St::submit_in(tx, form.submission(open_key)).await?;
         match accepted {
             Accepted::OpenAlready(open) => Ok(Placed::Open(open)),
             Accepted::Recorded { granted } => {
                 locked(&self.node.submitting).insert(id);
-                locked(&self.done)
-                    .plans
-                    .push(if granted { begun } else { waiting });
+                let plan = if granted { begun } else { waiting };
+                let place = place.filter(|_| plan.is_at_work());
+                locked(&self.done).plans.push((plan, place));
                 Ok(Placed::New(id))
             }
         }
@@ -215,13 +225,19 @@ impl Forms {
     }
 }
 
-/// Both forms of a plan about to be submitted.
+/// Both forms of a plan about to be submitted, for which there is a place or not.
 pub(super) fn forms<S: Services, St: Store<Tx = S::Tx>>(
     inner: &Inner<S, St>,
     id: PlanId,
     submitted: &crate::journal::Submitted,
     recorded: &[(StepIndex, Json)],
+    has_place: bool,
 ) -> Result<Forms, StoreError> {
+    let place = if has_place {
+        decide::Place::Free
+    } else {
+        decide::Place::Taken
+    };
     let (at, node) = (inner.clock.now(), inner.options.id);
     let empty = Plan::empty(id);
     let corrupt = |error: &dyn std::fmt::Display| {
@@ -229,7 +245,7 @@ pub(super) fn forms<S: Services, St: Store<Tx = S::Tx>>(
     };
     let form = |granted| {
         let (submitted, recorded) = (submitted.clone(), recorded.to_vec());
-        let decision = decide::submit(id, submitted, recorded, granted, at, node)
+        let decision = decide::submit_with(place, id, submitted, recorded, granted, at, node)
             .map_err(|refused| corrupt(&refused))?;
         let append =
             Append::new(&empty, &decision, node, inner.nonce()).map_err(|error| corrupt(&error))?;
@@ -265,10 +281,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
             .await;
         let Done { plans, told } = std::mem::take(&mut *locked(&done));
         let committed = matches!(result, Ok(Ok(_)));
-        for plan in plans {
+        for (plan, place) in plans {
             let id = plan.id;
             if committed {
-                self.drive_submitted(plan, lease);
+                self.drive_submitted(plan, lease, place);
             }
             locked(&self.submitting).remove(&id);
         }

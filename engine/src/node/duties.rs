@@ -19,6 +19,8 @@ pub(super) fn spawn<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, St>>
         .spawn(until_stop(node.clone(), poll(node.clone())));
     node.tasks
         .spawn(until_stop(node.clone(), take_overs(node.clone())));
+    let taking_up = super::brake::take_up(node.clone());
+    node.tasks.spawn(until_stop(node.clone(), taking_up));
     let firing = super::schedules::keep_firing(node.clone());
     node.tasks.spawn(until_stop(node.clone(), firing));
 }
@@ -124,7 +126,8 @@ pub(super) async fn take_over<S: Services, St: Store<Tx = S::Tx>>(
         let options = &node.options;
         let limit = TAKE_OVERS_PER_ROUND
             + u32::try_from(locked(&node.actors).len() + locked(&node.left_alone).len())
-                .unwrap_or(u32::MAX / 2);
+                .unwrap_or(u32::MAX / 2)
+            + u32::try_from(node.brake.count()).unwrap_or(u32::MAX / 4);
         let orphans = node
             .store
             .orphans(options.id, node.clock.now(), options.lease_ttl, limit)
@@ -143,9 +146,9 @@ pub(super) async fn take_over<S: Services, St: Store<Tx = S::Tx>>(
                 locked(&node.left_alone).insert(plan);
                 let workflow = now.workflow();
                 tracing::error!(task.id = %plan, "task {plan} waits: this node does not know workflow `{workflow}` with all its steps");
-            } else {
+            } else if !node.brake.hold_back(&now) {
                 tracing::info!(task.id = %plan, "task {plan} is taken over");
-                node.drive(now, Some(Happening::Claimed), Some(Nudge::Granted));
+                node.drive(now, Some(Happening::Claimed), Some(Nudge::Granted), None);
             }
         }
         if last {
@@ -163,7 +166,10 @@ async fn load_unknown<S: Services, St: Store<Tx = S::Tx>>(
         let (actors, submitting) = (locked(&node.actors), locked(&node.submitting));
         let left_alone = locked(&node.left_alone);
         let is_known = |plan: &PlanId| {
-            actors.contains_key(plan) || submitting.contains(plan) || left_alone.contains(plan)
+            actors.contains_key(plan)
+                || submitting.contains(plan)
+                || left_alone.contains(plan)
+                || node.brake.knows(*plan)
         };
         plans.into_iter().filter(|plan| !is_known(plan)).collect()
     };

@@ -3,6 +3,7 @@
 use super::{Node, NodeError};
 use crate::clock::Timestamp;
 use crate::decide;
+use crate::edit;
 use crate::explain::{Preview, Task};
 use crate::journal::{Action, Entry, NodeId, PlanId};
 use crate::plan::Plan;
@@ -10,6 +11,7 @@ use crate::search::{Search, TaskCursor};
 use crate::step::Services;
 use crate::store::{Count, Page, Store, Visible};
 use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +66,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         let now = self.clock().now();
         let mut task = Task::of(plan, &seats, &holders, now);
         let nobodys = self.0.is_left_alone(plan);
+        if let Some(why) = self.0.brake.holds_back(plan.id) {
+            task = task.waiting_for_take_over(plan, &why, now);
+        }
         if let Some(missing) = nobodys.then(|| self.0.missing_code(plan)).flatten() {
             task = task.waiting_for_code(plan, &missing, now);
         }
@@ -159,10 +164,22 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         }
     }
 
-    /// What resuming the plan would do, without doing it.
-    pub async fn resume_preview(&self, plan: PlanId) -> Result<Preview, NodeError> {
+    /// What resuming the plan would do, without doing it; also with what is wanted of its input merged into that.
+    pub async fn resume_preview(
+        &self,
+        plan: PlanId,
+        wanted: Option<&Value>,
+    ) -> Result<Preview, NodeError> {
         let plan = self.plan(plan).await?;
-        decide::fits(&plan, &Action::Resume, self.clock().now())?;
+        let action = match wanted {
+            Some(wanted) => self.0.edited(&plan, wanted)?,
+            None => Action::Resume,
+        };
+        decide::fits(&plan, &action, self.clock().now())?;
+        let input_changes = match &action {
+            Action::ResumeEdited { change } => edit::changes(change),
+            _ => Vec::new(),
+        };
         let mut behind = Vec::new();
         for lock in plan
             .locks
@@ -175,6 +192,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         Ok(Preview {
             would_run: decide::would_run(&plan).into_iter().map(name).collect(),
             asks_for_locks: behind,
+            input_changes,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! What each entry of the journal changes. An entry that does not fit says why.
 
 use super::step::end;
-use super::{Awaited, Child, Family, Held, Plan, PlanLock, StepStatus, Try};
+use super::{Awaited, Child, Edit, Family, Held, Plan, PlanLock, StepStatus, Try};
 use crate::clock::Timestamp;
+use crate::edit;
 use crate::journal::{
-    Action, ChildState, Entry, Failure, Message, NodeId, PlanId, PlanResult, Reason, StepIndex,
+    Action, ChildState, Entry, Failure, Json, Message, NodeId, PlanId, PlanResult, Reason, StepIndex,
     Submitted, Until, WantedChild,
 };
 use crate::lock::{LockState, OnPause};
@@ -43,7 +44,7 @@ impl Plan {
                 message, refused, ..
             } => {
                 if refused.is_none() {
-                    self.message(message)?;
+                    self.message(message, at)?;
                 }
                 Ok(())
             }
@@ -51,10 +52,20 @@ impl Plan {
             Entry::Cancelling { reason } => {
                 self.on(PlanEvent::Cancel)?;
                 (self.cancelling, self.reason, self.times.paused) = (true, Some(*reason), None);
+                self.place_asked = None;
                 Ok(())
             }
             Entry::Reverting => self.revert(at),
+            Entry::PlaceAsked => {
+                self.place_asked = Some(at);
+                Ok(())
+            }
+            Entry::PlaceGranted => {
+                self.place_asked = None;
+                Ok(())
+            }
             Entry::LocksAsked => {
+                self.place_asked = None;
                 self.change_locks(|lock| {
                     matches!(lock.state, LockState::Ended | LockState::GivenUp)
                         .then_some(LockState::Queued)
@@ -62,6 +73,7 @@ impl Plan {
                 Ok(())
             }
             Entry::Held => {
+                self.place_asked = None;
                 let by = self.last_message.as_ref();
                 self.held = Some(Held {
                     by: by.map(|message| message.by.clone()).unwrap_or_default(),
@@ -342,7 +354,7 @@ impl Plan {
         Ok(())
     }
 
-    fn message(&mut self, message: &Message) -> Result<(), String> {
+    fn message(&mut self, message: &Message, at: Timestamp) -> Result<(), String> {
         if let Action::ChildMoved { child, state } = &message.action {
             return self.child_moved(*child, *state);
         }
@@ -351,10 +363,32 @@ impl Plan {
         {
             self.events.push((name.clone(), payload.clone()));
         }
+        if let Action::ResumeEdited { change } = &message.action {
+            self.edit(message, change, at)?;
+        }
         if let Action::Supersede { by } = &message.action {
             self.superseded_by = Some(*by);
         }
         self.last_message = Some(Arc::new(message.clone()));
+        Ok(())
+    }
+
+    fn edit(&mut self, message: &Message, change: &Json, at: Timestamp) -> Result<(), String> {
+        let Some(submitted) = &self.submitted else {
+            return Err("its input is changed before it was submitted".into());
+        };
+        let input = edit::apply(&submitted.input, change)?;
+        let submitted = Submitted {
+            input,
+            ..Submitted::clone(submitted)
+        };
+        self.submitted = Some(Arc::new(submitted));
+        self.edits.push(Edit {
+            by: message.by.clone(),
+            reason: message.reason.clone(),
+            at,
+            change: change.clone(),
+        });
         Ok(())
     }
 
@@ -457,6 +491,7 @@ impl Plan {
         self.on(PlanEvent::Revert)?;
         self.reverting = true;
         self.cancelling = false;
+        self.place_asked = None;
         self.goes_on(at);
         Ok(())
     }
@@ -474,7 +509,7 @@ impl Plan {
     fn pause(&mut self, reason: Reason, at: Timestamp) -> Result<(), String> {
         self.on(PlanEvent::Pause)?;
         (self.reason, self.result) = (Some(reason), PlanResult::Error);
-        self.times.paused = Some(at);
+        (self.times.paused, self.place_asked) = (Some(at), None);
         self.change_locks(|lock| {
             let given_up = lock.request.on_pause == OnPause::Release;
             (given_up && matches!(lock.state, LockState::Held | LockState::Queued))
@@ -489,7 +524,7 @@ impl Plan {
         if matches!(result, PlanResult::Success | PlanResult::Warning) {
             self.reason = None; // it was done before the cancel could stop it
         }
-        (self.times.ended, self.held) = (Some(at), None);
+        (self.times.ended, self.held, self.place_asked) = (Some(at), None, None);
         self.change_locks(|_| Some(LockState::Ended));
         Ok(())
     }

@@ -45,6 +45,7 @@ macro_rules! store_conformance {
             shared_locks_are_held_together
             a_paused_plan_gives_its_lock_up_and_queues_again
             mail_is_read_in_order_and_consumed_once
+            unclean_starts_in_a_row_are_counted
             plans_of_silent_and_stopped_nodes_are_orphans
             lists_are_newest_first_and_paged
             a_search_finds_by_every_field
@@ -107,6 +108,7 @@ fn submitted(locks: &[(&str, LockMode)], organization: &str, links: &[(&str, &st
         cause: None,
         parent: None,
         revertible_for: None,
+        priority: crate::priority::Priority::default(),
     }
 }
 
@@ -575,6 +577,35 @@ pub async fn mail_is_read_in_order_and_consumed_once<St: Store>(store: &St) {
             .collect::<Vec<_>>(),
         [(second, "two")]
     );
+}
+
+/// A start counts as unclean when the one before was not followed by a sign-off, and starts in a row are counted.
+pub async fn unclean_starts_in_a_row_are_counted<St: Store>(store: &St) {
+    let window = Duration::from_secs(100);
+    let enter = async |of: u128, after: u64| {
+        let at = AT + Duration::from_secs(after);
+        let unclean = store.enter(node(of), format!("node {of}"), at, window);
+        unclean.await.expect("the store works")
+    };
+    let at = |after: u64| AT + Duration::from_secs(after);
+
+    assert_eq!(enter(1, 0).await, 0, "its first start");
+    store
+        .beat(node(1), "node 1".into(), at(20))
+        .await
+        .expect("the store works");
+    assert_eq!(enter(1, 30).await, 1, "it had not signed off");
+    assert_eq!(enter(1, 60).await, 2, "and again");
+    assert_eq!(enter(2, 60).await, 0, "each node for itself");
+    assert_eq!(enter(1, 161).await, 1, "long after the start before");
+    assert_eq!(enter(1, 162).await, 2, "and again");
+    store
+        .leave(node(1), at(170))
+        .await
+        .expect("the store works");
+    assert_eq!(enter(1, 171).await, 0, "it had signed off");
+    let orphans = store.orphans(node(2), at(171), Duration::from_secs(10), 10);
+    assert_eq!(orphans.await.expect("the store works"), [], "it runs");
 }
 
 /// A node that beats keeps its plans.

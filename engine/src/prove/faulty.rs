@@ -210,6 +210,18 @@ impl<St: Store> Store for Faulty<St> {
         self.inner.due(node, waiting).await
     }
 
+    async fn enter(
+        &self,
+        node: NodeId,
+        name: String,
+        at: Timestamp,
+        window: Duration,
+    ) -> Result<u32, StoreError> {
+        self.alive().await;
+        self.has_space()?;
+        self.inner.enter(node, name, at, window).await
+    }
+
     async fn beat(&self, node: NodeId, name: String, at: Timestamp) -> Result<(), StoreError> {
         self.alive().await;
         self.has_space()?;

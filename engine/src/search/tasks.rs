@@ -2,6 +2,7 @@
 
 use super::{Cursor, Kind, Known, Search, SearchField, Sort, SortKey};
 use crate::clock::Timestamp;
+use crate::explain::is_under_way;
 use crate::journal::{PlanId, PlanResult, Reason};
 use crate::plan::{Plan, StepStatus};
 use crate::state::{PlanState, StepState};
@@ -189,11 +190,15 @@ pub enum Wait {
     Child,
     /// Something outside that it will be told of.
     Event,
+    /// The node that would run it: a place among the plans at work there.
+    Node,
     /// A person.
     Operator,
+    /// Its release: an operator holds it. It may still have a step at work, which comes to its end.
+    Held,
 }
 
-/// All that a plan waits for: nothing while one of its steps is at work.
+/// All that a plan waits for: nothing while one of its steps is at work, but for its release.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Waits(BTreeSet<Wait>);
 
@@ -213,24 +218,56 @@ impl Waits {
     /// What this plan waits for.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
-        let is = |state: StepState| plan.steps.iter().any(|step| step.state == state);
-        let undoing = plan.steps.iter().any(StepStatus::is_being_undone);
         let mut waits = BTreeSet::new();
+        if plan.held.is_some() && plan.state.is_driven() {
+            waits.insert(Wait::Held);
+        }
         if plan.state == PlanState::Paused {
             waits.insert(Wait::Operator);
-        } else if plan.waits_for_locks() {
-            waits.insert(Wait::Lock);
-        } else if plan.state.is_driven() && !is(StepState::Running) && !undoing {
+        } else if plan.state.is_driven() && !is_under_way(plan) {
             let retrying = |step: &StepStatus| step.is_retrying() || step.is_retrying_undo();
-            if plan.held.is_some() {
-                waits.insert(Wait::Operator);
-            } else if plan.steps.iter().any(retrying) {
-                waits.insert(Wait::Retry);
-            }
             let suspended = |step: &&StepStatus| step.state == StepState::Suspended;
-            waits.extend(plan.steps.iter().filter(suspended).map(wait_of));
+            if plan.waits_for_locks() {
+                waits.insert(Wait::Lock);
+            } else if plan.held.is_some() {
+                waits.insert(Wait::Operator);
+            } else {
+                if plan.waits_for_place() {
+                    waits.insert(Wait::Node);
+                } else if plan.steps.iter().any(retrying) {
+                    waits.insert(Wait::Retry);
+                }
+                waits.extend(plan.steps.iter().filter(suspended).map(wait_of));
+            }
         }
         Self(waits)
+    }
+
+    /// It waits for something, and nothing of it is at work.
+    #[must_use]
+    pub fn stands_still(&self) -> bool {
+        self.0.iter().any(|wait| *wait != Wait::Held)
+    }
+
+    /// All that can be waited for together with this.
+    #[must_use]
+    pub fn all_with(wait: Wait) -> Vec<Self> {
+        let elsewhere = [Wait::Time, Wait::Child, Wait::Event];
+        let mut all: Vec<BTreeSet<Wait>> = Vec::new();
+        for bits in 0..1_u32 << elsewhere.len() {
+            let some = (0..).zip(elsewhere).filter(|(n, _)| bits >> n & 1 == 1);
+            let some: BTreeSet<Wait> = some.map(|(_, it)| it).collect();
+            for more in [None, Some(Wait::Retry), Some(Wait::Node)] {
+                all.push(some.iter().copied().chain(more).collect());
+            }
+        }
+        for alone in [Wait::Lock, Wait::Operator] {
+            all.push([alone].into());
+            all.push([alone, Wait::Held].into());
+        }
+        all.push([Wait::Held].into());
+        all.retain(|set| set.contains(&wait));
+        all.into_iter().map(Self).collect()
     }
 
     /// The words of all of them with blanks between, as stores keep them; none when it waits for nothing.

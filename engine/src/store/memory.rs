@@ -38,7 +38,7 @@ struct Kept {
     journal: HashMap<PlanId, Vec<Arc<Row>>>,
     mailbox: BTreeMap<i64, (PlanId, Message)>,
     locks: BTreeMap<i64, LockRow>,
-    nodes: HashMap<NodeId, (Timestamp, bool)>,
+    nodes: HashMap<NodeId, NodeRow>,
     table: BTreeMap<String, String>,
     /// With when each runs next.
     schedules: BTreeMap<ScheduleId, (Schedule, Option<Timestamp>)>,
@@ -53,6 +53,14 @@ struct PlanRow {
     head: Head,
     key: Option<String>,
     links: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct NodeRow {
+    beat_at: Timestamp,
+    runs: bool,
+    started_at: Timestamp,
+    unclean_starts: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -90,6 +98,16 @@ impl Kept {
     fn number(&mut self) -> i64 {
         self.next += 1;
         self.next
+    }
+
+    fn is_seen(&mut self, node: NodeId, at: Timestamp, runs: bool) {
+        let row = self.nodes.entry(node).or_insert(NodeRow {
+            beat_at: at,
+            runs,
+            started_at: at,
+            unclean_starts: 0,
+        });
+        (row.beat_at, row.runs) = (at, runs);
     }
 
     /// The first row that excludes this one.
@@ -457,13 +475,38 @@ impl Store for Memory {
         Ok(Due { mail, granted })
     }
 
+    async fn enter(
+        &self,
+        node: NodeId,
+        _name: String,
+        at: Timestamp,
+        window: Duration,
+    ) -> Result<u32, StoreError> {
+        let nodes = &mut self.0.lock().await.nodes;
+        let unclean_starts = match nodes.get(&node) {
+            Some(known) if known.runs && at.since(known.started_at) <= window => {
+                known.unclean_starts + 1
+            }
+            Some(known) if known.runs => 1,
+            _ => 0,
+        };
+        let row = NodeRow {
+            beat_at: at,
+            runs: true,
+            started_at: at,
+            unclean_starts,
+        };
+        nodes.insert(node, row);
+        Ok(unclean_starts)
+    }
+
     async fn beat(&self, node: NodeId, _name: String, at: Timestamp) -> Result<(), StoreError> {
-        self.0.lock().await.nodes.insert(node, (at, true));
+        self.0.lock().await.is_seen(node, at, true);
         Ok(())
     }
 
     async fn leave(&self, node: NodeId, at: Timestamp) -> Result<(), StoreError> {
-        self.0.lock().await.nodes.insert(node, (at, false));
+        self.0.lock().await.is_seen(node, at, false);
         Ok(())
     }
 
@@ -480,7 +523,7 @@ impl Store for Memory {
                 || kept
                     .nodes
                     .get(&owner)
-                    .is_none_or(|(beat, runs)| !runs || now.since(*beat) >= ttl)
+                    .is_none_or(|it| !it.runs || now.since(it.beat_at) >= ttl)
         };
         let open = kept
             .plans

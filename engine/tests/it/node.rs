@@ -169,7 +169,7 @@ async fn a_plan_pauses_when_attempts_are_spent_and_resumes_from_there_with_fresh
 
     let paused = node.wait(id, FOR_EVER).await.unwrap();
     let task = node.task(id).await.unwrap();
-    let preview = node.resume_preview(id).await.unwrap();
+    let preview = node.resume_preview(id, None).await.unwrap();
     node.act(id, wants(Action::Resume)).await.unwrap();
     let ended = node.wait(id, FOR_EVER).await.unwrap();
 

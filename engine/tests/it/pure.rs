@@ -6,7 +6,9 @@ mod reference;
 
 use engine::check::check;
 use engine::clock::Timestamp;
-use engine::decide::{Happening, MAX_RECOVERIES, decide, submit};
+use engine::decide::{
+    Happening, MAX_RECOVERIES, Place, decide, decide_with, submit, submit_with,
+};
 use engine::journal::{
     Action, Entry, Failure, GraphStep, Message, PlanId, PlanResult, Reason, Row, Submitted,
 };
@@ -16,7 +18,7 @@ use engine::state::{
 };
 use generate::{NODE, Try, happening, json, submissions, tries};
 use proptest::prelude::*;
-use reference::expect;
+use reference::{expect, explained};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
@@ -105,6 +107,11 @@ impl Seen {
     }
 }
 
+/// It happens only where there is a place.
+fn grants(choice: Try) -> bool {
+    matches!(choice, Try::GrantPlace)
+}
+
 fn walk(
     submitted: &Submitted,
     granted: bool,
@@ -112,7 +119,10 @@ fn walk(
     seen: &Mutex<Seen>,
 ) -> Result<(), TestCaseError> {
     let id = PlanId(Uuid::from_u128(7));
-    let first = submit(
+    // Every third time there is no place for a plan that has none.
+    let place = |n: i64| if n % 3 == 0 { Place::Taken } else { Place::Free };
+    let first = submit_with(
+        place(tries.len().try_into().unwrap()),
         id,
         submitted.clone(),
         vec![],
@@ -137,7 +147,12 @@ fn walk(
             let Some(happening) = happening(plan, choice, n) else {
                 return Ok(());
             };
-            let Ok(decision) = decide(plan, happening, Timestamp(n), NODE) else {
+            let place = if plan.is_at_work() || grants(choice) {
+                Place::Free
+            } else {
+                place(n)
+            };
+            let Ok(decision) = decide_with(place, plan, happening, Timestamp(n), NODE) else {
                 return Ok(());
             };
             if !decision.entries.is_empty() {
@@ -151,6 +166,7 @@ fn walk(
             }
             *plan = decision.next;
             expect(plan)?;
+            explained(plan)?;
             prop_assert_eq!(
                 &*plan,
                 &Plan::fold(id, &*rows),
@@ -172,6 +188,7 @@ fn walk(
             Try::Resume,
             Try::Release,
             Try::Grant,
+            Try::GrantPlace,
             Try::Wake(round),
             Try::SubmitChildren(round),
             Try::ChildMoves(round),
@@ -215,6 +232,7 @@ fn a_plan_that_is_paused_as_poison_keeps_its_ticket_and_asks_for_it_after_the_re
         cause: None,
         parent: None,
         revertible_for: None,
+        priority: engine::priority::Priority::default(),
     };
     let id = PlanId(Uuid::from_u128(7));
     let begun = submit(id, submitted, vec![], true, Timestamp(0), NODE).unwrap();
@@ -363,6 +381,8 @@ fn entries() -> impl Strategy<Value = Entry> {
         }),
         Just(Entry::Reverting),
         Just(Entry::LocksAsked),
+        Just(Entry::PlaceAsked),
+        Just(Entry::PlaceGranted),
         Just(Entry::Held),
         Just(Entry::Released),
         Just(Entry::Resumed),

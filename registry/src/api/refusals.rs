@@ -53,6 +53,7 @@ pub(super) async fn write_down(
             actor: asker.0.get().cloned().unwrap_or_default(),
             action: Action::Ask,
             subject: format!("{method} {path}"),
+            task: None,
             alike: route.map(|route| format!("{method} {}", route.as_str())),
             from,
             reason: why,

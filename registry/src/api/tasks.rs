@@ -16,6 +16,7 @@ pub(super) mod resume;
 pub(super) mod retry_now;
 pub(super) mod revert;
 pub(super) mod show;
+pub(super) mod send_event;
 pub(super) mod skip;
 pub(super) mod summary;
 pub(super) mod wait;
@@ -31,10 +32,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storage::Tx;
 use storage::catalog::answers::Answered;
-use storage::catalog::audit::{self, NewEntry};
+use storage::catalog::audit::{Action as Audited, NewEntry, record};
 use storage::catalog::organizations;
 use storage::catalog::roles::Permission;
+use std::net::IpAddr;
 use strum::VariantNames as _;
+use workflows::ResumeError;
 
 use super::answer::{Accepted, Located};
 use super::caller::{Caller, in_organization};
@@ -43,6 +46,7 @@ use super::page::{Listed, Orders};
 use super::problem::{Kind, Problem};
 use super::time::Time;
 use crate::app::App;
+use crate::audit::{self, Refusal};
 
 /// A task as REST shows it: the engine's, and what a push is about.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -152,6 +156,7 @@ impl From<NodeError> for Problem {
                 Self::new(Kind::Unavailable, error.to_string())
             }
             NodeError::Output { .. } => Self::invalid_field("output", error.to_string()),
+            NodeError::Edit { at, why } => Self::invalid_field(&at, why),
             NodeError::Store(
                 StoreError::Fenced { .. } | StoreError::Unknown(_) | StoreError::Corrupt(_),
             )
@@ -319,8 +324,18 @@ async fn go_on(
         by: caller.user.login,
         reason,
     };
+    let refusal = refusal_of(&entry, caller.from);
     let written = written_down(app, entry);
-    let after = workflows::go_on(&app.node, plan, message, why.overrule, written).await?;
+    let after = workflows::go_on(&app.node, plan, message, why.overrule, written).await;
+    let after = match after {
+        Ok(after) => after,
+        Err(error) => {
+            if is_refusal(&error) {
+                audit::refused(app, refusal(error.to_string())).await;
+            }
+            return Err(error.into());
+        }
+    };
     let task = app.node.explained(&after).await?;
     Shown::of(app, task).await
 }
@@ -340,32 +355,63 @@ async fn act(
         by: caller.user.login.clone(),
         reason,
     };
+    let refusal = refusal_of(&entry, caller.from);
     let written = written_down(app, entry);
-    let after = app.node.act_and(plan, message, written).await?;
+    let after = match app.node.act_and(plan, message, written).await {
+        Ok(after) => after,
+        Err(error) => {
+            if let NodeError::Refused(_) = error {
+                audit::refused(app, refusal(error.to_string())).await;
+            }
+            return Err(error.into());
+        }
+    };
     let task = app.node.explained(&after).await?;
     Ok(Accepted(Shown::of(app, task).await?))
 }
 
+/// What the audit tells when that was refused, because it does not fit the task as it is.
+fn refusal_of(entry: &NewEntry, from: Option<IpAddr>) -> impl FnOnce(String) -> Refusal + use<> {
+    let (actor, action) = (entry.actor.clone(), entry.action);
+    let (subject, task) = (entry.subject.clone(), entry.task);
+    move |reason| Refusal {
+        actor,
+        action,
+        subject,
+        task,
+        alike: None,
+        from,
+        reason,
+    }
+}
+
+fn is_refusal(error: &ResumeError) -> bool {
+    matches!(
+        error,
+        ResumeError::Node(NodeError::Refused(_)) | ResumeError::NotAllowedAnyMore { .. }
+    )
+}
+
 /// What the audit calls it.
-fn audited(action: &Action) -> audit::Action {
+fn audited(action: &Action) -> Audited {
     match action {
-        Action::RetryNow { .. } => audit::Action::RetryNow,
-        Action::Cancel | Action::Supersede { .. } => audit::Action::Cancel,
-        Action::Resume => audit::Action::Resume,
-        Action::Abort => audit::Action::Abort,
-        Action::Revert => audit::Action::Revert,
-        Action::Hold => audit::Action::Hold,
-        Action::Release => audit::Action::Release,
-        Action::Skip { .. } => audit::Action::Skip,
-        Action::Resolve { .. } => audit::Action::Resolve,
-        Action::Event { .. } | Action::ChildMoved { .. } => audit::Action::Event,
+        Action::RetryNow { .. } => Audited::RetryNow,
+        Action::Cancel | Action::Supersede { .. } => Audited::Cancel,
+        Action::Resume | Action::ResumeEdited { .. } => Audited::Resume,
+        Action::Abort => Audited::Abort,
+        Action::Revert => Audited::Revert,
+        Action::Hold => Audited::Hold,
+        Action::Release => Audited::Release,
+        Action::Skip { .. } => Audited::Skip,
+        Action::Resolve { .. } => Audited::Resolve,
+        Action::Event { .. } | Action::ChildMoved { .. } => Audited::Event,
     }
 }
 
 /// The entry of the audit about what the caller did to a task.
 fn about_task(
     caller: &Caller,
-    action: audit::Action,
+    action: Audited,
     plan: PlanId,
     reason: Option<String>,
 ) -> NewEntry {
@@ -381,7 +427,7 @@ fn written_down(app: &App, entry: NewEntry) -> Work<Tx, (), StoreError> {
     let at = app.services.clock.now();
     Box::new(move |tx| {
         Box::pin(async move {
-            let written = audit::record(tx, &entry, at).await;
+            let written = record(tx, &entry, at).await;
             written.map_err(|error| StoreError::Unavailable(error.to_string()))
         })
     })

@@ -4,6 +4,7 @@ mod access;
 mod anonymous_pull;
 pub(super) mod house;
 mod matrix;
+mod operating;
 mod pictures;
 mod reach;
 mod refusals;

@@ -123,6 +123,15 @@ pub(crate) fn answered(task: &Value) -> Option<String> {
     Some(told)
 }
 
+/// A place of an input that was changed: what was there, and what is there now.
+pub(crate) fn change(change: &Value) -> String {
+    let side = |name: &str| match change.get(name) {
+        None => "nothing".to_owned(),
+        Some(value) => value.to_string(),
+    };
+    format!("{} from {} to {}", field(change, "at"), side("from"), side("to"))
+}
+
 /// `12.3 MiB`.
 pub(crate) fn size(value: &Value) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];

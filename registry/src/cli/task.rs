@@ -76,6 +76,8 @@ enum Verb {
     Skip(step::Skip),
     /// Say whether an interrupted step happened
     Resolve(step::Resolve),
+    /// Tell a task of an event that a step waits for, or will wait for
+    SendEvent(act::SendEvent),
     /// Group paused or failed tasks by what stopped them
     Groups(groups::Groups),
     /// Resume all tasks of a group, as a task of its own
@@ -125,6 +127,7 @@ impl Verb {
             Self::RetryNow(retry) => retry.run(client, view).await,
             Self::Skip(skip) => skip.run(client, view).await,
             Self::Resolve(resolve) => resolve.run(client, view).await,
+            Self::SendEvent(event) => event.run(client, view).await,
             Self::Groups(groups) => groups.run(client, view).await,
             Self::ResumeGroup(resume) => resume.run(client, view).await,
             Self::BulkResume(bulk) => bulk.run(client, view, "bulk_resume").await,

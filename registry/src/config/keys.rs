@@ -64,6 +64,8 @@ pub(super) const KEYS: &[Key] = &[
     key("answer_idle_timeout", "answer-idle-timeout", "60s", "60s", "How long a client may stop reading an answer before its connection is closed")
         .because("A download that stands still holds a megabyte and two open files. It moves by pieces of 512 KiB, so that less than 9 KB/s counts as not reading."),
     key("lease_ttl", "lease-ttl", "10s", "10s", "How long a node may be silent before its plans are taken over"),
+    key("tasks_at_once", "tasks-at-once", "128", "128", "How many tasks are at work at once; further ones wait for a place")
+        .because("More than two cores and one disk can serve, and few enough that each still ends within seconds. What waits (for a lock, an attempt, a proxy) does not count."),
     key("log.format", "log-format", "text", "json", "Form of the log: text or json"),
     key("log.level", "log-level", "info", "info,engine=debug", "What is logged: error, warn, info, debug, trace, or levels by module"),
     key("otlp_endpoint", "otlp-endpoint", "", "http://127.0.0.1:4318", "Address of a collector that traces are sent to, by OTLP over HTTP [default: none]")

@@ -157,6 +157,7 @@ mod tests {
             cause: None,
             parent: None,
             revertible_for: None,
+            priority: engine::priority::Priority::default(),
         };
         let begun = vec![
             Entry::Submitted(Box::new(submitted)),
@@ -259,6 +260,7 @@ mod tests {
             cause: None,
             parent: None,
             revertible_for: None,
+            priority: engine::priority::Priority::default(),
         };
         let rows = vec![row(1, vec![Entry::Submitted(Box::new(submitted))])];
         let plan = PlanId(Uuid::from_u128(8));

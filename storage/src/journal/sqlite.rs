@@ -126,6 +126,16 @@ impl Store for Journal {
         Ok(Due { mail, granted })
     }
 
+    async fn enter(
+        &self,
+        id: NodeId,
+        name: String,
+        at: Timestamp,
+        window: Duration,
+    ) -> Result<u32, StoreError> {
+        node::enter(&self.database, id, name, at, window).await
+    }
+
     async fn beat(&self, id: NodeId, name: String, at: Timestamp) -> Result<(), StoreError> {
         node::beat(&self.database, id, name, at, "running").await
     }

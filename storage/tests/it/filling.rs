@@ -100,6 +100,7 @@ fn submission(n: u128) -> Submission {
         cause: None,
         parent: None,
         revertible_for: None,
+        priority: engine::priority::Priority::default(),
     };
     let append = Append {
         plan: plan(n),

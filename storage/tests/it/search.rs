@@ -188,6 +188,7 @@ async fn keep<St: Store>(store: &St, id: PlanId, kept: &Kept) {
         cause: None,
         parent: None,
         revertible_for: None,
+        priority: engine::priority::Priority::default(),
     };
     let append = |seq: i64, entries: Vec<Entry>| Append {
         plan: id,

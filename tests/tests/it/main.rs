@@ -5,6 +5,7 @@ mod big_layers;
 mod cli;
 mod clients;
 mod conformance;
+mod crash_loop;
 mod credentials;
 mod docs;
 mod events;

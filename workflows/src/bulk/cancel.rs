@@ -3,6 +3,7 @@
 use super::{Bulk, Left, Verb, ask, policy};
 use crate::services::Services;
 use engine::journal::PlanId;
+use engine::priority::Priority;
 use engine::step::{Context, Declared, Policy, Step, StepError};
 use engine::workflow::{Steps, Workflow};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,14 @@ impl Workflow for BulkCancel {
 
     fn organization(&self) -> Option<String> {
         self.0.organization.clone()
+    }
+
+    fn priority(&self) -> Priority {
+        Priority::Background
+    }
+
+    fn at_once() -> Option<usize> {
+        Some(super::AT_ONCE)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::services::Node;
 use engine::clock::Timestamp;
 use engine::journal::{Cause, PlanId};
 use engine::node::{NodeError, Placed};
+use engine::priority::Priority;
 use engine::step::StepError;
 use engine::store::{Store, StoreError};
 use std::time::Duration;
@@ -105,7 +106,10 @@ async fn file<St: Store<Tx = Tx>>(
     };
     let keys = keys_of_destination(&push.to);
     let offer = node.offer(&push, Some(push.login.clone()))?;
-    let offer = offer.caused_by(Cause::Duty);
+    // Nobody waits for it.
+    let offer = offer
+        .caused_by(Cause::Duty)
+        .with_priority(Priority::Background);
     let offer = offer
         .with_recorded::<Authorize>(&judged)
         .map_err(NodeError::from)?;

@@ -219,6 +219,21 @@ impl Store for Chaos {
         self.read(self.inner.due(node, waiting)).await
     }
 
+    async fn enter(
+        &self,
+        node: NodeId,
+        name: String,
+        _at: Timestamp,
+        window: Duration,
+    ) -> Result<u32, StoreError> {
+        self.on_the_way().await;
+        if self.weather.hits(20) {
+            return Err(unavailable());
+        }
+        let at = self.weather.clock.now();
+        self.inner.enter(node, name, at, window).await
+    }
+
     async fn beat(&self, node: NodeId, name: String, _at: Timestamp) -> Result<(), StoreError> {
         self.on_the_way().await;
         if self.weather.hits(20) {

@@ -53,6 +53,8 @@ pub struct Did {
     pub crashes: usize,
     /// Take-overs by another owner than the last.
     pub take_overs: usize,
+    /// Times that a plan had to wait for a place.
+    pub waited: usize,
     /// Plans that were reverted.
     pub reverted: usize,
     /// What operators did and were acknowledged.
@@ -67,6 +69,7 @@ impl std::ops::AddAssign for Did {
         self.faults += other.faults;
         self.crashes += other.crashes;
         self.take_overs += other.take_overs;
+        self.waited += other.waited;
         self.reverted += other.reverted;
         self.actions += other.actions;
     }
@@ -174,6 +177,8 @@ impl Scene {
         options.cancel_grace = Duration::from_secs(1);
         options.seed = Some(self.dice.seed());
         options.twin = self.twin;
+        // Few enough that plans wait for each other.
+        options.at_once = 1 + self.dice.below(4) as usize;
         // Clocks differ by up to two seconds.
         let skew = i64::from(self.dice.below(4000)) - 2000;
         let clock = Clock::of_runtime(Timestamp(self.weather.clock.now().0 + skew));

@@ -233,6 +233,8 @@ pub(super) async fn did(
             .windows(2)
             .filter(|pair| pair[0].node != pair[1].node)
             .count();
+        let asked = |row: &&crate::journal::Row| row.entries.contains(&Entry::PlaceAsked);
+        did.waited += rows.iter().filter(asked).count();
         did.reverted += usize::from(plan.result == PlanResult::Reverted);
     }
     let seen = world.seen.lock().unwrap_or_else(PoisonError::into_inner);

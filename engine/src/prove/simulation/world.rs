@@ -142,6 +142,10 @@ impl Workflow for Small {
     fn action(&self) -> String {
         format!("Small {}", self.n)
     }
+
+    fn at_once() -> Option<usize> {
+        Some(2)
+    }
 }
 
 macro_rules! declared {

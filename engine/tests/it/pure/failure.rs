@@ -46,6 +46,7 @@ impl Story {
             cause: None,
             parent: None,
             revertible_for: time,
+            priority: engine::priority::Priority::default(),
         };
         let id = PlanId(Uuid::from_u128(7));
         let begun = submit(id, submitted, vec![], true, Timestamp(0), NODE).unwrap();

@@ -8,6 +8,7 @@ use engine::journal::{
 };
 use engine::lock::{LockMode, LockRequest, OnPause};
 use engine::plan::Plan;
+use engine::priority::Priority;
 use engine::state::StepState;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -85,6 +86,7 @@ pub(super) fn submissions() -> impl Strategy<Value = Submitted> {
         cause: None,
         parent: None,
         revertible_for: (until & 1 << 9 != 0).then(|| Duration::from_secs(until & 1 << 10)),
+        priority: Priority::default(),
     })
 }
 
@@ -96,7 +98,9 @@ fn step_of_time(n: i64) -> usize {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Try {
     Claim,
+    ClaimAtRest,
     Grant,
+    GrantPlace,
     Succeed(usize),
     Suspend(usize),
     FailForNow(usize),
@@ -130,7 +134,9 @@ pub(super) fn tries() -> impl Strategy<Value = Vec<Try>> {
     let step = 0..7_usize;
     let one = prop_oneof![
         1 => Just(Try::Claim),
+        1 => Just(Try::ClaimAtRest),
         3 => Just(Try::Grant),
+        3 => Just(Try::GrantPlace),
         8 => step.clone().prop_map(Try::Succeed),
         2 => step.clone().prop_map(Try::Suspend),
         2 => step.clone().prop_map(Try::FailForNow),
@@ -194,7 +200,9 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
     let at = Timestamp(n);
     Some(match choice {
         Try::Claim => Happening::Claimed,
+        Try::ClaimAtRest => Happening::ClaimedAtRest,
         Try::Grant => Happening::LocksGranted,
+        Try::GrantPlace => Happening::PlaceGranted,
         Try::Succeed(step) => Happening::Succeeded {
             step: among(step, under_way)?,
             output: json(&format!("output {n}")),

@@ -1,8 +1,11 @@
 //! What must be true of a plan whatever happened to it.
 
+use engine::clock::Timestamp;
+use engine::explain::Task;
 use engine::journal::{ChildState, PlanResult, Reason, Rescue};
-use engine::lock::{LockState, OnPause};
+use engine::lock::{LockState, OnPause, Seat};
 use engine::plan::{Plan, PlanLock, StepStatus};
+use engine::search::{Wait, Waits};
 use engine::state::{PlanState, StepState};
 use proptest::prelude::*;
 
@@ -23,6 +26,84 @@ fn is(plan: &Plan, state: StepState) -> bool {
 fn under_way(plan: &Plan) -> bool {
     let at_work = |step: &StepStatus| step.state.is_under_way() || step.is_being_undone();
     plan.steps.iter().any(at_work)
+}
+
+/// What is told of its waiting: nothing exactly when it may be taken up at once, because something of it is under way, or has
+/// ended. The search finds the same.
+pub(super) fn explained(plan: &Plan) -> Result<(), TestCaseError> {
+    let queued = plan
+        .locks
+        .iter()
+        .filter(|lock| lock.state == LockState::Queued);
+    let seats: Vec<Seat> = queued
+        .map(|lock| Seat {
+            resource: lock.request.resource.clone(),
+            mode: lock.request.mode,
+            since: Timestamp(0),
+            position: 1,
+            behind: None,
+        })
+        .collect();
+    let task = Task::of(plan, &seats, &[], Timestamp(1_000));
+    let goes_on = |step: &StepStatus| match step.state {
+        StepState::Running => true,
+        StepState::Compensating => {
+            let tries = step.undo.iter().flat_map(|undo| &undo.tries);
+            tries.last().is_some_and(|last| last.ended_at.is_none())
+        }
+        StepState::Suspended => {
+            let awaited = step.awaits.as_ref().and_then(|it| it.event.as_ref());
+            let has_come = awaited.is_some_and(|name| plan.events.iter().any(|it| it.0 == *name));
+            let family = step.family.as_ref().filter(|_| step.awaits.is_none());
+            let submits = !plan.cancelling && !plan.reverting && plan.held.is_none();
+            has_come
+                || family.is_some_and(|family| {
+                    family.is_over() || (submits && !family.may_be_submitted().is_empty())
+                })
+        }
+        StepState::Pending
+        | StepState::Success
+        | StepState::Error
+        | StepState::Interrupted
+        | StepState::Skipped
+        | StepState::Cancelled
+        | StepState::Compensated
+        | StepState::CompensationError => false,
+    };
+    let empty = match plan.state {
+        PlanState::Stopped => true,
+        PlanState::Paused => false,
+        PlanState::Pending | PlanState::Running => plan.steps.iter().any(goes_on),
+    };
+    prop_assert_eq!(
+        task.waiting_for.is_empty(),
+        empty,
+        "it waits for {:?}: {:?}",
+        task.waiting_for,
+        plan
+    );
+    let mut told: Vec<String> = task
+        .waiting_for
+        .iter()
+        .map(|it| serde_json::to_value(it.kind).unwrap())
+        .map(|kind| kind.as_str().unwrap_or_default().to_owned())
+        .collect();
+    told.sort();
+    told.dedup();
+    let words = Waits::of(plan).to_words().unwrap_or_default();
+    let mut found: Vec<String> = words
+        .split(' ')
+        .filter(|word| !word.is_empty() && *word != "held")
+        .map(str::to_owned)
+        .collect();
+    found.sort();
+    prop_assert_eq!(told, found, "the search says the same: {:?}", plan);
+    for word in words.split(' ').filter(|word| !word.is_empty()) {
+        let wait: Wait = word.parse().unwrap();
+        let known = Waits::all_with(wait);
+        prop_assert!(known.contains(&Waits::of(plan)), "no search finds `{}`", words);
+    }
+    Ok(())
 }
 
 fn steps(plan: &Plan) -> Result<(), TestCaseError> {
@@ -68,7 +149,10 @@ fn driven(plan: &Plan) -> Result<(), TestCaseError> {
     let retrying = |step: &StepStatus| step.is_retrying() || step.is_retrying_undo();
     let by_itself = under_way(plan) || plan.steps.iter().any(retrying);
     prop_assert!(
-        by_itself || plan.locks.iter().any(queued) || plan.held.is_some(),
+        by_itself
+            || plan.locks.iter().any(queued)
+            || plan.held.is_some()
+            || plan.place_asked.is_some(),
         "a plan that is not paused must move: {:?}",
         plan
     );
@@ -83,6 +167,10 @@ fn driven(plan: &Plan) -> Result<(), TestCaseError> {
             told.clone().all(StepStatus::has_open_children),
             "of what is elsewhere, a cancelled plan waits for its sub-tasks only"
         );
+    }
+    if plan.waits_for_place() {
+        prop_assert!(!plan.is_at_work(), "who is at work has a place");
+        prop_assert!(plan.held.is_none() && !plan.cancelling);
     }
     let undoing = plan.steps.iter().any(StepStatus::is_being_undone);
     let forward = plan.steps.iter().any(|step| step.state.is_under_way());

@@ -10,7 +10,7 @@ use engine::journal::{Action, PlanId};
 use engine::state::PlanState;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use workflows::ResumeError;
 
 use super::{GoOn, Shown, go_on, operable};
@@ -30,8 +30,12 @@ use crate::app::App;
 pub(in crate::api) struct Resume {
     /// In words, for the task's history and the audit.
     reason: Option<Reason>,
-    /// Only say what would run.
+    /// Only say what would run, and what would be different in the input.
     dry_run: bool,
+    /// What is different in the task's input, merged into it (RFC 7396): what is null is taken away, what is not named stays.
+    /// Only fields that the workflow lets an operator change.
+    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
+    input: Option<Value>,
     /// Also when whoever started the task has lost the right to it; needs a reason.
     #[serde(rename = "override")]
     overrule: bool,
@@ -79,13 +83,19 @@ pub(in crate::api) async fn resume(
     Body(body): Body<Resume>,
 ) -> Result<Resumed, Problem> {
     let plan = operable(&app, &caller, task).await?.id;
+    let wanted = body.input.as_ref();
     if body.dry_run {
-        return Ok(Resumed::Preview(app.node.resume_preview(plan).await?));
+        let preview = app.node.resume_preview(plan, wanted).await?;
+        return Ok(Resumed::Preview(preview));
     }
+    let action = match wanted {
+        Some(wanted) => app.node.edited(plan, wanted).await?,
+        None => Action::Resume,
+    };
     let why = GoOn {
         reason: body.reason,
         overrule: body.overrule,
     };
-    let task = go_on(&app, caller, plan, Action::Resume, why).await?;
+    let task = go_on(&app, caller, plan, action, why).await?;
     Ok(Resumed::Task(Box::new(task)))
 }

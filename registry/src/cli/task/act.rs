@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{TaskId, watch};
 use crate::cli::answer::Answer;
-use crate::cli::client::{Client, ClientError};
+use super::step::json_of;
+use crate::cli::client::{Client, ClientError, segment};
 use crate::cli::view::View;
 use crate::cli::{exit, show, terminal};
 
@@ -21,9 +22,26 @@ pub(super) struct Resume {
     /// Only say what would run
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
+    /// What is different in the task's input, merged into it: {"field": value}, null takes a field away
+    #[arg(long, value_name = "JSON", value_parser = json_of)]
+    input: Option<Value>,
     /// Also when whoever started the task may not do it any more; needs a reason
     #[arg(long = "override", requires = "reason")]
     overrule: bool,
+}
+
+/// `task send-event`.
+#[derive(Args, Debug)]
+pub(super) struct SendEvent {
+    #[command(flatten)]
+    task: TaskId,
+    /// The event's name, as the task waits for it
+    name: String,
+    /// What is known of it
+    #[arg(long, value_name = "JSON", value_parser = json_of)]
+    payload: Option<Value>,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// `task cancel` and `task abort`.
@@ -96,13 +114,32 @@ impl Resume {
                 body[name] = json!(true);
             }
         }
+        if let Some(input) = &self.input {
+            body["input"] = input.clone();
+        }
         let answer = client
             .post(&format!("{}/resume", self.task.path()), &body)
             .await?;
         if self.dry_run && view.is_for_people() {
             terminal::print(format!("would run: {}", show::field(&answer, "would_run")));
+            for change in show::list(&answer, "input_changes") {
+                terminal::print(format!("would change the input: {}", show::change(change)));
+            }
             return Ok(ExitCode::SUCCESS);
         }
+        self.why.after(client, view, &self.task, answer).await
+    }
+}
+
+impl SendEvent {
+    pub(super) async fn run(&self, client: &Client, view: View) -> Result<ExitCode, ClientError> {
+        let mut body = with_reason(self.why.reason.as_deref());
+        if let Some(payload) = &self.payload {
+            body["payload"] = payload.clone();
+        }
+        let name = segment(&self.name);
+        let path = format!("{}/events/{name}", self.task.path());
+        let answer = client.post(&path, &body).await?;
         self.why.after(client, view, &self.task, answer).await
     }
 }

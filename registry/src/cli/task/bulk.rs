@@ -31,7 +31,7 @@ pub(super) struct How {
     /// Only say to which tasks it would be done
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
-    /// Wait until each of them was asked; 1 if one did not do it
+    /// Wait until each of them has ended or is paused again; 1 if one of them did not end as wanted
     #[arg(long)]
     wait: bool,
 }
@@ -82,13 +82,46 @@ impl How {
                 .iter()
                 .for_each(terminal::print);
         }
-        let did = ended["result"] == "success" && show::list(outcome, "failed").is_empty();
+        let mut did = ended["result"] == "success" && show::list(outcome, "failed").is_empty();
+        for (list, wanted) in [("resumed", RESUMED), ("cancelled", CANCELLED)] {
+            let ended = ends_of(client, show::list(outcome, list)).await?;
+            if view.is_for_people() {
+                summary(&ended).iter().for_each(terminal::print);
+            }
+            did &= ended.iter().all(|end| wanted.contains(&end.as_str()));
+        }
         Ok(if did {
             ExitCode::SUCCESS
         } else {
             ExitCode::from(exit::FAILED)
         })
     }
+}
+
+/// What a task that was resumed should end with, and one that was cancelled: that may be done before.
+const RESUMED: &[&str] = &["success", "warning"];
+const CANCELLED: &[&str] = &["cancelled", "success", "warning", "error", "reverted"];
+
+/// How each of these tasks ended, or that it is paused: waited for one after the other.
+async fn ends_of(client: &Client, tasks: &[Value]) -> Result<Vec<String>, ClientError> {
+    let mut ends = Vec::with_capacity(tasks.len());
+    for id in tasks.iter().filter_map(Value::as_str) {
+        ends.push(watch::end_of(client, id).await?);
+    }
+    Ok(ends)
+}
+
+/// A line for each way in which tasks ended: `paused again: 2`.
+fn summary(ends: &[String]) -> Vec<String> {
+    let mut ways: Vec<&str> = ends.iter().map(String::as_str).collect();
+    ways.sort_unstable();
+    ways.dedup();
+    let count = |way: &str| ends.iter().filter(|end| *end == way).count();
+    let line = |way: &&str| match *way {
+        "paused" => format!("paused again: {}", count(way)),
+        way => format!("ended with {way}: {}", count(way)),
+    };
+    ways.iter().map(line).collect()
 }
 
 fn preview(answer: &Answer, view: View) {
@@ -129,6 +162,14 @@ fn lines(outcome: &Value, lists: &[&str]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_they_ended_is_counted() {
+        let ends = ["success", "paused", "success"].map(str::to_owned);
+
+        assert_eq!(summary(&ends), ["paused again: 1", "ended with success: 2"]);
+        assert!(summary(&[]).is_empty());
+    }
 
     #[test]
     fn what_came_of_each_task_is_told() {

@@ -31,6 +31,8 @@ pub(in crate::cli) const COLUMNS: &[Column] = &[
 fn state(task: &Value) -> String {
     match task["state"].as_str() {
         Some("stopped") => show::field(task, "result"),
+        // Whoever forgot a hold finds it here.
+        Some("pending" | "running") if !task["held"].is_null() => "held".to_owned(),
         _ => show::field(task, "state"),
     }
 }

@@ -57,6 +57,16 @@ pub(super) fn print(task: &Value) {
             fields.push((name.to_owned(), show::time(&task[name])));
         }
     }
+    if show::field(task, "priority") != "normal" {
+        fields.push(("priority".to_owned(), show::field(task, "priority")));
+    }
+    for edit in show::list(task, "input_changes") {
+        for change in show::list(edit, "changes") {
+            let by = show::field(edit, "by");
+            let change = format!("{} (by {by})", show::change(change));
+            fields.push(("input changed".to_owned(), change));
+        }
+    }
     if let Some(cause) = show::cause(task) {
         fields.push(("started by".to_owned(), cause));
     }

@@ -73,7 +73,7 @@ struct What {
     did_not_happen: bool,
 }
 
-fn json_of(text: &str) -> Result<Value, String> {
+pub(super) fn json_of(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| {
         format!("this is not JSON: {error}; a text needs quotes of its own: '\"a\"'")
     })

@@ -68,6 +68,21 @@ pub(super) async fn follow(
     Ok(body)
 }
 
+/// How the task ended, or that it is paused; without a word until then.
+pub(super) async fn end_of(client: &Client, id: &str) -> Result<String, ClientError> {
+    let path = format!("/tasks/{id}/wait");
+    loop {
+        let task = insist(
+            async || client.get(&path, &[("timeout", "20")]).await,
+            |said| terminal::complain(said),
+        )
+        .await?;
+        if has_come_to_rest(&task) {
+            return Ok(end(&task));
+        }
+    }
+}
+
 /// A line for each step whose state is not the one shown last.
 fn changes(task: &Value, shown: &mut HashMap<String, String>) -> Vec<String> {
     let mut lines = Vec::new();
@@ -94,11 +109,15 @@ fn has_come_to_rest(task: &Value) -> bool {
     matches!(task["state"].as_str(), Some("stopped" | "paused"))
 }
 
-fn outcome(task: &Value) -> String {
-    let ended = match task["state"].as_str() {
+fn end(task: &Value) -> String {
+    match task["state"].as_str() {
         Some("paused") => "paused".to_owned(),
         _ => show::field(task, "result"),
-    };
+    }
+}
+
+fn outcome(task: &Value) -> String {
+    let ended = end(task);
     format!(
         "task {} {ended}: {}",
         show::field(task, "id"),

@@ -6,6 +6,7 @@ use crate::database::{Database, Tx};
 use engine::clock::Timestamp;
 use engine::journal::{NodeId, PlanId};
 use engine::store::StoreError;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Writes the node's row.
@@ -35,6 +36,41 @@ pub(super) async fn beat(
                     .await
                     .map_err(failed)?;
                 Ok(())
+            })
+        })
+        .await?
+}
+
+/// Writes that the node starts, and answers how often it has done so in a row without having signed off before.
+pub(super) async fn enter(
+    database: &Database,
+    node: NodeId,
+    name: String,
+    at: Timestamp,
+    window: Duration,
+) -> Result<u32, StoreError> {
+    const SQL: &str = "
+        INSERT INTO node (id, name, version, started_at, beat_at, state) VALUES ($1, $2, $3, $4, $4, 'running')
+        ON CONFLICT (id) DO UPDATE SET
+            unclean_starts = CASE
+                WHEN node.state <> 'running' THEN 0
+                WHEN node.started_at >= $5 THEN node.unclean_starts + 1
+                ELSE 1 END,
+            name = excluded.name, version = excluded.version, started_at = excluded.started_at,
+            beat_at = excluded.beat_at, state = excluded.state
+        RETURNING unclean_starts";
+    database
+        .transact::<u32, StoreError>(move |tx| {
+            Box::pin(async move {
+                sqlx::query_scalar(SQL)
+                    .bind(node.0)
+                    .bind(name)
+                    .bind(env!("CARGO_PKG_VERSION"))
+                    .bind(at.0)
+                    .bind((at - window).0)
+                    .fetch_one(tx)
+                    .await
+                    .map_err(failed)
             })
         })
         .await?

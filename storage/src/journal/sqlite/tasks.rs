@@ -7,7 +7,9 @@ mod rarest;
 use super::row::{self, unreadable};
 use crate::database::Tx;
 use crate::search::{self, Sql};
-use engine::search::{Cursor, Expr, Field, Order, Search, SortKey, Term, Test};
+use engine::search::{
+    Cursor, Expr, Field, Order, Search, SortKey, Term, Test, Wait, Waits,
+};
 use engine::store::{Listing, Page, StoreError, Visible};
 use linked::Linked;
 use rarest::Rarest;
@@ -369,16 +371,17 @@ fn push_result(sql: &mut Sql, column: &str, test: &Test) {
     push_test(sql, column, test);
 }
 
-/// The column holds all words: retry and time can be there together.
+/// The column holds all words: several can be there together.
 fn push_waiting(sql: &mut Sql, column: &str, test: &Test) {
-    const BOTH: [&str; 2] = ["retry", "time"];
-    let mut held = match test {
-        Test::Is(words) => words.clone(),
-        Test::Like(_) | Test::Within(_) | Test::Ids(_) => Vec::new(),
+    let words: &[String] = match test {
+        Test::Is(words) => words,
+        Test::Like(_) | Test::Within(_) | Test::Ids(_) => &[],
     };
-    if held.iter().any(|word| BOTH.contains(&word.as_str())) {
-        held.push(BOTH.join(" "));
-    }
+    let waits = words.iter().filter_map(|word| word.parse::<Wait>().ok());
+    let all = waits.flat_map(Waits::all_with);
+    let mut held: Vec<String> = all.filter_map(|all| all.to_words()).collect();
+    held.sort_unstable();
+    held.dedup();
     search::push_is(sql, column, &held);
 }
 
