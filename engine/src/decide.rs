@@ -225,7 +225,15 @@ pub fn submit(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
-    submit_with(Place::Free, id, submitted, recorded, locks_granted, at, node)
+    submit_with(
+        Place::Free,
+        id,
+        submitted,
+        recorded,
+        locks_granted,
+        at,
+        node,
+    )
 }
 
 /// Whether one more plan may be at work on the node.

@@ -64,8 +64,7 @@ enum Wanted {
 impl Wanted {
     fn of(plan: &Plan, step: StepIndex) -> Option<Self> {
         let status = &plan.steps[step];
-        let begins =
-            !plan.waits_for_locks() && plan.held.is_none() && !plan.waits_for_place();
+        let begins = !plan.waits_for_locks() && plan.held.is_none() && !plan.waits_for_place();
         match status.state {
             StepState::Running => Some(Self::Body(status.attempts())),
             StepState::Suspended => Self::of_suspended(plan, status),

@@ -5,8 +5,8 @@ use super::{Awaited, Child, Edit, Family, Held, Plan, PlanLock, StepStatus, Try}
 use crate::clock::Timestamp;
 use crate::edit;
 use crate::journal::{
-    Action, ChildState, Entry, Failure, Json, Message, NodeId, PlanId, PlanResult, Reason, StepIndex,
-    Submitted, Until, WantedChild,
+    Action, ChildState, Entry, Failure, Json, Message, NodeId, PlanId, PlanResult, Reason,
+    StepIndex, Submitted, Until, WantedChild,
 };
 use crate::lock::{LockState, OnPause};
 use crate::state::{PlanEvent, PlanState, StepEvent, StepState};

@@ -6,9 +6,7 @@ mod reference;
 
 use engine::check::check;
 use engine::clock::Timestamp;
-use engine::decide::{
-    Happening, MAX_RECOVERIES, Place, decide, decide_with, submit, submit_with,
-};
+use engine::decide::{Happening, MAX_RECOVERIES, Place, decide, decide_with, submit, submit_with};
 use engine::journal::{
     Action, Entry, Failure, GraphStep, Message, PlanId, PlanResult, Reason, Row, Submitted,
 };
@@ -120,7 +118,13 @@ fn walk(
 ) -> Result<(), TestCaseError> {
     let id = PlanId(Uuid::from_u128(7));
     // Every third time there is no place for a plan that has none.
-    let place = |n: i64| if n % 3 == 0 { Place::Taken } else { Place::Free };
+    let place = |n: i64| {
+        if n % 3 == 0 {
+            Place::Taken
+        } else {
+            Place::Free
+        }
+    };
     let first = submit_with(
         place(tries.len().try_into().unwrap()),
         id,

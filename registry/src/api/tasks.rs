@@ -15,8 +15,8 @@ pub(super) mod resolve;
 pub(super) mod resume;
 pub(super) mod retry_now;
 pub(super) mod revert;
-pub(super) mod show;
 pub(super) mod send_event;
+pub(super) mod show;
 pub(super) mod skip;
 pub(super) mod summary;
 pub(super) mod wait;
@@ -30,12 +30,12 @@ use engine::store::{StoreError, Visible};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use storage::Tx;
 use storage::catalog::answers::Answered;
 use storage::catalog::audit::{Action as Audited, NewEntry, record};
 use storage::catalog::organizations;
 use storage::catalog::roles::Permission;
-use std::net::IpAddr;
 use strum::VariantNames as _;
 use workflows::ResumeError;
 
@@ -409,12 +409,7 @@ fn audited(action: &Action) -> Audited {
 }
 
 /// The entry of the audit about what the caller did to a task.
-fn about_task(
-    caller: &Caller,
-    action: Audited,
-    plan: PlanId,
-    reason: Option<String>,
-) -> NewEntry {
+fn about_task(caller: &Caller, action: Audited, plan: PlanId, reason: Option<String>) -> NewEntry {
     NewEntry {
         task: Some(plan),
         reason,

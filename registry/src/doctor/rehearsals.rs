@@ -30,13 +30,6 @@ pub(super) async fn examine(
 async fn wrong_with(database: &Database, plan: PlanId) -> Result<Vec<String>, DoctorError> {
     let mut tx = database.read().await?;
     let now = Plan::fold(plan, &journal::rows(&mut tx, plan).await?);
-    let parent = match now.submitted.as_ref().and_then(|it| it.parent) {
-        Some(parent) => {
-            let rows = journal::rows(&mut tx, parent.plan).await?;
-            Some(Plan::fold(parent.plan, &rows))
-        }
-        None => None,
-    };
     let marks = rehearsals::marks(&mut tx, plan).await?;
-    Ok(check(&now, parent.as_ref(), &marks))
+    Ok(check(&now, &marks))
 }

@@ -1,6 +1,6 @@
 //! Whether the steps of a rehearsal ran as they should: their marks say what happened, the journal says what was recorded.
 
-use super::{Begin, Finish, OnlyOnce, Play, SubTasks, WorkElsewhere};
+use super::{Begin, Finish, OnlyOnce, Play, WorkElsewhere};
 use engine::plan::{Plan, StepStatus};
 use engine::state::StepState;
 use engine::step::Declared;
@@ -24,10 +24,9 @@ const LEAVE: [(&str, Leaves); 5] = [
     (Finish::NAME, Leaves::WithItsRecord),
 ];
 
-/// What is wrong with the marks of a rehearsal or of one of its sub-tasks; nothing when all is as it should be. `parent` is the
-/// rehearsal whose sub-task it is.
+/// What is wrong with the marks of a rehearsal or of one of its sub-tasks; nothing when all is as it should be.
 #[must_use]
-pub fn check(plan: &Plan, parent: Option<&Plan>, marks: &[Mark]) -> Vec<String> {
+pub fn check(plan: &Plan, marks: &[Mark]) -> Vec<String> {
     let mut wrong = Vec::new();
     for mark in marks {
         if plan.step(&mark.step).is_none() || !LEAVE.iter().any(|(step, _)| *step == mark.step) {
@@ -44,8 +43,7 @@ pub fn check(plan: &Plan, parent: Option<&Plan>, marks: &[Mark]) -> Vec<String> 
         let mark = marks.iter().find(|mark| mark.step == name);
         let runs = mark.map_or(0, |mark| mark.runs);
         let (least, most) = runs_of(name, leaves, status);
-        let taken_by_parent = parent.is_some_and(is_taken_away);
-        if (runs < least && !taken_by_parent) || runs > most {
+        if !(least..=most).contains(&runs) {
             let state = status.state;
             wrong.push(format!(
                 "step {name} is {state} after {} attempts and has left its mark {runs} times, not {least} to {most}",
@@ -71,11 +69,4 @@ fn runs_of(name: &str, leaves: Leaves, status: &StepStatus) -> (u32, u32) {
         (Leaves::Before, StepState::Suspended) if status.ticket.is_some() => (1, most),
         (Leaves::Before, _) => (0, most),
     }
-}
-
-/// Its sub-tasks' marks are taken away, or are being taken away.
-fn is_taken_away(parent: &Plan) -> bool {
-    parent
-        .step(SubTasks::NAME)
-        .is_some_and(|step| step.undo.is_some())
 }

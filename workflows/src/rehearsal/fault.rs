@@ -56,3 +56,8 @@ pub(super) fn undo<D: Declared>(
 pub(super) fn part<D: Declared>(part: &Part, cx: &Context<Part>) -> Result<(), StepError> {
     befalls(&part.faults, D::NAME, cx.attempt(), false)
 }
+
+/// Fails where the rehearsal wants undoing this sub-task to fail.
+pub(super) fn undo_part<D: Declared>(part: &Part, cx: &Context<Part>) -> Result<(), StepError> {
+    befalls(&part.faults, D::NAME, cx.attempt(), true)
+}

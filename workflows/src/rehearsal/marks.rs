@@ -1,7 +1,6 @@
 //! Marks outside of the transaction that records the step: what any other effect is like.
 
 use crate::error::Failed;
-use engine::journal::PlanId;
 use engine::step::{Context, StepError};
 use engine::workflow::Workflow;
 use std::time::Duration;
@@ -21,17 +20,15 @@ pub(super) async fn leave<W: Workflow<Services = Services>>(
     Ok(work.await.map_err(Failed::from)??)
 }
 
-/// No mark of this step lies there afterwards, in any of these plans.
+/// No mark of this step lies there afterwards.
 pub(super) async fn take_away<W: Workflow<Services = Services>>(
     cx: &Context<W>,
-    plans: Vec<PlanId>,
     step: &'static str,
 ) -> Result<(), StepError> {
+    let plan = cx.plan();
     let work = cx.services.database.transact::<(), Failed>(move |tx| {
         Box::pin(async move {
-            for plan in plans {
-                rehearsals::take_away(tx, plan, step).await?;
-            }
+            rehearsals::take_away(tx, plan, step).await?;
             Ok(())
         })
     });

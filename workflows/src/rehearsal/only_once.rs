@@ -45,6 +45,6 @@ impl Step for OnlyOnce {
         _: Receipt,
     ) -> Result<(), StepError> {
         fault::undo::<Self>(input, cx)?;
-        marks::take_away(cx, vec![cx.plan()], Self::NAME).await
+        marks::take_away(cx, Self::NAME).await
     }
 }

@@ -2,9 +2,10 @@
 
 use super::{Fault, fault, marks};
 use crate::services::Services;
-use engine::step::{Context, Declared, Step, StepError};
+use engine::step::{Context, Declared, Policy, Step, StepError};
 use engine::workflow::{Steps, Workflow};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The input of a sub-task.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +31,10 @@ impl Workflow for Part {
     fn action(&self) -> String {
         format!("Part {} of a rehearsal", self.number)
     }
+
+    fn revertible_for() -> Option<Duration> {
+        Some(Duration::from_hours(1))
+    }
 }
 
 /// Nothing but that it happened.
@@ -41,6 +46,7 @@ pub struct Play;
 
 impl Declared for Play {
     const NAME: &'static str = "play";
+    const POLICY: Policy = Policy::idempotent().undoable();
     type Workflow = Part;
     type Needs = ();
     type Output = PartDone;
@@ -52,5 +58,15 @@ impl Step for Play {
         marks::leave(cx, Self::NAME).await?;
         marks::work(cx, part.work_ms).await;
         Ok(PartDone {})
+    }
+
+    async fn compensate(
+        &self,
+        cx: &Context<Part>,
+        part: &Part,
+        _: PartDone,
+    ) -> Result<(), StepError> {
+        fault::undo_part::<Self>(part, cx)?;
+        marks::take_away(cx, Self::NAME).await
     }
 }

@@ -1,8 +1,8 @@
 //! Sub-tasks of a rehearsal.
 
-use super::{MOST_PARTS, Part, Play, Rehearsal, fault, marks};
+use super::{MOST_PARTS, Part, Play, Rehearsal, fault};
 use engine::journal::PlanId;
-use engine::step::{Child, Context, Declared, Policy, SpawningStep, StepError, all_done};
+use engine::step::{Child, Context, Declared, SpawningStep, StepError, all_done};
 use serde::{Deserialize, Serialize};
 
 /// The sub-tasks.
@@ -12,13 +12,12 @@ pub struct Parts {
     pub parts: Vec<PlanId>,
 }
 
-/// Has as many sub-tasks as the input says, a few of them at once, and waits for the end of each. Undoing it takes away what
-/// they left.
+/// Has as many sub-tasks as the input says, a few of them at once, and waits for the end of each. They are tasks of their own: what
+/// they leave stays when their parent is reverted, until each of them is.
 pub struct SubTasks;
 
 impl Declared for SubTasks {
     const NAME: &'static str = "sub_tasks";
-    const POLICY: Policy = Policy::idempotent().undoable();
     type Workflow = Rehearsal;
     type Needs = ();
     type Output = Parts;
@@ -62,15 +61,5 @@ impl SpawningStep for SubTasks {
         Ok(Parts {
             parts: children.iter().filter_map(|child| child.plan).collect(),
         })
-    }
-
-    async fn compensate(
-        &self,
-        cx: &Context<Rehearsal>,
-        input: &Rehearsal,
-        done: Parts,
-    ) -> Result<(), StepError> {
-        fault::undo::<Self>(input, cx)?;
-        marks::take_away(cx, done.parts, Play::NAME).await
     }
 }

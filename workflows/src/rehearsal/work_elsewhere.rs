@@ -64,6 +64,6 @@ impl PollingStep for WorkElsewhere {
         _: Elsewhere,
     ) -> Result<(), StepError> {
         fault::undo::<Self>(input, cx)?;
-        marks::take_away(cx, vec![cx.plan()], Self::NAME).await
+        marks::take_away(cx, Self::NAME).await
     }
 }

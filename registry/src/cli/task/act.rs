@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::step::json_of;
 use super::{TaskId, watch};
 use crate::cli::answer::Answer;
-use super::step::json_of;
 use crate::cli::client::{Client, ClientError, segment};
 use crate::cli::view::View;
 use crate::cli::{exit, show, terminal};
