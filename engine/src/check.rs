@@ -83,6 +83,9 @@ fn stopped(plan: &Plan, wrong: &mut Vec<String>) {
     if plan.locks.iter().any(|lock| lock.state != LockState::Ended) {
         wrong.push("it is stopped and still has a lock".into());
     }
+    if plan.waits_at_a_gate() {
+        wrong.push("it is stopped and a step of it waits at a gate".into());
+    }
     let open = |state: StepState| {
         state.is_under_way() || matches!(state, StepState::Pending | StepState::Compensating)
     };

@@ -4,17 +4,21 @@
 //! take-over and normal running are one code path and nothing can disagree with the journal.
 
 mod actions;
+mod admission;
 mod children;
 mod claim;
+mod gates;
 mod mail;
 mod revert;
 mod settle;
 
 pub use actions::{fits, names_of_possible, possible};
+pub use admission::{Admission, Place};
 pub(crate) use revert::is_built_upon;
 pub use revert::{would_stay, would_undo};
 
 use crate::clock::Timestamp;
+use crate::gate::GateId;
 use crate::journal::{
     Entry, Failure, Json, Message, NodeId, PlanId, StepIndex, Until, WantedChild,
 };
@@ -94,6 +98,22 @@ pub enum Happening {
         /// When another attempt would begin.
         retry_at: Timestamp,
     },
+    /// An attempt, or one to undo a step, failed at a gate that is not open.
+    TurnedBack {
+        /// Which step.
+        step: StepIndex,
+        /// Which gate.
+        gate: GateId,
+        /// Why.
+        error: Failure,
+        /// When another attempt would begin if the gate did not stand there.
+        retry_at: Timestamp,
+    },
+    /// A step that waited at its gates may pass them.
+    Passed {
+        /// Which step.
+        step: StepIndex,
+    },
     /// The body of a `once` step ended without telling whether its work happened.
     Lost {
         /// Which step.
@@ -153,19 +173,18 @@ struct Writer {
     next: Plan,
     at: Timestamp,
     node: NodeId,
-    /// It may be at work: steps may begin.
-    has_place: bool,
+    admission: Admission,
 }
 
 impl Writer {
-    fn of(plan: Plan, at: Timestamp, node: NodeId, has_place: bool) -> Self {
+    fn of(plan: Plan, at: Timestamp, node: NodeId, admission: Admission) -> Self {
         Self {
-            has_place,
             entries: Vec::new(),
             notices: Vec::new(),
             next: plan,
             at,
             node,
+            admission,
         }
     }
 
@@ -226,7 +245,7 @@ pub fn submit(
     node: NodeId,
 ) -> Result<Decision, Refused> {
     submit_with(
-        Place::Free,
+        &Admission::default(),
         id,
         submitted,
         recorded,
@@ -236,18 +255,9 @@ pub fn submit(
     )
 }
 
-/// Whether one more plan may be at work on the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// There is a place for it, or it has one.
-    Free,
-    /// As many are at work as may be: where a step would begin, the plan asks for a place instead.
-    Taken,
-}
-
-/// The same, where perhaps no place is free for it.
+/// The same, where perhaps not every step may begin.
 pub fn submit_with(
-    place: Place,
+    admission: &Admission,
     id: PlanId,
     submitted: crate::journal::Submitted,
     recorded: Vec<(StepIndex, Json)>,
@@ -255,7 +265,7 @@ pub fn submit_with(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
-    let mut to = Writer::of(Plan::empty(id), at, node, place == Place::Free);
+    let mut to = Writer::of(Plan::empty(id), at, node, admission.clone());
     to.write(Entry::Submitted(Box::new(submitted)))?;
     for (step, output) in recorded {
         to.write(Entry::StepStarted { step })?;
@@ -284,23 +294,20 @@ pub fn decide(
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
-    decide_with(Place::Free, plan, happening, at, node)
+    decide_with(&Admission::default(), plan, happening, at, node)
 }
 
-/// The same, where perhaps no place is free for it.
+/// The same, where perhaps not every step may begin.
 pub fn decide_with(
-    place: Place,
+    admission: &Admission,
     plan: &Plan,
     happening: Happening,
     at: Timestamp,
     node: NodeId,
 ) -> Result<Decision, Refused> {
     readable(plan)?;
-    // Who waits for a place begins nothing before it is granted, whatever happens meanwhile.
-    let grants = matches!(happening, Happening::PlaceGranted | Happening::Claimed);
-    let rests = matches!(happening, Happening::ClaimedAtRest);
-    let has_place = place == Place::Free && !rests && (grants || !plan.waits_for_place());
-    let mut to = Writer::of(plan.clone(), at, node, has_place);
+    let admission = admission.of(plan, &happening);
+    let mut to = Writer::of(plan.clone(), at, node, admission);
     let mut refused = None;
     match happening {
         Happening::Claimed => {
@@ -341,6 +348,13 @@ pub fn decide_with(
             error,
             retry_at,
         } => to.failed(step, error, retry_at)?,
+        Happening::TurnedBack {
+            step,
+            gate,
+            error,
+            retry_at,
+        } => to.turned_back(step, gate, error, retry_at)?,
+        Happening::Passed { step } => to.passed(step)?,
         Happening::Awaits { step, event, until } => {
             to.write(Entry::Awaiting { step, event, until })?;
         }

@@ -1,6 +1,7 @@
 //! Why a plan is where it is, in words: made from the very predicates that move it.
 
 mod actions;
+mod gate;
 mod step;
 mod waiting;
 mod words;
@@ -13,7 +14,8 @@ pub use words::Explanation;
 
 use crate::clock::Timestamp;
 use crate::edit::{self, Change};
-use crate::journal::{Cause, Json, PlanId, PlanResult, Reason};
+use crate::gate::Gate;
+use crate::journal::{Cause, Json, PlanId, PlanResult, Reason, StepIndex};
 use crate::lock::Seat;
 use crate::plan::{Edit, Plan};
 use crate::priority::Priority;
@@ -108,13 +110,25 @@ impl Task {
         holders: &[(PlanId, Option<Arc<Plan>>)],
         now: Timestamp,
     ) -> Self {
+        Self::at_gates(plan, seats, holders, &[], now)
+    }
+
+    /// The same with the gates at which its steps wait, as these are now.
+    #[must_use]
+    pub fn at_gates(
+        plan: &Plan,
+        seats: &[Seat],
+        holders: &[(PlanId, Option<Arc<Plan>>)],
+        gates: &[(StepIndex, Gate)],
+        now: Timestamp,
+    ) -> Self {
         let submitted = plan.submitted.as_deref();
         let done = plan
             .steps
             .iter()
             .filter(|step| step.state.is_done())
             .count();
-        let waiting_for = waiting::waiting_for(plan, seats, holders);
+        let waiting_for = waiting::waiting_for(plan, seats, holders, gates);
         Self {
             id: plan.id,
             label: plan.workflow().to_owned(),
@@ -155,7 +169,7 @@ impl Task {
             actions: actions::actions(plan, now),
             steps: Some(
                 (0..plan.steps.len())
-                    .map(|step| step::step_seen(plan, step))
+                    .map(|step| step::step_seen(plan, step, gates))
                     .collect(),
             ),
             links: submitted.map(|it| it.links.clone()).unwrap_or_default(),

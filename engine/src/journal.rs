@@ -274,6 +274,12 @@ impl Failure {
         matches!(self.class.as_str(), "timeout" | "panic")
     }
 
+    /// It can pass, and comes neither from the step's own code nor from the journal's database.
+    #[must_use]
+    pub fn blames_the_backend(&self) -> bool {
+        self.transient && !matches!(self.class.as_str(), "panic" | "store")
+    }
+
     /// The failure of an attempt that took longer than it may.
     #[must_use]
     pub fn timeout(limit: Duration) -> Self {

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod draw;
 pub mod edit;
 pub mod explain;
+pub mod gate;
 pub mod journal;
 pub mod lock;
 pub mod node;

@@ -13,6 +13,9 @@ mod declared;
 mod desk;
 mod drill;
 mod duties;
+mod gate_duty;
+mod gatekeeper;
+mod gates;
 mod lease;
 mod measure;
 mod places;
@@ -26,6 +29,8 @@ pub use code::Workflows;
 pub use declared::Declaration;
 pub use desk::{Desk, Offer, Placed};
 pub use drill::{Drill, Effect};
+pub use gate_duty::Probe;
+pub use gatekeeper::{GateSeen, NodeSeen};
 pub use queries::{HistoryRow, Tasks};
 
 use crate::clock::{Clock, Timestamp};
@@ -65,6 +70,8 @@ pub struct NodeOptions {
     pub cancel_grace: Duration,
     /// And that of an aborted one.
     pub abort_grace: Duration,
+    /// It starts held: it takes plans over and begins nothing of them until somebody releases it. By whom that is wanted.
+    pub held_by: Option<String>,
     /// At most so many plans are at work at once; more wait for a place.
     pub at_once: usize,
     /// Every random choice follows from it; none: from the machine. For simulations.
@@ -85,6 +92,7 @@ impl NodeOptions {
             poll: Duration::from_secs(1),
             cancel_grace: Duration::from_secs(10),
             abort_grace: Duration::from_secs(1),
+            held_by: None,
             at_once: AT_ONCE,
             seed: None,
             #[cfg(feature = "prove")]
@@ -155,6 +163,7 @@ struct Inner<S: Services, St> {
     services: Arc<S>,
     workflows: Workflows<S>,
     clock: Clock,
+    started_at: Timestamp,
     drill: Option<Arc<dyn Drill>>,
     actors: Mutex<BTreeMap<PlanId, Handle>>,
     /// Plans whose submit is being committed: theirs will be an actor of their own.
@@ -172,6 +181,7 @@ struct Inner<S: Services, St> {
     tasks: TaskTracker,
     draining: CancellationToken,
     lease: lease::Lease,
+    gates: Arc<gates::Gates>,
     /// The node is stopped: nobody may append any more.
     lost: CancellationToken,
 }
@@ -215,6 +225,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             services,
             workflows,
             clock,
+            started_at: clock.now(),
             drill,
             actors: Mutex::default(),
             submitting: Mutex::default(),
@@ -224,17 +235,21 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             nonce: AtomicI64::new(chance.number()),
             chance,
             lease,
+            gates: Arc::default(),
             stamps: stamps::Stamps::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             lost: CancellationToken::new(),
         }));
+        gate_duty::begin(&node.0).await?;
         let (options, begun) = (&node.0.options, Instant::now());
         let window = brake::WINDOW;
-        let enter = node
-            .0
-            .store
-            .enter(options.id, options.name.clone(), clock.now(), window);
+        let enter = node.0.store.enter(
+            options.id,
+            options.name.clone(),
+            node.0.started_at,
+            window,
+        );
         match enter.await {
             Ok(unclean_starts) => {
                 node.0.lease.renew(begun);
@@ -291,7 +306,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     /// The names of a workflow's steps, in graph order; `None` when this node does not know it.
     #[must_use]
     pub fn steps_of(&self, workflow: &str) -> Option<Vec<&str>> {
-        let registered = self.0.workflows.0.get(workflow)?;
+        let registered = self.0.workflows.known.get(workflow)?;
         Some(
             registered
                 .graph
@@ -372,7 +387,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
 impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
     /// What counts for the places of plans of this workflow.
     fn kind_of(&self, workflow: &str) -> places::Kind {
-        let known = self.workflows.0.get(workflow);
+        let known = self.workflows.known.get(workflow);
         places::Kind {
             workflow: known.map_or("", |it| it.name),
             limit: known.and_then(|it| it.at_once),

@@ -3,7 +3,7 @@
 mod apply;
 mod step;
 
-pub use step::{Awaited, Child, Family, StepStatus, Try, Undo};
+pub use step::{AtGate, Awaited, Child, Family, StepStatus, Try, Undo};
 
 use crate::clock::Timestamp;
 use crate::journal::{
@@ -253,6 +253,12 @@ impl Plan {
                 .locks
                 .iter()
                 .any(|lock| lock.state == LockState::Queued)
+    }
+
+    /// Some step waits at a gate: it begins by itself once it may pass.
+    #[must_use]
+    pub fn waits_at_a_gate(&self) -> bool {
+        self.steps.iter().any(|step| step.at_gate.is_some())
     }
 
     /// It has all it needs but a place: as many plans are at work on its node as may be.

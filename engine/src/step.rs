@@ -290,6 +290,8 @@ pub struct Policy {
     pub tolerated: u32,
     /// Work elsewhere that takes longer has failed. The time counts from the start of the attempt.
     pub suspended_at_most: Duration,
+    /// The gate of what it works on outside: where that is closed, it waits without an attempt.
+    pub gate: Option<&'static str>,
 }
 
 impl Policy {
@@ -309,6 +311,7 @@ impl Policy {
             poll_max: Duration::from_secs(5),
             tolerated: 5,
             suspended_at_most: Duration::from_hours(24),
+            gate: None,
         }
     }
 
@@ -347,6 +350,15 @@ impl Policy {
     pub const fn suspended_at_most(self, suspended_at_most: Duration) -> Self {
         Self {
             suspended_at_most,
+            ..self
+        }
+    }
+
+    /// It works on what stands behind this gate. Where that differs with the input, [`Workflow::gate`] names it.
+    #[must_use]
+    pub const fn gate(self, gate: &'static str) -> Self {
+        Self {
+            gate: Some(gate),
             ..self
         }
     }

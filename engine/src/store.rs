@@ -4,6 +4,7 @@ pub mod memory;
 
 use crate::clock::Timestamp;
 use crate::decide::{self, Decision};
+use crate::gate::Gate;
 use crate::journal::{Entry, Message, NodeId, PlanId, PlanResult, Reason, Row};
 use crate::lock::{LockRequest, Seat};
 use crate::plan::Plan;
@@ -285,6 +286,41 @@ pub struct Due {
     pub granted: Vec<PlanId>,
 }
 
+/// A node, as its store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its id.
+    pub id: NodeId,
+    /// What people call it.
+    pub name: String,
+    /// The version of its program.
+    pub version: String,
+    /// When it started last.
+    pub started_at: Timestamp,
+    /// When it last said that it runs.
+    pub beat_at: Timestamp,
+    /// It has not signed off.
+    pub runs: bool,
+    /// Open plans that it owns.
+    pub plans: u64,
+}
+
+impl NodeRow {
+    /// A node of this program that runs.
+    #[must_use]
+    pub fn running(id: NodeId, name: String, started_at: Timestamp, beat_at: Timestamp) -> Self {
+        Self {
+            id,
+            name,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at,
+            beat_at,
+            runs: true,
+            plans: 0,
+        }
+    }
+}
+
 /// What the engine needs of a database.
 ///
 /// Functions with a `Tx` stand inside a transaction of [`Store::transact`] and become durable with it.
@@ -392,6 +428,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         node: NodeId,
         name: String,
+        started_at: Timestamp,
         at: Timestamp,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
@@ -410,6 +447,20 @@ pub trait Store: Send + Sync + 'static {
         ttl: Duration,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<PlanId>, StoreError>> + Send;
+
+    /// Every node that ever ran, by name.
+    fn nodes(&self) -> impl Future<Output = Result<Vec<NodeRow>, StoreError>> + Send;
+
+    /// Every gate that was ever closed.
+    fn gates(&self) -> impl Future<Output = Result<Vec<Gate>, StoreError>> + Send;
+
+    /// Keeps a gate as it is now and answers with it; none when somebody else has changed it since it had its revision. `by_hand`:
+    /// whoever has changed it meanwhile, for a person has the last word.
+    fn put_gate_in(
+        tx: &mut Self::Tx,
+        gate: Gate,
+        by_hand: bool,
+    ) -> impl Future<Output = Result<Option<Gate>, StoreError>> + Send;
 
     /// Every schedule, by name.
     fn schedules(&self) -> impl Future<Output = Result<Vec<Schedule>, StoreError>> + Send;

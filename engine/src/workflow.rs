@@ -50,6 +50,12 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + Sized + 'static
         None
     }
 
+    /// The gate of what this step works on outside with such an input; none: the one that its policy names, if any.
+    fn gate(&self, step: &str) -> Option<String> {
+        let _that_of_the_policy = step;
+        None
+    }
+
     /// How urgent a plan is when not all that want can be at work.
     fn priority(&self) -> Priority {
         Priority::Normal
@@ -403,7 +409,7 @@ impl<S: Services> Registered<S> {
             workflow: self.name.into(),
             version: self.version,
             action: input.action(),
-            graph: self.graph.clone(),
+            graph: self.graph_of(input),
             input: json,
             locks,
             actor,
@@ -418,6 +424,19 @@ impl<S: Services> Registered<S> {
             revertible_for: W::revertible_for(),
             priority: input.priority(),
         })
+    }
+
+    /// The graph, with the gates that the input names.
+    fn graph_of<W: Workflow<Services = S>>(&self, input: &W) -> Arc<[GraphStep]> {
+        let named = |step: &GraphStep| input.gate(&step.name);
+        if self.graph.iter().all(|step| named(step).is_none()) {
+            return self.graph.clone();
+        }
+        let steps = self.graph.iter().map(|step| GraphStep {
+            gate: named(step).or_else(|| step.gate.clone()),
+            ..step.clone()
+        });
+        steps.collect()
     }
 
     /// The place of the step with this name.
@@ -438,6 +457,7 @@ fn graph_step<S>(line: &Line<S>, place: &HashMap<&str, StepIndex>) -> GraphStep 
         rescue,
         once,
         undoable,
+        gate,
         ..
     } = line.policy;
     GraphStep {
@@ -449,6 +469,7 @@ fn graph_step<S>(line: &Line<S>, place: &HashMap<&str, StepIndex>) -> GraphStep 
         once,
         undoable,
         form: line.form,
+        gate: gate.map(Into::into),
     }
 }
 

@@ -11,6 +11,7 @@ mod it {
     mod family;
     mod forms;
     mod full;
+    mod gates;
     mod memory;
     mod node;
     mod places;

@@ -10,9 +10,11 @@ mod caller;
 mod drawn;
 mod drills;
 mod fields;
+mod gates;
 mod grants;
 mod health;
 mod metrics;
+mod nodes;
 mod openapi;
 mod organizations;
 mod page;
@@ -95,6 +97,16 @@ fn routes() -> Vec<Route> {
         route(GET,    "/workflows/{name}/graph.dot", Somewhere(ViewTasks), workflows::graph::dot, "Draws the workflow's steps for Graphviz"),
         route(GET,    "/workflows/{name}/graph.mmd", Somewhere(ViewTasks), workflows::graph::mermaid, "Draws the workflow's steps for Mermaid"),
         route(GET,    "/workflows/{name}/graph.txt", Somewhere(ViewTasks), workflows::graph::text, "Draws the workflow's steps for a terminal"),
+        route(POST,   "/workflows/{name}/hold", Everywhere(OperateTasks), workflows::hold::hold, "Lets no task of this workflow begin anything until it is released").or(DoesNotFit),
+        route(POST,   "/workflows/{name}/release", Everywhere(OperateTasks), workflows::release::release, "Lets the tasks of a held workflow go on").or(DoesNotFit),
+        route(GET,    "/gates", Everywhere(ViewTasks), gates::list, "Lists the gates before backends"),
+        route(GET,    "/gates/{name}", Everywhere(ViewTasks), gates::show, "Shows a gate"),
+        route(POST,   "/gates/{name}/close", Everywhere(OperateTasks), gates::close::close, "Closes a gate: steps wait before it until somebody opens it").or(DoesNotFit),
+        route(POST,   "/gates/{name}/open", Everywhere(OperateTasks), gates::open::open, "Opens a gate at once, whoever or whatever closed it").or(DoesNotFit),
+        route(GET,    "/nodes", Everywhere(ViewTasks), nodes::list, "Lists the nodes that drive tasks"),
+        route(GET,    "/nodes/{id}", Everywhere(ViewTasks), nodes::show, "Shows a node"),
+        route(POST,   "/nodes/{id}/hold", Everywhere(OperateTasks), nodes::hold::hold, "Lets a node begin nothing until it is released").or(DoesNotFit),
+        route(POST,   "/nodes/{id}/release", Everywhere(OperateTasks), nodes::release::release, "Lets a held node go on").or(DoesNotFit),
 
         route(GET,    "/organizations", Known, organizations::list, "Lists the organizations that one has a role in"),
         route(POST,   "/organizations", Everywhere(Admin), organizations::create, "Makes an organization"),

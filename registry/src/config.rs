@@ -72,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) log_level: String,
     /// The collector that traces are sent to.
     pub(crate) otlp_endpoint: Option<String>,
+    /// Whether the node starts held.
+    pub(crate) hold: bool,
     /// Whether administrators may make steps fail on purpose.
     pub(crate) allow_drills: bool,
 }
@@ -122,6 +124,7 @@ impl Config {
             log_format: effective.get("log.format", value::log_format)?,
             log_level: effective.get("log.level", value::log_level)?,
             otlp_endpoint: effective.get_unless_empty("otlp_endpoint", value::http_url)?,
+            hold: effective.get("hold", value::yes_or_no)?,
             allow_drills: effective.get("allow_drills", value::yes_or_no)?,
         })
     }

@@ -196,6 +196,7 @@ impl Serving {
         config.limits = bearable(config.limits);
         let options = NodeOptions {
             lease_ttl: config.lease_ttl,
+            held_by: config.hold.then(|| "serve --hold".to_owned()),
             at_once: config.tasks_at_once,
             ..NodeOptions::new(node_id, config.host())
         };
@@ -309,6 +310,11 @@ impl Serving {
             warn!(
                 "trusted_proxies holds every address: each client can say that it is another, which the audit believes; \
                  name the proxies alone"
+            );
+        }
+        if config.hold {
+            warn!(
+                "this node is held: no step begins until `wharfinger node release` lets it go on"
             );
         }
         if config.allow_drills {

@@ -4,6 +4,7 @@ pub mod bulk;
 pub mod destination;
 mod drill;
 mod error;
+pub mod gate;
 pub mod permission;
 pub mod push;
 pub mod rehearsal;
@@ -21,10 +22,11 @@ use engine::workflow::DeclarationError;
 
 /// Every workflow of this program, checked.
 pub fn all() -> Result<Workflows<Services>, DeclarationError> {
-    Workflows::default()
+    let all = Workflows::default()
         .register::<push::Push>()?
         .register::<bulk::BulkResume>()?
         .register::<bulk::BulkCancel>()?
         .register::<rehearsal::Rehearsal>()?
-        .register::<rehearsal::Part>()
+        .register::<rehearsal::Part>()?;
+    Ok(all.probe(gate::CONTENT, gate::ContentProbe))
 }

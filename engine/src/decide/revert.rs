@@ -26,7 +26,8 @@ impl Writer {
             }
         }
         self.finish_the_unfinished()?;
-        let under_way = self.next.steps.iter().any(|it| it.state.is_under_way());
+        let under_way = self.next.steps.iter().any(|it| it.state.is_under_way())
+            || (0..self.next.steps.len()).any(|step| self.is_to_finish(step));
         if under_way || self.any(StepState::Interrupted) || !self.has_to_undo() {
             return Ok(());
         }
@@ -41,12 +42,11 @@ impl Writer {
             .filter(|step| self.may_be_undone(*step))
             .collect();
         steps.sort_by_key(|step| Reverse(self.next.steps[*step].success));
-        if !steps.is_empty() && !self.has_place {
-            return self.ask_for_place();
-        }
         for step in steps {
-            self.begin()?;
-            self.write(Entry::Compensating { step })?;
+            if self.may_begin(step)? {
+                self.begin()?;
+                self.write(Entry::Compensating { step })?;
+            }
         }
         Ok(())
     }
@@ -68,13 +68,12 @@ impl Writer {
             if self.next.waits_for_locks() {
                 return Ok(());
             }
-            if !self.has_place {
-                return self.ask_for_place();
-            }
             if self.next.steps[step].state == StepState::Cancelled {
                 self.write(Entry::StepResumed { step })?;
             }
-            self.start(step)?;
+            if self.may_begin(step)? {
+                self.start(step)?;
+            }
         }
         Ok(())
     }
@@ -114,6 +113,7 @@ impl Writer {
         let compensating = |it: &StepStatus| it.state == StepState::Compensating;
         let may_undo = !self.any(StepState::Interrupted);
         plan.steps.iter().any(compensating)
+            || plan.waits_at_a_gate()
             || (waits
                 && (steps.any(|step| self.is_to_finish(step))
                     || (may_undo && others.any(|step| self.may_be_undone(step)))))

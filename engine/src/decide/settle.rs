@@ -66,6 +66,7 @@ impl Writer {
             return false;
         }
         plan.waits_for_locks()
+            || plan.waits_at_a_gate()
             || plan.waits_for_place()
             || plan.steps.iter().any(StepStatus::is_retrying)
             || (plan.held.is_some() && self.ready().next().is_some())
@@ -149,8 +150,11 @@ impl Writer {
                 continue;
             }
             match self.next.lacks(step) {
-                None if !self.has_place => self.ask_for_place()?,
-                None => self.start(step)?,
+                None => {
+                    if self.may_begin(step)? {
+                        self.start(step)?;
+                    }
+                }
                 Some(lacking) => {
                     let (graph, lacking) = (self.next.graph(), lacking);
                     let because = format!(
@@ -225,15 +229,14 @@ impl Writer {
             return Ok(());
         };
         let (again, undo_again) = (status.is_retrying(), status.is_retrying_undo());
-        if (again || undo_again) && !self.has_place {
-            self.ask_for_place()
-        } else if again {
-            self.start(step)
-        } else if undo_again {
-            self.write(Entry::Compensating { step })
-        } else {
-            Ok(())
+        if (again || undo_again) && self.may_begin(step)? {
+            if again {
+                self.start(step)?;
+            } else {
+                self.write(Entry::Compensating { step })?;
+            }
         }
+        Ok(())
     }
 
     /// What became due while nothing might begin, begins now.
@@ -247,20 +250,4 @@ impl Writer {
         Ok(())
     }
 
-    /// It waits for a place among the plans at work.
-    pub(super) fn ask_for_place(&mut self) -> Result<(), Refused> {
-        if self.next.place_asked.is_none() {
-            self.write(Entry::PlaceAsked)?;
-        }
-        Ok(())
-    }
-
-    /// It waits for a place no more, if there is one for it.
-    pub(super) fn take_place(&mut self) -> Result<(), Refused> {
-        if self.has_place && self.next.waits_for_place() {
-            self.write(Entry::PlaceGranted)?;
-            self.wake_what_is_due()?;
-        }
-        Ok(())
-    }
 }

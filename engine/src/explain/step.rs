@@ -3,7 +3,8 @@
 use super::rfc3339;
 use super::rfc3339_or_null;
 use crate::clock::Timestamp;
-use crate::journal::{Failure, Json, NodeId};
+use crate::gate::{Gate, GateId};
+use crate::journal::{Failure, Json, NodeId, StepIndex};
 use crate::plan::{Plan, Try};
 use crate::state::StepState;
 use serde::Serialize;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 pub struct StepSeen {
     /// Its name.
     pub name: String,
-    /// Its state, or `retrying` or `waiting` for what is between attempts or behind a lock.
+    /// Its state, or `retrying`, `waiting` or `held` for what is between attempts, behind a lock or at a gate.
     pub state: String,
     /// Attempts begun.
     pub attempts: u32,
@@ -86,7 +87,7 @@ pub struct TrySeen {
     pub wait_until: Option<Timestamp>,
 }
 
-pub(super) fn step_seen(plan: &Plan, index: usize) -> StepSeen {
+pub(super) fn step_seen(plan: &Plan, index: usize, gates: &[(StepIndex, Gate)]) -> StepSeen {
     let (known, step) = (&plan.graph()[index], &plan.steps[index]);
     let retrying = step.is_retrying() || step.is_retrying_undo();
     let begins_by_itself = plan.state.is_driven() && plan.held.is_none();
@@ -95,6 +96,13 @@ pub(super) fn step_seen(plan: &Plan, index: usize) -> StepSeen {
         && (step.is_retrying() || plan.is_ready(index));
     let state = if plan.held.is_some() && would_begin {
         "held".to_owned()
+    } else if let Some(at) = &step.at_gate {
+        let now = gates.iter().find(|(step, _)| *step == index);
+        let by_hand = match now {
+            Some((_, gate)) => gate.is_closed_by_hand(),
+            None => !matches!(at.gate, GateId::Backend(_)),
+        };
+        if by_hand { "held" } else { "waiting" }.to_owned()
     } else if plan.waits_for_place() && (would_begin || step.is_retrying_undo()) {
         "waiting".to_owned()
     } else if retrying && begins_by_itself {

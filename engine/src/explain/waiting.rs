@@ -3,7 +3,8 @@
 use super::words::why_paused;
 use super::{rfc3339, rfc3339_or_null};
 use crate::clock::Timestamp;
-use crate::journal::{ChildState, PlanId};
+use crate::gate::Gate;
+use crate::journal::{ChildState, PlanId, StepIndex};
 use crate::lock::{LockMode, Seat};
 use crate::plan::{Child, Family, Plan, StepStatus};
 use crate::state::{PlanState, StepState};
@@ -50,6 +51,8 @@ pub enum WaitingKind {
     Child,
     /// Something outside that it will be told of.
     Event,
+    /// A gate that is not open.
+    Gate,
     /// The node that would run it: a place among the plans at work there, or its taking over.
     Node,
     /// A version of the program that knows its workflow or step.
@@ -129,6 +132,7 @@ pub(super) fn waiting_for(
     plan: &Plan,
     seats: &[Seat],
     holders: &[(PlanId, Option<Arc<Plan>>)],
+    gates: &[(StepIndex, Gate)],
 ) -> Vec<Waiting> {
     match plan.state {
         PlanState::Stopped => return Vec::new(),
@@ -167,6 +171,7 @@ pub(super) fn waiting_for(
     }
     let place = plan.waits_for_place().then(|| Waiting::for_place(plan));
     let graph = plan.graph();
+    let at_gates = super::gate::waiting_at_gates(plan, gates);
     let waiting = plan.steps.iter().enumerate().filter_map(|(index, step)| {
         let name = &graph[index].name;
         let retries = step.is_retrying() || step.is_retrying_undo();
@@ -187,7 +192,8 @@ pub(super) fn waiting_for(
         }
         (step.state == StepState::Suspended).then(|| waiting_suspended(name, step))
     });
-    place.into_iter().chain(waiting).collect()
+    let waiting = place.into_iter().chain(at_gates).chain(waiting);
+    waiting.collect()
 }
 
 /// Something of it runs here and now, or may be begun by itself at once.

@@ -163,6 +163,12 @@ pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) 
                 "Start a version of the program that knows it: then the task goes on by itself."
                     .to_owned()
             }
+            Some(waiting) if waiting.kind == WaitingKind::Gate => match waiting.until {
+                Some(at) => format!(
+                    "Nothing is needed from a person once what stands behind the gate works again: it looks at {at}, opens by itself, and the task goes on."
+                ),
+                None => "It goes on by itself when the gate lets it pass. Who closed a gate by hand opens it by hand.".to_owned(),
+            },
             Some(waiting) if waiting.kind == WaitingKind::Node => {
                 "Nothing is needed from a person: its turn comes by itself.".to_owned()
             }

@@ -6,6 +6,7 @@ use super::{
     WantedChild,
 };
 use crate::clock::Timestamp;
+use crate::gate::GateId;
 use serde::{Deserialize, Serialize};
 
 /// One thing that became true. Externally tagged on purpose: JSON text cannot be read out of an internally tagged enum.
@@ -46,6 +47,22 @@ pub enum Entry {
         error: Failure,
         /// When the next attempt begins.
         wake_at: Timestamp,
+    },
+    /// The step, or undoing it, could begin, and a gate through which it goes is not open.
+    AtGate {
+        /// Which step.
+        step: StepIndex,
+        /// The first of its gates that is not open.
+        gate: GateId,
+    },
+    /// An attempt, or one to undo the step, failed at a gate that is not open: it does not count, and the step waits there.
+    TurnedBack {
+        /// Which step.
+        step: StepIndex,
+        /// Which gate.
+        gate: GateId,
+        /// Why it failed.
+        error: Failure,
     },
     /// The last attempt failed.
     StepFailed {
@@ -245,6 +262,8 @@ impl Entry {
             Self::StepStarted { step }
             | Self::StepSucceeded { step, .. }
             | Self::AttemptFailed { step, .. }
+            | Self::AtGate { step, .. }
+            | Self::TurnedBack { step, .. }
             | Self::StepFailed { step, .. }
             | Self::Suspended { step, .. }
             | Self::Awaiting { step, .. }

@@ -26,6 +26,9 @@ pub struct GraphStep {
     /// The steps without whose output it cannot run; of plans from before this was recorded, all that it comes after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs: Option<Vec<StepIndex>>,
+    /// The gate of what it works on outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<String>,
 }
 
 pub(super) const fn first_form() -> u32 {
@@ -61,6 +64,7 @@ impl GraphStep {
             undoable: false,
             form: first_form(),
             needs: None,
+            gate: None,
         }
     }
 

@@ -4,7 +4,8 @@ use super::bodies::{Bodies, Ended, InTransaction};
 use super::places::{Place, Turn};
 use super::{Inner, Nudge, locked};
 use crate::clock::Timestamp;
-use crate::decide::{self, Decision, Happening, decide};
+use crate::decide::{self, Admission, Decision, Happening, decide_with};
+use crate::gate::GateId;
 use crate::journal::{Action, Failure, PlanId, Row, StepIndex};
 use crate::plan::Plan;
 use crate::state::{Refused, StepState};
@@ -254,6 +255,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 bodies.drop_body(step); // what is left to submit is asked for again
                 self.submit_children(step).await
             }
+            Ended::Passed(place) => {
+                bodies.drop_body(step); // where it may not begin after all, it passes once more
+                bodies.keep(step, place);
+                self.happen(Happening::Passed { step }).await
+            }
             Ended::Asked(effect) => {
                 bodies.asked(&self.plan, step, effect);
                 Ok(())
@@ -288,6 +294,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         policy: Policy,
         form: u32,
     ) -> Happening {
+        let gate = self.tell_gate(step, policy, &outcome);
         match outcome {
             Ok(Outcome::Done { .. }) if undoes => Happening::Undone { step },
             Ok(Outcome::Done { output, warning }) => Happening::Succeeded {
@@ -317,19 +324,52 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 until,
                 at_once,
             },
-            Err(StepError(error)) if undoes => Happening::UndoFailed {
-                step,
-                error,
-                retry_at: self.retry_at(step, policy),
-            },
-            Err(StepError(error)) if policy.once && error.tells_nothing() => {
+            Err(StepError(error)) if policy.once && !undoes && error.tells_nothing() => {
                 Happening::Lost { step }
             }
-            Err(StepError(error)) => Happening::Failed {
-                step,
-                error,
-                retry_at: self.retry_at(step, policy),
-            },
+            Err(StepError(error)) => {
+                let retry_at = self.retry_at(step, policy);
+                match gate {
+                    Some(gate) => Happening::TurnedBack {
+                        step,
+                        gate,
+                        error,
+                        retry_at,
+                    },
+                    None if undoes => Happening::UndoFailed {
+                        step,
+                        error,
+                        retry_at,
+                    },
+                    None => Happening::Failed {
+                        step,
+                        error,
+                        retry_at,
+                    },
+                }
+            }
+        }
+    }
+
+    /// What the end of an attempt says about the backend behind its gate; the gate where it is turned back there.
+    fn tell_gate(
+        &self,
+        step: StepIndex,
+        policy: Policy,
+        outcome: &Result<Outcome, StepError>,
+    ) -> Option<GateId> {
+        let gate = GateId::Backend(self.plan.graph().get(step)?.gate.clone()?);
+        let (gates, now) = (&self.node.gates, self.node.clock.now());
+        match outcome {
+            Ok(_) => {
+                gates.succeeded(&gate, now);
+                None
+            }
+            Err(StepError(error)) if error.blames_the_backend() && !self.plan.cancelling => {
+                let turned_back = gates.failed(&gate, self.plan.id, &error.message, now);
+                (turned_back && !policy.once).then_some(gate)
+            }
+            Err(_) => None,
         }
     }
 
@@ -380,19 +420,33 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     /// What follows. Where a step would begin of a plan that has no place, it takes one, or asks for it.
     fn decided(&mut self, happening: Happening) -> Result<Decision, Refused> {
         let (at, node) = (self.node.clock.now(), self.node.options.id);
-        if self.place.is_some() {
-            return decide(&self.plan, happening, at, node);
-        }
-        let decision = decide(&self.plan, happening.clone(), at, node)?;
-        if !decision.next.is_at_work() {
+        let mut admission = self.admission();
+        let decision = decide_with(&admission, &self.plan, happening.clone(), at, node)?;
+        if self.place.is_some() || !decision.next.is_at_work() {
             return Ok(decision);
         }
         let kind = self.node.kind_of(self.plan.workflow());
         self.place = self.node.places.take(kind);
+        // A gate that opens waits for how the few that it lets pass fare.
+        if let Happening::Passed { step } = happening
+            && admission.closed.before(&self.plan, step, node).is_some()
+        {
+            self.place
+                .get_or_insert_with(|| self.node.places.take_anyhow(kind));
+        }
         if self.place.is_some() {
             return Ok(decision);
         }
-        decide::decide_with(decide::Place::Taken, &self.plan, happening, at, node)
+        admission.place = decide::Place::Taken;
+        decide_with(&admission, &self.plan, happening, at, node)
+    }
+
+    /// What steps find that would begin now, if there is a place for the plan.
+    pub(super) fn admission(&self) -> Admission {
+        Admission {
+            place: decide::Place::Free,
+            closed: self.node.gates.closed(),
+        }
     }
 
     /// Makes the decision durable, however often that must be tried.
@@ -518,7 +572,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             self.node.clock,
             self.node.nonce(),
         );
-        let seq = plan.seq + 1;
+        let (seq, admission) = (plan.seq + 1, self.admission());
         let limit = limit.min(TRANSACTION_LIMIT);
         let until_durable = self.node.stamps.begin(clock);
         let committed = self
@@ -549,7 +603,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                             form,
                         }
                     };
-                    let decision = decide(&plan, happening, clock.now(), node)
+                    let decision = decide_with(&admission, &plan, happening, clock.now(), node)
                         .map_err(|refused| NotCommitted::Step(StepError::permanent(refused)))?;
                     let append = Append::new(&plan, &decision, node, nonce)
                         .map_err(|error| NotCommitted::Step(StepError::permanent(error)))?;

@@ -159,7 +159,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         plan: &'p Plan,
     ) -> Result<(&Registered<S>, &'p Submitted), NodeError> {
         let unknown = || NodeError::UnknownWorkflow(plan.workflow().into());
-        let workflow = self.workflows.0.get(plan.workflow()).ok_or_else(unknown)?;
+        let workflow = self.workflows.known.get(plan.workflow()).ok_or_else(unknown)?;
         let submitted = plan.submitted.as_ref().ok_or_else(unknown)?;
         Ok((workflow, submitted))
     }
@@ -220,7 +220,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         else {
             return Ok(());
         };
-        let workflow = self.workflows.0.get(plan.workflow());
+        let workflow = self.workflows.known.get(plan.workflow());
         let code = workflow.and_then(|it| Some(&it.bodies[it.index_of(step)?]));
         let code = code.ok_or_else(|| NodeError::UnknownWorkflow(plan.workflow().into()))?;
         code.can_leave(output).map_err(|why| NodeError::Output {

@@ -2,7 +2,9 @@
 
 use super::Inner;
 use super::drill::Effect;
+use super::gates::Place;
 use crate::clock::{Clock, Timestamp};
+use crate::gate::way_of;
 use crate::journal::{Failure, Json, StepIndex, Submitted};
 use crate::plan::{Plan, StepStatus};
 use crate::state::StepState;
@@ -33,6 +35,8 @@ pub(super) enum Ended {
     Asked(Option<Effect>),
     /// Sub-tasks may be submitted.
     Submits,
+    /// The gates are passed.
+    Passed(Place),
 }
 
 impl Ended {
@@ -59,12 +63,18 @@ enum Wanted {
     /// So many of its sub-tasks were submitted before.
     Submit(usize),
     Gather(u32),
+    /// A way through the gates.
+    Pass(u32),
 }
 
 impl Wanted {
     fn of(plan: &Plan, step: StepIndex) -> Option<Self> {
         let status = &plan.steps[step];
-        let begins = !plan.waits_for_locks() && plan.held.is_none() && !plan.waits_for_place();
+        let begins =
+            !plan.waits_for_locks() && plan.held.is_none() && !plan.waits_for_place();
+        if status.at_gate.is_some() {
+            return begins.then(|| Self::Pass(status.attempts() + status.undo_attempts()));
+        }
         match status.state {
             StepState::Running => Some(Self::Body(status.attempts())),
             StepState::Suspended => Self::of_suspended(plan, status),
@@ -130,6 +140,8 @@ pub(super) struct Bodies<S: Services, St: Store<Tx = S::Tx>> {
     code: Vec<(Arc<dyn AnyStep<S>>, Policy)>,
     set: JoinSet<(StepIndex, Wanted, Ended)>,
     under_way: HashMap<StepIndex, (Wanted, Option<AbortHandle>)>,
+    /// What attempts have passed that are under way.
+    places: HashMap<StepIndex, Place>,
     for_the_store: VecDeque<InTransaction<S::Tx>>,
     cancelled: CancellationToken,
     /// The plans are not this node's any more.
@@ -140,7 +152,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
     /// Nothing is under way yet. `None` when this node has no code for the plan.
     pub(super) fn of(node: &Arc<Inner<S, St>>, plan: &Plan) -> Option<Self> {
         let submitted = plan.submitted.as_ref()?;
-        let workflow = node.workflows.0.get(submitted.workflow.as_str())?.clone();
+        let workflow = node
+            .workflows
+            .known
+            .get(submitted.workflow.as_str())?
+            .clone();
         let input = (workflow.decode)(&submitted.input).ok()?;
         let code = submitted.graph.iter().map(|step| {
             let index = workflow.index_of(&step.name)?;
@@ -155,6 +171,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
             input,
             set: JoinSet::new(),
             under_way: HashMap::new(),
+            places: HashMap::new(),
             for_the_store: VecDeque::new(),
             cancelled: CancellationToken::new(),
             lost: node.lease.lost(),
@@ -174,6 +191,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         if plan.cancelling {
             self.cancelled.cancel();
         }
+        self.places.retain(|step, _| {
+            let status = plan.steps.get(*step);
+            status.is_some_and(|it| it.state == StepState::Running || it.is_being_undone())
+        });
         self.read_input(plan);
         for step in 0..plan.steps.len() {
             let wanted = Wanted::of(plan, step);
@@ -197,7 +218,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
             .as_ref()
             .filter(|submitted| !Arc::ptr_eq(submitted, &self.submitted));
         let Some(submitted) = changed else { return };
-        let workflow = self.node.workflows.0.get(submitted.workflow.as_str());
+        let workflow = self.node.workflows.known.get(submitted.workflow.as_str());
         if let Some(input) = workflow.and_then(|it| (it.decode)(&submitted.input).ok()) {
             (self.input, self.submitted) = (input, submitted.clone());
         }
@@ -240,6 +261,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
             abort.abort();
         }
         self.for_the_store.retain(|work| work.step != step);
+    }
+
+    /// The step keeps its place until its attempt is over.
+    pub(super) fn keep(&mut self, step: StepIndex, place: Place) {
+        self.places.insert(step, place);
     }
 
     pub(super) fn next_in_transaction(&mut self) -> Option<InTransaction<S::Tx>> {
@@ -333,6 +359,14 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 }
                 (step, wanted, Ended::Woken)
             })),
+            Wanted::Pass(_) => {
+                let way = way_of(plan, step, self.node.options.id);
+                let gates = self.node.gates.clone();
+                Some(self.spawn(async move {
+                    let place = gates.pass(&way, || clock.now()).await;
+                    (step, wanted, Ended::Passed(place))
+                }))
+            }
             Wanted::Poll(_) => {
                 let (call, ticket) = (self.caller(plan, step, Purpose::Run), status.ticket.clone());
                 let begun = status.tries.last().map(|last| last.started_at);

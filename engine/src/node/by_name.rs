@@ -14,7 +14,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         input: &Json,
         actor: Option<String>,
     ) -> Result<Offer<S>, NodeError> {
-        let Some(registered) = self.0.workflows.0.get(workflow) else {
+        let Some(registered) = self.0.workflows.known.get(workflow) else {
             return Err(NodeError::UnknownWorkflow(workflow.to_owned()));
         };
         let (submitted, open_key) = (registered.read)(registered, input, actor)?;

@@ -4,7 +4,7 @@ use super::actor::{Actor, Lost};
 use super::desk::{Forms, forms};
 use super::locked;
 use super::places::Place;
-use crate::decide::{Decision, Happening, decide};
+use crate::decide::{Decision, Happening, decide_with};
 use crate::journal::{Failure, Parent, PlanId, StepIndex, Submitted, Until, WantedChild};
 use crate::lock::{LockMode, LockRequest};
 use crate::plan::Plan;
@@ -50,7 +50,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     /// The sub-task as a plan of its own, without the locks that its parent holds for it.
     fn child(&self, wanted: &WantedChild, until: Until) -> Result<Submitted, ChildError> {
         let name = &wanted.workflow;
-        let workflow = self.node.workflows.0.get(name.as_str());
+        let workflow = self.node.workflows.known.get(name.as_str());
         let workflow = workflow.ok_or_else(|| ChildError::Unknown(name.clone()))?;
         let parent = self.plan.submitted.as_ref();
         let actor = parent.and_then(|it| it.actor.clone());
@@ -130,7 +130,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             children: keys,
         };
         let until_durable = self.node.stamps.begin(clock);
-        let Ok(decision) = decide(&self.plan, happening, clock.now(), node) else {
+        let decision = decide_with(&self.admission(), &self.plan, happening, clock.now(), node);
+        let Ok(decision) = decision else {
             return Ok(None);
         };
         let Ok(append) = Append::new(&self.plan, &decision, node, self.node.nonce()) else {

@@ -1,6 +1,6 @@
 //! The workflows that a node knows, and the plans for which it has no code.
 
-use super::{Inner, bodies, locked};
+use super::{Inner, Probe, bodies, locked};
 use crate::journal::GraphStep;
 use crate::plan::Plan;
 use crate::step::Services;
@@ -9,12 +9,18 @@ use crate::workflow::{DeclarationError, Registered, Workflow};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Workflows that a node knows.
-pub struct Workflows<S: Services>(pub(super) HashMap<&'static str, Arc<Registered<S>>>);
+/// Workflows that a node knows, and how it asks the backends behind their gates.
+pub struct Workflows<S: Services> {
+    pub(super) known: HashMap<&'static str, Arc<Registered<S>>>,
+    pub(super) probes: HashMap<&'static str, Arc<dyn Probe<S>>>,
+}
 
 impl<S: Services> Default for Workflows<S> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self {
+            known: HashMap::new(),
+            probes: HashMap::new(),
+        }
     }
 }
 
@@ -22,17 +28,34 @@ impl<S: Services> Workflows<S> {
     /// Checks and adds a workflow.
     pub fn register<W: Workflow<Services = S>>(mut self) -> Result<Self, DeclarationError> {
         let registered = Arc::new(Registered::new::<W>()?);
-        if self.0.insert(W::NAME, registered).is_some() {
+        if self.known.insert(W::NAME, registered).is_some() {
             return Err(DeclarationError::RegisteredTwice { workflow: W::NAME });
         }
         Ok(self)
     }
 
+    /// When the gate of this name has closed by itself, this asks whether it may open. Without one the steps find out.
+    #[must_use]
+    pub fn probe(mut self, gate: &'static str, probe: impl Probe<S>) -> Self {
+        self.probes.insert(gate, Arc::new(probe));
+        self
+    }
+
+    /// The gates that policies name, and those with a probe.
+    pub(super) fn gates(&self) -> impl Iterator<Item = &'static str> {
+        let policies = self.known.values().flat_map(|it| &it.policies);
+        let named = policies.filter_map(|policy| policy.gate);
+        named.chain(self.probes.keys().copied())
+    }
+
     /// Every workflow of sub-tasks is registered, too.
     pub(super) fn check_children(&self) -> Result<(), DeclarationError> {
-        for workflow in self.0.values() {
+        for workflow in self.known.values() {
             for (step, body) in workflow.graph.iter().zip(&workflow.bodies) {
-                if let Some(child) = body.spawns().filter(|child| !self.0.contains_key(child)) {
+                if let Some(child) = body
+                    .spawns()
+                    .filter(|child| !self.known.contains_key(child))
+                {
                     return Err(DeclarationError::UnknownChild {
                         workflow: workflow.name,
                         step: step.name.clone(),
@@ -59,7 +82,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
 
     /// What of the plan's code this node does not have: the workflow, its input in this form, or a step as `name@form`.
     pub(super) fn missing_code(&self, plan: &Plan) -> Option<String> {
-        let Some(workflow) = self.workflows.0.get(plan.workflow()) else {
+        let Some(workflow) = self.workflows.known.get(plan.workflow()) else {
             return Some(format!("workflow `{}`", plan.workflow()));
         };
         let known = |step: &GraphStep| {

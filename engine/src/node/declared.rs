@@ -22,7 +22,7 @@ impl<S: Services> Workflows<S> {
     #[must_use]
     pub fn declared(&self) -> Vec<Declaration> {
         let mut all: Vec<_> = self
-            .0
+            .known
             .values()
             .map(|it| Declaration {
                 name: it.name,

@@ -2,7 +2,7 @@
 
 use super::places::Place;
 use super::{Inner, Node, NodeError, locked};
-use crate::decide;
+use crate::decide::{self, Admission};
 use crate::journal::{Action, Cause, Json, Message, PlanId, StepIndex};
 use crate::plan::Plan;
 use crate::priority::Priority;
@@ -157,7 +157,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         let workflow = self
             .0
             .workflows
-            .0
+            .known
             .get(W::NAME)
             .ok_or_else(|| NodeError::UnknownWorkflow(W::NAME.into()))?
             .clone();
@@ -236,10 +236,13 @@ pub(super) fn forms<S: Services, St: Store<Tx = S::Tx>>(
     recorded: &[(StepIndex, Json)],
     has_place: bool,
 ) -> Result<Forms, StoreError> {
-    let place = if has_place {
-        decide::Place::Free
-    } else {
-        decide::Place::Taken
+    let admission = Admission {
+        place: if has_place {
+            decide::Place::Free
+        } else {
+            decide::Place::Taken
+        },
+        closed: inner.gates.closed(),
     };
     let (at, node) = (inner.clock.now(), inner.options.id);
     let empty = Plan::empty(id);
@@ -248,7 +251,7 @@ pub(super) fn forms<S: Services, St: Store<Tx = S::Tx>>(
     };
     let form = |granted| {
         let (submitted, recorded) = (submitted.clone(), recorded.to_vec());
-        let decision = decide::submit_with(place, id, submitted, recorded, granted, at, node)
+        let decision = decide::submit_with(&admission, id, submitted, recorded, granted, at, node)
             .map_err(|refused| corrupt(&refused))?;
         let append =
             Append::new(&empty, &decision, node, inner.nonce()).map_err(|error| corrupt(&error))?;

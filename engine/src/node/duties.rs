@@ -19,6 +19,8 @@ pub(super) fn spawn<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, St>>
         .spawn(until_stop(node.clone(), poll(node.clone())));
     node.tasks
         .spawn(until_stop(node.clone(), take_overs(node.clone())));
+    let gates = super::gate_duty::keep(node.clone());
+    node.tasks.spawn(until_stop(node.clone(), gates));
     let taking_up = super::brake::take_up(node.clone());
     node.tasks.spawn(until_stop(node.clone(), taking_up));
     let firing = super::schedules::keep_firing(node.clone());
@@ -50,9 +52,10 @@ async fn beat<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, St>>) {
             () = tokio::time::sleep_until(node.lease.until()), if !node.lease.is_over() => {}
         }
         let begun = Instant::now();
+        let (options, now) = (&node.options, node.clock.now());
         let beat = node
             .store
-            .beat(node.options.id, node.options.name.clone(), node.clock.now());
+            .beat(options.id, options.name.clone(), node.started_at, now);
         // Not beyond the end of the lease: then there is something else to do first.
         let patience = (begun + ttl / 2).min(node.lease.until().max(begun + ttl / 10));
         match tokio::time::timeout_at(patience, beat).await {

@@ -64,7 +64,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             holders.push((holder, self.plan(holder).await.ok()));
         }
         let now = self.clock().now();
-        let mut task = Task::of(plan, &seats, &holders, now);
+        let gates = self.gates_of(plan);
+        let mut task = Task::at_gates(plan, &seats, &holders, &gates, now);
         let nobodys = self.0.is_left_alone(plan);
         if let Some(why) = self.0.brake.holds_back(plan.id) {
             task = task.waiting_for_take_over(plan, &why, now);

@@ -1,9 +1,10 @@
 //! What each entry of the journal changes. An entry that does not fit says why.
 
 use super::step::end;
-use super::{Awaited, Child, Edit, Family, Held, Plan, PlanLock, StepStatus, Try};
+use super::{AtGate, Awaited, Child, Edit, Family, Held, Plan, PlanLock, StepStatus, Try};
 use crate::clock::Timestamp;
 use crate::edit;
+use crate::gate::GateId;
 use crate::journal::{
     Action, ChildState, Entry, Failure, Json, Message, NodeId, PlanId, PlanResult, Reason,
     StepIndex, Submitted, Until, WantedChild,
@@ -88,6 +89,8 @@ impl Plan {
             }
             Entry::Paused { reason } => self.pause(*reason, at),
             Entry::Stopped { result } => self.stop(*result, at),
+            Entry::AtGate { step, gate } => self.waits_at(*step, gate, at),
+            Entry::TurnedBack { step, gate, error } => self.turned_back(*step, gate, error, at),
             Entry::StepStarted { .. }
             | Entry::StepSucceeded { .. }
             | Entry::AttemptFailed { .. }
@@ -489,6 +492,7 @@ impl Plan {
 
     fn revert(&mut self, at: Timestamp) -> Result<(), String> {
         self.on(PlanEvent::Revert)?;
+        self.leaves_the_gates();
         self.reverting = true;
         self.cancelling = false;
         self.place_asked = None;
@@ -506,8 +510,67 @@ impl Plan {
         self.recoveries = 0;
     }
 
+    /// A step that could begin, or be undone, waits at a gate.
+    fn waits_at(&mut self, step: StepIndex, gate: &GateId, at: Timestamp) -> Result<(), String> {
+        let (count, driven, reverting) = (self.steps.len(), self.state.is_driven(), self.reverting);
+        let step = self
+            .steps
+            .get_mut(step)
+            .ok_or_else(|| format!("there is no step {step} among {count}"))?;
+        let fits = match step.state {
+            StepState::Pending => true,
+            StepState::Success => reverting,
+            StepState::Compensating => !step.is_being_undone(),
+            StepState::Running
+            | StepState::Suspended
+            | StepState::Error
+            | StepState::Interrupted
+            | StepState::Skipped
+            | StepState::Cancelled
+            | StepState::Compensated
+            | StepState::CompensationError => false,
+        };
+        if !fits || !driven {
+            return Err(format!("a step that is `{}` waits at no gate", step.state));
+        }
+        step.wake_at = None;
+        step.at_gate = Some(Box::new(AtGate {
+            gate: gate.clone(),
+            since: at,
+        }));
+        Ok(())
+    }
+
+    /// What an attempt cost at a gate that is not open does not count.
+    fn turned_back(
+        &mut self,
+        step: StepIndex,
+        gate: &GateId,
+        error: &Failure,
+        at: Timestamp,
+    ) -> Result<(), String> {
+        let status = self.step_on(step, StepEvent::Retry)?;
+        if status.state == StepState::Compensating {
+            let undo = status.undo.get_or_insert_default();
+            end(&mut undo.tries, at, Some(error.clone()), None);
+            undo.error = Some(error.clone());
+        } else {
+            end(&mut status.tries, at, Some(error.clone()), None);
+            (status.error, status.awaits) = (Some(error.clone()), None);
+        }
+        self.waits_at(step, gate, at)
+    }
+
+    /// What waited at a gate would not begin any more, or will be looked at again.
+    fn leaves_the_gates(&mut self) {
+        for step in &mut self.steps {
+            step.at_gate = None;
+        }
+    }
+
     fn pause(&mut self, reason: Reason, at: Timestamp) -> Result<(), String> {
         self.on(PlanEvent::Pause)?;
+        self.leaves_the_gates();
         (self.reason, self.result) = (Some(reason), PlanResult::Error);
         (self.times.paused, self.place_asked) = (Some(at), None);
         self.change_locks(|lock| {
@@ -520,6 +583,7 @@ impl Plan {
 
     fn stop(&mut self, result: PlanResult, at: Timestamp) -> Result<(), String> {
         self.on(PlanEvent::Stop)?;
+        self.leaves_the_gates();
         self.result = result;
         if matches!(result, PlanResult::Success | PlanResult::Warning) {
             self.reason = None; // it was done before the cancel could stop it
@@ -574,6 +638,7 @@ impl Plan {
             .state
             .on(event)
             .map_err(|refused| refused.to_string())?;
+        step.at_gate = None;
         Ok(step)
     }
 }

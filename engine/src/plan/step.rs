@@ -1,6 +1,7 @@
 //! Where a step of a plan is, and what it has behind it.
 
 use crate::clock::Timestamp;
+use crate::gate::GateId;
 use crate::journal::{ChildState, Failure, Json, NodeId, PlanId, PlanResult, Until, WantedChild};
 use crate::state::StepState;
 
@@ -31,10 +32,21 @@ pub struct StepStatus {
     pub unfinished: bool,
     /// What it waits for while it is suspended without a ticket.
     pub awaits: Option<Awaited>,
+    /// The gate at which it waits, or at which undoing it waits.
+    pub at_gate: Option<Box<AtGate>>,
     /// The sub-tasks that it wants, once it has said so.
     pub family: Option<Box<Family>>,
     /// What there is of undoing it, once that has begun.
     pub undo: Option<Box<Undo>>,
+}
+
+/// Where a step waits that could begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AtGate {
+    /// The first of its gates that was not open.
+    pub gate: GateId,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// What a step waits for: an event, or only for a time.
@@ -177,6 +189,7 @@ impl StepStatus {
             success: None,
             unfinished: false,
             awaits: None,
+            at_gate: None,
             family: None,
             undo: None,
         }

@@ -2,6 +2,7 @@
 //! it whatever must be kept meanwhile.
 
 mod families;
+mod gates;
 mod lists;
 mod schedules;
 
@@ -14,6 +15,11 @@ use crate::store::{Accepted, Append, Store, StoreError, Submission};
 pub use families::{
     a_sub_task_tells_its_parent_in_the_append_in_which_it_moves,
     a_sub_task_whose_parent_is_gone_ends_all_the_same, sub_tasks_are_counted_by_state,
+};
+pub use gates::{
+    a_gate_is_kept_as_it_was_written, a_plan_is_found_while_it_waits_at_a_gate,
+    nodes_are_listed_with_the_open_plans_that_are_theirs,
+    of_two_who_change_a_gate_one_does_and_a_person_has_the_last_word,
 };
 pub use lists::{
     a_plan_is_found_by_what_it_waits_for_and_by_its_attempts, a_search_finds_by_every_field,
@@ -55,6 +61,10 @@ macro_rules! store_conformance {
             a_sub_task_tells_its_parent_in_the_append_in_which_it_moves
             a_sub_task_whose_parent_is_gone_ends_all_the_same
             sub_tasks_are_counted_by_state
+            a_gate_is_kept_as_it_was_written
+            of_two_who_change_a_gate_one_does_and_a_person_has_the_last_word
+            nodes_are_listed_with_the_open_plans_that_are_theirs
+            a_plan_is_found_while_it_waits_at_a_gate
             a_schedule_is_kept_as_it_was_written
             of_two_who_fire_a_schedule_one_does
             schedules_are_due_when_their_time_has_come
@@ -591,7 +601,7 @@ pub async fn unclean_starts_in_a_row_are_counted<St: Store>(store: &St) {
 
     assert_eq!(enter(1, 0).await, 0, "its first start");
     store
-        .beat(node(1), "node 1".into(), at(20))
+        .beat(node(1), "node 1".into(), at(0), at(20))
         .await
         .expect("the store works");
     assert_eq!(enter(1, 30).await, 1, "it had not signed off");
@@ -620,7 +630,7 @@ pub async fn plans_of_silent_and_stopped_nodes_are_orphans<St: Store>(store: &St
             .expect("the store works")
     };
     store
-        .beat(node(1), "one".into(), AT)
+        .beat(node(1), "one".into(), AT, AT)
         .await
         .expect("the store works");
     assert_eq!(orphans(2, 9).await, [], "it beat a moment ago");
@@ -629,7 +639,7 @@ pub async fn plans_of_silent_and_stopped_nodes_are_orphans<St: Store>(store: &St
     store.leave(node(1), AT).await.expect("the store works");
     assert_eq!(orphans(2, 0).await, [plan.id], "it has stopped");
     store
-        .beat(node(1), "one".into(), AT)
+        .beat(node(1), "one".into(), AT, AT)
         .await
         .expect("the store works");
     assert_eq!(orphans(2, 0).await, [], "it runs again");

@@ -2,14 +2,15 @@
 //! cannot tell whether the write is durable, as when a connection is lost; or it has no space for any.
 
 use crate::clock::Timestamp;
+use crate::gate::Gate;
 use crate::journal::{Message, NodeId, PlanId, Row};
 use crate::lock::Seat;
 use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::Search;
 use crate::step::Work;
 use crate::store::{
-    Accepted, Append, Appended, Count, Due, Listing, Mail, OpenPlan, Page, Store, StoreError,
-    Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Listing, Mail, NodeRow, OpenPlan, Page, Store,
+    StoreError, Submission, Visible,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -222,10 +223,16 @@ impl<St: Store> Store for Faulty<St> {
         self.inner.enter(node, name, at, window).await
     }
 
-    async fn beat(&self, node: NodeId, name: String, at: Timestamp) -> Result<(), StoreError> {
+    async fn beat(
+        &self,
+        node: NodeId,
+        name: String,
+        started_at: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         self.alive().await;
         self.has_space()?;
-        self.inner.beat(node, name, at).await
+        self.inner.beat(node, name, started_at, at).await
     }
 
     async fn leave(&self, node: NodeId, at: Timestamp) -> Result<(), StoreError> {
@@ -243,6 +250,24 @@ impl<St: Store> Store for Faulty<St> {
     ) -> Result<Vec<PlanId>, StoreError> {
         self.alive().await;
         self.inner.orphans(node, now, ttl, limit).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        self.alive().await;
+        self.inner.nodes().await
+    }
+
+    async fn gates(&self) -> Result<Vec<Gate>, StoreError> {
+        self.alive().await;
+        self.inner.gates().await
+    }
+
+    async fn put_gate_in(
+        tx: &mut Self::Tx,
+        gate: Gate,
+        by_hand: bool,
+    ) -> Result<Option<Gate>, StoreError> {
+        St::put_gate_in(tx, gate, by_hand).await
     }
 
     async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {

@@ -3,6 +3,7 @@
 use super::{Cursor, Kind, Known, Search, SearchField, Sort, SortKey};
 use crate::clock::Timestamp;
 use crate::explain::is_under_way;
+use crate::gate::GateId;
 use crate::journal::{PlanId, PlanResult, Reason};
 use crate::plan::{Plan, StepStatus};
 use crate::state::{PlanState, StepState};
@@ -190,6 +191,8 @@ pub enum Wait {
     Child,
     /// Something outside that it will be told of.
     Event,
+    /// A gate that is not open.
+    Gate,
     /// The node that would run it: a place among the plans at work there.
     Node,
     /// A person.
@@ -211,6 +214,14 @@ pub(crate) fn wait_of(step: &StepStatus) -> Wait {
         Wait::Event
     } else {
         Wait::Time
+    }
+}
+
+/// What a step waits for at this gate: a workflow and a node are only held by hand.
+const fn wait_at(gate: &GateId) -> Wait {
+    match gate {
+        GateId::Backend(_) => Wait::Gate,
+        GateId::Node(_) | GateId::Workflow(_) => Wait::Operator,
     }
 }
 

@@ -1,10 +1,11 @@
 //! The store in memory: for tests, simulations and examples. Nothing survives the process.
 
 use super::{
-    Accepted, Append, Appended, Count, Due, Head, Listing, Mail, OpenPlan, Page, Store, StoreError,
-    Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Head, Listing, Mail, NodeRow, OpenPlan, Page, Store,
+    StoreError, Submission, Visible,
 };
 use crate::clock::Timestamp;
+use crate::gate::{Gate, GateId};
 use crate::journal::{Entry, Message, NodeId, PlanId, Row};
 use crate::lock::{LockMode, Seat};
 use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
@@ -38,7 +39,9 @@ struct Kept {
     journal: HashMap<PlanId, Vec<Arc<Row>>>,
     mailbox: BTreeMap<i64, (PlanId, Message)>,
     locks: BTreeMap<i64, LockRow>,
-    nodes: HashMap<NodeId, NodeRow>,
+    /// With how often in a row each started without having signed off before.
+    nodes: BTreeMap<NodeId, (NodeRow, u32)>,
+    gates: BTreeMap<GateId, Gate>,
     table: BTreeMap<String, String>,
     /// With when each runs next.
     schedules: BTreeMap<ScheduleId, (Schedule, Option<Timestamp>)>,
@@ -53,14 +56,6 @@ struct PlanRow {
     head: Head,
     key: Option<String>,
     links: Vec<(String, String)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct NodeRow {
-    beat_at: Timestamp,
-    runs: bool,
-    started_at: Timestamp,
-    unclean_starts: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -98,16 +93,6 @@ impl Kept {
     fn number(&mut self) -> i64 {
         self.next += 1;
         self.next
-    }
-
-    fn is_seen(&mut self, node: NodeId, at: Timestamp, runs: bool) {
-        let row = self.nodes.entry(node).or_insert(NodeRow {
-            beat_at: at,
-            runs,
-            started_at: at,
-            unclean_starts: 0,
-        });
-        (row.beat_at, row.runs) = (at, runs);
     }
 
     /// The first row that excludes this one.
@@ -477,37 +462,80 @@ impl Store for Memory {
 
     async fn enter(
         &self,
-        node: NodeId,
-        _name: String,
+        id: NodeId,
+        name: String,
         at: Timestamp,
         window: Duration,
     ) -> Result<u32, StoreError> {
         let nodes = &mut self.0.lock().await.nodes;
-        let unclean_starts = match nodes.get(&node) {
-            Some(known) if known.runs && at.since(known.started_at) <= window => {
-                known.unclean_starts + 1
+        let unclean_starts = match nodes.get(&id) {
+            Some((known, starts)) if known.runs && at.since(known.started_at) <= window => {
+                starts + 1
             }
-            Some(known) if known.runs => 1,
+            Some((known, _)) if known.runs => 1,
             _ => 0,
         };
-        let row = NodeRow {
-            beat_at: at,
-            runs: true,
-            started_at: at,
-            unclean_starts,
-        };
-        nodes.insert(node, row);
+        nodes.insert(id, (NodeRow::running(id, name, at, at), unclean_starts));
         Ok(unclean_starts)
     }
 
-    async fn beat(&self, node: NodeId, _name: String, at: Timestamp) -> Result<(), StoreError> {
-        self.0.lock().await.is_seen(node, at, true);
+    async fn beat(
+        &self,
+        id: NodeId,
+        name: String,
+        started_at: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let nodes = &mut self.0.lock().await.nodes;
+        let unclean_starts = nodes.get(&id).map_or(0, |(_, starts)| *starts);
+        let row = NodeRow::running(id, name, started_at, at);
+        nodes.insert(id, (row, unclean_starts));
         Ok(())
     }
 
     async fn leave(&self, node: NodeId, at: Timestamp) -> Result<(), StoreError> {
-        self.0.lock().await.is_seen(node, at, false);
+        if let Some((row, _)) = self.0.lock().await.nodes.get_mut(&node) {
+            (row.beat_at, row.runs) = (at, false);
+        }
         Ok(())
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        let kept = self.0.lock().await;
+        let plans = |id| {
+            kept.plans
+                .values()
+                .filter(move |it| it.head.owner == Some(id))
+        };
+        let mut all: Vec<NodeRow> = kept
+            .nodes
+            .values()
+            .map(|(row, _)| NodeRow {
+                plans: plans(row.id).count() as u64,
+                ..row.clone()
+            })
+            .collect();
+        all.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
+        Ok(all)
+    }
+
+    async fn gates(&self) -> Result<Vec<Gate>, StoreError> {
+        Ok(self.0.lock().await.gates.values().cloned().collect())
+    }
+
+    async fn put_gate_in(
+        tx: &mut MemoryTx,
+        mut gate: Gate,
+        by_hand: bool,
+    ) -> Result<Option<Gate>, StoreError> {
+        let gates = &mut tx.kept.gates;
+        let kept = gates.get(&gate.id).map_or(0, |kept| kept.revision);
+        if kept != gate.revision && !by_hand {
+            return Ok(None);
+        }
+        gate.revision = kept + 1;
+        gates.insert(gate.id.clone(), gate.clone());
+        Ok(Some(gate))
     }
 
     async fn orphans(
@@ -523,7 +551,7 @@ impl Store for Memory {
                 || kept
                     .nodes
                     .get(&owner)
-                    .is_none_or(|it| !it.runs || now.since(it.beat_at) >= ttl)
+                    .is_none_or(|(it, _)| !it.runs || now.since(it.beat_at) >= ttl)
         };
         let open = kept
             .plans

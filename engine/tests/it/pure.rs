@@ -6,7 +6,10 @@ mod reference;
 
 use engine::check::check;
 use engine::clock::Timestamp;
-use engine::decide::{Happening, MAX_RECOVERIES, Place, decide, decide_with, submit, submit_with};
+use engine::decide::{
+    Admission, Happening, MAX_RECOVERIES, Place, decide, decide_with, submit, submit_with,
+};
+use engine::gate::Closed;
 use engine::journal::{
     Action, Entry, Failure, GraphStep, Message, PlanId, PlanResult, Reason, Row, Submitted,
 };
@@ -33,6 +36,7 @@ fn step_event(entry: &Entry) -> Option<StepEvent> {
         Entry::AttemptFailed { .. } | Entry::CompensationAttemptFailed { .. } => {
             Some(StepEvent::Retry)
         }
+        Entry::TurnedBack { .. } => Some(StepEvent::Retry),
         Entry::StepFailed { .. } | Entry::CompensationFailed { .. } => Some(StepEvent::Fail),
         Entry::Suspended { .. } | Entry::Awaiting { .. } | Entry::Spawning { .. } => {
             Some(StepEvent::Suspend)
@@ -118,13 +122,7 @@ fn walk(
 ) -> Result<(), TestCaseError> {
     let id = PlanId(Uuid::from_u128(7));
     // Every third time there is no place for a plan that has none.
-    let place = |n: i64| {
-        if n % 3 == 0 {
-            Place::Taken
-        } else {
-            Place::Free
-        }
-    };
+    let place = |n: i64| if n % 3 == 0 { Place::Taken } else { Place::Free };
     let first = submit_with(
         place(tries.len().try_into().unwrap()),
         id,
@@ -145,20 +143,38 @@ fn walk(
     };
     let (mut rows, mut plan) = (vec![row(&first)], first.next);
     let mut n = 0;
+    let mut closed = Closed::default();
     let mut step_on =
         |plan: &mut Plan, rows: &mut Vec<Row>, choice: Try| -> Result<(), TestCaseError> {
             n += 1;
+            if let Some(these) = generate::closed(choice) {
+                closed = these;
+            }
             let Some(happening) = happening(plan, choice, n) else {
                 return Ok(());
             };
+            let passes = matches!(choice, Try::Pass(_));
             let place = if plan.is_at_work() || grants(choice) {
                 Place::Free
             } else {
                 place(n)
             };
-            let Ok(decision) = decide_with(place, plan, happening, Timestamp(n), NODE) else {
+            let admission = Admission {
+                place,
+                closed: closed.clone(),
+            };
+            let decision = decide_with(&admission, plan, happening, Timestamp(n), NODE);
+            let Ok(decision) = decision else {
                 return Ok(());
             };
+            for entry in &decision.entries {
+                let (Entry::StepStarted { step } | Entry::Compensating { step }) = entry else {
+                    continue;
+                };
+                let gate = closed.before(plan, *step, NODE);
+                let passed = passes && plan.steps[*step].at_gate.is_some();
+                prop_assert!(gate.is_none() || passed, "step {step} began at {gate:?}");
+            }
             if !decision.entries.is_empty() {
                 rows.push(row(&decision));
             }
@@ -188,6 +204,8 @@ fn walk(
             break;
         }
         for choice in [
+            Try::Close(0),
+            Try::Pass(round),
             Try::ItDidNot(round),
             Try::Resume,
             Try::Release,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use engine::node::GateSeen;
 use engine::store::Visible;
 use storage::content::inventory;
 
@@ -57,5 +58,26 @@ pub(super) async fn show_to_anybody(
             (labels, count.plans)
         }),
     );
+    gates(&mut sheet, &app.node.gates());
     Ok(sheet.text().into())
+}
+
+fn gates(sheet: &mut Sheet, gates: &[GateSeen]) {
+    let name = |seen: &GateSeen| format!("gate=\"{}\"", seen.gate.id.name());
+    let states = gates.iter().map(|seen| {
+        let labels = format!("{},state=\"{}\"", name(seen), seen.gate.state);
+        (labels, 1)
+    });
+    sheet.gauge("wharfinger_gates", states);
+    let waiting = gates.iter().map(|it| (name(it), it.waiting as u64));
+    sheet.gauge("wharfinger_gate_waiting", waiting);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it lies between 0 and 1"
+    )]
+    let used = gates
+        .iter()
+        .map(|it| (name(it), (it.used * 100.0).round() as u64));
+    sheet.gauge("wharfinger_gate_budget_used_percent", used);
 }

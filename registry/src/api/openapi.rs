@@ -30,6 +30,8 @@ use schemas::Schemas;
 const RESOURCES: &[(&str, &str)] = &[
     ("tasks",         "Every push is a task: watched, explained, resumed."),
     ("workflows",     "What tasks are made of."),
+    ("gates",         "What stands before each backend: closed while that is down, so that no attempt is wasted on it."),
+    ("nodes",         "The processes that drive tasks."),
     ("organizations", "Who things belong to. An image's name begins with an organization's label."),
     ("products",      "What an organization sorts its repositories by."),
     ("repositories",  "What pushes have made: versions, tags, manifests."),

@@ -304,7 +304,7 @@ pub(super) struct GoOn {
 }
 
 /// A reason of blanks gives none: an override would stand in the history without its why.
-fn said(reason: Option<Reason>) -> Option<String> {
+pub(super) fn said(reason: Option<Reason>) -> Option<String> {
     let reason = reason.map(String::from);
     reason.filter(|reason| !reason.trim().is_empty())
 }
@@ -418,7 +418,7 @@ fn about_task(caller: &Caller, action: Audited, plan: PlanId, reason: Option<Str
 }
 
 /// Writes it into the audit, in the transaction that makes the action durable: whoever hangs up meanwhile leaves both or none.
-fn written_down(app: &App, entry: NewEntry) -> Work<Tx, (), StoreError> {
+pub(super) fn written_down(app: &App, entry: NewEntry) -> Work<Tx, (), StoreError> {
     let at = app.services.clock.now();
     Box::new(move |tx| {
         Box::pin(async move {

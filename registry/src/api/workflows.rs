@@ -1,18 +1,23 @@
 //! `/workflows`: what tasks are made of, as this version of the registry declares it.
 
 pub(super) mod graph;
+pub(super) mod hold;
+pub(super) mod release;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use engine::gate::GateId;
 use engine::journal::Rescue;
 use engine::node::Declaration;
 use schemars::JsonSchema;
 use serde::Serialize;
+use storage::catalog::audit::Action;
 
 use super::answer::Located;
 use super::caller::Caller;
+use super::gates::{Held, Why, by_hand};
 use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
 use super::problem::Problem;
@@ -28,6 +33,8 @@ pub(super) struct Shown {
     version: u32,
     /// Each behind those it waits for.
     steps: Vec<Step>,
+    /// Who holds it, so that nothing of its tasks begins; null: nobody.
+    held: Option<Held>,
 }
 
 /// A step as it is declared.
@@ -42,6 +49,8 @@ struct Step {
     /// What becomes of the task when they have all failed.
     #[schemars(with = "String")]
     rescue: Rescue,
+    /// The gate that it goes through; null: none, or one that the task's input names.
+    gate: Option<String>,
 }
 
 impl Located for Shown {
@@ -52,8 +61,8 @@ impl Listed for Shown {
     const ORDERS: Orders = Orders::Only("name");
 }
 
-impl From<Declaration> for Shown {
-    fn from(declared: Declaration) -> Self {
+impl Shown {
+    fn of(app: &App, declared: &Declaration) -> Self {
         let steps = declared.steps.iter().map(|step| Step {
             name: step.name.clone(),
             depends_on: step
@@ -63,11 +72,13 @@ impl From<Declaration> for Shown {
                 .collect(),
             attempts: step.attempts,
             rescue: step.rescue,
+            gate: step.gate.clone(),
         });
         Self {
             name: declared.name,
             version: declared.version,
             steps: steps.collect(),
+            held: Held::of(app.node.gate(&gate_of(declared.name)).gate),
         }
     }
 }
@@ -79,7 +90,7 @@ pub(super) async fn list(
     wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
     let place = |it: &Declaration| it.name.to_owned();
-    Ok(Page::cut(app.node.workflows(), &wanted, place)?.map(Shown::from))
+    Ok(Page::cut(app.node.workflows(), &wanted, place)?.map(|it| Shown::of(&app, &it)))
 }
 
 /// `GET /workflows/{name}`.
@@ -88,7 +99,24 @@ pub(super) async fn show(
     _: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<Shown>, Problem> {
-    Ok(Json(found(&app, &name)?.into()))
+    Ok(Json(Shown::of(&app, &found(&app, &name)?)))
+}
+
+fn gate_of(name: &str) -> GateId {
+    GateId::Workflow(name.to_owned())
+}
+
+/// Holds or releases it, and answers with it as it is then.
+async fn act(
+    app: &App,
+    caller: Caller,
+    name: &str,
+    action: Action,
+    why: Why,
+) -> Result<Json<Shown>, Problem> {
+    let declared = found(app, name)?;
+    by_hand(app, caller, gate_of(name), action, why).await?;
+    Ok(Json(Shown::of(app, &declared)))
 }
 
 fn found(app: &App, name: &str) -> Result<Declaration, Problem> {

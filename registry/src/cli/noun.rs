@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    audit, drill, grant, organization, product, repository, robot, role, schedule, setting, task,
-    token, user, workflow,
+    audit, drill, gate, grant, node, organization, product, repository, robot, role, schedule,
+    setting, task, token, user, workflow,
 };
 use crate::config::Environment;
 
@@ -15,8 +15,12 @@ use crate::config::Environment;
 pub(crate) enum Noun {
     /// See tasks and act on them
     Task(task::Command),
-    /// See what tasks are made of
+    /// See what tasks are made of; hold and release it
     Workflow(workflow::Command),
+    /// See, close and open what stands before each backend
+    Gate(gate::Command),
+    /// See the processes that drive tasks; hold and release them
+    Node(node::Command),
     /// See and make repositories; see their versions and tags
     Repository(repository::Command),
     /// See, make and change organizations
@@ -49,6 +53,8 @@ impl Noun {
         match self {
             Self::Task(command) => task::command(command, environment).await,
             Self::Workflow(command) => workflow::command(command, environment).await,
+            Self::Gate(command) => gate::command(command, environment).await,
+            Self::Node(command) => node::command(command, environment).await,
             Self::Repository(command) => repository::command(command, environment).await,
             Self::Organization(command) => organization::command(command, environment).await,
             Self::Product(command) => product::command(command, environment).await,

@@ -68,7 +68,9 @@ fn nouns_have_the_verbs_of_their_resource() {
             "list summary show watch explain history graph resume cancel abort revert hold release retry-now skip resolve \
              groups resume-group bulk-resume bulk-cancel",
         ),
-        ("workflow", "list show graph"),
+        ("workflow", "list show graph hold release"),
+        ("gate", "list show close open"),
+        ("node", "list show hold release"),
         ("organization", "list show create update"),
         ("product", "list show create update"),
         ("repository", "list show create tags tag versions version"),
@@ -165,6 +167,7 @@ fn a_list_of_tasks_sheds_what_matters_least_first() {
 const AT: &str = "2026-11-24T20:25:54.123Z";
 const TASK: &str = "019a7d20-5f8e-7d31-9c7e-0d7c3f1b2a11";
 const KEY: &str = "0123456789abcdef";
+const NODE: &str = "01993a5e-7c1d-7b0a-9a55-0123456789ab";
 const NAME: &str = "default_organization/a-product-of-some-length/deep/down/application";
 
 /// A table that lists something, an object whose fields are as long as they come, and what of it is copied.
@@ -289,6 +292,21 @@ fn access() -> Vec<Listed> {
                 "time_zone": "America/Argentina/Buenos_Aires", "next_run_at": "2026-11-24T23:59:54.123Z",
                 "last_run_at": null, "runs": 17, "enabled": true}),
             "*/15 2-4 * * mon-fri",
+        ),
+        (
+            "gate",
+            gate::COLUMNS,
+            json!({"name": "content", "state": "opening", "by": "ana.maria@example.org", "since": AT, "at_once": 16,
+                "reason": "too many attempts failed, the last: the database refused: disk I/O error", "waiting": 1234,
+                "next_probe_at": "2026-11-24T23:59:54.123Z", "budget_used": 0.875}),
+            "opening",
+        ),
+        (
+            "node",
+            node::COLUMNS,
+            json!({"id": NODE, "name": "registry.harbour.example:5000", "version": "0.1.0", "started_at": AT, "beat_at": AT,
+                "state": "running", "plans": 1234, "held": {"by": "serve --hold", "reason": "it was started so", "since": AT}}),
+            NODE,
         ),
         (
             "setting",

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::{Client, ClientError, Connection, segment};
+use super::gate::Why;
 use super::graph::Drawn;
 use super::page::Page;
 use super::view::{Column, View, id, read, text};
@@ -34,6 +35,20 @@ enum Verb {
         #[command(flatten)]
         drawn: Drawn,
     },
+    /// Let no task of a workflow begin anything until it is released; what runs comes to its end
+    Hold {
+        #[command(flatten)]
+        workflow: Workflow,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Let the tasks of a held workflow go on
+    Release {
+        #[command(flatten)]
+        workflow: Workflow,
+        #[command(flatten)]
+        why: Why,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -47,6 +62,8 @@ pub(super) const COLUMNS: &[Column] = &[
     id("WORKFLOW", "name"),
     text("VERSION", "version").spare(),
     read("STEPS", "", steps),
+    text("HELD BY", "held.by"),
+    text("REASON", "held.reason").spare(),
 ];
 
 const STEPS: &[Column] = &[
@@ -54,6 +71,7 @@ const STEPS: &[Column] = &[
     text("AFTER", "depends_on"),
     text("ATTEMPTS", "attempts").spare(),
     text("THEN", "rescue").spare(),
+    text("GATE", "gate").spare(),
 ];
 
 /// How many it has.
@@ -83,6 +101,14 @@ impl Verb {
                     let steps = show::list(&workflow, "steps");
                     terminal::print(super::view::listed(steps, STEPS, terminal::width()));
                 }
+            }
+            Self::Hold { workflow, why } => {
+                let path = format!("{}/hold", workflow.path());
+                view.object(&client.post(&path, &why.body()).await?, COLUMNS);
+            }
+            Self::Release { workflow, why } => {
+                let path = format!("{}/release", workflow.path());
+                view.object(&client.post(&path, &why.body()).await?, COLUMNS);
             }
             Self::Graph { workflow, drawn } => return drawn.print(client, &workflow.path()).await,
         }

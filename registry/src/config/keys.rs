@@ -70,6 +70,8 @@ pub(super) const KEYS: &[Key] = &[
     key("log.level", "log-level", "info", "info,engine=debug", "What is logged: error, warn, info, debug, trace, or levels by module"),
     key("otlp_endpoint", "otlp-endpoint", "", "http://127.0.0.1:4318", "Address of a collector that traces are sent to, by OTLP over HTTP [default: none]")
         .because("Requests and attempts of steps become spans; what they carry is what the log shows."),
+    key("hold", "hold", "false", "true", "Start held: serve pulls and REST, take pushes, and begin no step until the node is released")
+        .because("For a look at what is there before anything goes on: wharfinger node release lets it. The hold outlives a restart without it."),
     key("allow_drills", "allow-drills", "false", "true", "Let administrators make steps fail on purpose"),
 ];
 

@@ -45,10 +45,14 @@ pub enum Action {
     Abort,
     /// What a task did was undone.
     Revert,
-    /// A task was held.
+    /// A task, a workflow or a node was held.
     Hold,
-    /// A held task was released.
+    /// What was held was released.
     Release,
+    /// A gate was closed.
+    Close,
+    /// A gate was opened.
+    Open,
     /// A step was skipped, or left as it is where it could not be undone.
     Skip,
     /// Somebody said whether an interrupted step happened.

@@ -2,6 +2,7 @@
 
 mod append;
 mod find;
+mod gates;
 pub(super) mod inspect;
 mod lock;
 mod node;
@@ -15,14 +16,15 @@ pub(crate) use append::append_batch;
 use super::{Journal, failed};
 use crate::database::Tx;
 use engine::clock::Timestamp;
+use engine::gate::Gate;
 use engine::journal::{Message, NodeId, PlanId, Row};
 use engine::lock::Seat;
 use engine::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use engine::search::Search;
 use engine::step::Work;
 use engine::store::{
-    Accepted, Append, Appended, Count, Due, Listing, Mail, OpenPlan, Page, Store, StoreError,
-    Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Listing, Mail, NodeRow, OpenPlan, Page, Store,
+    StoreError, Submission, Visible,
 };
 use std::time::Duration;
 
@@ -136,12 +138,36 @@ impl Store for Journal {
         node::enter(&self.database, id, name, at, window).await
     }
 
-    async fn beat(&self, id: NodeId, name: String, at: Timestamp) -> Result<(), StoreError> {
-        node::beat(&self.database, id, name, at, "running").await
+    async fn beat(
+        &self,
+        id: NodeId,
+        name: String,
+        started_at: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        node::beat(&self.database, id, name, started_at, at).await
     }
 
     async fn leave(&self, id: NodeId, at: Timestamp) -> Result<(), StoreError> {
-        node::beat(&self.database, id, String::new(), at, "stopped").await
+        node::leave(&self.database, id, at).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        let mut tx = self.database.read().await?;
+        node::list(&mut tx).await
+    }
+
+    async fn gates(&self) -> Result<Vec<Gate>, StoreError> {
+        let mut tx = self.database.read().await?;
+        gates::list(&mut tx).await
+    }
+
+    async fn put_gate_in(
+        tx: &mut Tx,
+        gate: Gate,
+        by_hand: bool,
+    ) -> Result<Option<Gate>, StoreError> {
+        gates::put(tx, gate, by_hand).await
     }
 
     async fn orphans(

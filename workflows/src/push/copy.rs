@@ -2,7 +2,8 @@
 
 use super::Push;
 use crate::error::Failed;
-use engine::step::{Begun, Context, Declared, Polled, PollingStep, StepError};
+use crate::gate;
+use engine::step::{Begun, Context, Declared, Policy, Polled, PollingStep, StepError};
 use serde::{Deserialize, Serialize};
 use storage::Digest;
 use storage::catalog::pushed;
@@ -23,6 +24,7 @@ pub struct CopyContent;
 
 impl Declared for CopyContent {
     const NAME: &'static str = "copy";
+    const POLICY: Policy = Policy::idempotent().gate(gate::CONTENT);
     type Workflow = Push;
     type Needs = ();
     type Output = Copied;

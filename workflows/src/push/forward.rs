@@ -2,7 +2,8 @@
 
 use super::Push;
 use crate::error::Failed;
-use engine::step::{Begun, Context, Declared, Polled, PollingStep, StepError};
+use crate::gate;
+use engine::step::{Begun, Context, Declared, Policy, Polled, PollingStep, StepError};
 use serde::{Deserialize, Serialize};
 use storage::content::{Ticket, push_repository};
 
@@ -15,6 +16,7 @@ pub struct Forward;
 
 impl Declared for Forward {
     const NAME: &'static str = "forward";
+    const POLICY: Policy = Policy::idempotent().gate(gate::CONTENT);
     type Workflow = Push;
     type Needs = ();
     type Output = Forwarded;

@@ -2,7 +2,8 @@
 
 use super::Push;
 use crate::error::Failed;
-use engine::step::{Begun, Context, Declared, Polled, PollingStep, StepError};
+use crate::gate;
+use engine::step::{Begun, Context, Declared, Policy, Polled, PollingStep, StepError};
 use serde::{Deserialize, Serialize};
 use storage::catalog::DestinationId;
 use storage::content::{Ticket, push_repository};
@@ -19,6 +20,7 @@ pub struct LocatePushRepository;
 
 impl Declared for LocatePushRepository {
     const NAME: &'static str = "locate_push_repository";
+    const POLICY: Policy = Policy::idempotent().gate(gate::CONTENT);
     type Workflow = Push;
     type Needs = ();
     type Output = Located;

@@ -21,7 +21,7 @@ async fn list<St: Store>(store: &St, search: &str, page: Page) -> Listing {
     store.list(search, page).await.expect("the store works")
 }
 
-async fn found<St: Store>(store: &St, search: &str) -> Vec<PlanId> {
+pub(super) async fn found<St: Store>(store: &St, search: &str) -> Vec<PlanId> {
     let page = Page {
         limit: 10,
         ..Page::default()
@@ -30,7 +30,7 @@ async fn found<St: Store>(store: &St, search: &str) -> Vec<PlanId> {
 }
 
 /// Appends what follows, and answers with the plan as it is then.
-async fn happens<St: Store>(store: &St, plan: Plan, happening: Happening) -> Plan {
+pub(super) async fn happens<St: Store>(store: &St, plan: Plan, happening: Happening) -> Plan {
     let (row, next) = append(&plan, happening);
     store.append(row).await.expect("its place is free");
     next

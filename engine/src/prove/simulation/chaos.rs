@@ -2,6 +2,7 @@
 
 use super::scene::Dice;
 use crate::clock::{Clock, Timestamp};
+use crate::gate::Gate;
 use crate::journal::{Message, NodeId, PlanId, Row};
 use crate::lock::Seat;
 use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
@@ -9,8 +10,8 @@ use crate::search::Search;
 use crate::step::Work;
 use crate::store::memory::{Memory, MemoryTx};
 use crate::store::{
-    Accepted, Append, Appended, Count, Due, Listing, Mail, OpenPlan, Page, Store, StoreError,
-    Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Listing, Mail, NodeRow, OpenPlan, Page, Store,
+    StoreError, Submission, Visible,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -223,25 +224,30 @@ impl Store for Chaos {
         &self,
         node: NodeId,
         name: String,
-        _at: Timestamp,
+        at: Timestamp,
         window: Duration,
     ) -> Result<u32, StoreError> {
         self.on_the_way().await;
         if self.weather.hits(20) {
             return Err(unavailable());
         }
-        let at = self.weather.clock.now();
         self.inner.enter(node, name, at, window).await
     }
 
-    async fn beat(&self, node: NodeId, name: String, _at: Timestamp) -> Result<(), StoreError> {
+    async fn beat(
+        &self,
+        node: NodeId,
+        name: String,
+        started_at: Timestamp,
+        _at: Timestamp,
+    ) -> Result<(), StoreError> {
         self.on_the_way().await;
         if self.weather.hits(20) {
             return Err(unavailable());
         }
         // By database time, when it arrives.
         let at = self.weather.clock.now();
-        self.inner.beat(node, name, at).await
+        self.inner.beat(node, name, started_at, at).await
     }
 
     async fn leave(&self, node: NodeId, _at: Timestamp) -> Result<(), StoreError> {
@@ -258,6 +264,22 @@ impl Store for Chaos {
     ) -> Result<Vec<PlanId>, StoreError> {
         let now = self.weather.clock.now();
         self.read(self.inner.orphans(node, now, ttl, limit)).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        self.read(self.inner.nodes()).await
+    }
+
+    async fn gates(&self) -> Result<Vec<Gate>, StoreError> {
+        self.read(self.inner.gates()).await
+    }
+
+    async fn put_gate_in(
+        tx: &mut MemoryTx,
+        gate: Gate,
+        by_hand: bool,
+    ) -> Result<Option<Gate>, StoreError> {
+        Memory::put_gate_in(tx, gate, by_hand).await
     }
 
     async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {

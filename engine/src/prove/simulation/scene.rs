@@ -2,8 +2,9 @@
 
 use super::chaos::{Chaos, Weather};
 use super::verdict::{self, Acknowledged};
-use super::world::{World, submit, workflows};
+use super::world::{BACKEND, World, submit, workflows};
 use crate::clock::{Clock, Timestamp};
+use crate::gate::GateId;
 use crate::journal::{Action, Json, Message, NodeId, PlanId};
 use crate::node::{Node, NodeOptions};
 use crate::plan::Plan;
@@ -59,6 +60,10 @@ pub struct Did {
     pub reverted: usize,
     /// What operators did and were acknowledged.
     pub actions: usize,
+    /// How often a step waited at a gate that was not open.
+    pub at_gates: usize,
+    /// Attempts that failed at such a gate, and did not count.
+    pub turned_back: usize,
 }
 
 impl std::ops::AddAssign for Did {
@@ -72,6 +77,8 @@ impl std::ops::AddAssign for Did {
         self.waited += other.waited;
         self.reverted += other.reverted;
         self.actions += other.actions;
+        self.at_gates += other.at_gates;
+        self.turned_back += other.turned_back;
     }
 }
 
@@ -145,6 +152,7 @@ impl Scene {
         let world = Arc::new(World {
             dice: dice.clone(),
             troubled: AtomicBool::new(true),
+            down: AtomicBool::new(false),
             seen: Mutex::default(),
         });
         let memory = if twin == Some(Twin::FenceOff) {
@@ -171,7 +179,7 @@ impl Scene {
     }
 
     async fn start(&mut self, seat: usize) -> Result<(), Vec<String>> {
-        let id = NodeId(Uuid::from_u128(1 + seat as u128));
+        let id = node_id(seat);
         let mut options = NodeOptions::new(id, format!("node {seat}"));
         options.lease_ttl = TTL;
         options.cancel_grace = Duration::from_secs(1);
@@ -201,7 +209,11 @@ impl Scene {
             let seat =
                 self.dice
                     .below(u32::try_from(self.nodes.len()).unwrap_or(1)) as usize;
-            match self.dice.below(20) {
+            match self.dice.below(24) {
+                20 | 21 => {
+                    self.world.down.fetch_xor(true, Ordering::Relaxed);
+                }
+                22 => self.operate_a_gate(seat),
                 0 => self.crash(seat).await,
                 1 => {
                     if let Some((_, chaos)) = &self.nodes[seat] {
@@ -315,10 +327,54 @@ impl Scene {
         });
     }
 
+    /// Somebody closes or opens a gate: of the backend, of a workflow, of a node.
+    fn operate_a_gate(&mut self, seat: usize) {
+        let Some((node, _)) = self.nodes[seat].clone() else {
+            return;
+        };
+        let gates = self.gates();
+        let which = self.dice.below(u32::try_from(gates.len()).unwrap_or(1)) as usize;
+        let (gate, closes) = (gates[which].clone(), self.dice.below(2) == 0);
+        self.people.spawn(async move {
+            let nothing = Box::new(|_: &mut _| -> crate::step::BoxFuture<'_, _> {
+                Box::pin(async { Ok(()) })
+            });
+            let by = "somebody".to_owned();
+            let _it_may_be_so_already = if closes {
+                node.close_gate(gate, by, None, nothing).await
+            } else {
+                node.open_gate(gate, by, None, nothing).await
+            };
+        });
+    }
+
+    fn gates(&self) -> Vec<GateId> {
+        let nodes = (0..self.nodes.len()).map(|seat| GateId::Node(node_id(seat)));
+        let others = [
+            GateId::Backend(BACKEND.into()),
+            GateId::Workflow("big".into()),
+            GateId::Workflow("small".into()),
+        ];
+        others.into_iter().chain(nodes).collect()
+    }
+
+    /// Whatever a person has closed, a person opens. What closed by itself is left alone.
+    async fn open_what_people_closed(&self, node: &SimNode) {
+        for gate in self.gates() {
+            if node.gate(&gate).gate.is_closed_by_hand() {
+                let nothing = Box::new(|_: &mut _| -> crate::step::BoxFuture<'_, _> {
+                    Box::pin(async { Ok(()) })
+                });
+                drop(node.open_gate(gate, "somebody".into(), None, nothing).await);
+            }
+        }
+    }
+
     /// The weather clears, all nodes are there, and whoever needs a person finds one.
     async fn clear_up(&mut self) -> Result<(), Vec<String>> {
         self.weather.bad.store(false, Ordering::Relaxed);
         self.world.troubled.store(false, Ordering::Relaxed);
+        self.world.down.store(false, Ordering::Relaxed);
         for seat in 0..self.nodes.len() {
             if self.nodes[seat].is_none() {
                 self.start(seat).await?;
@@ -356,6 +412,7 @@ impl Scene {
                 }
                 return Err(wrong);
             }
+            self.open_what_people_closed(&node).await;
             for plan in open {
                 if let Some(action) = helps(plan) {
                     drop(node.act(plan.id, by_somebody(action)).await);
@@ -364,6 +421,10 @@ impl Scene {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
+}
+
+fn node_id(seat: usize) -> NodeId {
+    NodeId(Uuid::from_u128(1 + seat as u128))
 }
 
 /// What a person would do for a plan that needs one.
@@ -386,7 +447,11 @@ fn helps(plan: &Plan) -> Option<Action> {
 fn told(plan: &Plan) -> String {
     let steps = plan.graph().iter().zip(&plan.steps);
     let steps: Vec<String> = steps
-        .map(|(step, it)| format!("{} {} ({})", step.name, it.state, it.tries.len()))
+        .map(|(step, it)| {
+            let gate = it.at_gate.as_ref();
+            let gate = gate.map_or_else(String::new, |at| format!(" at {}", at.gate));
+            format!("{} {} ({}){gate}", step.name, it.state, it.tries.len())
+        })
         .collect();
     let locks: Vec<String> = plan
         .locks

@@ -233,6 +233,10 @@ pub(super) async fn did(
             .windows(2)
             .filter(|pair| pair[0].node != pair[1].node)
             .count();
+        for entry in rows.iter().flat_map(|row| &row.entries) {
+            did.at_gates += usize::from(matches!(entry, Entry::AtGate { .. }));
+            did.turned_back += usize::from(matches!(entry, Entry::TurnedBack { .. }));
+        }
         let asked = |row: &&crate::journal::Row| row.entries.contains(&Entry::PlaceAsked);
         did.waited += rows.iter().filter(asked).count();
         did.reverted += usize::from(plan.result == PlanResult::Reverted);

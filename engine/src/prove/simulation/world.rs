@@ -25,6 +25,8 @@ pub(super) type Place = (PlanId, &'static str);
 pub(super) struct World {
     pub(super) dice: Dice,
     pub(super) troubled: AtomicBool,
+    /// What stands behind the gate answers nobody.
+    pub(super) down: AtomicBool,
     pub(super) seen: Mutex<BTreeMap<Place, Seen>>,
 }
 
@@ -65,10 +67,19 @@ impl World {
         }
     }
 
+    /// Steps that go through the gate find what stands behind it down, or not.
+    fn answers(&self, (_, step): Place) -> Result<(), StepError> {
+        if GATED.contains(&step) && self.down.load(Ordering::Relaxed) {
+            return Err(StepError::transient("the backend is down"));
+        }
+        Ok(())
+    }
+
     /// A body that changes the world, or fails without having done so.
     async fn change(&self, place: Place) -> Result<(), StepError> {
         self.see(place, |seen| seen.runs += 1);
         self.takes_time().await;
+        self.answers(place)?;
         self.trouble()?;
         self.see(place, |seen| seen.there = true);
         self.takes_time().await;
@@ -78,6 +89,7 @@ impl World {
     async fn undo(&self, place: Place) -> Result<(), StepError> {
         self.see(place, |seen| seen.undos += 1);
         self.takes_time().await;
+        self.answers(place)?;
         self.trouble()?;
         self.see(place, |seen| seen.there = false);
         Ok(())
@@ -161,20 +173,24 @@ macro_rules! declared {
     )* };
 }
 
+/// The gate of the only backend, and the steps that go through it.
+pub(super) const BACKEND: &str = "backend";
+const GATED: [&str; 3] = ["plain", "elsewhere", "small_plain"];
+
 const QUICK: Policy = Policy::idempotent()
     .attempts(3)
     .timeout(Duration::from_secs(5));
 
 declared! {
-    Plain of Big is "plain", QUICK.undoable(), needs ();
+    Plain of Big is "plain", QUICK.undoable().gate(BACKEND), needs ();
     Written of Big is "written", QUICK.undoable(), needs Plain;
-    Elsewhere of Big is "elsewhere", QUICK.undoable().polled(Duration::from_millis(50), Duration::from_secs(1)), needs Plain;
+    Elsewhere of Big is "elsewhere", QUICK.undoable().gate(BACKEND).polled(Duration::from_millis(50), Duration::from_secs(1)), needs Plain;
     Once of Big is "once", Policy::once().undoable(), needs Plain;
     Optional of Big is "optional", QUICK.rescue(Rescue::Skip), needs ();
     Spawns of Big is "spawns", QUICK, needs (Written, Once);
     Told of Big is "told", QUICK, needs Option<Optional>;
     Last of Big is "last", QUICK.undoable().rescue(Rescue::Revert), needs Told;
-    SmallPlain of Small is "small_plain", QUICK.undoable(), needs ();
+    SmallPlain of Small is "small_plain", QUICK.undoable().gate(BACKEND), needs ();
     SmallWritten of Small is "small_written", QUICK.rescue(Rescue::Fail), needs SmallPlain;
 }
 

@@ -2,6 +2,7 @@
 
 use engine::clock::Timestamp;
 use engine::decide::Happening;
+use engine::gate::{Closed, GateId};
 use engine::journal::{
     Action, ChildState, Failure, GraphStep, Json, Message, NodeId, PlanId, PlanResult, Rescue,
     Submitted, Until, WantedChild,
@@ -51,6 +52,7 @@ pub(super) fn graphs() -> impl Strategy<Value = Arc<[GraphStep]>> {
                         .filter(|it| needed.contains(it))
                         .collect()
                 }),
+                gate: (kind & 64 != 0).then(|| "backend".into()),
             }
         };
         steps.into_iter().enumerate().map(step).collect()
@@ -128,6 +130,22 @@ pub(super) enum Try {
     Spawn(usize),
     SubmitChildren(usize),
     ChildMoves(usize),
+    Close(usize),
+    TurnBack(usize),
+    Pass(usize),
+}
+
+/// The gates that are not open after this choice; none: it is about something else.
+pub(super) fn closed(choice: Try) -> Option<Closed> {
+    let Try::Close(which) = choice else {
+        return None;
+    };
+    let all = [
+        GateId::Backend("backend".into()),
+        GateId::Workflow("any".into()),
+        GateId::Node(NODE),
+    ];
+    Some(Closed::these(all.into_iter().take(which).collect()))
 }
 
 pub(super) fn tries() -> impl Strategy<Value = Vec<Try>> {
@@ -163,7 +181,10 @@ pub(super) fn tries() -> impl Strategy<Value = Vec<Try>> {
         3 => step.clone().prop_map(Try::SubmitChildren),
         3 => step.clone().prop_map(Try::ChildMoves),
         1 => Just(Try::Supersede),
-        1 => step.prop_map(Try::RetryNow),
+        1 => step.clone().prop_map(Try::RetryNow),
+        2 => (0..4_usize).prop_map(Try::Close),
+        1 => step.clone().prop_map(Try::TurnBack),
+        2 => step.prop_map(Try::Pass),
     ];
     prop::collection::vec(one, 0..60)
 }
@@ -334,5 +355,13 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             by: PlanId(Uuid::from_u128(9)),
         }),
         Try::RetryNow(step) => mail(Action::RetryNow { step: name(step) }),
+        Try::Close(_) => return None,
+        Try::TurnBack(step) => Happening::TurnedBack {
+            step: among(step, under_way).or_else(|| being_undone(step))?,
+            gate: GateId::Backend("backend".into()),
+            error: failure(true),
+            retry_at: at,
+        },
+        Try::Pass(step) => Happening::Passed { step: step % count },
     })
 }

@@ -154,6 +154,7 @@ fn driven(plan: &Plan) -> Result<(), TestCaseError> {
     let by_itself = under_way(plan) || plan.steps.iter().any(retrying);
     prop_assert!(
         by_itself
+            || plan.waits_at_a_gate()
             || plan.locks.iter().any(queued)
             || plan.held.is_some()
             || plan.place_asked.is_some(),
@@ -186,6 +187,7 @@ fn driven(plan: &Plan) -> Result<(), TestCaseError> {
 }
 
 fn paused(plan: &Plan) -> Result<(), TestCaseError> {
+    prop_assert!(!plan.waits_at_a_gate(), "it waits for a person");
     let poison = plan.reason == Some(Reason::Poison);
     prop_assert!(!is(plan, StepState::Running), "a paused plan does nothing");
     prop_assert!(
@@ -215,6 +217,7 @@ fn paused(plan: &Plan) -> Result<(), TestCaseError> {
 }
 
 fn stopped(plan: &Plan) -> Result<(), TestCaseError> {
+    prop_assert!(!plan.waits_at_a_gate());
     let waited_for = |step: &StepStatus| step.has_open_children();
     prop_assert!(!plan.steps.iter().any(waited_for));
     prop_assert!(!under_way(plan) && !is(plan, StepState::Pending));

@@ -225,6 +225,10 @@ impl World {
                 let name = self.fresh("schedule");
                 self.api.schedule(&name, &things.task, false).await
             }
+            "nodes" if has_id => {
+                let nodes = self.api.get(&ADMIN, "/api/v1/nodes").await;
+                nodes.body["results"][0]["id"].as_str().unwrap().to_owned()
+            }
             "tokens" if has_id => {
                 let token = json!({"name": self.fresh("token")});
                 let made = self.api.post(who, "/api/v1/tokens", token).await;
@@ -240,6 +244,7 @@ impl World {
                 name
             }
             "workflows" => "push".to_owned(),
+            "gates" => "content".to_owned(),
             _ => "anonymous_pull".to_owned(),
         };
         let login = self.fresh("user");

@@ -5,24 +5,23 @@ use super::row::{self, unreadable};
 use crate::database::{Database, Tx};
 use engine::clock::Timestamp;
 use engine::journal::{NodeId, PlanId};
-use engine::store::StoreError;
+use engine::store::{NodeRow, StoreError};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Writes the node's row.
+/// Writes the node's row: it runs.
 pub(super) async fn beat(
     database: &Database,
     node: NodeId,
     name: String,
+    started_at: Timestamp,
     at: Timestamp,
-    state: &'static str,
 ) -> Result<(), StoreError> {
     const SQL: &str = "
-        INSERT INTO node (id, name, version, started_at, beat_at, state) VALUES ($1, $2, $3, $4, $4, $5)
+        INSERT INTO node (id, name, version, started_at, beat_at, state) VALUES ($1, $2, $3, $4, $5, 'running')
         ON CONFLICT (id) DO UPDATE SET
-            name = CASE WHEN excluded.name = '' THEN node.name ELSE excluded.name END,
-            started_at = CASE WHEN node.state = 'running' THEN node.started_at ELSE excluded.started_at END,
-            version = excluded.version, beat_at = excluded.beat_at, state = excluded.state";
+            name = excluded.name, version = excluded.version, started_at = excluded.started_at,
+            beat_at = excluded.beat_at, state = excluded.state";
     database
         .transact::<(), StoreError>(move |tx| {
             Box::pin(async move {
@@ -30,8 +29,8 @@ pub(super) async fn beat(
                     .bind(node.0)
                     .bind(name)
                     .bind(env!("CARGO_PKG_VERSION"))
+                    .bind(started_at.0)
                     .bind(at.0)
-                    .bind(state)
                     .execute(tx)
                     .await
                     .map_err(failed)?;
@@ -39,6 +38,56 @@ pub(super) async fn beat(
             })
         })
         .await?
+}
+
+/// Writes the node's row: it has signed off.
+pub(super) async fn leave(
+    database: &Database,
+    node: NodeId,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE node SET beat_at = $2, state = 'stopped' WHERE id = $1";
+    database
+        .transact::<(), StoreError>(move |tx| {
+            Box::pin(async move {
+                sqlx::query(SQL)
+                    .bind(node.0)
+                    .bind(at.0)
+                    .execute(tx)
+                    .await
+                    .map_err(failed)?;
+                Ok(())
+            })
+        })
+        .await?
+}
+
+const NODES: &str = "
+    SELECT node.id, node.name, node.version, node.started_at, node.beat_at, node.state, coalesce(owned.plans, 0) AS plans
+    FROM node LEFT JOIN (
+        SELECT owner, count(*) AS plans FROM plan WHERE state <> 'stopped' AND owner IS NOT NULL GROUP BY owner
+    ) AS owned ON owned.owner = node.id
+    ORDER BY node.name, node.id";
+
+/// Every node, by name, with how many open plans are its own.
+pub(super) async fn list(tx: &mut Tx) -> Result<Vec<NodeRow>, StoreError> {
+    let rows: Vec<(Uuid, String, String, i64, i64, String, i64)> = sqlx::query_as(NODES)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(unreadable)?;
+    let nodes =
+        rows.into_iter().map(
+            |(id, name, version, started_at, beat_at, state, plans)| NodeRow {
+                id: row::node_id(id),
+                name,
+                version,
+                started_at: Timestamp(started_at),
+                beat_at: Timestamp(beat_at),
+                runs: state == "running",
+                plans: plans.unsigned_abs(),
+            },
+        );
+    Ok(nodes.collect())
 }
 
 /// Writes that the node starts, and answers how often it has done so in a row without having signed off before.
@@ -109,4 +158,17 @@ pub(super) async fn orphans(
         .await
         .map_err(unreadable)?;
     Ok(plans.into_iter().map(row::plan_id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::explain;
+
+    #[tokio::test]
+    async fn nodes_are_counted_along_the_index_of_open_plans() {
+        let plan = explain(NODES).await;
+
+        assert!(plan.contains("SCAN plan USING INDEX plan_open"), "{plan}");
+    }
 }

@@ -1,0 +1,24 @@
+//! The gates of what steps work on outside the catalog, and how each is asked whether it is back.
+
+use crate::Services;
+use engine::step::{BoxFuture, StepError};
+use std::convert::Infallible;
+
+/// The gate of the content backend.
+pub const CONTENT: &str = "content";
+
+/// Asks the content backend. The embedded one keeps its push repositories and versions in the database: it is back when that takes
+/// a write again.
+pub(crate) struct ContentProbe;
+
+impl engine::node::Probe<Services> for ContentProbe {
+    fn probe<'a>(&'a self, services: &'a Services) -> BoxFuture<'a, Result<(), StepError>> {
+        Box::pin(async move {
+            let nothing = services
+                .database
+                .transact(|_| Box::pin(async { Ok::<(), Infallible>(()) }));
+            let written = nothing.await.map_err(StepError::transient)?;
+            written.map_err(|never| match never {})
+        })
+    }
+}
