@@ -183,10 +183,7 @@ mod tests {
                 {"at": "/tries", "from": 1},
             ])
         );
-        assert!(
-            apply(&after, &change).is_err(),
-            "it was made for another input"
-        );
+        assert!(apply(&after, &change).is_err(), "it was made for another input");
         assert_eq!(difference(&after, &after).unwrap(), None);
     }
 }

@@ -139,7 +139,8 @@ impl<T> Queue<T> {
     pub fn next(&mut self, now: Timestamp, may: impl Fn(&T) -> bool) -> Option<(Seat, T)> {
         let seat = self.who_is_next(now, may)?;
         self.turn += 1;
-        self.turns.insert(seat.line.organization.clone(), self.turn);
+        self.turns
+            .insert(seat.line.organization.clone(), self.turn);
         let what = self.remove(&seat)?;
         Some((seat, what))
     }

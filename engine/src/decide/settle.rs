@@ -223,8 +223,9 @@ impl Writer {
 
     /// A back-off is over.
     pub(super) fn woken(&mut self, step: StepIndex) -> Result<(), Refused> {
-        let waits =
-            self.next.waits_for_locks() || self.next.held.is_some() || self.next.waits_for_place();
+        let waits = self.next.waits_for_locks()
+            || self.next.held.is_some()
+            || self.next.waits_for_place();
         let Some(status) = self.next.steps.get(step).filter(|_| !waits) else {
             return Ok(());
         };

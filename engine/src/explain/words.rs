@@ -101,11 +101,7 @@ pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) 
     };
     let happened = match plan.edits.last() {
         None => happened,
-        Some(edit) => format!(
-            "{happened} Its input was changed by {}: {}.",
-            edit.by,
-            places(edit)
-        ),
+        Some(edit) => format!("{happened} Its input was changed by {}: {}.", edit.by, places(edit)),
     };
     let safe = match (done.is_empty(), plan.result) {
         (_, PlanResult::Reverted) => match left_as_it_is(plan) {

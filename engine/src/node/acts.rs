@@ -192,12 +192,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
             return Ok(()); // what it was about was not readable any more
         };
         let same = (&after.locks, &after.organization, &after.links, key)
-            == (
-                &before.locks,
-                &before.organization,
-                &before.links,
-                key_before,
-            );
+            == (&before.locks, &before.organization, &before.links, key_before);
         if same {
             return Ok(());
         }

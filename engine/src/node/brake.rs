@@ -121,10 +121,7 @@ pub(super) async fn take_up<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<
 }
 
 /// Until the plan has made progress, or does nothing that could end the node, or has had its time.
-async fn until_it_moves<S: Services, St: Store<Tx = S::Tx>>(
-    node: &Arc<Inner<S, St>>,
-    plan: PlanId,
-) {
+async fn until_it_moves<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, St>>, plan: PlanId) {
     let Some(mut seen) = node.watch(plan) else {
         return;
     };

@@ -6,8 +6,8 @@ use crate::clock::Timestamp;
 use crate::edit;
 use crate::gate::GateId;
 use crate::journal::{
-    Action, ChildState, Entry, Failure, Json, Message, NodeId, PlanId, PlanResult, Reason,
-    StepIndex, Submitted, Until, WantedChild,
+    Action, ChildState, Entry, Failure, Json, Message, NodeId, PlanId, PlanResult, Reason, StepIndex,
+    Submitted, Until, WantedChild,
 };
 use crate::lock::{LockState, OnPause};
 use crate::state::{PlanEvent, PlanState, StepEvent, StepState};

@@ -125,9 +125,7 @@ fn organizations_take_turns_whoever_has_more() {
 
     assert_eq!(
         order,
-        [
-            "acme", "beta", "acme", "beta", "acme", "acme", "acme", "acme"
-        ]
+        ["acme", "beta", "acme", "beta", "acme", "acme", "acme", "acme"]
     );
 }
 

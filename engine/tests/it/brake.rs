@@ -152,10 +152,7 @@ async fn only_the_plan_that_kills_its_node_is_poison_and_the_others_end_well() {
         assert_eq!(ended.result, PlanResult::Success);
         assert!(ended.epoch <= 2, "it was taken up {} times", ended.epoch);
     }
-    assert_eq!(
-        falls, 4,
-        "the guilty one was begun once, and taken up three times"
-    );
+    assert_eq!(falls, 4, "the guilty one was begun once, and taken up three times");
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,11 +183,7 @@ async fn who_is_held_back_says_so_and_a_clean_stop_lets_go_of_the_brake() {
     assert_eq!(held_back.waiting_for[0].kind, WaitingKind::Node);
     let text = &held_back.waiting_for[0].text;
     assert!(text.contains("2 times in a row"), "{text}");
-    assert!(
-        held_back.headline.contains("waits for its node"),
-        "{}",
-        held_back.headline
-    );
+    assert!(held_back.headline.contains("waits for its node"), "{}", held_back.headline);
     assert_eq!(house.store.load(guilty).await.unwrap().len() > 1, true);
     assert_eq!(at_once.steps[0].state, StepState::Running);
 }

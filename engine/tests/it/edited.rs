@@ -180,9 +180,7 @@ async fn a_resume_with_another_input_goes_on_with_that_and_runs_nothing_again() 
     let input: Value = task.input.unwrap().decode().unwrap();
     assert_eq!(input["to"], "Rome");
     assert!(
-        task.explanation
-            .happened
-            .contains("Its input was changed by bob: /to"),
+        task.explanation.happened.contains("Its input was changed by bob: /to"),
         "{}",
         task.explanation.happened
     );
@@ -207,15 +205,9 @@ async fn what_is_no_input_or_about_something_else_is_refused_by_field() {
             "of workflow `parcel` only to, weight, box_number can".into()
         )
     );
-    assert!(
-        wrong_type.1.contains("invalid type: string \"heavy\""),
-        "{wrong_type:?}"
-    );
+    assert!(wrong_type.1.contains("invalid type: string \"heavy\""), "{wrong_type:?}");
     assert!(missing.1.contains("missing field `to`"), "{missing:?}");
-    assert!(
-        other_lock.1.contains("about something else"),
-        "{other_lock:?}"
-    );
+    assert!(other_lock.1.contains("about something else"), "{other_lock:?}");
     assert_eq!(no_object.0, "input");
     assert!(matches!(
         node.edited(id, &json!({"to": "nowhere"})).await.unwrap(),

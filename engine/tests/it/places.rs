@@ -255,7 +255,12 @@ impl PollingStep for Pay {
         Err(StepError::permanent("it has no ticket"))
     }
 
-    async fn received(&self, _: &ContextOf<Self>, _: &Gang, _: Received) -> Result<(), StepError> {
+    async fn received(
+        &self,
+        _: &ContextOf<Self>,
+        _: &Gang,
+        _: Received,
+    ) -> Result<(), StepError> {
         Ok(())
     }
 }
@@ -350,11 +355,7 @@ async fn past_the_places_a_plan_is_pending_and_says_that_it_waits_for_one() {
     let third = house.entries(plans[2]).await;
     let about_places = |entry: &&Entry| matches!(entry, Entry::PlaceAsked | Entry::PlaceGranted);
     assert_eq!(third.iter().filter(about_places).count(), 2);
-    assert_eq!(
-        house.store.load(plans[2]).await.unwrap().len(),
-        3,
-        "one row more"
-    );
+    assert_eq!(house.store.load(plans[2]).await.unwrap().len(), 3, "one row more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -458,13 +459,7 @@ async fn who_waits_for_sub_tasks_or_an_event_leaves_its_place_to_others() {
     let gang = submit(&node, Gang { hands }).await;
     let other = submit(&node, work("other")).await;
     end(&node, &[other]).await;
-    while node
-        .task(gang)
-        .await
-        .unwrap()
-        .waiting_for
-        .first()
-        .map(|it| it.kind)
+    while node.task(gang).await.unwrap().waiting_for.first().map(|it| it.kind)
         != Some(WaitingKind::Event)
     {
         tokio::time::sleep(Duration::from_millis(50)).await;

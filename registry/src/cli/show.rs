@@ -129,12 +129,7 @@ pub(crate) fn change(change: &Value) -> String {
         None => "nothing".to_owned(),
         Some(value) => value.to_string(),
     };
-    format!(
-        "{} from {} to {}",
-        field(change, "at"),
-        side("from"),
-        side("to")
-    )
+    format!("{} from {} to {}", field(change, "at"), side("from"), side("to"))
 }
 
 /// `12.3 MiB`.

@@ -45,9 +45,9 @@ async fn only_the_push_that_ends_the_server_is_poison_and_twenty_others_end_well
         oci.push_blobs(name, &image).await;
     }
 
-    let puts = names
-        .iter()
-        .map(|name| oci.put_manifest(name, "latest", image::MANIFEST, &image.manifest));
+    let puts = names.iter().map(|name| {
+        oci.put_manifest(name, "latest", image::MANIFEST, &image.manifest)
+    });
     for answer in join_all(puts).await {
         answer.expect_status(201);
     }
@@ -88,8 +88,5 @@ async fn only_the_push_that_ends_the_server_is_poison_and_twenty_others_end_well
     assert_eq!(paused.len(), 1, "{paused:?}");
     let log = server.log();
     assert!(log.contains("times in a row"), "{log}");
-    println!(
-        "{ends} ends of the server, {} innocent pushes",
-        innocents.len()
-    );
+    println!("{ends} ends of the server, {} innocent pushes", innocents.len());
 }

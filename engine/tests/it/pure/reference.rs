@@ -101,11 +101,7 @@ pub(super) fn explained(plan: &Plan) -> Result<(), TestCaseError> {
     for word in words.split(' ').filter(|word| !word.is_empty()) {
         let wait: Wait = word.parse().unwrap();
         let known = Waits::all_with(wait);
-        prop_assert!(
-            known.contains(&Waits::of(plan)),
-            "no search finds `{}`",
-            words
-        );
+        prop_assert!(known.contains(&Waits::of(plan)), "no search finds `{}`", words);
     }
     Ok(())
 }

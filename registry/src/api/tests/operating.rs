@@ -29,10 +29,7 @@ async fn operator_entries(api: &Api, task: &str) -> Vec<Value> {
 }
 
 async fn audited(api: &Api, search: &str) -> Vec<Value> {
-    let path = format!(
-        "/api/v1/audit?search={}",
-        search.replace(' ', "%20").replace('=', "%3D")
-    );
+    let path = format!("/api/v1/audit?search={}", search.replace(' ', "%20").replace('=', "%3D"));
     let found = api.get(&ADMIN, &path).await;
     found.body["results"].as_array().unwrap().clone()
 }
@@ -43,19 +40,11 @@ async fn an_event_is_kept_for_the_step_that_will_ask_and_stands_in_history_and_a
     let path = format!("/api/v1/tasks/{task}/events/approved");
 
     let first = api
-        .post(
-            &ADMIN,
-            &path,
-            json!({"payload": {"by": "the board"}, "reason": "they met"}),
-        )
+        .post(&ADMIN, &path, json!({"payload": {"by": "the board"}, "reason": "they met"}))
         .await;
     let again = api.post(&ADMIN, &path, json!({"payload": 2})).await;
     let bare = api
-        .post(
-            &ADMIN,
-            &format!("/api/v1/tasks/{task}/events/other"),
-            json!({}),
-        )
+        .post(&ADMIN, &format!("/api/v1/tasks/{task}/events/other"), json!({}))
         .await;
     let long = format!("/api/v1/tasks/{task}/events/{}", "x".repeat(101));
     let too_long = api.post(&ADMIN, &long, json!({})).await;
@@ -73,10 +62,7 @@ async fn an_event_is_kept_for_the_step_that_will_ask_and_stands_in_history_and_a
         .iter()
         .map(|entry| &entry["message"]["action"]["event"]["payload"])
         .collect();
-    assert_eq!(
-        payloads,
-        [&json!({"by": "the board"}), &json!(2), &Value::Null]
-    );
+    assert_eq!(payloads, [&json!({"by": "the board"}), &json!(2), &Value::Null]);
     let audited = audited(&api, "action = event").await;
     assert_eq!(audited.len(), 3, "{audited:?}");
     assert_eq!(audited[2]["reason"], "they met");
@@ -88,18 +74,10 @@ async fn an_action_that_does_not_fit_is_in_the_audit_as_refused() {
     let (api, task) = paused_push().await;
 
     let held = api
-        .post(
-            &ADMIN,
-            &format!("/api/v1/tasks/{task}/hold"),
-            json!({"reason": "a freeze"}),
-        )
+        .post(&ADMIN, &format!("/api/v1/tasks/{task}/hold"), json!({"reason": "a freeze"}))
         .await;
     let retried = api
-        .post(
-            &ADMIN,
-            &format!("/api/v1/tasks/{task}/steps/copy/retry_now"),
-            json!({}),
-        )
+        .post(&ADMIN, &format!("/api/v1/tasks/{task}/steps/copy/retry_now"), json!({}))
         .await;
     let cancelled = api
         .post(&ADMIN, &format!("/api/v1/tasks/{task}/cancel"), json!({}))
@@ -115,12 +93,7 @@ async fn an_action_that_does_not_fit_is_in_the_audit_as_refused() {
     let refused = audited(&api, "result = refused").await;
     let told: Vec<(&str, &str)> = refused
         .iter()
-        .map(|entry| {
-            (
-                entry["action"].as_str().unwrap(),
-                entry["task"].as_str().unwrap(),
-            )
-        })
+        .map(|entry| (entry["action"].as_str().unwrap(), entry["task"].as_str().unwrap()))
         .collect();
     assert_eq!(
         told,
@@ -141,28 +114,15 @@ async fn the_input_of_a_push_is_nothing_for_an_operator_to_change() {
         .post(&ADMIN, &path, json!({"input": {"tag": "latest2"}}))
         .await;
     let preview = api
-        .post(
-            &ADMIN,
-            &path,
-            json!({"input": {"login": "eve"}, "dry_run": true}),
-        )
+        .post(&ADMIN, &path, json!({"input": {"login": "eve"}, "dry_run": true}))
         .await;
     let nothing = api
         .post(&ADMIN, &path, json!({"input": {}, "dry_run": true}))
         .await;
     let no_object = api.post(&ADMIN, &path, json!({"input": 7})).await;
 
-    for (answer, field) in [
-        (&other_tag, "input.tag"),
-        (&preview, "input.login"),
-        (&no_object, "input"),
-    ] {
-        assert_eq!(
-            answer.status(),
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "{}",
-            answer.body
-        );
+    for (answer, field) in [(&other_tag, "input.tag"), (&preview, "input.login"), (&no_object, "input")] {
+        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
         assert_eq!(answer.body["errors"][0]["field"], field, "{}", answer.body);
     }
     assert_eq!(nothing.status(), StatusCode::OK, "{}", nothing.body);

@@ -7,7 +7,9 @@ mod rarest;
 use super::row::{self, unreadable};
 use crate::database::Tx;
 use crate::search::{self, Sql};
-use engine::search::{Cursor, Expr, Field, Order, Search, SortKey, Term, Test, Wait, Waits};
+use engine::search::{
+    Cursor, Expr, Field, Order, Search, SortKey, Term, Test, Wait, Waits,
+};
 use engine::store::{Listing, Page, StoreError, Visible};
 use linked::Linked;
 use rarest::Rarest;
