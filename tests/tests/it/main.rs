@@ -22,6 +22,7 @@ mod operators;
 mod paused;
 mod proxies;
 mod pulls;
+mod rehearsals;
 mod rest;
 mod schedules;
 mod search;

@@ -9,8 +9,9 @@ use crate::journal::{Action, Json, Message, NodeId, PlanId};
 use crate::node::{Node, NodeOptions};
 use crate::plan::Plan;
 use crate::state::{PlanState, StepState};
-use crate::store::memory::Memory;
-use crate::store::{Page, Store};
+use crate::step::Work;
+use crate::store::memory::{Memory, MemoryTx};
+use crate::store::{Page, Store, StoreError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
@@ -336,14 +337,11 @@ impl Scene {
         let which = self.dice.below(u32::try_from(gates.len()).unwrap_or(1)) as usize;
         let (gate, closes) = (gates[which].clone(), self.dice.below(2) == 0);
         self.people.spawn(async move {
-            let nothing = Box::new(|_: &mut _| -> crate::step::BoxFuture<'_, _> {
-                Box::pin(async { Ok(()) })
-            });
             let by = "somebody".to_owned();
             let _it_may_be_so_already = if closes {
-                node.close_gate(gate, by, None, nothing).await
+                node.close_gate(gate, by, None, nothing()).await
             } else {
-                node.open_gate(gate, by, None, nothing).await
+                node.open_gate(gate, by, None, nothing()).await
             };
         });
     }
@@ -362,10 +360,10 @@ impl Scene {
     async fn open_what_people_closed(&self, node: &SimNode) {
         for gate in self.gates() {
             if node.gate(&gate).gate.is_closed_by_hand() {
-                let nothing = Box::new(|_: &mut _| -> crate::step::BoxFuture<'_, _> {
-                    Box::pin(async { Ok(()) })
-                });
-                drop(node.open_gate(gate, "somebody".into(), None, nothing).await);
+                drop(
+                    node.open_gate(gate, "somebody".into(), None, nothing())
+                        .await,
+                );
             }
         }
     }
@@ -421,6 +419,10 @@ impl Scene {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
+}
+
+fn nothing() -> Work<MemoryTx, (), StoreError> {
+    Box::new(|_| Box::pin(async { Ok(()) }))
 }
 
 fn node_id(seat: usize) -> NodeId {
