@@ -79,15 +79,16 @@ async fn two_hundred_kills_among_rehearsals_and_pushes_lose_nothing_and_repeat_n
     let seen = look_at_all(&rest, &remembered).await;
     println!(
         "{KILLS} kills, {stops} times longer than a lease without a sign; acknowledged: {} rehearsals, {} actions, {} pushes; \
-         refused: {:?}; afterwards needed a person: {lingering:?}; {seen:?}",
+         refused: {:?}; {} times taken for poison; afterwards needed a person: {lingering:?}; {seen:?}",
         remembered.begun.len(),
         remembered.did.len(),
         pushes.len(),
         remembered.refused,
+        remembered.mended,
     );
     assert!(remembered.begun.len() >= 60, "too few rehearsals");
     assert!(remembered.did.len() >= 60, "too few actions");
-    assert!(pushes.len() >= 20, "too few pushes");
+    assert!(pushes.len() >= 5, "too few pushes");
     assert!(seen.take_overs >= 100, "the kills met too little under way");
     assert!(seen.events >= 15 && seen.sub_tasks >= 60, "{seen:?}");
     assert!(seen.reverted >= 5 && seen.compensations >= 15, "{seen:?}");
@@ -276,7 +277,7 @@ async fn a_rehearsal_is_practised_on_over_rest_and_leaves_its_marks() {
         step(&ended, "wait_for_event")["output"],
         json!({"payload": {"tide": "in"}})
     );
-    assert_eq!(ended["children"], json!({"success": 2}), "{ended}");
+    assert_eq!(ended["children"], json!({"stopped": 2}), "{ended}");
     let left: Vec<(String, u64)> = marks.expect_status(200).json()["marks"]
         .as_array()
         .expect("a list")

@@ -113,6 +113,8 @@ async fn push_until_acknowledged(
 ) {
     loop {
         match push(oci, board, name, tag, image).await {
+            // Kills that always met one task have paused it; where somebody resumes it, it is worth another try.
+            Ok(answer) if answer.status == 424 => tokio::time::sleep(BEFORE_RETRY).await,
             Ok(answer) => return drop(answer.expect_status(201)),
             Err(_) => tokio::time::sleep(BEFORE_RETRY).await, // the server has just been killed
         }

@@ -35,6 +35,7 @@ struct Board {
     open: Mutex<Vec<String>>,
     did: Mutex<Vec<Did>>,
     refused: Mutex<BTreeMap<&'static str, usize>>,
+    mended: Mutex<usize>,
     enough: AtomicBool,
 }
 
@@ -56,6 +57,8 @@ pub(crate) struct Remembered {
     pub(crate) did: Vec<Did>,
     /// How often what did not fit.
     pub(crate) refused: BTreeMap<&'static str, usize>,
+    /// How often a task was resumed that was taken for poison.
+    pub(crate) mended: usize,
 }
 
 impl Company {
@@ -67,6 +70,7 @@ impl Company {
         people.spawn(begin(rest.clone(), Arc::clone(&board), random(1)));
         people.spawn(operate(rest.clone(), Arc::clone(&board), random(2)));
         people.spawn(operate(rest.clone(), Arc::clone(&board), random(3)));
+        people.spawn(mend(rest.clone(), Arc::clone(&board)));
         Self { board, people }
     }
 
@@ -78,6 +82,7 @@ impl Company {
             begun: std::mem::take(&mut *locked(&self.board.begun)),
             did: std::mem::take(&mut *locked(&self.board.did)),
             refused: std::mem::take(&mut *locked(&self.board.refused)),
+            mended: *locked(&self.board.mended),
         }
     }
 }
@@ -146,6 +151,24 @@ async fn forget_the_ended(rest: &Rest, board: &Board, open: Vec<String>) {
         };
         if answer.status == 200 && answer.json()["state"] == "stopped" {
             locked(&board.open).retain(|known| *known != id);
+        }
+    }
+}
+
+/// Resumes what is paused because kills met it again and again: it is not what kills the server.
+async fn mend(rest: Rest, board: Arc<Board>) {
+    while !board.enough.load(Ordering::SeqCst) {
+        tokio::time::sleep(BETWEEN).await;
+        let Ok(paused) = rest.try_all_paused().await else {
+            continue;
+        };
+        for task in paused.iter().filter(|task| task["reason"] == "poison") {
+            let path = format!("/tasks/{}/resume", text(&task["id"]));
+            if let Ok(answer) = rest.try_post(&path, &json!({})).await
+                && answer.status == 202
+            {
+                *locked(&board.mended) += 1;
+            }
         }
     }
 }
