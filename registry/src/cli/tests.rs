@@ -65,7 +65,7 @@ fn nouns_have_the_verbs_of_their_resource() {
     for (noun, verbs) in [
         (
             "task",
-            "list summary show watch explain history graph resume cancel abort revert hold release retry-now skip resolve \
+            "list summary show watch explain history graph resume cancel abort revert hold release retry-now skip resolve send-event \
              groups resume-group bulk-resume bulk-cancel",
         ),
         ("workflow", "list show graph hold release"),

@@ -19,6 +19,7 @@ use company::{Company, Remembered};
 const KILLS: usize = 200;
 /// After so many kills the process stands still once, longer than its lease.
 const KILLS_PER_STOP: usize = 40;
+const KILLS_PER_REST: usize = 10;
 /// After so many kills everything that is kept is examined beside the running server.
 const KILLS_PER_LOOK: usize = 50;
 const LEASE: Duration = Duration::from_secs(1);
@@ -55,8 +56,10 @@ async fn two_hundred_kills_among_rehearsals_and_pushes_lose_nothing_and_repeat_n
 
     let mut stops = 0;
     for kill in 1..=KILLS {
-        let moment = Duration::from_millis(random.random_range(5..250));
-        tokio::time::sleep(moment).await; // the moment itself is what is tried out
+        // The moment itself is what is tried out. Now and then there is time for something to end.
+        let at_most = if kill % KILLS_PER_REST == 0 { 2000 } else { 250 };
+        let moment = Duration::from_millis(random.random_range(5..at_most));
+        tokio::time::sleep(moment).await;
         if kill % KILLS_PER_STOP == 0 {
             stand_still(&mut server).await;
             stops += 1;

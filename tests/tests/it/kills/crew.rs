@@ -19,7 +19,7 @@ const NAMES: [&str; 2] = [
 /// As impatient as a client may be.
 const BEFORE_RETRY: Duration = Duration::from_millis(10);
 /// A worker that gets nowhere for so long shows a server that does not recover.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// A push that was answered 201.
 pub(crate) struct Acknowledged {
