@@ -289,6 +289,12 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         self.0.clock
     }
 
+    /// Trouble can be made on purpose here.
+    #[must_use]
+    pub fn allows_drills(&self) -> bool {
+        self.0.drill.is_some()
+    }
+
     /// A list that begins now sees every row up to this time: none with an earlier one becomes durable after it.
     #[must_use]
     pub fn settled_at(&self) -> Timestamp {

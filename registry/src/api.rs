@@ -166,6 +166,8 @@ fn routes() -> Vec<Route> {
 
         route(GET,    "/drills", Everywhere(Admin), drills::list, "Lists drills").or(DrillsOff),
         route(POST,   "/drills", Everywhere(Admin), drills::create, "Begins a drill").or(DrillsOff),
+        route(POST,   "/drills/rehearsals", Everywhere(Admin), drills::rehearsals::begin, "Begins a rehearsal: a task to practise on").or(DrillsOff),
+        route(GET,    "/drills/rehearsals/{id}", Everywhere(Admin), drills::rehearsals::marks, "Shows what a rehearsal has left behind").or(DrillsOff),
         route(DELETE, "/drills/{id}", Everywhere(Admin), drills::delete, "Ends a drill").or(DrillsOff),
     ]
 }

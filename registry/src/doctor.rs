@@ -3,6 +3,7 @@
 mod catalog;
 mod content;
 mod journal;
+mod rehearsals;
 
 use std::fmt;
 use std::process::ExitCode;

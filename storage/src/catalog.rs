@@ -19,6 +19,7 @@ pub mod products;
 pub mod publications;
 pub mod pushed;
 pub mod referrers;
+pub mod rehearsals;
 pub mod repositories;
 pub mod repository_names;
 pub mod robots;

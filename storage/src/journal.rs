@@ -5,7 +5,7 @@
 mod sqlite;
 
 pub(crate) use sqlite::append_batch;
-pub use sqlite::inspect::{Record, lost_journals, lost_locks, lost_sub_tasks, records};
+pub use sqlite::inspect::{Record, lost_journals, lost_locks, lost_sub_tasks, records, rows};
 
 use crate::database::{Database, DatabaseError};
 use engine::store::StoreError;

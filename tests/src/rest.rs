@@ -86,6 +86,11 @@ impl Rest {
         self.send(self.api(Method::GET, path)).await
     }
 
+    /// The same for servers that may die at any moment: a connection that breaks is an error.
+    pub async fn try_ask(&self, path: &str) -> reqwest::Result<Answer> {
+        self.try_send(self.api(Method::GET, path)).await
+    }
+
     /// Sends a GET to a path below `/api/v1` with query parameters.
     pub async fn search(&self, path: &str, query: &[(&str, &str)]) -> Answer {
         self.send(self.api(Method::GET, path).query(query)).await
@@ -94,6 +99,11 @@ impl Rest {
     /// Sends a POST with a JSON body to a path below `/api/v1`.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(self.api(Method::POST, path).json(body)).await
+    }
+
+    /// The same for servers that may die at any moment: a connection that breaks is an error.
+    pub async fn try_post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
+        self.try_send(self.api(Method::POST, path).json(body)).await
     }
 
     /// Sends a PATCH to a path below `/api/v1` with a JSON body.

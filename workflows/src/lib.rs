@@ -9,6 +9,7 @@ pub mod export;
 pub mod gate;
 pub mod permission;
 pub mod push;
+pub mod rehearsal;
 mod resume;
 mod services;
 
@@ -27,6 +28,8 @@ pub fn all() -> Result<Workflows<Services>, DeclarationError> {
         .register::<push::Push>()?
         .register::<bulk::BulkResume>()?
         .register::<bulk::BulkCancel>()?
-        .register::<cleanup::Cleanup>()?;
+        .register::<cleanup::Cleanup>()?
+        .register::<rehearsal::Rehearsal>()?
+        .register::<rehearsal::Part>()?;
     Ok(all.probe(gate::CONTENT, gate::ContentProbe))
 }

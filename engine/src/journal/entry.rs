@@ -10,8 +10,9 @@ use crate::gate::GateId;
 use serde::{Deserialize, Serialize};
 
 /// One thing that became true. Externally tagged on purpose: JSON text cannot be read out of an internally tagged enum.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, strum::VariantNames, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Entry {
     /// The plan exists.
     Submitted(Box<Submitted>),

@@ -1,18 +1,30 @@
-//! The examples of this crate say what they do.
+//! The examples of this crate say what their pages say.
 
 use std::process::Command;
 
-#[test]
-fn the_example_that_survives_a_kill_prints_what_its_page_says() {
-    let example = "survives_a_kill";
+/// Runs an example; answers with what it says.
+fn said_by(example: &str) -> String {
     let output = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--locked", "-p", "engine", "--example"])
         .arg(example)
         .output()
         .unwrap();
-
-    let said = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_example_that_survives_a_kill_prints_what_its_page_says() {
+    let said = said_by("survives_a_kill");
+
     assert_eq!(said, include_str!("../../examples/survives_a_kill.txt"));
+}
+
+#[test]
+fn the_example_of_a_workflow_of_your_own_prints_what_its_page_says() {
+    let said = said_by("a_workflow_of_your_own");
+
+    let page = include_str!("../../examples/a_workflow_of_your_own.txt");
+    assert_eq!(said, page);
 }

@@ -1,5 +1,6 @@
 //! The pure core: whatever happens in whatever order, plans keep their promises; whatever lies in the journal, nothing panics.
 
+mod corpus;
 mod failure;
 mod generate;
 mod reference;
@@ -79,6 +80,8 @@ struct Seen {
     plans: HashSet<(PlanState, PlanEvent, PlanState)>,
     decisions: usize,
     stopped: usize,
+    /// Kept where somebody wants them.
+    journals: Option<Vec<Vec<Row>>>,
 }
 
 impl Seen {
@@ -242,6 +245,9 @@ fn walk(
     seen.note(id, &rows);
     seen.decisions += rows.len();
     seen.stopped += 1;
+    if let Some(journals) = &mut seen.journals {
+        journals.push(rows);
+    }
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! `/drills`: trouble on purpose, so that recovery can be practised. All of it is 403 unless the server allows drills.
 
+pub(super) mod rehearsals;
+
 use std::sync::Arc;
 
 use axum::extract::State;

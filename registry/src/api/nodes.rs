@@ -31,6 +31,7 @@ pub(super) struct Shown {
     id: NodeId,
     /// Where it listens.
     name: String,
+    /// The version of the program that runs on it.
     version: String,
     started_at: Time,
     /// When it last said that it runs.

@@ -110,7 +110,7 @@ struct PushInput {
 
 impl Shown {
     /// The task with what its client was told.
-    async fn of(app: &App, task: Task) -> Result<Self, Problem> {
+    pub(super) async fn of(app: &App, task: Task) -> Result<Self, Problem> {
         let mut alone = Self::all(app, vec![task]).await?;
         Ok(alone.remove(0))
     }

@@ -1,5 +1,7 @@
 //! `wharfinger drill …`: trouble on purpose, so that recovery can be practised.
 
+mod rehearse;
+
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
@@ -35,6 +37,14 @@ enum Verb {
         /// The drill's id
         #[arg(value_name = "DRILL")]
         id: i64,
+    },
+    /// Begin a rehearsal: a task to practise on, with every kind of step
+    Rehearse(rehearse::Rehearse),
+    /// Show what a rehearsal, or one of its sub-tasks, has left behind
+    Marks {
+        /// The task's id
+        #[arg(value_name = "TASK")]
+        id: uuid::Uuid,
     },
 }
 
@@ -112,6 +122,8 @@ impl Verb {
                 client.delete(&format!("/drills/{id}")).await?;
                 view.done(format!("drill {id} has ended"));
             }
+            Self::Rehearse(wanted) => return wanted.run(client, view).await,
+            Self::Marks { id } => rehearse::marks(client, view, id).await?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -13,6 +13,8 @@ mod show;
 mod step;
 mod watch;
 
+pub(super) use act::print;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};

@@ -34,6 +34,8 @@ fn a_usage_error_ends_with_2() {
         "wharfinger grant create ana pusher --product tools",
         "wharfinger grant create ana pusher --organization acme --repository 7",
         "wharfinger drill create copy explode",
+        "wharfinger drill rehearse --fail finish=often",
+        "wharfinger drill marks 7",
         "wharfinger task resume 00000000-0000-0000-0000-000000000007 --override",
         "wharfinger task release 00000000-0000-0000-0000-000000000007 --override",
         "wharfinger task revert 00000000-0000-0000-0000-000000000007 --dry-run --wait",
@@ -83,7 +85,7 @@ fn nouns_have_the_verbs_of_their_resource() {
         ),
         ("setting", "list show update"),
         ("audit", "list"),
-        ("drill", "list create delete"),
+        ("drill", "list create delete rehearse marks"),
     ] {
         let noun = cli.find_subcommand(noun).expect(noun);
         let found: Vec<&str> = noun.get_subcommands().map(Command::get_name).collect();

@@ -12,7 +12,7 @@ use storage::Database;
 use storage::journal::{self, Record};
 use workflows::push::Push;
 
-use super::{DoctorError, Examination, catalog};
+use super::{DoctorError, Examination, catalog, rehearsals};
 
 /// Plans read at once.
 const AT_ONCE: u32 = 200;
@@ -37,6 +37,7 @@ pub(super) async fn examine(
             for wrong in wrong_with(record) {
                 whole.find(format!("task {}: {wrong}", record.plan), RESTORE);
             }
+            rehearsals::examine(database, record, whole).await?;
             // Acknowledged, and perhaps in no version yet: all that a paused first push has left behind.
             if let Some(push) = open_push(record) {
                 let name = push.to.label_form();

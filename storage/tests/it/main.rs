@@ -11,6 +11,7 @@ mod filling;
 mod house;
 mod images;
 mod journal;
+mod killed;
 mod lists;
 mod organizations;
 mod referrers;

@@ -112,6 +112,16 @@ async fn the_practice_session_for_operators_goes_as_it_is_told() {
 }
 
 #[tokio::test]
+async fn a_first_push_goes_as_it_is_told() {
+    let address = format!("127.0.0.1:{}", server::free_port());
+    let mut shell = Shell::start().instead_of("127.0.0.1:5000", &address);
+
+    let typed = shell.follow(&Page::read("first-push.md")).await;
+
+    assert!(typed >= 16, "the page has only {typed} commands");
+}
+
+#[tokio::test]
 async fn the_settings_beside_a_proxy_are_settings() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let shown = Page::read("operate/behind-a-proxy.md")

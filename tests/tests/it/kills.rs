@@ -1,6 +1,6 @@
 //! `kill -9` at the worst moments: nothing acknowledged is lost, nothing done is done again.
 
-mod crew;
+pub(crate) mod crew;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -187,8 +187,18 @@ async fn a_push_that_kills_every_server_pauses_as_poison_and_the_server_stays_up
 
     println!("one push killed {} servers, then it was paused", starts - 1);
     assert_eq!(paused["reason"], "poison", "{paused}");
-    rest.end_drill(&drill).await;
     let id = text(&paused["id"]);
+    let history = rest.all(&format!("/tasks/{id}/history"), "").await;
+    let take_overs = history.iter().filter(|it| it["event"] == "claimed").count();
+    assert_eq!(
+        (starts - 1, take_overs),
+        (4, 4),
+        "the first server, and those of three restarts, die; the fourth restart pauses it"
+    );
+    let other = "default_organization/tools/other";
+    oci.push(other, "latest", &image).await.expect_status(201);
+    assert!(server.runs(), "the server stays up for others");
+    rest.end_drill(&drill).await;
     rest.post(&format!("/tasks/{id}/resume"), &json!({}))
         .await
         .expect_status(202);

@@ -24,6 +24,7 @@ mod operators;
 mod paused;
 mod proxies;
 mod pulls;
+mod rehearsals;
 mod rest;
 mod schedules;
 mod search;

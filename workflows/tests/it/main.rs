@@ -8,7 +8,9 @@
 mod again_and_against;
 mod by_digest;
 mod cleanup;
+mod copies;
 mod house;
 mod laws;
 mod push;
+mod rehearsal;
 mod reverted;

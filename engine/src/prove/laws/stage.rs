@@ -5,7 +5,7 @@ use super::{Done, World};
 use crate::check::check;
 use crate::journal::{Action, GraphStep, Message, NodeId, PlanId, PlanResult, Reason};
 use crate::node::{Drill, Effect, Node, NodeError, NodeOptions};
-use crate::plan::Plan;
+use crate::plan::{Plan, StepStatus};
 use crate::prove::Faulty;
 use crate::state::StepState;
 use crate::step::Services;
@@ -199,7 +199,10 @@ impl<W: World, St: Store<Tx = <W::Services as Services>::Tx>> Stage<W, St> {
         loop {
             let plan = self.node.plan(self.id).await;
             let plan = plan.expect("a submitted plan is there");
-            let under_way = plan.steps.iter().any(|it| it.state.is_under_way());
+            let under_way = plan
+                .steps
+                .iter()
+                .any(|it| it.state.is_under_way() && !awaits_a_start(it));
             if plan.seq >= self.seq && !under_way {
                 return plan;
             }
@@ -275,6 +278,12 @@ impl<W: World, St: Store<Tx = <W::Services as Services>::Tx>> Stage<W, St> {
             actions: self.actions,
         }
     }
+}
+
+/// Nothing of it goes on: its sub-tasks have ended or are not submitted yet.
+fn awaits_a_start(step: &StepStatus) -> bool {
+    let family = step.family.as_ref().filter(|family| !family.is_over());
+    step.state == StepState::Suspended && family.is_some() && !step.has_open_children()
 }
 
 /// What was recorded when a node died.

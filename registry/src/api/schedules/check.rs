@@ -9,7 +9,7 @@ use engine::workflow::InputError;
 use serde_json::Value;
 
 use crate::api::problem::{Problem, WrongField};
-use crate::schedules::SCHEDULABLE;
+use crate::schedules::{FOR_DRILLS, SCHEDULABLE};
 
 /// What the body gives; what it does not give is not checked.
 #[derive(Clone, Copy)]
@@ -91,6 +91,11 @@ pub(super) fn check(
 
 /// This node can run it, and it is one that may be scheduled.
 fn schedulable(node: &workflows::Node, workflow: &str) -> Result<(), String> {
+    if FOR_DRILLS.contains(&workflow) && !node.allows_drills() {
+        return Err(format!(
+            "cannot be scheduled: {workflow} is for drills, and this server allows none; start it with --allow-drills"
+        ));
+    }
     if SCHEDULABLE.contains(&workflow) && node.steps_of(workflow).is_some() {
         return Ok(());
     }

@@ -210,6 +210,12 @@ impl World {
                 let grant = json!({"robot": robot, "role": "reader", "organization": organization});
                 self.make("/grants", grant).await["id"].to_string()
             }
+            "drills" if path.contains("/rehearsals/") => {
+                let begun = self
+                    .api
+                    .post(&ADMIN, "/api/v1/drills/rehearsals", json!({}));
+                begun.await.body["id"].as_str().unwrap().to_owned()
+            }
             "drills" if has_id => {
                 let drill =
                     json!({"workflow": "push", "step": "copy", "effect": "fail", "tag": "none"});
@@ -295,6 +301,7 @@ impl World {
                 json!({"name": fresh, "workflow": "push", "cron": "@daily", "time_zone": "UTC"}),
             ),
             ("PATCH", "schedules") => Some(json!({"cron": "@yearly"})),
+            ("POST", "drills") if path.ends_with("/rehearsals") => Some(json!({"parts": 1})),
             ("POST", "drills") => {
                 Some(json!({"workflow": "push", "step": "copy", "effect": "fail", "tag": "none"}))
             }

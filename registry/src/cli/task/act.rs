@@ -265,7 +265,7 @@ pub(super) fn with_reason(reason: Option<&str>) -> Value {
     reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }))
 }
 
-pub(super) fn print(task: &Answer, view: View) {
+pub(in crate::cli) fn print(task: &Answer, view: View) {
     if !view.is_for_people() {
         return show::json(task);
     }

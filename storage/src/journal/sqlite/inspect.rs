@@ -117,6 +117,11 @@ pub async fn lost_sub_tasks(tx: &mut Tx) -> Result<Vec<(PlanId, String)>, StoreE
     Ok(rows.into_iter().map(read).collect())
 }
 
+/// A plan's journal, as this snapshot has it.
+pub async fn rows(tx: &mut Tx, plan: PlanId) -> Result<Vec<Row>, StoreError> {
+    find::rows(tx, plan).await
+}
+
 /// Locks of plans that are stopped, or of no plan: nobody would ever let them go.
 pub async fn lost_locks(tx: &mut Tx) -> Result<Vec<(PlanId, String)>, StoreError> {
     const SQL: &str = "

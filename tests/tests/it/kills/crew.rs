@@ -19,16 +19,16 @@ const NAMES: [&str; 2] = [
 /// As impatient as a client may be.
 const BEFORE_RETRY: Duration = Duration::from_millis(10);
 /// A worker that gets nowhere for so long shows a server that does not recover.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// A push that was answered 201.
-pub(super) struct Acknowledged {
+pub(crate) struct Acknowledged {
     /// The repository.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// The tag.
-    pub(super) tag: String,
+    pub(crate) tag: String,
     /// What was pushed.
-    pub(super) image: Image,
+    pub(crate) image: Image,
 }
 
 #[derive(Default)]
@@ -40,14 +40,14 @@ struct Board {
 }
 
 /// The workers, and what they have got acknowledged.
-pub(super) struct Crew {
+pub(crate) struct Crew {
     board: Arc<Board>,
     workers: JoinSet<()>,
 }
 
 impl Crew {
     /// Begins to push.
-    pub(super) fn set_to_work(server: &Server, workers: u64) -> Self {
+    pub(crate) fn set_to_work(server: &Server, workers: u64) -> Self {
         let board = Arc::<Board>::default();
         let mut crew = JoinSet::new();
         for worker in 0..workers {
@@ -60,19 +60,19 @@ impl Crew {
     }
 
     /// Waits until a worker begins to send a manifest.
-    pub(super) async fn manifest_put_begun(&self) {
+    pub(crate) async fn manifest_put_begun(&self) {
         tokio::time::timeout(PATIENCE, self.board.put_begun.notified())
             .await
             .expect("the workers get as far as a manifest");
     }
 
     /// Whether a worker has sent a manifest and has no answer yet.
-    pub(super) fn waits_for_an_answer(&self) -> bool {
+    pub(crate) fn waits_for_an_answer(&self) -> bool {
         self.board.puts_under_way.load(Ordering::SeqCst) > 0
     }
 
     /// How many pushes were acknowledged so far.
-    pub(super) fn acknowledged(&self) -> usize {
+    pub(crate) fn acknowledged(&self) -> usize {
         self.board
             .acknowledged
             .lock()
@@ -81,7 +81,7 @@ impl Crew {
     }
 
     /// Lets every worker end the push it is at; answers with all that was acknowledged.
-    pub(super) async fn finish(self) -> Vec<Acknowledged> {
+    pub(crate) async fn finish(self) -> Vec<Acknowledged> {
         self.board.enough.store(true, Ordering::SeqCst);
         self.workers.join_all().await;
         std::mem::take(&mut *self.board.acknowledged.lock().expect("no worker panicked"))
@@ -113,6 +113,8 @@ async fn push_until_acknowledged(
 ) {
     loop {
         match push(oci, board, name, tag, image).await {
+            // Kills that always met one task have paused it; where somebody resumes it, it is worth another try.
+            Ok(answer) if answer.status == 424 => tokio::time::sleep(BEFORE_RETRY).await,
             Ok(answer) => return drop(answer.expect_status(201)),
             Err(_) => tokio::time::sleep(BEFORE_RETRY).await, // the server has just been killed
         }
