@@ -7,6 +7,7 @@
 
 mod again_and_against;
 mod by_digest;
+mod exact_copy;
 mod house;
 mod laws;
 mod push;
