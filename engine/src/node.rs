@@ -13,6 +13,7 @@ mod desk;
 mod drill;
 mod duties;
 mod lease;
+mod mailbox;
 mod measure;
 mod queries;
 mod schedules;
@@ -148,6 +149,8 @@ struct Inner<S: Services, St> {
     /// Rows that have their time and are not durable yet.
     stamps: stamps::Stamps,
     tasks: TaskTracker,
+    /// The beat goes on until the last of the tasks has ended.
+    beats: TaskTracker,
     draining: CancellationToken,
     lease: lease::Lease,
     /// The node is stopped: nobody may append any more.
@@ -201,6 +204,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             lease,
             stamps: stamps::Stamps::default(),
             tasks: TaskTracker::new(),
+            beats: TaskTracker::new(),
             draining: CancellationToken::new(),
             lost: CancellationToken::new(),
         }));
@@ -315,6 +319,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         }
         self.0.lost.cancel();
         self.0.tasks.wait().await;
+        self.0.beats.close();
+        self.0.beats.wait().await;
         if let Err(error) = self
             .0
             .store
@@ -331,6 +337,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         self.0.draining.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+        self.0.beats.close();
+        self.0.beats.wait().await;
     }
 }
 

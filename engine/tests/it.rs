@@ -9,6 +9,7 @@ mod it {
     mod family;
     mod forms;
     mod full;
+    mod goes_on;
     mod memory;
     mod node;
     mod pure;

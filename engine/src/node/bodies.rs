@@ -105,7 +105,8 @@ impl Wanted {
         if family.is_over() {
             return Some(Self::Gather(attempts));
         }
-        let begins = !plan.cancelling && !plan.reverting && plan.held.is_none();
+        let ends = plan.cancelling || plan.reverting;
+        let begins = !ends && plan.held.is_none() && !plan.waits_for_locks();
         let submits = begins && !family.may_be_submitted().is_empty();
         let before = || family.children.iter().filter(|child| child.plan.is_some());
         submits.then(|| Self::Submit(before().count()))

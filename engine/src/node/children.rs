@@ -5,8 +5,8 @@ use super::desk::{Forms, forms};
 use super::locked;
 use crate::decide::{Decision, Happening, decide};
 use crate::journal::{Failure, Parent, PlanId, StepIndex, Submitted, Until, WantedChild};
-use crate::lock::{LockMode, LockRequest};
-use crate::plan::Plan;
+use crate::lock::{LockMode, LockRequest, LockState};
+use crate::plan::{Plan, PlanLock};
 use crate::step::Services;
 use crate::store::{Accepted, Append, Appended, Store, StoreError};
 use crate::workflow::InputError;
@@ -29,7 +29,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             let wanted = &family.children[place].wanted;
             let id = self.node.chance.plan_id(self.node.clock);
             let form = self
-                .child(wanted, family.until)
+                .child(step, wanted, family.until)
                 .map_err(|why| why.to_string())
                 .and_then(|child| {
                     forms(&self.node, id, &child, &[]).map_err(|why| why.to_string())
@@ -43,28 +43,26 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         self.submit_all(step, keys, forms_of_all).await
     }
 
-    /// The sub-task as a plan of its own, without the locks that its parent holds for it.
-    fn child(&self, wanted: &WantedChild, until: Until) -> Result<Submitted, ChildError> {
+    /// The sub-task as a plan of its own.
+    ///
+    /// One whose end is waited for runs inside the locks of its parent, and asks for none. One that may be left to go on alone has
+    /// its own: while it waits for them its parent does not wait for it.
+    fn child(
+        &self,
+        step: StepIndex,
+        wanted: &WantedChild,
+        until: Until,
+    ) -> Result<Submitted, ChildError> {
         let name = &wanted.workflow;
         let workflow = self.node.workflows.0.get(name.as_str());
         let workflow = workflow.ok_or_else(|| ChildError::Unknown(name.clone()))?;
         let parent = self.plan.submitted.as_ref();
         let actor = parent.and_then(|it| it.actor.clone());
         let (mut child, _) = (workflow.read)(workflow, &wanted.input, actor)?;
-        let held = parent.map_or(&[][..], |it| &it.locks);
-        let covers = |lock: &LockRequest, held: &LockRequest| {
-            held.resource == lock.resource
-                && (held.mode == LockMode::Exclusive || lock.mode == LockMode::Shared)
-        };
-        for lock in &child.locks {
-            if !held.iter().any(|held| covers(lock, held)) {
-                return Err(ChildError::Input(InputError::LockOutsideParent {
-                    workflow: workflow.name,
-                    resource: lock.resource.clone(),
-                }));
-            }
+        if until == Until::Ended {
+            self.check_covered(step, workflow.name, &child.locks)?;
+            child.locks.clear();
         }
-        child.locks.clear();
         child.parent = Some(Parent {
             plan: self.plan.id,
             until,
@@ -76,6 +74,34 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             child.organization = parent.and_then(|it| it.organization.clone());
         }
         Ok(child)
+    }
+
+    /// Each of these locks of a sub-task is one that its parent holds now, and for as long as this step takes.
+    fn check_covered(
+        &self,
+        step: StepIndex,
+        workflow: &'static str,
+        locks: &[LockRequest],
+    ) -> Result<(), ChildError> {
+        let is_of = |lock: &LockRequest, held: &PlanLock| held.request.resource == lock.resource;
+        for lock in locks {
+            let held = self.plan.locks.iter().find(|held| is_of(lock, held));
+            let held = held.filter(|held| {
+                held.state == LockState::Held
+                    && (held.request.mode == LockMode::Exclusive || lock.mode == LockMode::Shared)
+            });
+            let resource = || lock.resource.clone();
+            let Some(held) = held else {
+                let resource = resource();
+                return Err(InputError::LockOutsideParent { workflow, resource }.into());
+            };
+            let until = held.request.until;
+            if !until.is_none_or(|until| self.plan.comes_after(step, until)) {
+                let resource = resource();
+                return Err(InputError::LockEndsBefore { workflow, resource }.into());
+            }
+        }
+        Ok(())
     }
 
     async fn cannot_spawn(&mut self, step: StepIndex, key: &str, why: &str) -> Result<(), Lost> {

@@ -3,6 +3,8 @@
 mod failure;
 mod generate;
 mod reference;
+mod story;
+mod undoing;
 
 use engine::check::check;
 use engine::clock::Timestamp;

@@ -73,7 +73,8 @@ fn whatever_the_weather_every_plan_ends_with_nothing_lost_or_doubled() {
             wrong.join("\n")
         );
     }
-    assert!(one.is_some() || did.plans >= 100_000, "too little was done");
+    let enough = did.plans >= 100_000 && did.scheduled >= 30_000;
+    assert!(one.is_some() || enough, "too little was done");
 }
 
 #[test]
@@ -84,6 +85,7 @@ fn a_broken_twin_is_noticed() {
         Twin::UnknownIsFailure,
         Twin::HintsOnly,
         Twin::UndoesFailedSteps,
+        Twin::FiresWhatIsFired,
     ] {
         let (_, wrong) = play_all(0..2000, Some(twin));
         let (seed, wrong) = wrong.unwrap_or_else(|| panic!("nobody noticed {twin:?}"));

@@ -8,6 +8,7 @@
 mod again_and_against;
 mod by_digest;
 mod exact_copy;
+mod goes_on;
 mod house;
 mod laws;
 mod push;
