@@ -76,6 +76,9 @@ async fn a_message_that_is_not_understood_holds_up_none_that_follows() {
         .await
         .unwrap();
 
-    let actions: Vec<String> = mail.iter().map(|it| it.message.action.to_string()).collect();
+    let actions: Vec<String> = mail
+        .iter()
+        .map(|it| it.message.action.to_string())
+        .collect();
     assert_eq!(actions, ["unreadable", "cancel"]);
 }

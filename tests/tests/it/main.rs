@@ -8,6 +8,7 @@ mod conformance;
 mod credentials;
 mod docs;
 mod events;
+mod exact_copy;
 mod first_push;
 mod full_disk;
 mod hostile;
