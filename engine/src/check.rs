@@ -13,6 +13,10 @@ use crate::state::{PlanState, StepState};
 #[must_use]
 pub fn check(id: PlanId, rows: &[Row]) -> Vec<String> {
     let plan = Plan::fold(id, rows);
+    let mut entries = rows.iter().flat_map(|row| &row.entries);
+    if entries.any(|entry| matches!(entry, Entry::Abandoned { .. })) {
+        return Vec::new(); // a person has said that nothing can be relied upon
+    }
     if let Some(why) = &plan.unreadable {
         return vec![format!("its journal cannot be read: {why}")];
     }
@@ -93,7 +97,7 @@ fn stopped(plan: &Plan, wrong: &mut Vec<String>) {
         wrong.push("it is stopped with steps that have not ended".into());
     }
     let all = plan.steps.iter().all(|step| step.state.is_done());
-    let left = (0..plan.steps.len()).any(|step| plan.is_to_undo(step));
+    let left = (0..plan.steps.len()).any(|step| plan.is_to_undo(step) || plan.is_unfinished(step));
     let follows = match plan.result {
         PlanResult::Success | PlanResult::Warning => all,
         PlanResult::Error | PlanResult::Cancelled => !all,

@@ -12,6 +12,7 @@ mod mail;
 mod revert;
 mod settle;
 
+pub(crate) use actions::may_be_abandoned;
 pub use actions::{fits, names_of_possible, possible};
 pub use admission::{Admission, Place};
 pub(crate) use revert::is_built_upon;
@@ -138,10 +139,19 @@ pub enum Happening {
         /// Which step.
         step: StepIndex,
     },
-    /// The body of a step was dropped, because its plan is being cancelled.
+    /// The body of a step, or what undoes it, was dropped, because its plan is being cancelled or its revert is aborted.
     Dropped {
         /// Which step.
         step: StepIndex,
+    },
+    /// A message is read out of the mailbox that would fit the plan, and something else stands against it.
+    Unfit {
+        /// Its number.
+        n: i64,
+        /// What it says.
+        message: Message,
+        /// What stands against it: "resume, because …".
+        why: String,
     },
     /// A message is read out of the mailbox.
     Mail {
@@ -376,6 +386,7 @@ pub fn decide_with(
         } => to.undo_failed(step, error, retry_at)?,
         Happening::Woken { step } => to.woken(step)?,
         Happening::Dropped { step } => to.dropped(step)?,
+        Happening::Unfit { n, message, why } => refused = Some(to.refuse(n, message, why)?),
         Happening::Mail { n, message } => refused = to.read(n, &message)?,
     }
     to.settle()?;
@@ -387,7 +398,7 @@ pub fn decide_with(
 fn needs_a_person(plan: &Plan, step: StepIndex) -> bool {
     let state = plan.steps[step].state;
     state == StepState::Interrupted
-        || (state == StepState::Error && !plan.reverting)
+        || (state == StepState::Error && (!plan.reverting || plan.is_unfinished(step)))
         || (state == StepState::CompensationError && !plan.steps[step].is_accepted())
 }
 
@@ -411,20 +422,20 @@ pub fn would_run(plan: &Plan) -> Vec<StepIndex> {
         .collect()
 }
 
-/// The locks that are held or asked for in `plan` and no longer in `next`: their rows go with the append.
+/// The locks that are held or asked for in `plan` and no longer so in `next`: their rows go with the append.
 pub(crate) fn let_go(plan: &Plan, next: &Plan) -> Vec<String> {
     let pairs = plan.locks.iter().zip(&next.locks);
     pairs
-        .filter(|(was, is)| has_row(was.state) && !has_row(is.state))
+        .filter(|(was, is)| has_row(was.state) && (!has_row(is.state) || was.asked != is.asked))
         .map(|(was, _)| was.request.resource.clone())
         .collect()
 }
 
-/// The locks that are asked for again: their rows come with the append.
+/// The locks that are asked for again, in their order: their rows come with the append, after the old ones have gone.
 pub(crate) fn asked_for(plan: &Plan, next: &Plan) -> Vec<crate::lock::LockRequest> {
     let pairs = plan.locks.iter().zip(&next.locks);
     pairs
-        .filter(|(was, is)| !has_row(was.state) && has_row(is.state))
+        .filter(|(was, is)| has_row(is.state) && (!has_row(was.state) || was.asked != is.asked))
         .map(|(_, is)| is.request.clone())
         .collect()
 }

@@ -242,6 +242,9 @@ pub struct Row {
     pub unreadable: Option<String>,
 }
 
+/// The class of [`Failure::aborted`].
+const ABORTED: &str = "aborted";
+
 /// An input larger than this is refused at submit: big data belongs into the content, by reference.
 pub const MAX_INPUT_BYTES: usize = 4 * 1024 * 1024;
 /// An output larger than this fails its step for good.
@@ -271,7 +274,17 @@ impl Failure {
     /// The attempt ended from outside: it does not tell whether its work happened.
     #[must_use]
     pub fn tells_nothing(&self) -> bool {
-        matches!(self.class.as_str(), "timeout" | "panic")
+        matches!(self.class.as_str(), "timeout" | "panic" | ABORTED)
+    }
+
+    /// The failure of what was dropped because an operator would not wait for its end.
+    #[must_use]
+    pub fn aborted() -> Self {
+        Self::new(
+            ABORTED,
+            "it was aborted: its body was dropped, and nobody knows how far it came",
+            false,
+        )
     }
 
     /// It can pass, and comes neither from the step's own code nor from the journal's database.

@@ -17,6 +17,7 @@ mod gate_duty;
 mod gatekeeper;
 mod gates;
 mod lease;
+mod mailbox;
 mod measure;
 mod places;
 mod queries;
@@ -179,6 +180,8 @@ struct Inner<S: Services, St> {
     /// Rows that have their time and are not durable yet.
     stamps: stamps::Stamps,
     tasks: TaskTracker,
+    /// The beat goes on until the last of the tasks has ended.
+    beats: TaskTracker,
     draining: CancellationToken,
     lease: lease::Lease,
     gates: Arc<gates::Gates>,
@@ -238,6 +241,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             gates: Arc::default(),
             stamps: stamps::Stamps::default(),
             tasks: TaskTracker::new(),
+            beats: TaskTracker::new(),
             draining: CancellationToken::new(),
             lost: CancellationToken::new(),
         }));
@@ -362,6 +366,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         }
         self.0.lost.cancel();
         self.0.tasks.wait().await;
+        self.0.beats.close();
+        self.0.beats.wait().await;
         if let Err(error) = self
             .0
             .store
@@ -379,6 +385,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         self.0.places.close();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+        self.0.beats.close();
+        self.0.beats.wait().await;
     }
 }
 

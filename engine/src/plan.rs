@@ -1,13 +1,16 @@
 //! A plan is the fold of its rows. Total: arbitrary rows make a plan that says why it cannot be read, never a panic.
 
 mod apply;
+mod family;
+mod gates;
+mod life;
 mod step;
 
 pub use step::{AtGate, Awaited, Child, Family, StepStatus, Try, Undo};
 
 use crate::clock::Timestamp;
 use crate::journal::{
-    GraphStep, Json, Message, NodeId, PlanId, PlanResult, Reason, Row, StepIndex, Submitted,
+    Entry, GraphStep, Json, Message, NodeId, PlanId, PlanResult, Reason, Row, StepIndex, Submitted,
 };
 use crate::lock::{LockRequest, LockState};
 use crate::priority::Priority;
@@ -32,6 +35,8 @@ pub struct Plan {
     pub cancelling: bool,
     /// What it did shall be undone: nothing new begins, and what is under way is let come to a known end first.
     pub reverting: bool,
+    /// What is under way is dropped soon, and nothing is known of how far it came.
+    pub aborting: bool,
     /// Who holds it, and why: nothing new begins until it is released.
     pub held: Option<Held>,
     /// Since when it waits for a place among the plans at work on its node; what is under way ends, and nothing new begins.
@@ -86,6 +91,8 @@ pub struct PlanLock {
     pub request: LockRequest,
     /// Where the plan stands with it.
     pub state: LockState,
+    /// How often it was asked for. All of a plan are asked for together, so that no two plans wait for each other.
+    pub asked: u32,
 }
 
 /// A hold of a plan.
@@ -124,6 +131,7 @@ impl Plan {
             reason: None,
             cancelling: false,
             reverting: false,
+            aborting: false,
             held: None,
             place_asked: None,
             steps: Vec::new(),
@@ -158,6 +166,11 @@ impl Plan {
     /// Applies one row. After an entry that does not fit the plan is unreadable and keeps the state it had.
     pub fn append(&mut self, row: &Row) {
         if self.unreadable.is_some() {
+            let mut entries = row.entries.iter();
+            if entries.any(|entry| matches!(entry, Entry::Abandoned { .. })) {
+                self.seq = row.seq;
+                self.abandon(row.at);
+            }
             return;
         }
         if row.seq != self.seq + 1 {
@@ -245,6 +258,18 @@ impl Plan {
         families.flat_map(|family| &family.children)
     }
 
+    /// Step `after` is this one, or comes after it, directly or through others.
+    #[must_use]
+    pub fn comes_after(&self, step: StepIndex, after: StepIndex) -> bool {
+        let graph = self.graph();
+        let mut reached = vec![false; graph.len()];
+        for (index, known) in graph.iter().enumerate().skip(step) {
+            let mut before = known.after.iter();
+            reached[index] = index == step || before.any(|before| reached[*before]);
+        }
+        reached.get(after).copied().unwrap_or(false)
+    }
+
     /// Some lock is asked for and not known to be held: no step may begin.
     #[must_use]
     pub fn waits_for_locks(&self) -> bool {
@@ -288,7 +313,8 @@ impl Plan {
         let Some(family) = &step.family else {
             return false;
         };
-        let begins = !self.cancelling && !self.reverting && self.held.is_none();
+        let ends = self.cancelling || self.reverting;
+        let begins = !ends && self.held.is_none() && !self.waits_for_locks();
         family.is_over() || (begins && !family.may_be_submitted().is_empty())
     }
 
@@ -332,6 +358,46 @@ impl Plan {
                 | StepState::Skipped
                 | StepState::Cancelled
                 | StepState::Compensated => false,
+            })
+    }
+
+    /// A revert runs this step once more before it undoes anything: its body was dropped or lost, and only what has come to an
+    /// end can be undone.
+    #[must_use]
+    pub fn is_to_finish(&self, step: StepIndex) -> bool {
+        self.leaves_unknown(step, |state| {
+            matches!(state, StepState::Pending | StepState::Cancelled)
+        })
+    }
+
+    /// The step that a revert has run once more did not come to an end either: nobody knows what of it is there.
+    #[must_use]
+    pub fn is_unfinished(&self, step: StepIndex) -> bool {
+        self.reverting && self.leaves_unknown(step, |state| state == StepState::Error)
+    }
+
+    fn leaves_unknown(&self, step: StepIndex, is: impl Fn(StepState) -> bool) -> bool {
+        let undoable = self.graph().get(step).is_some_and(|known| known.undoable);
+        let status = self.steps.get(step);
+        undoable && status.is_some_and(|it| it.unfinished && is(it.state))
+    }
+
+    /// Taken over too often: this step was under way then, and perhaps it kills its node.
+    #[must_use]
+    pub fn is_suspect(&self, step: StepIndex) -> bool {
+        self.reason == Some(Reason::Poison)
+            && self.steps.get(step).is_some_and(|it| match it.state {
+                StepState::Pending => it.unfinished,
+                StepState::Compensating => !it.is_retrying_undo(),
+                StepState::Running
+                | StepState::Suspended
+                | StepState::Success
+                | StepState::Error
+                | StepState::Interrupted
+                | StepState::Skipped
+                | StepState::Cancelled
+                | StepState::Compensated
+                | StepState::CompensationError => false,
             })
     }
 

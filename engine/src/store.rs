@@ -386,6 +386,14 @@ pub trait Store: Send + Sync + 'static {
         plan: PlanId,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Gives a plan that goes on after its end its open key again. Whoever calls this has seen in the same transaction that no other
+    /// open plan has it.
+    fn give_key_in(
+        tx: &mut Self::Tx,
+        plan: PlanId,
+        key: String,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// All rows of a plan, in order.
     fn load(&self, plan: PlanId) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 

@@ -1,9 +1,9 @@
 //! A workflow's declaration, and its check when it is registered.
 
-use crate::journal::{GraphStep, Json, MAX_INPUT_BYTES, MAX_STEPS, StepIndex, Submitted};
-use crate::lock::{Lock, LockRequest};
+use crate::journal::{GraphStep, Json, MAX_INPUT_BYTES, MAX_STEPS, PlanId, StepIndex, Submitted};
+use crate::lock::{Lock, LockRequest, OnPause};
 use crate::priority::Priority;
-use crate::step::{AnyStep, Declared, Needs, Policy, Runs, Services};
+use crate::step::{AnyStep, BoxFuture, Declared, Needs, Policy, Runs, Services, StepError};
 use petgraph::algo;
 use petgraph::graph::DiGraph;
 use serde::Serialize;
@@ -76,6 +76,17 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + Sized + 'static
     /// At most one plan with this key is open and not past its locks.
     fn open_key(&self) -> Option<String> {
         None
+    }
+
+    /// Whether a plan of it that has ended with an error may go on: nothing has come meanwhile that it would take back. Judged in
+    /// the very transaction in which it goes on; the error says why not.
+    fn may_go_on(
+        &self,
+        tx: &mut <Self::Services as Services>::Tx,
+        plan: PlanId,
+    ) -> impl Future<Output = Result<(), StepError>> + Send {
+        let _nothing_stands_against_it = (tx, plan);
+        async { Ok(()) }
     }
 }
 
@@ -246,6 +257,16 @@ pub enum InputError {
         /// The lock.
         resource: String,
     },
+    /// A sub-task would go on without a lock that its parent holds for it.
+    #[error(
+        "a sub-task of workflow `{workflow}` needs lock `{resource}`, which its parent may let go while the sub-task is at work: the lock must last until the step with the sub-tasks or one that comes after it"
+    )]
+    LockEndsBefore {
+        /// The workflow.
+        workflow: &'static str,
+        /// The lock.
+        resource: String,
+    },
     /// A lock ends with a step that the workflow does not have.
     #[error("a lock of workflow `{workflow}` ends with `{step}`, which is not one of its steps")]
     LockUntilUnknown {
@@ -259,6 +280,13 @@ pub enum InputError {
 /// A plan's first entry and its open key, of an input that is known as text only.
 type Read<S> =
     fn(&Registered<S>, &Json, Option<String>) -> Result<(Submitted, Option<String>), InputError>;
+
+/// Whether a plan with this input, which has ended, may go on.
+type MayGoOn<S> = for<'t> fn(
+    Arc<dyn Any + Send + Sync>,
+    &'t mut <S as Services>::Tx,
+    PlanId,
+) -> BoxFuture<'t, Result<(), StepError>>;
 
 type Decode = fn(&Json) -> Result<Arc<dyn Any + Send + Sync>, serde_json::Error>;
 
@@ -277,6 +305,8 @@ pub struct Registered<S: Services> {
     pub(crate) decode: Decode,
     /// A plan of an input that is known as text only.
     pub(crate) read: Read<S>,
+    /// Whether a plan that has ended may go on.
+    pub(crate) may_go_on: MayGoOn<S>,
 }
 
 impl<S: Services> Registered<S> {
@@ -360,6 +390,14 @@ impl<S: Services> Registered<S> {
                 let submitted = registered.submitted(&input, actor)?;
                 Ok((submitted, input.open_key()))
             },
+            may_go_on: |input, tx, plan| {
+                Box::pin(async move {
+                    match input.downcast_ref::<W>() {
+                        Some(input) => input.may_go_on(tx, plan).await,
+                        None => Ok(()),
+                    }
+                })
+            },
         })
     }
 
@@ -404,6 +442,12 @@ impl<S: Services> Registered<S> {
             })
             .collect::<Result<_, InputError>>()?;
         locks.sort_by(|a, b| a.resource.cmp(&b.resource));
+        // They are asked for all at once: a plan that gave up one and kept another would have to let go of that too.
+        if locks.iter().any(|lock| lock.on_pause == OnPause::Hold) {
+            locks
+                .iter_mut()
+                .for_each(|lock| lock.on_pause = OnPause::Hold);
+        }
         Ok(Submitted {
             workflow: self.name.into(),
             version: self.version,

@@ -12,6 +12,7 @@ mod it {
     mod forms;
     mod full;
     mod gates;
+    mod goes_on;
     mod memory;
     mod node;
     mod places;

@@ -2,8 +2,10 @@
 //!
 //! Hot statements reach rows by primary key only; the key of a journal row is the fence.
 
+mod newer;
 mod sqlite;
 
+pub use newer::newer;
 pub(crate) use sqlite::append_batch;
 pub use sqlite::inspect::{Record, lost_journals, lost_locks, lost_sub_tasks, records, rows};
 

@@ -19,7 +19,7 @@ impl CatalogDrill {
     }
 
     /// Counts the drill down durably before its effect happens.
-    async fn take(&self, plan: &Plan, step: &str) -> Option<drills::Drill> {
+    async fn take(&self, plan: &Plan, step: &str, undo: bool) -> Option<drills::Drill> {
         let (workflow, step) = (plan.workflow().to_owned(), step.to_owned());
         let link = |name: &str| plan.link(name).map(ToOwned::to_owned);
         let (repository, tag) = (link("repository"), link("tag"));
@@ -28,7 +28,8 @@ impl CatalogDrill {
         }
         let taken = self.0.transact::<_, CatalogError>(move |tx| {
             Box::pin(async move {
-                drills::take(tx, &workflow, &step, repository.as_deref(), tag.as_deref()).await
+                let (repository, tag) = (repository.as_deref(), tag.as_deref());
+                drills::take(tx, &workflow, &step, undo, repository, tag).await
             })
         });
         match taken.await {
@@ -54,20 +55,28 @@ impl CatalogDrill {
     }
 }
 
+impl CatalogDrill {
+    /// What befalls an attempt of the step, or to undo it.
+    async fn befalls(&self, plan: &Plan, step: &str, undo: bool) -> Option<Effect> {
+        let drill = self.take(plan, step, undo).await?;
+        let what = if undo { "undoing step" } else { "step" };
+        tracing::warn!(task.id = %plan.id, step, "drill {} befalls {what} {step} of task {}", drill.id, plan.id);
+        Some(match (drill.effect, drill.crash_when) {
+            (drills::Effect::Fail, _) => Effect::Fail,
+            (drills::Effect::FailTransient, _) => Effect::FailTransient,
+            (drills::Effect::Crash, CrashWhen::Before) => Effect::CrashBefore,
+            (drills::Effect::Crash, CrashWhen::After) => Effect::CrashAfter,
+            (drills::Effect::Stall, _) => Effect::Stall(Duration::from_secs(drill.stall_seconds)),
+        })
+    }
+}
+
 impl Drill for CatalogDrill {
     fn before<'a>(&'a self, plan: &'a Plan, step: &'a str) -> BoxFuture<'a, Option<Effect>> {
-        Box::pin(async move {
-            let drill = self.take(plan, step).await?;
-            tracing::warn!(task.id = %plan.id, step, "drill {} befalls step {step} of task {}", drill.id, plan.id);
-            Some(match (drill.effect, drill.crash_when) {
-                (drills::Effect::Fail, _) => Effect::Fail,
-                (drills::Effect::FailTransient, _) => Effect::FailTransient,
-                (drills::Effect::Crash, CrashWhen::Before) => Effect::CrashBefore,
-                (drills::Effect::Crash, CrashWhen::After) => Effect::CrashAfter,
-                (drills::Effect::Stall, _) => {
-                    Effect::Stall(Duration::from_secs(drill.stall_seconds))
-                }
-            })
-        })
+        Box::pin(self.befalls(plan, step, false))
+    }
+
+    fn before_undo<'a>(&'a self, plan: &'a Plan, step: &'a str) -> BoxFuture<'a, Option<Effect>> {
+        Box::pin(self.befalls(plan, step, true))
     }
 }

@@ -33,12 +33,16 @@ pub use submit::{NewPush, PushError, Submitted, submit};
 pub use sync_proxies::{SyncProxies, SyncedProxies};
 
 use crate::destination::Destination;
+use crate::error::Failed;
 use crate::services::Services;
+use engine::journal::PlanId;
 use engine::lock::{Lock, OnPause};
+use engine::step::StepError;
 use engine::workflow::{Steps, Workflow, after};
 use serde::{Deserialize, Serialize};
 use storage::catalog::UserId;
-use storage::{Digest, Tag};
+use storage::journal::newer;
+use storage::{Digest, Tag, Tx};
 
 /// The input of a push: recorded before the first step runs, never changed afterwards.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -134,6 +138,22 @@ impl Workflow for Push {
                 .map(|digest| ("digest", digest.to_string())),
         );
         links
+    }
+
+    /// Whoever has pushed the tag since wins, as he would have over a push that was paused.
+    async fn may_go_on(&self, tx: &mut Tx, plan: PlanId) -> Result<(), StepError> {
+        let (Some(tag), repository) = (&self.tag, self.to.label_form()) else {
+            return Ok(());
+        };
+        let links = [("repository", repository.as_str()), ("tag", tag.as_str())];
+        let newer = newer(tx, plan, Self::NAME, links).await;
+        match newer.map_err(Failed::from)? {
+            None => Ok(()),
+            Some(newer) => Err(StepError::permanent(format!(
+                "task {newer} has pushed {}:{tag} since: push again what shall be there",
+                self.to
+            ))),
+        }
     }
 
     fn open_key(&self) -> Option<String> {

@@ -9,6 +9,9 @@ use crate::state::{PlanState, Refused, StepState};
 
 /// Whether the action can be done to the plan as it is; the same answer that consuming the message will give.
 pub fn fits(plan: &Plan, action: &Action, at: Timestamp) -> Result<(), Refused> {
+    if may_be_abandoned(plan) && *action == Action::Abort {
+        return Ok(());
+    }
     readable(plan)?;
     let why_not = match action {
         Action::Resume => resume(plan),
@@ -17,7 +20,7 @@ pub fn fits(plan: &Plan, action: &Action, at: Timestamp) -> Result<(), Refused> 
             plan.cancelling
                 .then(|| "cancel, because it is being cancelled".into())
         }),
-        Action::Abort => ends(plan, "abort"),
+        Action::Abort => abort(plan),
         Action::Supersede { .. } => supersede(plan),
         Action::Revert => revert(plan, at),
         Action::Hold => hold(plan),
@@ -31,6 +34,9 @@ pub fn fits(plan: &Plan, action: &Action, at: Timestamp) -> Result<(), Refused> 
         Action::Event { name, .. } => {
             (plan.state == PlanState::Stopped).then(|| format!("receive event `{name}`"))
         }
+        Action::Unreadable { why } => Some(format!(
+            "do what it was told, because the message cannot be read: {why}"
+        )),
         Action::ChildMoved { child, .. } => {
             let known = plan.children().any(|it| it.plan == Some(*child));
             (!known).then(|| format!("hear of task {child}, which is no sub-task of it"))
@@ -45,6 +51,11 @@ pub fn fits(plan: &Plan, action: &Action, at: Timestamp) -> Result<(), Refused> 
             can: names_of_possible(plan, at),
         }),
     }
+}
+
+/// It cannot be read and has not ended: a person can end it.
+pub(crate) fn may_be_abandoned(plan: &Plan) -> bool {
+    plan.unreadable.is_some() && plan.state != PlanState::Stopped
 }
 
 fn resume(plan: &Plan) -> Option<String> {
@@ -89,6 +100,18 @@ fn ends(plan: &Plan, event: &str) -> Option<String> {
     }
     plan.reverting
         .then(|| format!("{event}, because it is being reverted"))
+}
+
+/// Of a revert only what is under way can be dropped: what is undone half-way needs a person.
+fn abort(plan: &Plan) -> Option<String> {
+    let under_way = |step: &StepStatus| step.state.is_under_way() || step.is_being_undone();
+    if plan.state == PlanState::Stopped {
+        Some("abort".into())
+    } else if plan.reverting && !plan.steps.iter().any(under_way) {
+        Some("abort, because it is being reverted and nothing of it is under way".into())
+    } else {
+        None
+    }
 }
 
 fn supersede(plan: &Plan) -> Option<String> {
@@ -147,7 +170,7 @@ fn skip(plan: &Plan, step: &str) -> Option<String> {
         return Some(format!("skip step `{step}`, because it has no such step"));
     };
     let status = &plan.steps[index];
-    let fits = super::needs_a_person(plan, index);
+    let fits = super::needs_a_person(plan, index) || plan.is_suspect(index);
     if plan.state != PlanState::Paused {
         return Some(format!(
             "skip step `{step}`: only of a paused task can one be skipped"
@@ -155,7 +178,7 @@ fn skip(plan: &Plan, step: &str) -> Option<String> {
     }
     (!fits).then(|| {
         format!(
-            "skip step `{step}`, because that is {}: only what failed, was interrupted or could not be undone can be skipped",
+            "skip step `{step}`, because that is {}: only what failed, was interrupted, could not be undone or perhaps kills its node can be skipped",
             status.state
         )
     })
@@ -213,6 +236,7 @@ fn named(plan: &Plan, which: impl Fn(&StepStatus) -> bool) -> &str {
 pub fn possible(plan: &Plan, at: Timestamp) -> Vec<(&'static str, Option<StepIndex>)> {
     let mut possible = Vec::new();
     if plan.unreadable.is_some() {
+        possible.extend(may_be_abandoned(plan).then_some(("abort", None)));
         return possible;
     }
     let whole = [
@@ -221,7 +245,7 @@ pub fn possible(plan: &Plan, at: Timestamp) -> Vec<(&'static str, Option<StepInd
             "cancel",
             ends(plan, "cancel").or_else(|| plan.cancelling.then(String::new)),
         ),
-        ("abort", ends(plan, "abort")),
+        ("abort", abort(plan)),
         ("revert", revert(plan, at)),
         ("hold", hold(plan)),
         ("release", plan.held.is_none().then(String::new)),

@@ -9,7 +9,8 @@ use crate::search::Waits;
 use crate::state::{PlanState, Refused};
 
 impl Writer {
-    /// A step wants sub-tasks. Those that it knows and that failed are resumed.
+    /// A step wants sub-tasks. Those that it knows and that failed are resumed, and when a person wants the step again also those
+    /// that are stuck.
     pub(super) fn spawn(
         &mut self,
         step: StepIndex,
@@ -17,24 +18,28 @@ impl Writer {
         until: Until,
         at_once: u32,
     ) -> Result<(), Refused> {
-        let family = self.next.steps.get(step).and_then(|it| it.family.as_ref());
-        let failed = |child: &&Child| {
-            child.state == ChildState::Ended(PlanResult::Error)
-                && children.iter().any(|wanted| wanted.key == child.wanted.key)
+        let status = self.next.steps.get(step);
+        let by_a_person = status.is_some_and(|it| it.failures == 0);
+        let family = status.and_then(|it| it.family.as_ref());
+        let in_state = |state: ChildState| {
+            let is_meant = |child: &&Child| {
+                child.state == state && children.iter().any(|it| it.key == child.wanted.key)
+            };
+            let known = family.map_or(&[][..], |family| &family.children);
+            let meant = known.iter().filter(is_meant);
+            meant.filter_map(|child| child.plan).collect::<Vec<_>>()
         };
-        let failed: Vec<PlanId> = family
-            .map(|family| family.children.iter().filter(failed))
-            .into_iter()
-            .flatten()
-            .filter_map(|child| child.plan)
-            .collect();
+        let mut told = in_state(ChildState::Stuck);
+        told.retain(|_| by_a_person);
+        let failed = in_state(ChildState::Ended(PlanResult::Error));
         self.write(Entry::Spawning {
             step,
             children,
             until,
             at_once,
+            told: told.clone(),
         })?;
-        for child in failed {
+        for child in failed.into_iter().chain(told) {
             self.tell(child, Action::Resume, None);
         }
         Ok(())
@@ -70,7 +75,8 @@ impl Writer {
         self.notices.push((plan, message));
     }
 
-    /// A sub-task that came to stand differently tells its parent.
+    /// A sub-task that came to stand differently tells its parent; also one that was told to go on, whatever came of it, because
+    /// its parent waits for what it says.
     pub(super) fn tell_parent(&mut self, before: &Plan) {
         let submitted = self.next.submitted.as_ref();
         let Some(parent) = submitted.and_then(|it| it.parent) else {
@@ -80,7 +86,10 @@ impl Writer {
             stands(before, parent.until),
             stands(&self.next, parent.until),
         );
-        if was != is {
+        let answers = self.entries.iter().any(|entry| {
+            matches!(entry, Entry::Operator { message, .. } if message.action == Action::Resume)
+        });
+        if was != is || answers {
             let child = self.next.id;
             let message = Message {
                 action: Action::ChildMoved { child, state: is },

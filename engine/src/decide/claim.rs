@@ -1,7 +1,8 @@
 //! What a new owner makes of what the old one had under way.
 
 use super::{MAX_RECOVERIES, Writer};
-use crate::journal::{Entry, Reason, StepIndex};
+use crate::journal::{Entry, Failure, Reason, StepIndex};
+use crate::plan::StepStatus;
 use crate::state::{PlanState, Refused, StepState};
 
 impl Writer {
@@ -14,7 +15,9 @@ impl Writer {
             self.interrupted(step)?;
         }
         for step in self.in_state(StepState::Compensating) {
-            if self.next.steps[step].is_being_undone() {
+            if self.next.steps[step].is_being_undone() && self.aborts_revert() {
+                self.aborted(step)?;
+            } else if self.next.steps[step].is_being_undone() {
                 self.write(Entry::CompensationInterrupted { step })?;
             }
         }
@@ -30,18 +33,37 @@ impl Writer {
     fn interrupted(&mut self, step: StepIndex) -> Result<(), Refused> {
         if self.is_once(step) {
             self.write(Entry::StepLost { step })
+        } else if self.aborts_revert() {
+            self.aborted(step)
         } else {
             self.write(Entry::StepInterrupted { step })
         }
     }
 
-    /// A body was dropped because its plan is being cancelled.
+    /// A body was dropped because its plan is being cancelled, or because nobody would wait for its end before a revert.
     pub(super) fn dropped(&mut self, step: StepIndex) -> Result<(), Refused> {
-        if self.is_once(step) {
+        let undoes = self.next.steps.get(step).map(StepStatus::is_being_undone);
+        if self.is_once(step) && undoes == Some(false) {
             self.write(Entry::StepLost { step })
+        } else if self.next.reverting {
+            self.aborted(step)
         } else {
             self.write(Entry::StepCancelled { step })
         }
+    }
+
+    /// A person says how it goes on.
+    fn aborted(&mut self, step: StepIndex) -> Result<(), Refused> {
+        let error = Failure::aborted();
+        let undoes = self.next.steps.get(step).map(StepStatus::is_being_undone);
+        self.write(match undoes {
+            Some(true) => Entry::CompensationFailed { step, error },
+            Some(false) | None => Entry::StepFailed { step, error },
+        })
+    }
+
+    fn aborts_revert(&self) -> bool {
+        self.next.reverting && self.next.aborting
     }
 
     fn is_once(&self, step: StepIndex) -> bool {

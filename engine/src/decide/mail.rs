@@ -1,7 +1,7 @@
 //! What comes of a message that is read out of the mailbox.
 
 use super::{Writer, fits, needs_a_person};
-use crate::journal::{Action, ChildState, Entry, Json, Message, Reason};
+use crate::journal::{Action, ChildState, Entry, Failure, Json, Message, Reason};
 use crate::plan::Child;
 use crate::state::{PlanState, Refused, StepState};
 
@@ -25,10 +25,13 @@ impl Writer {
                 });
             }
             Action::Resume | Action::ResumeEdited { .. } => self.resume()?,
+            Action::Abort if self.next.reverting => {
+                self.tell_children(&Action::Abort, message, Child::is_open);
+            }
             Action::Cancel | Action::Abort => self.cancel(Reason::Operator, message)?,
             Action::Supersede { .. } => self.cancel(Reason::Superseded, message)?,
             // What they say is in the entry.
-            Action::Event { .. } | Action::ChildMoved { .. } => {}
+            Action::Event { .. } | Action::ChildMoved { .. } | Action::Unreadable { .. } => {}
             Action::Revert => self.write(Entry::Reverting)?,
             Action::Hold => self.write(Entry::Held)?,
             Action::Release => self.release()?,
@@ -41,6 +44,27 @@ impl Writer {
             }
         }
         Ok(None)
+    }
+
+    /// Consumes the message, of which nothing comes.
+    pub(super) fn refuse(
+        &mut self,
+        n: i64,
+        message: Message,
+        why: String,
+    ) -> Result<Refused, Refused> {
+        let refused = Refused {
+            what: "task",
+            state: self.next.state.to_string(),
+            event: why,
+            can: super::names_of_possible(&self.next, self.at),
+        };
+        self.write(Entry::Operator {
+            mail: n,
+            message,
+            refused: Some(refused.to_string()),
+        })?;
+        Ok(refused)
     }
 
     fn cancel(&mut self, reason: Reason, message: &Message) -> Result<(), Refused> {
@@ -62,7 +86,8 @@ impl Writer {
         self.write(Entry::Resumed)?;
         for step in 0..self.next.steps.len() {
             let state = self.next.steps[step].state;
-            let failed = state == StepState::Error && !self.next.reverting;
+            let failed = state == StepState::Error
+                && (!self.next.reverting || self.next.is_unfinished(step));
             if failed || (stopped && state == StepState::Cancelled) {
                 self.write(Entry::StepResumed { step })?;
             } else if state == StepState::CompensationError && self.next.is_to_undo(step) {
@@ -82,7 +107,18 @@ impl Writer {
         let Some(index) = self.next.index_of(step) else {
             return Ok(());
         };
-        if self.next.steps[index].state == StepState::CompensationError {
+        let state = self.next.steps[index].state;
+        if state == StepState::Compensating {
+            let why = "it was under way each time when its node ended";
+            self.write(Entry::CompensationFailed {
+                step: index,
+                error: Failure::new("poison", why, false),
+            })?;
+        }
+        if matches!(
+            state,
+            StepState::Compensating | StepState::CompensationError
+        ) {
             self.write(Entry::CompensationAccepted { step: index })?;
         } else {
             self.write(Entry::StepSkipped {

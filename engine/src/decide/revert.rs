@@ -13,7 +13,7 @@ impl Writer {
     /// Begins to undo what may be undone now.
     pub(super) fn undo_ready(&mut self) -> Result<(), Refused> {
         for step in self.in_state(StepState::Pending) {
-            if !self.is_to_finish(step) {
+            if !self.next.is_to_finish(step) {
                 self.write(Entry::StepCancelled { step })?;
             }
         }
@@ -26,9 +26,12 @@ impl Writer {
             }
         }
         self.finish_the_unfinished()?;
-        let under_way = self.next.steps.iter().any(|it| it.state.is_under_way())
-            || (0..self.next.steps.len()).any(|step| self.is_to_finish(step));
-        if under_way || self.any(StepState::Interrupted) || !self.has_to_undo() {
+        let under_way = |it: &StepStatus| it.state.is_under_way() || it.is_retrying();
+        if self.next.steps.iter().any(under_way)
+            || self.any(StepState::Interrupted)
+            || self.has_unfinished()
+            || !self.has_to_undo()
+        {
             return Ok(());
         }
         let unasked = |state: LockState| matches!(state, LockState::Ended | LockState::GivenUp);
@@ -57,7 +60,7 @@ impl Writer {
             return Ok(());
         }
         for step in 0..self.next.steps.len() {
-            if !self.is_to_finish(step) {
+            if !self.next.is_to_finish(step) || self.next.steps[step].is_retrying() {
                 continue;
             }
             let unasked =
@@ -78,15 +81,9 @@ impl Writer {
         Ok(())
     }
 
-    /// It would leave something behind, and nobody knows whether it has.
-    fn is_to_finish(&self, step: StepIndex) -> bool {
-        let status = &self.next.steps[step];
-        let stands_still = matches!(status.state, StepState::Pending | StepState::Cancelled);
-        stands_still && status.unfinished && self.undoable(step)
-    }
-
-    fn undoable(&self, step: StepIndex) -> bool {
-        self.next.graph().get(step).is_some_and(|it| it.undoable)
+    /// What was to come to an end before anything is undone did not: a person says how it goes on.
+    pub(super) fn has_unfinished(&self) -> bool {
+        (0..self.next.steps.len()).any(|step| self.next.is_unfinished(step))
     }
 
     fn has_to_undo(&self) -> bool {
@@ -111,11 +108,12 @@ impl Writer {
         let waits = plan.waits_for_locks() || plan.held.is_some();
         let (mut steps, mut others) = (0..plan.steps.len(), 0..plan.steps.len());
         let compensating = |it: &StepStatus| it.state == StepState::Compensating;
-        let may_undo = !self.any(StepState::Interrupted);
+        let may_undo = !self.any(StepState::Interrupted) && !self.has_unfinished();
         plan.steps.iter().any(compensating)
             || plan.waits_at_a_gate()
+            || plan.steps.iter().any(StepStatus::is_retrying)
             || (waits
-                && (steps.any(|step| self.is_to_finish(step))
+                && (steps.any(|step| plan.is_to_finish(step))
                     || (may_undo && others.any(|step| self.may_be_undone(step)))))
     }
 

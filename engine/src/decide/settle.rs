@@ -77,7 +77,8 @@ impl Writer {
         let interrupted = self.any(StepState::Interrupted);
         if plan.reverting {
             let failed = |step: usize| {
-                plan.steps[step].state == StepState::CompensationError && plan.is_to_undo(step)
+                let left = plan.steps[step].state == StepState::CompensationError;
+                (left && plan.is_to_undo(step)) || plan.is_unfinished(step)
             };
             return if interrupted {
                 End::Pause(Reason::Interrupted)
@@ -209,7 +210,11 @@ impl Writer {
         let plan = &self.next;
         let failures = plan.steps.get(step).map_or(0, |it| it.failures) + 1;
         let allowed = plan.graph().get(step).map_or(0, |it| it.attempts);
-        let ends = plan.cancelling || plan.reverting;
+        let unfinished = plan.steps.get(step).is_some_and(|it| it.unfinished);
+        let undoable = plan.graph().get(step).is_some_and(|it| it.undoable);
+        // Before a revert undoes anything, this step is to come to an end of which somebody knows.
+        let is_owed_an_end = plan.reverting && undoable && (unfinished || error.tells_nothing());
+        let ends = (plan.cancelling || plan.reverting) && !is_owed_an_end;
         if error.transient && failures < allowed && !ends {
             self.write(Entry::AttemptFailed {
                 step,

@@ -5,8 +5,7 @@ use crate::decide;
 use crate::edit::Change;
 use crate::journal::{Action, StepIndex};
 use crate::lock::LockState;
-use crate::plan::Plan;
-use crate::state::StepState;
+use crate::plan::{Plan, PlanLock};
 use serde::Serialize;
 
 /// An action of an operator.
@@ -58,12 +57,14 @@ impl RevertPreview {
     pub fn of(plan: &Plan) -> Self {
         let under_way = |step: &StepIndex| plan.steps[*step].state.is_under_way();
         let locks = plan.locks.iter();
+        let is_over = |lock: &PlanLock| matches!(lock.state, LockState::GivenUp | LockState::Ended);
         Self {
             would_undo: names(plan, decide::would_undo(plan)),
             would_stay: names(plan, decide::would_stay(plan)),
             waits_for: names(plan, (0..plan.steps.len()).filter(under_way).collect()),
+            // For one again is for all again.
             asks_for_locks: locks
-                .filter(|lock| matches!(lock.state, LockState::GivenUp | LockState::Ended))
+                .filter(|_| plan.locks.iter().any(is_over))
                 .map(|lock| lock.request.resource.clone())
                 .collect(),
         }
@@ -93,6 +94,12 @@ pub(super) fn actions(plan: &Plan, now: Timestamp) -> Vec<Possible> {
     for (name, step) in decide::possible(plan, now) {
         let will = match (name, step) {
             ("resume" | "cancel", _) => continue,
+            ("abort", _) if plan.unreadable.is_some() => {
+                "ends the task, which cannot be read: others get its locks, and nothing of it is undone".into()
+            }
+            ("abort", _) if plan.reverting => {
+                "drops what of the revert is under way; what then is not known to be undone waits for a person".into()
+            }
             ("abort", _) => {
                 "ends the task now: a step that does not end by itself at once is dropped".into()
             }
@@ -136,9 +143,9 @@ fn will_revert(plan: &Plan) -> String {
 }
 
 fn will_to_step(plan: &Plan, action: &str, step: StepIndex) -> String {
-    let (name, status) = (&plan.graph()[step].name, &plan.steps[step]);
+    let name = &plan.graph()[step].name;
     match action {
-        "skip" if status.state == StepState::CompensationError => {
+        "skip" if plan.reverting => {
             format!("leaves step {name} as it is, not undone, and goes on with the revert")
         }
         "skip" => {

@@ -197,15 +197,18 @@ pub(super) fn why_paused(plan: &Plan) -> String {
             plan.graph()
                 .iter()
                 .zip(&plan.steps)
-                .find(|(_, it)| it.state == StepState::Pending)
-                .map_or("?", |(it, _)| &it.name)
+                .zip(0..)
+                .find(|(_, index)| plan.is_suspect(*index))
+                .map_or("?", |((it, _), _)| &it.name)
         ),
         Some(Reason::Interrupted) => {
             let step = named(plan, |step| step.state == StepState::Interrupted).join(", ");
             format!("nobody knows whether step {step} happened, and it must not run twice")
         }
         Some(Reason::CompensationError) => {
-            why_not_undone(plan).unwrap_or_else(|| "a step could not be undone".into())
+            let unfinished = || why_failed_of(plan, |step| plan.is_unfinished(step));
+            let why = why_not_undone(plan).or_else(unfinished);
+            why.unwrap_or_else(|| "a step could not be undone".into())
         }
         Some(Reason::Error | Reason::Operator | Reason::Superseded) | None => {
             why_failed(plan).unwrap_or_else(|| "it cannot go on".into())
@@ -214,7 +217,13 @@ pub(super) fn why_paused(plan: &Plan) -> String {
 }
 
 fn why_failed(plan: &Plan) -> Option<String> {
-    let (name, step) = failed(plan)?;
+    why_failed_of(plan, |step| plan.steps[step].state == StepState::Error)
+}
+
+/// Why the first of these steps failed.
+fn why_failed_of(plan: &Plan, which: impl Fn(usize) -> bool) -> Option<String> {
+    let index = (0..plan.steps.len()).find(|step| which(*step))?;
+    let (name, step) = (&plan.graph().get(index)?.name, &plan.steps[index]);
     let why = step
         .error
         .as_ref()
@@ -239,22 +248,15 @@ fn why_not_undone(plan: &Plan) -> Option<String> {
 
 /// What a revert has left undone because an operator wanted it so.
 fn left_as_it_is(plan: &Plan) -> Option<String> {
-    let left = named(plan, StepStatus::is_accepted);
+    let left = named(plan, |step| {
+        step.is_accepted() || (step.state == StepState::Skipped && step.unfinished)
+    });
     (!left.is_empty()).then(|| {
         format!(
             "step {} could not be undone and was left as it is",
             left.join(", ")
         )
     })
-}
-
-/// The first step that failed, with its name.
-fn failed(plan: &Plan) -> Option<(&str, &StepStatus)> {
-    let index = plan
-        .steps
-        .iter()
-        .position(|step| step.state == StepState::Error)?;
-    Some((&plan.graph().get(index)?.name, &plan.steps[index]))
 }
 
 fn times(count: u32) -> String {

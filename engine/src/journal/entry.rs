@@ -105,6 +105,9 @@ pub enum Entry {
         until: Until,
         /// At most so many are open at once.
         at_once: u32,
+        /// Those that are stuck and are told to go on: what they say next counts.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        told: Vec<PlanId>,
     },
     /// Sub-tasks are submitted, in the same transaction.
     ChildrenSubmitted {
@@ -220,6 +223,14 @@ pub enum Entry {
     Held,
     /// It goes on after a hold.
     Released,
+    /// A person has ended the plan although it cannot be read: nothing of it runs, and it keeps nothing.
+    Abandoned {
+        /// The login of who.
+        by: String,
+        /// Why, in his words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// The plan needs a person.
     Paused {
         /// Why.
@@ -249,8 +260,15 @@ impl Entry {
         if let Self::Submitted(submitted) = self {
             return submitted.actor.as_deref();
         }
+        if let Self::Abandoned { by, .. } = self {
+            return Some(by);
+        }
         if let Self::Operator { message, .. } = self {
-            (!matches!(message.action, Action::ChildMoved { .. })).then_some(&*message.by)
+            let nobody = matches!(
+                message.action,
+                Action::ChildMoved { .. } | Action::Unreadable { .. }
+            );
+            (!nobody).then_some(&*message.by)
         } else {
             None
         }
@@ -296,6 +314,7 @@ impl Entry {
             | Self::PlaceGranted
             | Self::Held
             | Self::Released
+            | Self::Abandoned { .. }
             | Self::Paused { .. }
             | Self::Stopped { .. } => None,
         }

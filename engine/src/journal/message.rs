@@ -60,6 +60,11 @@ pub enum Action {
         /// Where it is.
         state: ChildState,
     },
+    /// Nobody knows: this program cannot read it.
+    Unreadable {
+        /// Why not.
+        why: String,
+    },
     /// End it unless it is at work: a later plan makes it pointless.
     Supersede {
         /// The later plan.

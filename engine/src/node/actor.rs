@@ -153,18 +153,6 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         }
     }
 
-    /// A plan of a workflow that this node does not know: its mail is read, nothing of it runs.
-    async fn without_code(&mut self) -> Result<(), Lost> {
-        let (id, workflow) = (self.plan.id, self.plan.workflow().to_owned());
-        tracing::error!(task.id = %id, "task {id} waits: no node here knows workflow `{workflow}` in a readable form");
-        self.nudged(Nudge::Mail).await?;
-        if self.plan.cancelling {
-            self.record_dropped().await?;
-        }
-        locked(&self.node.actors).remove(&id);
-        Ok(())
-    }
-
     /// Leaves the list of actors unless a nudge came meanwhile.
     fn leave(&mut self) -> bool {
         let mut actors = locked(&self.node.actors);
@@ -179,8 +167,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     async fn placed(&mut self, place: Place) -> Result<(), Lost> {
         self.turn = None;
         // Who was cancelled or superseded while he waited must not begin.
-        while let Err(error) = self.read_mail().await? {
-            tracing::warn!(task.id = %self.plan.id, %error, "the mailbox could not be read; it is tried again");
+        while !self.read_mail(true).await? {
             tokio::time::sleep(self.node.options.poll).await;
         }
         if self.plan.waits_for_place() {
@@ -211,8 +198,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             return Err(Lost);
         }
         // The mail first: who was superseded while he waited must not begin.
-        if let Err(error) = self.read_mail().await? {
-            tracing::warn!(task.id = %self.plan.id, %error, "the mailbox could not be read; the next poll reads it");
+        if !self.read_mail(true).await? {
             return Ok(());
         }
         if nudge == Nudge::Granted && self.plan.waits_for_locks() {
@@ -225,21 +211,6 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             }
         }
         Ok(())
-    }
-
-    async fn read_mail(&mut self) -> Result<Result<(), StoreError>, Lost> {
-        let mail = match self.node.store.mail(self.plan.id).await {
-            Ok(mail) => mail,
-            Err(error) => return Ok(Err(error)),
-        };
-        for mail in mail {
-            self.happen(Happening::Mail {
-                n: mail.n,
-                message: mail.message,
-            })
-            .await?;
-        }
-        Ok(Ok(()))
     }
 
     async fn ended(
@@ -365,18 +336,22 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     /// The grace of a cancelled plan is over.
     async fn drop_bodies(&mut self, bodies: &mut Bodies<S, St>) -> Result<(), Lost> {
         self.drop_at = None;
-        for step in 0..self.plan.steps.len() {
-            if self.plan.steps[step].state == StepState::Running {
-                bodies.drop_body(step);
-            }
+        for step in self.dropped_steps() {
+            bodies.drop_body(step);
         }
         self.record_dropped().await
     }
 
+    fn dropped_steps(&self) -> Vec<StepIndex> {
+        let steps = 0..self.plan.steps.len();
+        steps.filter(|step| is_dropped(&self.plan, *step)).collect()
+    }
+
     /// No body of it runs here any more.
-    async fn record_dropped(&mut self) -> Result<(), Lost> {
-        for step in 0..self.plan.steps.len() {
-            if self.plan.steps[step].state == StepState::Running {
+    pub(super) async fn record_dropped(&mut self) -> Result<(), Lost> {
+        // What begins because of it is none of them.
+        for step in self.dropped_steps() {
+            if is_dropped(&self.plan, step) {
                 self.happen(Happening::Dropped { step }).await?;
             }
         }
@@ -512,9 +487,17 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         self.node.tell_granted(&appended.granted);
     }
 
-    /// Bodies of a cancelled plan are dropped after a grace, of an aborted one after a shorter one.
+    /// Bodies of a cancelled plan are dropped after a grace, of an aborted one, or an aborted revert, after a shorter one.
     fn note_grace(&mut self, next: &Plan) {
         let now = self.node.clock.now();
+        if next.reverting {
+            let aborted = next.aborting && !self.plan.aborting;
+            let soon = now + self.node.options.abort_grace;
+            if aborted || next.state != self.plan.state {
+                self.drop_at = aborted.then_some(soon);
+            }
+            return;
+        }
         if next.cancelling && !self.plan.cancelling {
             self.drop_at = Some(now + self.node.options.cancel_grace);
         }
@@ -634,6 +617,14 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         }));
         drop(rolled_back.await);
     }
+}
+
+/// Whether what is under way of the step is dropped once the grace of a cancel or an abort is over.
+fn is_dropped(plan: &Plan, step: StepIndex) -> bool {
+    let status = &plan.steps[step];
+    let elsewhere = status.state == StepState::Suspended && !status.has_open_children();
+    status.state == StepState::Running
+        || (plan.reverting && (status.is_being_undone() || elsewhere))
 }
 
 fn crash(plan: &Plan, step: StepIndex) -> ! {

@@ -1,13 +1,15 @@
 //! What operators want of a plan, put into its mailbox, and what came of it.
 
+use super::mailbox::needs_code;
 use super::{Inner, Node, NodeError};
+use crate::clock::Timestamp;
 use crate::decide;
 use crate::edit;
-use crate::journal::{Action, Entry, Json, Message, PlanId, Submitted};
+use crate::journal::{Action, ChildState, ENGINE, Entry, Json, Message, PlanId, Row, Submitted};
 use crate::plan::Plan;
 use crate::state::Refused;
 use crate::step::{Services, Work};
-use crate::store::{Store, StoreError};
+use crate::store::{Append, Appended, Head, Store, StoreError};
 use crate::workflow::Registered;
 use serde_json::Value;
 use std::sync::Arc;
@@ -31,7 +33,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         let now = self.0.plan(plan).await?;
         let at = self.0.clock.now();
         decide::fits(&now, &message.action, at)?;
+        if message.action == Action::Abort && decide::may_be_abandoned(&now) {
+            return self.0.abandon(plan, message, also).await;
+        }
         self.0.can_stand(&now, &message.action)?;
+        self.0.has_code_for(&now, &message.action, at)?;
         let n = self
             .0
             .store
@@ -66,11 +72,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
                 }) = consumed
                 {
                     let now = Plan::fold(plan, &rows);
-                    if refused.is_some() {
+                    if let Some(refused) = refused {
                         return Err(NodeError::Refused(Refused {
                             what: "task",
                             state: now.state.to_string(),
-                            event: name_of(&message.action),
+                            event: what_cannot(refused).unwrap_or_else(|| name_of(&message.action)),
                             can: decide::names_of_possible(&now, self.0.clock.now()),
                         }));
                     }
@@ -91,6 +97,13 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     }
 }
 
+/// What the recorded refusal says that the task cannot, with the reason.
+fn what_cannot(refused: &str) -> Option<String> {
+    let (_, rest) = refused.split_once(" cannot ")?;
+    let (event, _) = rest.rsplit_once("; it can: ")?;
+    Some(event.to_owned())
+}
+
 fn name_of(action: &Action) -> String {
     match action {
         Action::Resume => "resume".into(),
@@ -103,6 +116,7 @@ fn name_of(action: &Action) -> String {
         Action::Skip { step, .. } => format!("skip step `{step}`"),
         Action::Resolve { step, .. } => format!("resolve step `{step}`"),
         Action::RetryNow { step } => format!("retry step `{step}` now"),
+        Action::Unreadable { .. } => "do what it was told".into(),
         Action::Supersede { .. } => "be superseded".into(),
         Action::Event { name, .. } => format!("receive event `{name}`"),
         Action::ChildMoved { .. } => "hear of a sub-task".into(),
@@ -208,6 +222,84 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         Err(refused(
             "the task would be about something else; start another one for that".into(),
         ))
+    }
+
+    /// Ends a plan that nobody can read: by a row after its last one, without its mailbox, which nobody reads. It lets go of its
+    /// locks and its key; nothing of it is undone.
+    async fn abandon(
+        &self,
+        id: PlanId,
+        message: Message,
+        also: Work<St::Tx, (), StoreError>,
+    ) -> Result<Arc<Plan>, NodeError> {
+        let (rows, seats) = (self.store.load(id).await?, self.store.seats(id).await?);
+        let before = Plan::fold(id, &rows);
+        let row = Row {
+            seq: rows.last().map_or(0, |row| row.seq) + 1,
+            nonce: self.nonce(),
+            node: self.options.id,
+            at: self.clock.now(),
+            entries: vec![Entry::Abandoned {
+                by: message.by,
+                reason: message.reason,
+            }],
+            unreadable: None,
+        };
+        let mut next = before.clone();
+        next.append(&row);
+        let told = Action::ChildMoved {
+            child: id,
+            state: ChildState::Ended(next.result),
+        };
+        let parent = before.submitted.as_ref().and_then(|it| it.parent);
+        let append = Append {
+            plan: id,
+            entries: serde_json::to_string(&row.entries)
+                .map_err(|error| StoreError::Corrupt(error.to_string()))?,
+            head: Some(Head::of(&next, self.options.id)),
+            let_go: seats.into_iter().map(|seat| seat.resource).collect(),
+            asked_for: Vec::new(),
+            mail: None,
+            notices: parent
+                .map(|parent| {
+                    let by = ENGINE.to_owned();
+                    let (action, reason) = (told, None);
+                    (parent.plan, Message { action, by, reason })
+                })
+                .into_iter()
+                .collect(),
+            gives_key_up: true,
+            row,
+        };
+        let appended = self
+            .store
+            .transact::<Appended, StoreError>(Box::new(move |tx| {
+                Box::pin(async move {
+                    also(tx).await?;
+                    St::append_in(tx, append).await
+                })
+            }))
+            .await??;
+        self.tell_granted(&appended.granted);
+        Ok(Arc::new(next))
+    }
+
+    /// What would let a step run is not taken where its code is not.
+    fn has_code_for(&self, plan: &Plan, action: &Action, at: Timestamp) -> Result<(), NodeError> {
+        let others = plan.state.is_driven() && plan.node != Some(self.options.id);
+        if others || !needs_code(action) {
+            return Ok(());
+        }
+        let Some(missing) = self.missing_code(plan) else {
+            return Ok(());
+        };
+        let name = name_of(action);
+        Err(NodeError::Refused(Refused {
+            what: "task",
+            state: plan.state.to_string(),
+            event: format!("{name}, because this node does not know {missing}"),
+            can: decide::names_of_possible(plan, at),
+        }))
     }
 
     /// What an operator gives for a step's output can be read by the steps after it.

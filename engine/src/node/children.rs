@@ -6,8 +6,8 @@ use super::locked;
 use super::places::Place;
 use crate::decide::{Decision, Happening, decide_with};
 use crate::journal::{Failure, Parent, PlanId, StepIndex, Submitted, Until, WantedChild};
-use crate::lock::{LockMode, LockRequest};
-use crate::plan::Plan;
+use crate::lock::{LockMode, LockRequest, LockState};
+use crate::plan::{Plan, PlanLock};
 use crate::step::Services;
 use crate::store::{Accepted, Append, Appended, Store, StoreError};
 use crate::workflow::InputError;
@@ -30,7 +30,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             let wanted = &family.children[place].wanted;
             let id = self.node.chance.plan_id(self.node.clock);
             let form = self
-                .child(wanted, family.until)
+                .child(step, wanted, family.until)
                 .map_err(|why| why.to_string())
                 .and_then(|child| {
                     let place = self.node.places.take(self.node.kind_of(&child.workflow));
@@ -47,28 +47,26 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         self.submit_all(step, keys, forms_of_all).await
     }
 
-    /// The sub-task as a plan of its own, without the locks that its parent holds for it.
-    fn child(&self, wanted: &WantedChild, until: Until) -> Result<Submitted, ChildError> {
+    /// The sub-task as a plan of its own.
+    ///
+    /// One whose end is waited for runs inside the locks of its parent, and asks for none. One that may be left to go on alone has
+    /// its own: while it waits for them its parent does not wait for it.
+    fn child(
+        &self,
+        step: StepIndex,
+        wanted: &WantedChild,
+        until: Until,
+    ) -> Result<Submitted, ChildError> {
         let name = &wanted.workflow;
         let workflow = self.node.workflows.known.get(name.as_str());
         let workflow = workflow.ok_or_else(|| ChildError::Unknown(name.clone()))?;
         let parent = self.plan.submitted.as_ref();
         let actor = parent.and_then(|it| it.actor.clone());
         let (mut child, _) = (workflow.read)(workflow, &wanted.input, actor)?;
-        let held = parent.map_or(&[][..], |it| &it.locks);
-        let covers = |lock: &LockRequest, held: &LockRequest| {
-            held.resource == lock.resource
-                && (held.mode == LockMode::Exclusive || lock.mode == LockMode::Shared)
-        };
-        for lock in &child.locks {
-            if !held.iter().any(|held| covers(lock, held)) {
-                return Err(ChildError::Input(InputError::LockOutsideParent {
-                    workflow: workflow.name,
-                    resource: lock.resource.clone(),
-                }));
-            }
+        if until == Until::Ended {
+            self.check_covered(step, workflow.name, &child.locks)?;
+            child.locks.clear();
         }
-        child.locks.clear();
         // Whoever waits for the parent waits for it.
         child.priority = parent.map_or(child.priority, |it| it.priority);
         child.parent = Some(Parent {
@@ -82,6 +80,34 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             child.organization = parent.and_then(|it| it.organization.clone());
         }
         Ok(child)
+    }
+
+    /// Each of these locks of a sub-task is one that its parent holds now, and for as long as this step takes.
+    fn check_covered(
+        &self,
+        step: StepIndex,
+        workflow: &'static str,
+        locks: &[LockRequest],
+    ) -> Result<(), ChildError> {
+        let is_of = |lock: &LockRequest, held: &PlanLock| held.request.resource == lock.resource;
+        for lock in locks {
+            let held = self.plan.locks.iter().find(|held| is_of(lock, held));
+            let held = held.filter(|held| {
+                held.state == LockState::Held
+                    && (held.request.mode == LockMode::Exclusive || lock.mode == LockMode::Shared)
+            });
+            let resource = || lock.resource.clone();
+            let Some(held) = held else {
+                let resource = resource();
+                return Err(InputError::LockOutsideParent { workflow, resource }.into());
+            };
+            let until = held.request.until;
+            if !until.is_none_or(|until| self.plan.comes_after(step, until)) {
+                let resource = resource();
+                return Err(InputError::LockEndsBefore { workflow, resource }.into());
+            }
+        }
+        Ok(())
     }
 
     async fn cannot_spawn(&mut self, step: StepIndex, key: &str, why: &str) -> Result<(), Lost> {

@@ -13,8 +13,12 @@ use tokio::time::{Instant, MissedTickBehavior};
 const TAKE_OVERS_PER_ROUND: u32 = 32;
 
 pub(super) fn spawn<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, St>>) {
-    node.tasks
-        .spawn(until_stop(node.clone(), beat(node.clone())));
+    // While it drains its steps still run: others must not take them over.
+    let beating = node
+        .lost
+        .clone()
+        .run_until_cancelled_owned(beat(node.clone()));
+    node.beats.spawn(beating);
     node.tasks
         .spawn(until_stop(node.clone(), poll(node.clone())));
     node.tasks

@@ -1,17 +1,12 @@
 //! What each entry of the journal changes. An entry that does not fit says why.
 
-mod gates;
-
 use super::step::end;
-use super::{Awaited, Child, Edit, Family, Held, Plan, PlanLock, StepStatus, Try};
+use super::{Awaited, Edit, Held, Plan, PlanLock, StepStatus, Try};
 use crate::clock::Timestamp;
 use crate::edit;
-use crate::journal::{
-    Action, ChildState, Entry, Failure, Json, Message, NodeId, PlanId, PlanResult, Reason,
-    StepIndex, Submitted, Until, WantedChild,
-};
-use crate::lock::{LockState, OnPause};
-use crate::state::{PlanEvent, PlanState, StepEvent, StepState};
+use crate::journal::{Action, Entry, Failure, Json, Message, NodeId, Reason, StepIndex, Submitted};
+use crate::lock::LockState;
+use crate::state::{PlanEvent, StepEvent, StepState};
 use std::sync::Arc;
 
 /// The form of an output that an operator gave: he was told when the code could not read it.
@@ -68,10 +63,10 @@ impl Plan {
             }
             Entry::LocksAsked => {
                 self.place_asked = None;
-                self.change_locks(|lock| {
+                let over = |lock: &PlanLock, _: &[StepStatus]| {
                     matches!(lock.state, LockState::Ended | LockState::GivenUp)
-                        .then_some(LockState::Queued)
-                });
+                };
+                self.ask_again(over);
                 Ok(())
             }
             Entry::Held => {
@@ -86,6 +81,10 @@ impl Plan {
             }
             Entry::Released => {
                 self.held = None;
+                Ok(())
+            }
+            Entry::Abandoned { .. } => {
+                self.abandon(at);
                 Ok(())
             }
             Entry::Paused { reason } => self.pause(*reason, at),
@@ -121,11 +120,15 @@ impl Plan {
         reason = "`apply` has chosen the entries"
     )]
     fn apply_to_step(&mut self, entry: &Entry, at: Timestamp, node: NodeId) -> Result<(), String> {
+        let reverting = self.reverting;
         match entry {
             Entry::StepStarted { step } => {
                 let step = self.step_on(*step, StepEvent::Start)?;
                 step.tries.push(Try::begun(at, node));
-                (step.wake_at, step.unfinished) = (None, false);
+                step.wake_at = None;
+                // What a revert runs once more is owed an end.
+                step.unfinished &= reverting;
+                self.aborting = false;
             }
             Entry::StepSucceeded {
                 step,
@@ -139,6 +142,7 @@ impl Plan {
                 (status.output, status.warning) = (Some(output.clone()), warning.clone());
                 (status.error, status.ticket, status.wake_at) = (None, None, None);
                 (status.success, status.awaits, status.form) = (Some(success), None, *form);
+                status.unfinished = false;
                 self.progressed(*step);
             }
             Entry::StepResolved { step, output } => {
@@ -146,7 +150,7 @@ impl Plan {
                 let status = self.step_on(*step, StepEvent::Resolve)?;
                 (status.output, status.error) = (Some(output.clone()), None);
                 status.form = AS_THE_CODE_READS_IT;
-                status.success = Some(success);
+                (status.success, status.unfinished) = (Some(success), false);
                 self.progressed(*step);
                 self.interruption_is_over();
             }
@@ -160,12 +164,14 @@ impl Plan {
                 (step.error, step.wake_at, step.awaits) =
                     (Some(error.clone()), Some(*wake_at), None);
                 step.failures = step.failures.saturating_add(1);
+                step.unfinished |= reverting && error.tells_nothing();
             }
             Entry::StepFailed { step, error } => {
                 let step = self.step_on(*step, StepEvent::Fail)?;
                 end(&mut step.tries, at, Some(error.clone()), None);
                 (step.error, step.wake_at, step.awaits) = (Some(error.clone()), None, None);
                 step.failures = step.failures.saturating_add(1);
+                step.unfinished |= reverting && error.tells_nothing();
             }
             Entry::StepInterrupted { step } => {
                 let step = self.step_on(*step, StepEvent::Interrupt)?;
@@ -244,7 +250,8 @@ impl Plan {
                 children,
                 until,
                 at_once,
-            } => self.spawn(*step, children, *until, *at_once)?,
+                told,
+            } => self.spawn(*step, children, *until, *at_once, told)?,
             Entry::ChildrenSubmitted { step, children } => {
                 self.children_submitted(*step, children)?;
             }
@@ -264,6 +271,7 @@ impl Plan {
                 step.wake_at = None;
                 let undo = step.undo.get_or_insert_default();
                 undo.tries.push(Try::begun(at, node));
+                self.aborting = false;
             }
             Entry::Compensated { step } => {
                 let step = self.step_on(*step, StepEvent::Undo)?;
@@ -338,6 +346,7 @@ impl Plan {
             .map(|request| PlanLock {
                 request: request.clone(),
                 state: LockState::Queued,
+                asked: 1,
             })
             .collect();
         self.times.created = at;
@@ -373,6 +382,9 @@ impl Plan {
         if let Action::Supersede { by } = &message.action {
             self.superseded_by = Some(*by);
         }
+        if message.action == Action::Abort {
+            self.aborting = true;
+        }
         self.last_message = Some(Arc::new(message.clone()));
         Ok(())
     }
@@ -396,146 +408,6 @@ impl Plan {
         Ok(())
     }
 
-    fn child_moved(&mut self, plan: PlanId, state: ChildState) -> Result<(), String> {
-        let families = self
-            .steps
-            .iter_mut()
-            .filter_map(|step| step.family.as_mut());
-        let mut children = families.flat_map(|family| &mut family.children);
-        let child = children
-            .find(|child| child.plan == Some(plan))
-            .ok_or_else(|| format!("task {plan} is no sub-task of it"))?;
-        child.state = state;
-        Ok(())
-    }
-
-    /// The sub-tasks that a step wants. One that it knows already stays what it is, unless it has ended without being done.
-    fn spawn(
-        &mut self,
-        step: StepIndex,
-        wanted: &[WantedChild],
-        until: Until,
-        at_once: u32,
-    ) -> Result<(), String> {
-        let step = self.step_on(step, StepEvent::Suspend)?;
-        let family = step.family.get_or_insert_with(|| {
-            Box::new(Family {
-                children: Vec::new(),
-                until,
-                at_once,
-            })
-        });
-        (family.until, family.at_once) = (until, at_once.max(1));
-        for wanted in wanted {
-            let mut known = family.children.iter_mut();
-            match known.find(|child| child.wanted.key == wanted.key) {
-                None => family.children.push(Child {
-                    wanted: wanted.clone(),
-                    plan: None,
-                    state: ChildState::Wanted,
-                }),
-                Some(known) => match known.state {
-                    // It can be resumed: that is asked of it in the same decision.
-                    ChildState::Ended(PlanResult::Error) => known.state = ChildState::Open,
-                    ChildState::Ended(PlanResult::Success | PlanResult::Warning)
-                    | ChildState::Wanted
-                    | ChildState::Open
-                    | ChildState::Stuck => {}
-                    ChildState::Ended(_) => {
-                        (known.state, known.plan) = (ChildState::Wanted, None);
-                    }
-                },
-            }
-        }
-        Ok(())
-    }
-
-    fn children_submitted(
-        &mut self,
-        step: StepIndex,
-        submitted: &[(String, PlanId)],
-    ) -> Result<(), String> {
-        let count = self.steps.len();
-        let step = self
-            .steps
-            .get_mut(step)
-            .ok_or_else(|| format!("there is no step {step} among {count}"))?;
-        let family = step
-            .family
-            .as_mut()
-            .ok_or("a step without sub-tasks submits some")?;
-        for (key, plan) in submitted {
-            let mut children = family.children.iter_mut();
-            let child = children
-                .find(|child| child.wanted.key == *key && child.state == ChildState::Wanted)
-                .ok_or_else(|| format!("no sub-task `{key}` is wanted"))?;
-            (child.plan, child.state) = (Some(*plan), ChildState::Open);
-        }
-        Ok(())
-    }
-
-    fn resume(&mut self, at: Timestamp) -> Result<(), String> {
-        let stopped = self.state == PlanState::Stopped;
-        self.on(PlanEvent::Resume)?;
-        self.goes_on(at);
-        let steps = &self.steps;
-        for lock in &mut self.locks {
-            let until = lock.request.until.and_then(|until| steps.get(until));
-            let is_over = until.is_some_and(|step| step.state.is_done());
-            if lock.state == LockState::GivenUp
-                || (stopped && lock.state == LockState::Ended && !is_over)
-            {
-                lock.state = LockState::Queued;
-            }
-        }
-        Ok(())
-    }
-
-    fn revert(&mut self, at: Timestamp) -> Result<(), String> {
-        self.on(PlanEvent::Revert)?;
-        self.leaves_the_gates();
-        self.reverting = true;
-        self.cancelling = false;
-        self.place_asked = None;
-        self.goes_on(at);
-        Ok(())
-    }
-
-    /// Neither paused nor stopped any more.
-    fn goes_on(&mut self, at: Timestamp) {
-        if self.times.paused.is_some() || self.times.ended.is_some() {
-            self.times.resumed = Some(at);
-        }
-        (self.reason, self.result) = (None, PlanResult::Pending);
-        (self.times.paused, self.times.ended) = (None, None);
-        self.recoveries = 0;
-    }
-
-    fn pause(&mut self, reason: Reason, at: Timestamp) -> Result<(), String> {
-        self.on(PlanEvent::Pause)?;
-        self.leaves_the_gates();
-        (self.reason, self.result) = (Some(reason), PlanResult::Error);
-        (self.times.paused, self.place_asked) = (Some(at), None);
-        self.change_locks(|lock| {
-            let given_up = lock.request.on_pause == OnPause::Release;
-            (given_up && matches!(lock.state, LockState::Held | LockState::Queued))
-                .then_some(LockState::GivenUp)
-        });
-        Ok(())
-    }
-
-    fn stop(&mut self, result: PlanResult, at: Timestamp) -> Result<(), String> {
-        self.on(PlanEvent::Stop)?;
-        self.leaves_the_gates();
-        self.result = result;
-        if matches!(result, PlanResult::Success | PlanResult::Warning) {
-            self.reason = None; // it was done before the cancel could stop it
-        }
-        (self.times.ended, self.held, self.place_asked) = (Some(at), None, None);
-        self.change_locks(|_| Some(LockState::Ended));
-        Ok(())
-    }
-
     /// A step is done: its plan makes progress, and a lock may end with it.
     fn progressed(&mut self, step: StepIndex) {
         self.recoveries = 0;
@@ -555,7 +427,7 @@ impl Plan {
         self.successes
     }
 
-    fn change_locks(&mut self, to: impl Fn(&PlanLock) -> Option<LockState>) {
+    pub(super) fn change_locks(&mut self, to: impl Fn(&PlanLock) -> Option<LockState>) {
         for lock in &mut self.locks {
             if let Some(state) = to(lock) {
                 lock.state = state;
@@ -563,7 +435,7 @@ impl Plan {
         }
     }
 
-    fn on(&mut self, event: PlanEvent) -> Result<(), String> {
+    pub(super) fn on(&mut self, event: PlanEvent) -> Result<(), String> {
         self.state = self
             .state
             .on(event)
@@ -571,7 +443,11 @@ impl Plan {
         Ok(())
     }
 
-    fn step_on(&mut self, index: StepIndex, event: StepEvent) -> Result<&mut StepStatus, String> {
+    pub(super) fn step_on(
+        &mut self,
+        index: StepIndex,
+        event: StepEvent,
+    ) -> Result<&mut StepStatus, String> {
         let count = self.steps.len();
         let step = self
             .steps

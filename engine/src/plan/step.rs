@@ -109,7 +109,13 @@ impl Family {
     /// Sub-tasks that may be submitted now, by their places.
     #[must_use]
     pub fn may_be_submitted(&self) -> Vec<usize> {
-        let open = self.children.iter().filter(|child| child.is_open()).count();
+        // Who goes on alone takes nobody's place.
+        let alone =
+            |child: &Child| child.state == ChildState::Stuck && self.until == Until::EndedOrStuck;
+        let open = self.children.iter();
+        let open = open
+            .filter(|child| child.is_open() && !alone(child))
+            .count();
         let free = (self.at_once as usize).saturating_sub(open);
         let children = self.children.iter().enumerate();
         children

@@ -54,6 +54,7 @@ macro_rules! store_conformance {
             a_work_that_refuses_leaves_nothing
             an_open_key_is_free_once_its_plan_is_past_its_locks
             a_superseded_plan_gives_its_key_up_at_once
+            a_plan_that_goes_on_is_given_its_key_again
             exclusive_locks_are_held_one_after_the_other
             a_plan_gets_all_of_its_locks_or_waits
             shared_locks_are_held_together
@@ -426,6 +427,27 @@ pub async fn a_superseded_plan_gives_its_key_up_at_once<St: Store>(store: &St) {
     assert_eq!((before[0].id, before[0].at_work), (first.id, true));
     assert!(!holds(store, &other).await);
     assert_eq!(open().await, []);
+}
+
+/// Who goes on after its end has its key again, and nobody else gets it.
+pub async fn a_plan_that_goes_on_is_given_its_key_again<St: Store>(store: &St) {
+    let form = || submitted(&[("a", LockMode::Exclusive)], "acme", &[]);
+    let plan = place(store, form(), Some("push 1 a")).await;
+    let id = plan.expect("the key is free").id;
+    let taken = store
+        .transact::<(), StoreError>(Box::new(move |tx| Box::pin(St::take_key_in(tx, id))))
+        .await;
+    taken.expect("the store works").expect("the key is taken");
+
+    let given = store
+        .transact::<(), StoreError>(Box::new(move |tx| {
+            Box::pin(St::give_key_in(tx, id, "push 1 a".into()))
+        }))
+        .await;
+
+    given.expect("the store works").expect("the key is given");
+    let second = place(store, form(), Some("push 1 a")).await;
+    assert_eq!(second.err(), Some(id));
 }
 
 /// First come, first served; the next one is told.

@@ -172,6 +172,10 @@ impl<St: Store> Store for Faulty<St> {
         St::take_key_in(tx, plan).await
     }
 
+    async fn give_key_in(tx: &mut Self::Tx, plan: PlanId, key: String) -> Result<(), StoreError> {
+        St::give_key_in(tx, plan, key).await
+    }
+
     async fn load(&self, plan: PlanId) -> Result<Vec<Row>, StoreError> {
         self.alive().await;
         self.inner.load(plan).await

@@ -379,6 +379,13 @@ impl Store for Memory {
         Ok(())
     }
 
+    async fn give_key_in(tx: &mut MemoryTx, plan: PlanId, key: String) -> Result<(), StoreError> {
+        if let Some(row) = tx.kept.plans.get_mut(&plan) {
+            row.key = Some(key);
+        }
+        Ok(())
+    }
+
     async fn load(&self, plan: PlanId) -> Result<Vec<Row>, StoreError> {
         let kept = self.0.lock().await;
         Ok(kept

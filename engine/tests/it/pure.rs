@@ -4,6 +4,8 @@ mod corpus;
 mod failure;
 mod generate;
 mod reference;
+mod story;
+mod undoing;
 
 use engine::check::check;
 use engine::clock::Timestamp;

@@ -74,11 +74,11 @@ fn whatever_the_weather_every_plan_ends_with_nothing_lost_or_doubled() {
         );
     }
     let least = usize::try_from(count).unwrap();
-    assert!(
-        one.is_some()
-            || (did.plans >= 10 * least && did.at_gates >= 2 * least && did.waited >= least),
-        "too little was done"
-    );
+    let enough = did.plans >= 10 * least
+        && did.at_gates >= 2 * least
+        && did.waited >= least
+        && did.scheduled >= 3 * least;
+    assert!(one.is_some() || enough, "too little was done");
     assert!(
         one.is_some() || did.turned_back >= least / 10,
         "too few attempts met a closed gate"
@@ -93,6 +93,7 @@ fn a_broken_twin_is_noticed() {
         Twin::UnknownIsFailure,
         Twin::HintsOnly,
         Twin::UndoesFailedSteps,
+        Twin::FiresWhatIsFired,
     ] {
         let (_, wrong) = play_all(0..2000, Some(twin));
         let (seed, wrong) = wrong.unwrap_or_else(|| panic!("nobody noticed {twin:?}"));

@@ -36,6 +36,8 @@ pub(super) struct Shown {
     /// The workflow whose step it disturbs.
     workflow: String,
     step: String,
+    /// It disturbs what undoes the step, not the step.
+    undo: bool,
     /// Only in tasks about this repository; null: about any.
     repository: Option<String>,
     /// Only in tasks about this tag; null: about any.
@@ -66,6 +68,7 @@ impl From<Drill> for Shown {
             id: drill.id,
             workflow: drill.workflow,
             step: drill.step,
+            undo: drill.undo,
             repository: drill.repository,
             tag: drill.tag,
             effect: drill.effect,
@@ -108,6 +111,9 @@ pub(super) struct New {
     workflow: String,
     /// A step that runs: not `authorize` of a push, which is recorded when the task is submitted.
     step: String,
+    /// True: it disturbs what undoes the step, not the step, so that a revert fails; false unless given.
+    #[serde(default)]
+    undo: bool,
     /// Only in tasks about this repository; about any unless given.
     repository: Option<String>,
     /// Only in tasks about this tag; about any unless given.
@@ -135,6 +141,7 @@ pub(super) async fn create(
     let new = NewDrill {
         workflow: new.workflow,
         step: new.step,
+        undo: new.undo,
         repository: new.repository.map(|name| name.to_ascii_lowercase()),
         tag: new.tag,
         effect: new.effect,
@@ -144,8 +151,9 @@ pub(super) async fn create(
         created_by: caller.user.login.clone(),
     };
     let mut entry = caller.does(Action::Create, "");
+    let what = if new.undo { "undoing" } else { "at" };
     entry.reason = Some(format!(
-        "{} at step {} of {}",
+        "{} {what} step {} of {}",
         new.effect, new.step, new.workflow
     ));
     let at = app.services.clock.now();

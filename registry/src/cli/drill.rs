@@ -55,6 +55,9 @@ struct New {
     /// What becomes of it
     #[arg(value_parser = PossibleValuesParser::new(EFFECTS))]
     effect: String,
+    /// Disturb what undoes the step, not the step: so a revert fails
+    #[arg(long)]
+    undo: bool,
     /// The workflow of the step
     #[arg(long, default_value = "push")]
     workflow: String,
@@ -85,6 +88,7 @@ pub(super) const COLUMNS: &[Column] = &[
     text("WORKFLOW", "workflow").spare(),
     text("STEP", "step"),
     text("EFFECT", "effect"),
+    text("UNDO", "undo").spare(),
     text("REPOSITORY", "repository"),
     text("TAG", "tag"),
     read("TIMES LEFT", "times_left", times_left),

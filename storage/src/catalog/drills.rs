@@ -57,6 +57,8 @@ pub struct NewDrill {
     pub workflow: String,
     /// The step of that workflow.
     pub step: String,
+    /// It befalls what undoes the step, not the step.
+    pub undo: bool,
     /// Only in tasks of this repository.
     pub repository: Option<String>,
     /// Only in tasks of this tag.
@@ -82,6 +84,8 @@ pub struct Drill {
     pub workflow: String,
     /// The step of that workflow.
     pub step: String,
+    /// It befalls what undoes the step, not the step.
+    pub undo: bool,
     /// Only in tasks of this repository.
     pub repository: Option<String>,
     /// Only in tasks of this tag.
@@ -107,6 +111,7 @@ impl FromRow<'_, SqliteRow> for Drill {
             id: row.try_get("id")?,
             workflow: row.try_get("workflow")?,
             step: row.try_get("step")?,
+            undo: row.try_get::<i64, _>("undo")? == 1,
             repository: row.try_get("repository")?,
             tag: row.try_get("tag")?,
             effect: parsed(row, "effect")?,
@@ -123,9 +128,9 @@ impl FromRow<'_, SqliteRow> for Drill {
 pub async fn create(tx: &mut Tx, new: &NewDrill, at: Timestamp) -> Result<Drill, CatalogError> {
     const SQL: &str = "
         INSERT INTO drill (workflow, step, repository, tag, effect, crash_when, times_left,
-            stall_seconds, created_by, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-        RETURNING id, workflow, step, repository, tag, effect, crash_when, times_left,
+            stall_seconds, created_by, created_at, undo)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        RETURNING id, workflow, step, undo, repository, tag, effect, crash_when, times_left,
             stall_seconds, created_by, created_at";
     let created = sqlx::query_as(SQL)
         .bind(&new.workflow)
@@ -137,14 +142,15 @@ pub async fn create(tx: &mut Tx, new: &NewDrill, at: Timestamp) -> Result<Drill,
         .bind(new.times.map(stored_size))
         .bind(stored_size(new.stall_seconds))
         .bind(&new.created_by)
-        .bind(at.0);
+        .bind(at.0)
+        .bind(i64::from(new.undo));
     Ok(created.fetch_one(&mut *tx).await?)
 }
 
 /// All drills, in the order in which they were begun.
 pub async fn list(tx: &mut Tx) -> Result<Vec<Drill>, CatalogError> {
     const SQL: &str = "
-        SELECT id, workflow, step, repository, tag, effect, crash_when, times_left,
+        SELECT id, workflow, step, undo, repository, tag, effect, crash_when, times_left,
             stall_seconds, created_by, created_at
         FROM drill ORDER BY id";
     Ok(sqlx::query_as(SQL).fetch_all(&mut *tx).await?)
@@ -157,28 +163,30 @@ pub async fn delete(tx: &mut Tx, id: DrillId) -> Result<bool, CatalogError> {
     Ok(deleted.rows_affected() == 1)
 }
 
-/// Takes one run from the first drill that fits this step of this task, and answers it.
+/// Takes one run from the first drill that fits this step of this task, or what undoes it, and answers it.
 ///
 /// What it has left is counted down in the same transaction, so that it happens at most as often as was asked.
 pub async fn take(
     tx: &mut Tx,
     workflow: &str,
     step: &str,
+    undo: bool,
     repository: Option<&str>,
     tag: Option<&str>,
 ) -> Result<Option<Drill>, CatalogError> {
     const SQL: &str = "
         UPDATE drill SET times_left = times_left - 1
         WHERE id = (SELECT min(id) FROM drill
-            WHERE workflow = $1 AND step = $2
+            WHERE workflow = $1 AND step = $2 AND undo = $5
               AND (repository IS NULL OR repository = $3) AND (tag IS NULL OR tag = $4)
               AND (times_left IS NULL OR times_left > 0))
-        RETURNING id, workflow, step, repository, tag, effect, crash_when, times_left,
+        RETURNING id, workflow, step, undo, repository, tag, effect, crash_when, times_left,
             stall_seconds, created_by, created_at";
     let taken = sqlx::query_as(SQL)
         .bind(workflow)
         .bind(step)
         .bind(repository)
-        .bind(tag);
+        .bind(tag)
+        .bind(i64::from(undo));
     Ok(taken.fetch_optional(&mut *tx).await?)
 }

@@ -147,7 +147,8 @@ pub async fn note_use(tx: &mut Tx, product: ProductId, plan: PlanId) -> Result<(
 /// Takes back what `plan` did to the product: its use, and the product itself if it made that and nobody else uses it. True:
 /// the product is gone.
 ///
-/// Another plan uses it that has noted so, and so does whoever has made a repository in it or has rights to it.
+/// Another plan uses it that has noted so, and so does whoever has made a repository in it, has rights to it or has changed it.
+/// Where another plan uses it, that stands for its maker from now on: the last one to be undone removes it.
 pub async fn forget(tx: &mut Tx, product: ProductId, plan: PlanId) -> Result<bool, CatalogError> {
     const USE: &str = "DELETE FROM product_uses WHERE product_id = $1 AND plan_id = $2";
     const SQL: &str = "
@@ -155,10 +156,19 @@ pub async fn forget(tx: &mut Tx, product: ProductId, plan: PlanId) -> Result<boo
             AND NOT EXISTS (SELECT 1 FROM product_uses WHERE product_id = $1)
             AND NOT EXISTS (SELECT 1 FROM repositories WHERE product_id = $1)
             AND NOT EXISTS (SELECT 1 FROM grants WHERE product_id = $1)";
+    const HEIR: &str = "
+        UPDATE products
+        SET created_by_plan = (SELECT min(plan_id) FROM product_uses WHERE product_id = $1)
+        WHERE id = $1 AND created_by_plan = $2";
     let forgotten = sqlx::query(USE).bind(product).bind(plan.0);
     forgotten.execute(&mut *tx).await?;
     let removed = sqlx::query(SQL).bind(product).bind(plan.0);
-    Ok(removed.execute(&mut *tx).await?.rows_affected() > 0)
+    if removed.execute(&mut *tx).await?.rows_affected() > 0 {
+        return Ok(true);
+    }
+    let inherited = sqlx::query(HEIR).bind(product).bind(plan.0);
+    inherited.execute(&mut *tx).await?;
+    Ok(false)
 }
 
 /// The product of the organization with this label, in whatever case.
@@ -232,14 +242,16 @@ pub struct ProductChanges {
     pub anonymous_pull: Option<bool>,
 }
 
-/// Changes what is asked for; `None` if there is no such product.
+/// Changes what is asked for; `None` if there is no such product. It is a person's from now on, whoever had made it: no revert
+/// removes it.
 pub async fn update(
     tx: &mut Tx,
     id: ProductId,
     changes: &ProductChanges,
 ) -> Result<Option<Product>, CatalogError> {
     const SQL: &str = "
-        UPDATE products SET name = coalesce($2, name), anonymous_pull = coalesce($3, anonymous_pull)
+        UPDATE products SET name = coalesce($2, name), anonymous_pull = coalesce($3, anonymous_pull),
+            created_by_plan = NULL
         WHERE id = $1
         RETURNING id, organization_id, label, name, created_by_plan, anonymous_pull, created_at";
     let updated = sqlx::query_as(SQL)

@@ -161,34 +161,51 @@ pub async fn ensure(
     })
 }
 
-/// Writes down that `plan` relies on a repository that another plan made: that one's undo leaves it then.
+/// Writes down that `plan` relies on the repository, so that nobody's undo removes it meanwhile. What has a version is removed by
+/// none, and needs no note.
 pub async fn note_use(
     tx: &mut Tx,
     repository: RepositoryId,
     plan: PlanId,
 ) -> Result<(), CatalogError> {
     const SQL: &str = "
-        UPDATE repositories SET created_by_plan = NULL
-        WHERE id = $1 AND created_by_plan <> $2";
+        INSERT INTO repository_uses (repository_id, plan_id)
+        SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM versions WHERE repository_id = $1)
+        ON CONFLICT (repository_id, plan_id) DO NOTHING";
     let noted = sqlx::query(SQL).bind(repository).bind(plan.0);
     noted.execute(&mut *tx).await?;
     Ok(())
 }
 
-/// Removes the repository if `plan` made it and nobody else uses it. True: it is gone.
+/// Takes back what `plan` did to the repository: its use, and the repository itself if it made that and nobody else uses it.
+/// True: it is gone.
 ///
-/// Another plan uses it that has noted so, and so does whoever has rights to it; what has a version stays.
+/// Another plan uses it that has noted so, and so does whoever has rights to it; what has a version stays. Where another plan uses
+/// it, that stands for its maker from now on: the last one to be undone removes it.
 pub async fn forget(
     tx: &mut Tx,
     repository: RepositoryId,
     plan: PlanId,
 ) -> Result<bool, CatalogError> {
+    const USE: &str = "DELETE FROM repository_uses WHERE repository_id = $1 AND plan_id = $2";
+    const HEIR: &str = "
+        UPDATE repositories
+        SET created_by_plan = (SELECT min(plan_id) FROM repository_uses WHERE repository_id = $1)
+        WHERE id = $1 AND created_by_plan = $2";
     const SQL: &str = "
         DELETE FROM repositories WHERE id = $1 AND created_by_plan = $2
+            AND NOT EXISTS (SELECT 1 FROM repository_uses WHERE repository_id = $1)
             AND NOT EXISTS (SELECT 1 FROM versions WHERE repository_id = $1)
             AND NOT EXISTS (SELECT 1 FROM grants WHERE repository_id = $1)";
+    let forgotten = sqlx::query(USE).bind(repository).bind(plan.0);
+    forgotten.execute(&mut *tx).await?;
     let removed = sqlx::query(SQL).bind(repository).bind(plan.0);
-    Ok(removed.execute(&mut *tx).await?.rows_affected() > 0)
+    if removed.execute(&mut *tx).await?.rows_affected() > 0 {
+        return Ok(true);
+    }
+    let inherited = sqlx::query(HEIR).bind(repository).bind(plan.0);
+    inherited.execute(&mut *tx).await?;
+    Ok(false)
 }
 
 /// Makes the repository of the destination for a person, before anything is pushed there.

@@ -155,6 +155,34 @@ pub async fn of_plan(
     Ok(number.fetch_optional(&mut *tx).await?)
 }
 
+/// What a new version of a repository is built upon: the backend's numbers of what there is; 0 where there is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Base {
+    /// Of the newest version.
+    pub recorded: i64,
+    /// Of the one that Library publishes.
+    pub published: i64,
+}
+
+/// What the next version of the repository is built upon.
+pub async fn base(tx: &mut Tx, repository: RepositoryId) -> Result<Base, CatalogError> {
+    const SQL: &str = "
+        SELECT coalesce((SELECT backend_version FROM versions
+                WHERE repository_id = $1 ORDER BY number DESC LIMIT 1), 0) AS recorded,
+            coalesce((SELECT v.backend_version FROM published l
+                JOIN environments e ON e.id = l.environment_id
+                JOIN versions v ON v.repository_id = l.repository_id AND v.number = l.version
+                WHERE l.repository_id = $1 AND e.prior_id IS NULL), 0) AS published";
+    let row = sqlx::query(SQL)
+        .bind(repository)
+        .fetch_one(&mut *tx)
+        .await?;
+    Ok(Base {
+        recorded: row.try_get("recorded")?,
+        published: row.try_get("published")?,
+    })
+}
+
 /// The newest version, without what it changed.
 pub async fn latest(
     tx: &mut Tx,

@@ -76,6 +76,10 @@ impl Store for Journal {
         submit::take_key(tx, plan).await.map_err(failed)
     }
 
+    async fn give_key_in(tx: &mut Tx, plan: PlanId, key: String) -> Result<(), StoreError> {
+        submit::give_key(tx, plan, &key).await.map_err(failed)
+    }
+
     async fn load(&self, plan: PlanId) -> Result<Vec<Row>, StoreError> {
         let mut tx = self.database.read().await?;
         find::rows(&mut tx, plan).await

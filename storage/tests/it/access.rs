@@ -241,6 +241,7 @@ async fn a_drill_happens_as_often_as_was_asked_and_only_where_it_fits() {
     let drill = |tag: Option<&str>, times| NewDrill {
         workflow: "push".to_owned(),
         step: "copy".to_owned(),
+        undo: false,
         repository: None,
         tag: tag.map(str::to_owned),
         effect: Effect::FailTransient,
@@ -260,6 +261,7 @@ async fn a_drill_happens_as_often_as_was_asked_and_only_where_it_fits() {
                 tx,
                 "push",
                 step,
+                false,
                 Some("acme/busybox"),
                 Some(tag),
             ))

@@ -47,3 +47,38 @@ async fn a_row_that_is_not_understood_is_told_and_the_rest_can_still_be_listed()
         "{why}"
     );
 }
+
+#[tokio::test]
+async fn a_message_that_is_not_understood_holds_up_none_that_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wharfinger.db");
+    let database = Database::open(&path).await.unwrap();
+    let plan = uuid::Uuid::now_v7();
+    let work: storage::database::Work<(), sqlx::Error> = Box::new(move |tx| {
+        Box::pin(async move {
+            const PLAN: &str = "
+                INSERT INTO plan (id, workflow, state, result, created_at)
+                VALUES ($1, 'any', 'pending', 'pending', 1)";
+            const MAIL: &str = "INSERT INTO mailbox (plan_id, at, message) VALUES ($1, 1, $2)";
+            sqlx::query(PLAN).bind(plan).execute(&mut *tx).await?;
+            let cancel = r#"{"action":"cancel","by":"ann","reason":null}"#;
+            for message in [r#"{"action":"from_the_future"}"#, cancel] {
+                let mail = sqlx::query(MAIL).bind(plan).bind(message);
+                mail.execute(&mut *tx).await?;
+            }
+            Ok(())
+        })
+    });
+    database.transact(work).await.unwrap().unwrap();
+
+    let mail = Journal::new(database)
+        .mail(engine::journal::PlanId(plan))
+        .await
+        .unwrap();
+
+    let actions: Vec<String> = mail
+        .iter()
+        .map(|it| it.message.action.to_string())
+        .collect();
+    assert_eq!(actions, ["unreadable", "cancel"]);
+}

@@ -1,7 +1,8 @@
 //! Versions of repositories, in the catalog and in the embedded backend, and what is published of them.
 
-use storage::catalog::versions::{self, Cause, Changes};
+use storage::catalog::versions::{self, Base, Cause, Changes};
 use storage::catalog::{RepositoryId, publications};
+use storage::content::versions::Brought;
 use storage::content::{self, ContentError, push_repository};
 use storage::{Digest, Tag};
 
@@ -237,7 +238,12 @@ async fn a_copy_makes_one_version_per_plan_with_the_children_of_an_index() {
                 push_repository::forward(tx, destination, tagged, &[digest]).await?;
                 push_repository::forward(tx, destination, tagged, &[digest]).await?;
                 push_repository::locate(tx, destination, tagged, &[digest]).await?;
-                content::versions::copy(tx, destination, plan(by), tagged, &[], AT).await
+                let brought = Brought {
+                    plan: plan(by),
+                    tag: tagged,
+                    manifests: &[],
+                };
+                content::versions::copy(tx, destination, brought, Base::default(), AT).await
             })
         })
     };

@@ -9,6 +9,7 @@ mod crash_loop;
 mod credentials;
 mod docs;
 mod events;
+mod exact_copy;
 mod first_push;
 mod full_disk;
 mod gates;

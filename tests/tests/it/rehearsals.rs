@@ -57,7 +57,11 @@ async fn two_hundred_kills_among_rehearsals_and_pushes_lose_nothing_and_repeat_n
     let mut stops = 0;
     for kill in 1..=KILLS {
         // The moment itself is what is tried out. Now and then there is time for something to end.
-        let at_most = if kill % KILLS_PER_REST == 0 { 2000 } else { 250 };
+        let at_most = if kill % KILLS_PER_REST == 0 {
+            2000
+        } else {
+            250
+        };
         let moment = Duration::from_millis(random.random_range(5..at_most));
         tokio::time::sleep(moment).await;
         if kill % KILLS_PER_STOP == 0 {

@@ -6,8 +6,9 @@ use crate::gate;
 use engine::step::{Begun, Context, Declared, Policy, Polled, PollingStep, StepError};
 use serde::{Deserialize, Serialize};
 use storage::Digest;
-use storage::catalog::pushed;
-use storage::content::{Ticket, versions};
+use storage::catalog::{RepositoryId, pushed, versions};
+use storage::content::Ticket;
+use storage::content::versions::{self as backend, Brought};
 
 /// The version that holds what was pushed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -18,7 +19,8 @@ pub struct Copied {
     pub taken_along: Vec<Digest>,
 }
 
-/// Brings the pushed content and what is pending beside it into the backend's container repository, as a new repository version.
+/// Brings the pushed content and what is pending beside it into the backend's container repository, as a new repository version:
+/// what is published, and what this plan has pushed. The tags of pushes that are paused or were not to be are not in it.
 /// One version per plan, so that a repeat finds it.
 pub struct CopyContent;
 
@@ -47,9 +49,14 @@ impl PollingStep for CopyContent {
                 let taken_along = pushed::pending(tx, to).await?;
                 let manifests: Vec<Digest> =
                     push.digests.iter().chain(&taken_along).copied().collect();
-                let backend_version =
-                    versions::copy(tx, to, plan, push.tagged(), &manifests, at).await?;
-                versions::check(tx, to, backend_version, push.tagged(), &push.digests).await?;
+                let brought = Brought {
+                    plan,
+                    tag: push.tagged(),
+                    manifests: &manifests,
+                };
+                let base = versions::base(tx, RepositoryId::from(to)).await?;
+                let backend_version = backend::copy(tx, to, brought, base, at).await?;
+                backend::check(tx, to, backend_version, push.tagged(), &push.digests).await?;
                 Ok(Copied {
                     backend_version,
                     taken_along,

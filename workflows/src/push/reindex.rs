@@ -9,7 +9,7 @@ use storage::Digest;
 use storage::catalog::images::{self, Image, ImageKind};
 use storage::catalog::versions::{self, Cause, Changes};
 use storage::catalog::{DestinationId, RepositoryId, manifests, pushed};
-use storage::content::versions as backend;
+use storage::content::versions::{self as backend, Brought};
 
 /// A config larger than this is not read: its image is shown as an artifact with a warning.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
@@ -50,6 +50,7 @@ impl Step for Reindex {
             .chain(&copied.taken_along)
             .copied()
             .collect();
+        let copied = on_top(cx, push, repository, copied).await?;
         let found = find(&cx.services, destination, repository, &copied, &brought).await?;
         if let Some(version) = found.indexed
             && found.changes == Changes::default()
@@ -105,11 +106,45 @@ impl Step for Reindex {
     }
 }
 
+/// A push that was paused after its copy comes after those that went by meanwhile: what it had copied is not in their versions.
+async fn on_top(
+    cx: &Context<Push>,
+    push: &Push,
+    repository: RepositoryId,
+    copied: Copied,
+) -> Result<Copied, Failed> {
+    let mut tx = cx.services.database.read().await?;
+    let base = versions::base(&mut tx, repository).await?;
+    let recorded = versions::of_plan(&mut tx, repository, cx.plan()).await?;
+    drop(tx);
+    if base.recorded <= copied.backend_version || recorded.is_some() {
+        return Ok(copied);
+    }
+    let (push, plan) = (push.clone(), cx.plan());
+    let work = cx.services.database.transact::<Copied, Failed>(move |tx| {
+        Box::pin(async move {
+            let all = push.digests.iter().chain(&copied.taken_along);
+            let manifests: Vec<Digest> = all.copied().collect();
+            let brought = Brought {
+                plan,
+                tag: push.tagged(),
+                manifests: &manifests,
+            };
+            let backend_version = backend::bring_on_top(tx, push.to.id, brought, base).await?;
+            Ok(Copied {
+                backend_version,
+                ..copied
+            })
+        })
+    });
+    work.await?
+}
+
 /// What there is to bring into the catalog.
 struct Found {
     /// The newest version of the catalog.
     indexed: Option<i64>,
-    /// Nothing, if a later push has brought this one's content along: what changes nothing makes no version.
+    /// Nothing, if there is a version already that has all of it: what changes nothing makes no version.
     changes: Changes,
     /// What the push has brought that was in a version before, and is another thing now that it was pushed under another
     /// media type.

@@ -9,6 +9,8 @@ mod again_and_against;
 mod by_digest;
 mod cleanup;
 mod copies;
+mod exact_copy;
+mod goes_on;
 mod house;
 mod laws;
 mod push;

@@ -186,6 +186,10 @@ impl Store for Chaos {
         Memory::take_key_in(tx, plan).await
     }
 
+    async fn give_key_in(tx: &mut MemoryTx, plan: PlanId, key: String) -> Result<(), StoreError> {
+        Memory::give_key_in(tx, plan, key).await
+    }
+
     async fn load(&self, plan: PlanId) -> Result<Vec<Row>, StoreError> {
         self.read(self.inner.load(plan)).await
     }

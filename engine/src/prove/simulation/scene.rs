@@ -8,6 +8,7 @@ use crate::gate::GateId;
 use crate::journal::{Action, Json, Message, NodeId, PlanId};
 use crate::node::{Node, NodeOptions};
 use crate::plan::Plan;
+use crate::schedule::{Missed, Put, Schedule, ScheduleId};
 use crate::state::{PlanState, StepState};
 use crate::step::Work;
 use crate::store::memory::{Memory, MemoryTx};
@@ -38,6 +39,8 @@ pub enum Twin {
     HintsOnly,
     /// A failed step is undone, too.
     UndoesFailedSteps,
+    /// A nominal time is fired by each node that finds it due, whoever has written the schedule meanwhile.
+    FiresWhatIsFired,
 }
 
 /// How much a run really did.
@@ -65,6 +68,8 @@ pub struct Did {
     pub at_gates: usize,
     /// Attempts that failed at such a gate, and did not count.
     pub turned_back: usize,
+    /// Runs of schedules.
+    pub scheduled: usize,
 }
 
 impl std::ops::AddAssign for Did {
@@ -80,6 +85,7 @@ impl std::ops::AddAssign for Did {
         self.actions += other.actions;
         self.at_gates += other.at_gates;
         self.turned_back += other.turned_back;
+        self.scheduled += other.scheduled;
     }
 }
 
@@ -134,6 +140,8 @@ struct Scene {
     /// The seats of nodes: empty while dead.
     nodes: Vec<Option<(SimNode, Chaos)>>,
     acknowledged: Arc<Mutex<Acknowledged>>,
+    /// The nominal times that come in this run.
+    nominal: Vec<Timestamp>,
     /// Whoever waits for an answer.
     people: JoinSet<()>,
     crashes: usize,
@@ -161,6 +169,7 @@ impl Scene {
         } else {
             Memory::default()
         };
+        let nominal = schedule(&memory, weather.clock.now()).await?;
         let count = 2 + dice.below(2) as usize;
         let mut scene = Self {
             dice,
@@ -170,6 +179,7 @@ impl Scene {
             twin,
             nodes: (0..count).map(|_| None).collect(),
             acknowledged: Arc::default(),
+            nominal,
             people: JoinSet::new(),
             crashes: 0,
         };
@@ -235,7 +245,8 @@ impl Scene {
             let acknowledged = self.acknowledged.lock();
             acknowledged.unwrap_or_else(PoisonError::into_inner).clone()
         };
-        let wrong = verdict::wrong(&self.memory, &self.world, &acknowledged).await;
+        let mut wrong = verdict::wrong(&self.memory, &self.world, &acknowledged).await;
+        wrong.extend(verdict::fired(&self.memory, &self.nominal).await);
         if wrong.is_empty() {
             Ok(verdict::did(
                 &self.memory,
@@ -393,7 +404,8 @@ impl Scene {
                 .filter(|plan| plan.state != PlanState::Stopped)
                 .collect();
             let mail = self.memory.unread().await;
-            if open.is_empty() && mail == 0 {
+            let due = next_of_schedules(&self.memory).await;
+            if open.is_empty() && mail == 0 && due.is_none() {
                 return Ok(());
             }
             let busy = plans.iter().find(|plan| plan.seq > 2000);
@@ -405,6 +417,7 @@ impl Scene {
                     .iter()
                     .map(|plan| format!("it never ends: {}", told(plan)))
                     .collect();
+                wrong.extend(due.map(|at| format!("the run of {at} is never fired")));
                 if mail > 0 {
                     wrong.push(format!("{mail} messages are never read"));
                 }
@@ -427,6 +440,49 @@ fn nothing() -> Work<MemoryTx, (), StoreError> {
 
 fn node_id(seat: usize) -> NodeId {
     NodeId(Uuid::from_u128(1 + seat as u128))
+}
+
+/// A schedule of which some nominal times are missed already, and one comes while the weather is bad; answers with all of them.
+async fn schedule(memory: &Memory, now: Timestamp) -> Result<Vec<Timestamp>, Vec<String>> {
+    let wrong = |error: &dyn std::fmt::Display| vec![error.to_string()];
+    let schedule = Schedule {
+        id: ScheduleId::default(),
+        name: "each minute".into(),
+        workflow: "small".into(),
+        input: Json::of(&serde_json::json!({ "n": 7 })).map_err(|error| wrong(&error))?,
+        cron: "* * * * *".into(),
+        time_zone: "UTC".into(),
+        missed: Missed::All,
+        end_at: Some(now + BAD),
+        max_runs: None,
+        enabled: true,
+        built_in: false,
+        actor: None,
+        created_at: now,
+        handled_until: now - Duration::from_mins(3),
+        runs: 0,
+        last_nominal: None,
+        last_plan: None,
+        revision: 0,
+    };
+    let nominal = schedule.next_runs(100);
+    let put = memory.transact::<Put, StoreError>(Box::new(move |tx| {
+        Box::pin(Memory::put_schedule_in(tx, schedule))
+    }));
+    let put = put
+        .await
+        .and_then(|put| put)
+        .map_err(|error| wrong(&error))?;
+    match put {
+        Put::Kept(_) => Ok(nominal),
+        Put::Stale | Put::NameTaken => Err(vec!["the schedule is not kept".into()]),
+    }
+}
+
+/// When the next run comes, if one does.
+async fn next_of_schedules(memory: &Memory) -> Option<Timestamp> {
+    let schedules = memory.schedules().await.unwrap_or_default();
+    schedules.iter().filter_map(Schedule::next_at).min()
 }
 
 /// What a person would do for a plan that needs one.

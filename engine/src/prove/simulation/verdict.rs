@@ -3,6 +3,7 @@
 use super::scene::{Did, all_plans};
 use super::world::{Place, Seen, World, row_of};
 use crate::check::check;
+use crate::clock::Timestamp;
 use crate::journal::{Action, Entry, PlanId, PlanResult, Row};
 use crate::plan::Plan;
 use crate::state::{PlanState, StepState};
@@ -74,6 +75,25 @@ pub(super) async fn wrong(
         }
     }
     wrong.extend(orphaned_children(&plans));
+    wrong
+}
+
+/// Each nominal time was fired, and once.
+pub(super) async fn fired(memory: &Memory, nominal: &[Timestamp]) -> Vec<String> {
+    let mut runs = BTreeMap::<String, usize>::new();
+    for plan in all_plans(memory).await {
+        if let Some(at) = plan.link("scheduled_for") {
+            *runs.entry(at.to_owned()).or_default() += 1;
+        }
+    }
+    let mut wrong = Vec::new();
+    for at in nominal {
+        let count = runs.remove(&at.to_rfc3339()).unwrap_or(0);
+        if count != 1 {
+            wrong.push(format!("the run of {at} was fired {count} times"));
+        }
+    }
+    wrong.extend(runs.keys().map(|at| format!("a run of {at} was fired")));
     wrong
 }
 
@@ -239,6 +259,7 @@ pub(super) async fn did(
         }
         let asked = |row: &&crate::journal::Row| row.entries.contains(&Entry::PlaceAsked);
         did.waited += rows.iter().filter(asked).count();
+        did.scheduled += usize::from(plan.link("scheduled_for").is_some());
         did.reverted += usize::from(plan.result == PlanResult::Reverted);
     }
     let seen = world.seen.lock().unwrap_or_else(PoisonError::into_inner);

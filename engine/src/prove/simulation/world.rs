@@ -129,11 +129,13 @@ impl Workflow for Big {
     }
 
     fn locks(&self) -> Vec<Lock> {
-        let mine = format!("r{}", self.n % 3);
+        // One ends in the middle and the other with the plan: a revert asks for the first again while it has the second.
+        let (early, late) = (format!("r{}", self.n % 3), format!("s{}", self.n % 2));
         vec![
-            Lock::exclusive(mine)
+            Lock::exclusive(early)
                 .until::<Spawns>()
                 .on_pause(OnPause::Release),
+            Lock::exclusive(late).on_pause(OnPause::Release),
         ]
     }
 

@@ -1,159 +1,13 @@
 //! What becomes of a plan whose steps fail: rescue, skip, revert, hold, and steps of which nobody knows whether they happened.
 
-use super::generate::{NODE, json};
+use super::generate::json;
+use super::story::{REVERTED, Story, diamond, step, with};
 use engine::clock::Timestamp;
-use engine::decide::{Decision, Happening, MAX_RECOVERIES, decide, submit};
-use engine::journal::{
-    Action, Failure, GraphStep, Json, Message, PlanId, PlanResult, Reason, Rescue, Submitted,
-};
-use engine::lock::{LockMode, LockRequest, OnPause};
-use engine::plan::Plan;
+use engine::decide::Happening;
+use engine::journal::{Action, Failure, GraphStep, Json, PlanResult, Reason, Rescue};
 use engine::state::{PlanState, StepState};
 use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
-
-/// A plan and the time; every step is known by its name.
-struct Story {
-    plan: Plan,
-    now: i64,
-}
-
-impl Story {
-    fn of(graph: Vec<GraphStep>) -> Self {
-        Self::revertible_for(graph, None)
-    }
-
-    fn with_locks(graph: Vec<GraphStep>, locks: Vec<LockRequest>) -> Self {
-        Self::submitted(graph, locks, None)
-    }
-
-    fn revertible_for(graph: Vec<GraphStep>, time: Option<Duration>) -> Self {
-        Self::submitted(graph, vec![], time)
-    }
-
-    fn submitted(graph: Vec<GraphStep>, locks: Vec<LockRequest>, time: Option<Duration>) -> Self {
-        let submitted = Submitted {
-            workflow: "any".into(),
-            version: 1,
-            action: "Any".into(),
-            graph: graph.into(),
-            input: json("input"),
-            locks,
-            actor: None,
-            organization: None,
-            links: vec![],
-            cause: None,
-            parent: None,
-            revertible_for: time,
-            priority: engine::priority::Priority::default(),
-        };
-        let id = PlanId(Uuid::from_u128(7));
-        let begun = submit(id, submitted, vec![], true, Timestamp(0), NODE).unwrap();
-        Self {
-            plan: begun.next,
-            now: 0,
-        }
-    }
-
-    fn happens(&mut self, happening: Happening) -> Decision {
-        self.now += 1;
-        let decision = decide(&self.plan, happening, Timestamp(self.now), NODE).unwrap();
-        self.plan = decision.next.clone();
-        decision
-    }
-
-    fn step(&self, name: &str) -> usize {
-        self.plan.index_of(name).unwrap()
-    }
-
-    fn succeeds(&mut self, name: &str) {
-        let step = self.step(name);
-        let output = json(name);
-        self.happens(Happening::Succeeded {
-            step,
-            output,
-            warning: None,
-            form: 1,
-        });
-    }
-
-    fn fails(&mut self, name: &str) {
-        let step = self.step(name);
-        self.happens(Happening::Failed {
-            step,
-            error: Failure::new("test", "it broke", false),
-            retry_at: Timestamp(self.now),
-        });
-    }
-
-    fn is_undone(&mut self, name: &str) {
-        let step = self.step(name);
-        self.happens(Happening::Undone { step });
-    }
-
-    fn cannot_be_undone(&mut self, name: &str) {
-        let step = self.step(name);
-        self.happens(Happening::UndoFailed {
-            step,
-            error: Failure::new("test", "it is stuck", false),
-            retry_at: Timestamp(self.now),
-        });
-    }
-
-    /// What the message came to; none: it was done.
-    fn told(&mut self, action: Action) -> Option<String> {
-        let message = Message {
-            action,
-            by: "ann".into(),
-            reason: Some("because".into()),
-        };
-        let decision = self.happens(Happening::Mail { n: 1, message });
-        decision.refused.map(|refused| refused.to_string())
-    }
-
-    fn skipped(&mut self, step: &str, output: Option<Json>) -> Option<String> {
-        let step = step.to_owned();
-        self.told(Action::Skip { step, output })
-    }
-
-    fn states(&self) -> String {
-        let steps = self.plan.graph().iter().zip(&self.plan.steps);
-        let each: Vec<String> = steps
-            .map(|(step, status)| format!("{} {}", step.name, status.state))
-            .collect();
-        each.join(", ")
-    }
-
-    fn end(&self) -> (PlanState, PlanResult, Option<Reason>) {
-        (self.plan.state, self.plan.result, self.plan.reason)
-    }
-}
-
-fn step(name: &str, after: &[usize]) -> GraphStep {
-    GraphStep {
-        undoable: true,
-        ..GraphStep::new(name, after.to_vec())
-    }
-}
-
-/// `first`, then `left` and `right` side by side, then `last`.
-fn diamond() -> Vec<GraphStep> {
-    vec![
-        step("first", &[]),
-        step("left", &[0]),
-        step("right", &[0]),
-        step("last", &[1, 2]),
-    ]
-}
-
-fn with(mut graph: Vec<GraphStep>, name: &str, change: impl Fn(&mut GraphStep)) -> Vec<GraphStep> {
-    change(graph.iter_mut().find(|step| step.name == name).unwrap());
-    graph
-}
-
-const REVERTED: (PlanState, PlanResult, Option<Reason>) =
-    (PlanState::Stopped, PlanResult::Reverted, None);
 
 #[test]
 fn the_other_branches_run_to_their_end_before_the_rescue_decides() {
@@ -544,51 +398,6 @@ fn nobody_but_a_person_knows_whether_an_interrupted_once_step_happened() {
 }
 
 #[test]
-fn a_dropped_body_comes_to_a_known_end_before_a_cancelled_plan_is_reverted() {
-    let mut story = Story::of(vec![step("first", &[]), step("second", &[0])]);
-    story.succeeds("first");
-    story.told(Action::Cancel);
-    story.happens(Happening::Dropped { step: 1 });
-    assert_eq!(story.plan.result, PlanResult::Cancelled);
-
-    assert_eq!(story.told(Action::Revert), None);
-    assert_eq!(story.states(), "first success, second running");
-    story.succeeds("second");
-    assert_eq!(story.states(), "first success, second compensating");
-    story.is_undone("second");
-    story.is_undone("first");
-
-    assert_eq!(story.end(), REVERTED);
-}
-
-#[test]
-fn a_body_whose_owner_died_comes_to_a_known_end_before_its_plan_is_reverted() {
-    let under_way = || {
-        let mut story = Story::of(vec![step("first", &[]), step("second", &[0])]);
-        story.succeeds("first");
-        story
-    };
-    let mut reverting = under_way();
-    reverting.told(Action::Revert);
-    let mut cancelling = under_way();
-    cancelling.told(Action::Cancel);
-
-    reverting.happens(Happening::Claimed);
-    cancelling.happens(Happening::Claimed);
-    assert_eq!(cancelling.states(), "first success, second cancelled");
-    assert_eq!(cancelling.told(Action::Revert), None);
-
-    for mut story in [reverting, cancelling] {
-        assert_eq!(story.states(), "first success, second running");
-        story.succeeds("second");
-        assert_eq!(story.states(), "first success, second compensating");
-        story.is_undone("second");
-        story.is_undone("first");
-        assert_eq!(story.end(), REVERTED);
-    }
-}
-
-#[test]
 fn an_aborted_plan_ends_and_what_was_done_once_stays_unknown() {
     let graph = with(diamond(), "left", |step| step.once = true);
     let mut story = Story::of(graph);
@@ -639,29 +448,4 @@ fn a_hold_outlasts_a_pause_and_only_a_release_ends_it() {
         story.states(),
         "first success, left running, right running, last pending"
     );
-}
-
-#[test]
-fn a_poisoned_plan_that_is_reverted_asks_for_its_locks_before_it_finishes_anything() {
-    let lock = LockRequest {
-        resource: "shared".into(),
-        mode: LockMode::Exclusive,
-        until: None,
-        on_pause: OnPause::Release,
-    };
-    let mut story = Story::with_locks(vec![step("only", &[])], vec![lock]);
-    for _ in 0..=MAX_RECOVERIES {
-        story.happens(Happening::Claimed);
-    }
-    assert_eq!(story.plan.reason, Some(Reason::Poison));
-
-    assert_eq!(story.told(Action::Revert), None);
-    assert!(story.plan.waits_for_locks());
-    assert_eq!(story.states(), "only pending");
-    story.happens(Happening::LocksGranted);
-
-    assert_eq!(story.states(), "only running");
-    story.succeeds("only");
-    story.is_undone("only");
-    assert_eq!(story.end(), REVERTED);
 }

@@ -250,6 +250,9 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
         Try::Drop(step) if plan.cancelling => Happening::Dropped {
             step: among(step, running)?,
         },
+        Try::Drop(step) if plan.aborting => Happening::Dropped {
+            step: among(step, running).or_else(|| being_undone(step))?,
+        },
         Try::Drop(_) | Try::Close(_) => return None,
         Try::Lose(step) => Happening::Lost {
             step: among(step, under_way).filter(|step| once(*step))?,

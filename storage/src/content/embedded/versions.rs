@@ -7,21 +7,44 @@ use engine::journal::PlanId;
 use sqlx::Row as _;
 
 use crate::catalog::manifests::{self, PartKind};
-use crate::catalog::versions::Changes;
+use crate::catalog::versions::{Base, Changes};
 use crate::catalog::{DestinationId, parsed};
 use crate::content::ContentError;
 use crate::intervals::{BACKEND, Kind};
 use crate::{Digest, Tag, Tx};
 
+/// Tags that were set after what is published, by who has not recorded it or has ended.
+const UNPUBLISHED: &str = "
+    SELECT c.name FROM embedded_content c
+    LEFT JOIN embedded_versions v ON v.destination_id = c.destination_id AND v.number = c.added
+    LEFT JOIN plan p ON p.id = v.plan_id
+    WHERE c.destination_id = $1 AND c.added > $2 AND c.added < $3
+      AND c.kind = 'tag' AND c.removed IS NULL
+      AND (c.added > $4 OR p.id IS NULL OR p.state = 'stopped')
+    ORDER BY c.name";
+
+/// What a plan brings into the repository.
+#[derive(Clone, Copy, Debug)]
+pub struct Brought<'a> {
+    /// The plan.
+    pub plan: PlanId,
+    /// The tag and what it shall point to.
+    pub tag: Option<(&'a Tag, &'a Digest)>,
+    /// Manifests that are brought by their digest alone.
+    pub manifests: &'a [Digest],
+}
+
 /// Brings what was pushed into the repository as a new version, with all manifests it consists of; answers its number.
+///
+/// The version differs from `base` in what this plan has pushed and in nothing else: a tag that another plan has copied and
+/// that is not published is not in it, unless that plan has recorded it and is still open.
 ///
 /// One version per plan: a repeat answers the same number and changes nothing.
 pub async fn copy(
     tx: &mut Tx,
     destination: DestinationId,
-    plan: PlanId,
-    tag: Option<(&Tag, &Digest)>,
-    manifests: &[Digest],
+    brought: Brought<'_>,
+    base: Base,
     at: Timestamp,
 ) -> Result<i64, ContentError> {
     const SQL: &str = "
@@ -30,18 +53,65 @@ pub async fn copy(
         WHERE destination_id = $1
         ON CONFLICT (destination_id, plan_id) DO NOTHING
         RETURNING number";
-    const MADE: &str = "
-        SELECT number FROM embedded_versions WHERE destination_id = $1 AND plan_id = $2";
     let new: Option<i64> = sqlx::query_scalar(SQL)
         .bind(destination)
-        .bind(plan.0)
+        .bind(brought.plan.0)
         .bind(at.0)
         .fetch_optional(&mut *tx)
         .await?;
     let Some(number) = new else {
-        let made = sqlx::query_scalar(MADE).bind(destination).bind(plan.0);
-        return Ok(made.fetch_one(&mut *tx).await?);
+        return of_plan(tx, destination, brought.plan).await;
     };
+    fill(tx, destination, number, brought, base).await?;
+    Ok(number)
+}
+
+/// Puts what a plan has copied on top of what others have recorded meanwhile: its version becomes the newest, as if it had
+/// been made now. Nobody has recorded the old one. A version that is the newest already stays.
+pub async fn bring_on_top(
+    tx: &mut Tx,
+    destination: DestinationId,
+    brought: Brought<'_>,
+    base: Base,
+) -> Result<i64, ContentError> {
+    const SQL: &str = "
+        UPDATE embedded_versions
+        SET number = (SELECT max(number) + 1 FROM embedded_versions WHERE destination_id = $1)
+        WHERE destination_id = $1 AND plan_id = $2 AND number < $3
+        RETURNING number";
+    let moved: Option<i64> = sqlx::query_scalar(SQL)
+        .bind(destination)
+        .bind(brought.plan.0)
+        .bind(base.recorded)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(number) = moved else {
+        return of_plan(tx, destination, brought.plan).await;
+    };
+    fill(tx, destination, number, brought, base).await?;
+    Ok(number)
+}
+
+async fn of_plan(
+    tx: &mut Tx,
+    destination: DestinationId,
+    plan: PlanId,
+) -> Result<i64, ContentError> {
+    const MADE: &str = "
+        SELECT number FROM embedded_versions WHERE destination_id = $1 AND plan_id = $2";
+    let made = sqlx::query_scalar(MADE).bind(destination).bind(plan.0);
+    Ok(made.fetch_one(&mut *tx).await?)
+}
+
+async fn fill(
+    tx: &mut Tx,
+    destination: DestinationId,
+    number: i64,
+    brought: Brought<'_>,
+    base: Base,
+) -> Result<(), ContentError> {
+    let Brought { tag, manifests, .. } = brought;
+    leave_out(tx, destination, number, base, tag.map(|(tag, _)| tag)).await?;
     let pushed = manifests.iter().chain(tag.map(|(_, digest)| digest));
     for digest in with_children(tx, destination, pushed).await? {
         BACKEND
@@ -53,7 +123,44 @@ pub async fn copy(
             .set_tag(tx, destination.0, tag, digest, number)
             .await?;
     }
-    Ok(number)
+    Ok(())
+}
+
+/// From version `number` on, the tags that others have copied and not published point to what is published; but for the one
+/// that the version sets itself.
+async fn leave_out(
+    tx: &mut Tx,
+    destination: DestinationId,
+    number: i64,
+    base: Base,
+    but: Option<&Tag>,
+) -> Result<(), ContentError> {
+    let tags = sqlx::query(UNPUBLISHED)
+        .bind(destination)
+        .bind(base.published)
+        .bind(number)
+        .bind(base.recorded);
+    for row in tags.fetch_all(&mut *tx).await? {
+        let tag: Tag = parsed(&row, "name")?;
+        if but == Some(&tag) {
+            continue;
+        }
+        let published = BACKEND
+            .find(tx, destination.0, Kind::Tag, tag.as_str(), base.published)
+            .await?;
+        match published {
+            Some(digest) => {
+                let digest = digest
+                    .parse()
+                    .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+                BACKEND
+                    .set_tag(tx, destination.0, &tag, &digest, number)
+                    .await?;
+            }
+            None => BACKEND.remove_tag(tx, destination.0, &tag, number).await?,
+        }
+    }
+    Ok(())
 }
 
 /// These manifests and all that they consist of.
@@ -156,4 +263,19 @@ pub async fn latest(tx: &mut Tx, destination: DestinationId) -> Result<Option<i6
         .fetch_one(&mut *tx)
         .await?;
     Ok(row.try_get("newest")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::database::explain;
+
+    #[tokio::test]
+    async fn what_is_left_out_is_found_along_an_index() {
+        let told = explain(super::UNPUBLISHED).await;
+        assert!(
+            told.contains("embedded_content_added (destination_id=? AND added>? AND added<?)"),
+            "{told}"
+        );
+        assert!(!told.contains("SCAN"), "{told}");
+    }
 }

@@ -4,7 +4,7 @@ use super::row::{self, unreadable};
 use super::tasks;
 use crate::database::Tx;
 use engine::clock::Timestamp;
-use engine::journal::{Entry, Message, PlanId, Row};
+use engine::journal::{Action, ENGINE, Entry, Message, PlanId, Row};
 use engine::search::Search;
 use engine::store::{Count, Mail, StoreError, Visible};
 use sqlx::{QueryBuilder, Sqlite};
@@ -39,7 +39,7 @@ pub(super) async fn rows(tx: &mut Tx, plan: PlanId) -> Result<Vec<Row>, StoreErr
     Ok(rows.collect())
 }
 
-/// The unread messages of a plan, in order.
+/// The unread messages of a plan, in order. One that cannot be read says so, and holds up none that follows.
 pub(super) async fn mail(tx: &mut Tx, plan: PlanId) -> Result<Vec<Mail>, StoreError> {
     const SQL: &str = "SELECT n, message FROM mailbox WHERE plan_id = $1 ORDER BY n";
     let rows: Vec<(i64, String)> = sqlx::query_as(SQL)
@@ -48,11 +48,16 @@ pub(super) async fn mail(tx: &mut Tx, plan: PlanId) -> Result<Vec<Mail>, StoreEr
         .await
         .map_err(unreadable)?;
     let mail = rows.into_iter().map(|(n, text)| {
-        let message: Message = serde_json::from_str(&text)
-            .map_err(|error| StoreError::Corrupt(format!("message {n} of plan {plan}: {error}")))?;
-        Ok(Mail { n, message })
+        let message = serde_json::from_str(&text).unwrap_or_else(|error| Message {
+            action: Action::Unreadable {
+                why: error.to_string(),
+            },
+            by: ENGINE.to_owned(),
+            reason: None,
+        });
+        Mail { n, message }
     });
-    mail.collect()
+    Ok(mail.collect())
 }
 
 /// How many plans there are by state, result and reason.

@@ -159,3 +159,10 @@ pub(super) async fn take_key(tx: &mut Tx, plan: PlanId) -> Result<(), sqlx::Erro
     sqlx::query(SQL).bind(plan.0).execute(tx).await?;
     Ok(())
 }
+
+/// Gives a plan that goes on after its end its open key again.
+pub(super) async fn give_key(tx: &mut Tx, plan: PlanId, key: &str) -> Result<(), sqlx::Error> {
+    const SQL: &str = "UPDATE plan SET open_key = $2 WHERE id = $1";
+    sqlx::query(SQL).bind(plan.0).bind(key).execute(tx).await?;
+    Ok(())
+}

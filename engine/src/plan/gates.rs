@@ -1,10 +1,10 @@
 //! What entries about gates change.
 
+use super::step::end;
+use super::{AtGate, Plan};
 use crate::clock::Timestamp;
 use crate::gate::GateId;
 use crate::journal::{Failure, StepIndex};
-use crate::plan::step::end;
-use crate::plan::{AtGate, Plan};
 use crate::state::{StepEvent, StepState};
 
 impl Plan {

@@ -1,0 +1,108 @@
+//! How a plan goes on, pauses and ends.
+
+use super::{Plan, PlanLock, StepStatus};
+use crate::clock::Timestamp;
+use crate::journal::{PlanResult, Reason};
+use crate::lock::{LockState, OnPause};
+use crate::state::{PlanEvent, PlanState, StepState};
+
+impl Plan {
+    pub(super) fn resume(&mut self, at: Timestamp) -> Result<(), String> {
+        let stopped = self.state == PlanState::Stopped;
+        self.on(PlanEvent::Resume)?;
+        self.goes_on(at);
+        self.ask_again(|lock, steps| {
+            let until = lock.request.until.and_then(|until| steps.get(until));
+            let is_over = until.is_some_and(|step| step.state.is_done());
+            lock.state == LockState::GivenUp
+                || (stopped && lock.state == LockState::Ended && !is_over)
+        });
+        Ok(())
+    }
+
+    /// Asks for these locks again, and with them for all that it holds or waits for: all at once in one order, so that two plans
+    /// never wait for each other.
+    pub(super) fn ask_again(&mut self, which: impl Fn(&PlanLock, &[StepStatus]) -> bool) {
+        let steps = &self.steps;
+        if !self.locks.iter().any(|lock| which(lock, steps)) {
+            return;
+        }
+        for lock in &mut self.locks {
+            if which(lock, steps) || matches!(lock.state, LockState::Held | LockState::Queued) {
+                (lock.state, lock.asked) = (LockState::Queued, lock.asked.saturating_add(1));
+            }
+        }
+    }
+
+    pub(super) fn revert(&mut self, at: Timestamp) -> Result<(), String> {
+        self.on(PlanEvent::Revert)?;
+        self.leaves_the_gates();
+        self.reverting = true;
+        self.cancelling = false;
+        self.place_asked = None;
+        self.goes_on(at);
+        Ok(())
+    }
+
+    /// Neither paused nor stopped any more.
+    pub(super) fn goes_on(&mut self, at: Timestamp) {
+        if self.times.paused.is_some() || self.times.ended.is_some() {
+            self.times.resumed = Some(at);
+        }
+        (self.reason, self.result) = (None, PlanResult::Pending);
+        (self.times.paused, self.times.ended) = (None, None);
+        (self.recoveries, self.aborting) = (0, false);
+    }
+
+    pub(super) fn pause(&mut self, reason: Reason, at: Timestamp) -> Result<(), String> {
+        self.on(PlanEvent::Pause)?;
+        self.leaves_the_gates();
+        (self.reason, self.result) = (Some(reason), PlanResult::Error);
+        (self.times.paused, self.place_asked) = (Some(at), None);
+        self.change_locks(|lock| {
+            let given_up = lock.request.on_pause == OnPause::Release;
+            (given_up && matches!(lock.state, LockState::Held | LockState::Queued))
+                .then_some(LockState::GivenUp)
+        });
+        Ok(())
+    }
+
+    /// It ends wherever it is, because nobody can tell where that is.
+    pub(super) fn abandon(&mut self, at: Timestamp) {
+        (self.state, self.result) = (PlanState::Stopped, PlanResult::Cancelled);
+        (self.reason, self.held, self.cancelling) = (Some(Reason::Operator), None, true);
+        (self.times.ended, self.times.paused) = (Some(at), None);
+        self.place_asked = None;
+        self.leaves_the_gates();
+        self.change_locks(|_| Some(LockState::Ended));
+        for step in &mut self.steps {
+            match step.state {
+                StepState::Pending | StepState::Running | StepState::Suspended => {
+                    step.unfinished |= step.state != StepState::Pending;
+                    step.state = StepState::Cancelled;
+                }
+                StepState::Compensating => step.state = StepState::CompensationError,
+                StepState::Success
+                | StepState::Error
+                | StepState::Interrupted
+                | StepState::Skipped
+                | StepState::Cancelled
+                | StepState::Compensated
+                | StepState::CompensationError => {}
+            }
+            (step.wake_at, step.ticket, step.awaits) = (None, None, None);
+        }
+    }
+
+    pub(super) fn stop(&mut self, result: PlanResult, at: Timestamp) -> Result<(), String> {
+        self.on(PlanEvent::Stop)?;
+        self.leaves_the_gates();
+        self.result = result;
+        if matches!(result, PlanResult::Success | PlanResult::Warning) {
+            self.reason = None; // it was done before the cancel could stop it
+        }
+        (self.times.ended, self.held, self.place_asked) = (Some(at), None, None);
+        self.change_locks(|_| Some(LockState::Ended));
+        Ok(())
+    }
+}
