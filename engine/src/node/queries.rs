@@ -194,9 +194,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             None => Action::Resume,
         };
         decide::fits(&plan, &action, self.clock().now())?;
-        let input_changes = match &action {
-            Action::ResumeEdited { change } => edit::changes(change),
-            _ => Vec::new(),
+        let input_changes = if let Action::ResumeEdited { change } = &action {
+            edit::changes(change)
+        } else {
+            Vec::new()
         };
         let mut behind = Vec::new();
         for lock in plan

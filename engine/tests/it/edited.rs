@@ -143,10 +143,10 @@ fn by_bob(action: Action) -> Message {
 
 /// Why it is refused, and of which part of the input.
 async fn refusal(node: &Node<Post, Memory>, id: PlanId, wanted: Value) -> (String, String) {
-    match node.edited(id, &wanted).await {
-        Err(NodeError::Edit { at, why }) => (at, why),
-        other => panic!("it is not refused: {other:?}"),
-    }
+    let Err(NodeError::Edit { at, why }) = node.edited(id, &wanted).await else {
+        panic!("it is not refused");
+    };
+    (at, why)
 }
 
 #[tokio::test(start_paused = true)]
