@@ -2,7 +2,7 @@
 
 use super::{AT, append, node, nonce, place, placed, submitted, succeeded};
 use crate::clock::Timestamp;
-use crate::decide::{Happening, Place, decide_with};
+use crate::decide::{Admission, Happening, Place, decide_with};
 use crate::journal::{Action, Failure, GraphStep, Json, Message, PlanId, Until, WantedChild};
 use crate::lock::LockMode;
 use crate::plan::Plan;
@@ -261,7 +261,11 @@ pub async fn a_plan_is_found_by_everything_that_it_waits_for<St: Store>(store: &
 /// It happens while as many plans are at work as may be.
 async fn happens_without_place<St: Store>(store: &St, plan: Plan, happening: Happening) -> Plan {
     let owner = plan.node.unwrap_or_else(|| node(1));
-    let decision = decide_with(Place::Taken, &plan, happening, AT, owner).expect("it fits");
+    let admission = Admission {
+        place: Place::Taken,
+        ..Admission::default()
+    };
+    let decision = decide_with(&admission, &plan, happening, AT, owner).expect("it fits");
     let row = Append::new(&plan, &decision, owner, nonce()).expect("it can be written");
     store.append(row).await.expect("its place is free");
     decision.next
