@@ -73,7 +73,7 @@ impl Store for Journal {
     }
 
     async fn load(&self, plan: PlanId) -> Result<Vec<Row>, StoreError> {
-        let mut tx = self.database.look_up().await?;
+        let mut tx = self.database.read().await?;
         find::rows(&mut tx, plan).await
     }
 
