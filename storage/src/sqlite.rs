@@ -60,7 +60,7 @@ pub struct Changed {
 impl Changed {
     /// How many rows it has inserted, updated or deleted.
     #[must_use]
-    pub fn rows_affected(&self) -> u64 {
+    pub fn rows_affected(self) -> u64 {
         self.rows
     }
 }

@@ -122,7 +122,7 @@ impl Drop for Snapshot {
 mod tests {
     use super::*;
 
-    async fn readers(at_most: u32, wait: Duration) -> (tempfile::TempDir, Readers) {
+    fn readers(at_most: u32, wait: Duration) -> (tempfile::TempDir, Readers) {
         let folder = tempfile::tempdir().unwrap();
         let options = Options::new(&folder.path().join("read.db"), Duration::ZERO, 16);
         let readers = Readers::open(options, at_most, wait).unwrap();
@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_given_back_begins_anew_for_the_next_one() {
-        let (_folder, readers) = readers(1, Duration::from_secs(5)).await;
+        let (_folder, readers) = readers(1, Duration::from_secs(5));
 
         for _ in 0..3 {
             let mut snapshot = readers.snapshot(Waits::Briefly).await.unwrap();
@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_cannot_begin_is_replaced() {
-        let (_folder, readers) = readers(1, Duration::from_secs(5)).await;
+        let (_folder, readers) = readers(1, Duration::from_secs(5));
         let mut stuck = readers.0.idle().pop().unwrap();
         stuck.run("BEGIN").unwrap();
         readers.0.idle().push(stuck);
@@ -156,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_is_told() {
-        let (_folder, readers) = readers(1, Duration::from_secs(5)).await;
+        let (_folder, readers) = readers(1, Duration::from_secs(5));
         let _held = readers.snapshot(Waits::Briefly).await.unwrap();
 
         let second = readers.snapshot(Waits::Briefly).await;
@@ -166,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn after_the_close_there_are_no_more() {
-        let (_folder, readers) = readers(2, Duration::from_secs(5)).await;
+        let (_folder, readers) = readers(2, Duration::from_secs(5));
         drop(readers.snapshot(Waits::Briefly).await.unwrap());
 
         readers.close().await;

@@ -50,19 +50,17 @@ impl DatabaseError for SqliteError {
 
 /// As sqlx would say it.
 pub(super) fn told(error: rusqlite::Error) -> sqlx::Error {
-    match error {
-        rusqlite::Error::SqliteFailure(failure, message) => {
-            sqlx::Error::Database(Box::new(SqliteError {
-                code: failure.extended_code,
-                message: message.unwrap_or_else(|| failure.to_string()),
-            }))
-        }
-        rusqlite::Error::SqlInputError { error, msg, .. } => {
-            sqlx::Error::Database(Box::new(SqliteError {
-                code: error.extended_code,
-                message: msg,
-            }))
-        }
-        other => sqlx::Error::Protocol(other.to_string()),
+    if let rusqlite::Error::SqliteFailure(failure, message) = error {
+        let message = message.unwrap_or_else(|| failure.to_string());
+        refused(failure, message)
+    } else if let rusqlite::Error::SqlInputError { error, msg, .. } = error {
+        refused(error, msg)
+    } else {
+        sqlx::Error::Protocol(error.to_string())
     }
+}
+
+fn refused(failure: ffi::Error, message: String) -> sqlx::Error {
+    let code = failure.extended_code;
+    sqlx::Error::Database(Box::new(SqliteError { code, message }))
 }

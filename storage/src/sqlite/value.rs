@@ -66,24 +66,24 @@ impl SqliteValue {
 
 impl<'r> SqliteValueRef<'r> {
     pub(super) fn integer(self) -> Result<i64, BoxDynError> {
-        match self.0 {
-            SqliteValue::Integer(number) => Ok(*number),
-            other => Err(unexpected(other, "an integer")),
-        }
+        let SqliteValue::Integer(number) = self.0 else {
+            return Err(unexpected(self.0, "an integer"));
+        };
+        Ok(*number)
     }
 
     pub(super) fn real(self) -> Result<f64, BoxDynError> {
-        match self.0 {
-            SqliteValue::Real(number) => Ok(*number),
-            other => Err(unexpected(other, "a number")),
-        }
+        let SqliteValue::Real(number) = self.0 else {
+            return Err(unexpected(self.0, "a number"));
+        };
+        Ok(*number)
     }
 
     pub(super) fn text(self) -> Result<&'r str, BoxDynError> {
-        match self.0 {
-            SqliteValue::Text(text) => Ok(text),
-            other => Err(unexpected(other, "a text")),
-        }
+        let SqliteValue::Text(text) = self.0 else {
+            return Err(unexpected(self.0, "a text"));
+        };
+        Ok(text)
     }
 
     /// A text is its bytes too.
@@ -91,7 +91,9 @@ impl<'r> SqliteValueRef<'r> {
         match self.0 {
             SqliteValue::Blob(bytes) => Ok(bytes),
             SqliteValue::Text(text) => Ok(text.as_bytes()),
-            other => Err(unexpected(other, "bytes")),
+            SqliteValue::Null | SqliteValue::Integer(_) | SqliteValue::Real(_) => {
+                Err(unexpected(self.0, "bytes"))
+            }
         }
     }
 }
