@@ -49,14 +49,14 @@ impl Readers {
         let idle = self.0.idle().pop();
         let begun = match idle {
             // One that cannot begin is broken, or still has the snapshot of somebody else.
-            Some(mut idle) => idle.run("BEGIN").ok().map(|()| idle),
+            Some(mut idle) => idle.again("BEGIN").ok().map(|()| idle),
             None => None,
         };
         let mut connection = if let Some(connection) = begun {
             connection
         } else {
             let mut new = self.0.options.open()?;
-            new.run("BEGIN")?;
+            new.again("BEGIN")?;
             new
         };
         connection.expect(waits);
@@ -112,7 +112,7 @@ impl Drop for Snapshot {
     fn drop(&mut self) {
         if let Some(mut connection) = self.connection.take() {
             // Were it refused, the next `BEGIN` would be too, and the connection be given up.
-            let _ = connection.run("ROLLBACK");
+            let _ = connection.again("ROLLBACK");
             self.home.idle().push(connection);
         }
     }

@@ -181,7 +181,7 @@ impl Writer {
             let writes = appends.len() + begun.len();
             tracing::warn!(%error, writes, "a batch of writes was not committed");
             // Refused when SQLite has already rolled back by itself.
-            let _ = self.tx.conn().run("ROLLBACK");
+            let _ = self.tx.conn().again("ROLLBACK");
             if begun.is_empty() && appends.is_empty() {
                 begun.extend(jobs.drain(..));
             }
@@ -223,7 +223,7 @@ impl Writer {
             committed_after(asked_at);
             return written.map_err(DatabaseError::of_commit);
         }
-        self.tx.conn().run("BEGIN IMMEDIATE")?;
+        self.tx.conn().again("BEGIN IMMEDIATE")?;
         if appends.is_empty() && jobs.len() == 1 {
             self.commit_alone(jobs, begun).await?;
             return Ok(Vec::new());
@@ -241,7 +241,7 @@ impl Writer {
         let asked_at = Instant::now();
         self.tx
             .conn()
-            .run("COMMIT")
+            .again("COMMIT")
             .map_err(DatabaseError::of_commit)?;
         committed_after(asked_at);
         Ok(verdicts)
@@ -263,13 +263,16 @@ impl Writer {
         }
         let asked_at = Instant::now();
         let end = if keep { "COMMIT" } else { "ROLLBACK" };
-        self.tx.conn().run(end).map_err(DatabaseError::of_commit)?;
+        self.tx
+            .conn()
+            .again(end)
+            .map_err(DatabaseError::of_commit)?;
         committed_after(asked_at);
         Ok(())
     }
 
     async fn run_in_savepoint(&mut self, job: &mut dyn Job) -> Result<(), DatabaseError> {
-        self.tx.conn().run("SAVEPOINT work")?;
+        self.tx.conn().again("SAVEPOINT work")?;
         let keep = job.run(&mut self.tx).await;
         if let Some(broken) = self.tx.take_broken() {
             return Err(broken);
@@ -282,12 +285,11 @@ impl Writer {
 
     /// Fails only if the transaction around it is gone.
     fn end_savepoint(&mut self, keep: bool) -> Result<(), sqlx::Error> {
-        let end = if keep {
-            "RELEASE work"
-        } else {
-            "ROLLBACK TO work; RELEASE work"
-        };
-        self.tx.conn().run(end)
+        let connection = self.tx.conn();
+        if !keep {
+            connection.again("ROLLBACK TO work")?;
+        }
+        connection.again("RELEASE work")
     }
 
     /// Copies the WAL back into the file once it is long.

@@ -205,6 +205,13 @@ impl SqliteConnection {
         self.sqlite.execute_batch(sql).map_err(error::told)
     }
 
+    /// Runs one statement that answers nothing and is run again and again, as those around transactions are.
+    pub(crate) fn again(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let mut statement = self.sqlite.prepare_cached(sql).map_err(error::told)?;
+        statement.execute(()).map(drop).map_err(error::told)
+    }
+
     /// Closes the file: of the last connection this brings the WAL back into it.
     pub(crate) fn shut(self) -> Result<(), sqlx::Error> {
         self.sqlite.close().map_err(|(_, error)| error::told(error))
