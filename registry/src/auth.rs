@@ -216,7 +216,7 @@ async fn log_in(app: &App, basic: Basic, from: Option<IpAddr>) -> Result<Subject
         }
     }
     let known = {
-        let mut tx = app.services.database.read().await?;
+        let mut tx = app.services.database.look_up().await?;
         users::credentials(&mut tx, &basic.login).await?
     };
     // An unknown login costs as much time as a wrong password, so that the time tells nobody which logins exist.
@@ -252,7 +252,7 @@ fn same_login(one: &str, other: &str) -> bool {
 /// is written.
 async fn refused(app: &App, login: &str, from: Option<IpAddr>, why: &AuthError) {
     let known = async {
-        let mut tx = app.services.database.read().await.ok()?;
+        let mut tx = app.services.database.look_up().await.ok()?;
         users::find(&mut tx, login).await.ok()?
     };
     let subject = match known.await {
@@ -297,7 +297,7 @@ async fn by_token(
     if claims.is_anonymous() {
         return Ok(Subject::anonymous(via));
     }
-    let mut tx = app.services.database.read().await?;
+    let mut tx = app.services.database.look_up().await?;
     let user = users::find(&mut tx, &claims.sub)
         .await?
         .filter(|user| user.enabled)

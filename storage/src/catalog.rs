@@ -35,10 +35,10 @@ pub mod versions;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::database::DatabaseError;
 

@@ -16,15 +16,17 @@ mod writer;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::store::{Append, Appended, StoreError};
-use sqlx::ConnectOptions as _;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+
+use crate::sqlite::{Limits, Options, SqliteConnection, Waits};
 
 pub use error::DatabaseError;
 #[cfg(test)]
@@ -47,6 +49,11 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 const READERS: u32 = 4;
 /// Past this someone holds a reader who should not, and the caller had better say so than hang.
 const READER_WAIT: Duration = Duration::from_secs(5);
+/// Past this whoever asked has gone, and there are only a few readers; in the thread that asks, everybody there waits.
+const READER_LIMITS: Limits = Limits {
+    briefly: Duration::from_secs(5),
+    at_length: Duration::from_secs(30),
+};
 /// How long SQLite itself waits for another connection's lock.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// The writer's inserts of many rows have one text per number of rows; the catalog has about two hundred texts.
@@ -65,6 +72,8 @@ struct Open {
     queue: mpsc::Sender<Item>,
     readers: Readers,
     batches: Arc<Batches>,
+    /// How many statements SQLite was asked to run.
+    statements: Arc<AtomicU64>,
     writer: Mutex<JoinSet<()>>,
     /// Held as long as any handle lives. None: opened to read only, beside the process that writes.
     _lock: Option<DatabaseLock>,
@@ -77,11 +86,12 @@ impl Database {
     /// when they are weaker. A schema newer than this program is refused and left as it is.
     pub async fn open(path: &Path) -> Result<Self, DatabaseError> {
         let lock = DatabaseLock::take(path)?;
-        let options = durable(path);
-        let mut connection = options.connect().await.map_err(cannot_open(path))?;
+        let statements = Arc::default();
+        let options = durable(path).counting(&statements);
+        let mut connection = options.open().map_err(cannot_open(path))?;
         assert_durable(&mut connection).await?;
         migrate(path, &mut connection).await?;
-        Self::with_writer(path, lock, connection).await
+        Self::with_writer(path, lock, connection, statements)
     }
 
     /// Opens the database at `path` to put very much into it at once, for benchmarks and tests.
@@ -89,29 +99,35 @@ impl Database {
     /// Nothing is durable before [`close`](Self::close): what a crash leaves behind is to be thrown away.
     pub async fn open_to_fill(path: &Path) -> Result<Self, DatabaseError> {
         let lock = DatabaseLock::take(path)?;
+        let statements = Arc::default();
         let options = durable(path)
-            .synchronous(SqliteSynchronous::Off)
-            .pragma("cache_size", FILLING_CACHE);
-        let mut connection = options.connect().await.map_err(cannot_open(path))?;
+            .counting(&statements)
+            .set("synchronous", "OFF")
+            .set("cache_size", FILLING_CACHE);
+        let mut connection = options.open().map_err(cannot_open(path))?;
         migrate(path, &mut connection).await?;
-        Self::with_writer(path, lock, connection).await
+        Self::with_writer(path, lock, connection, statements)
     }
 
-    async fn with_writer(
+    fn with_writer(
         path: &Path,
         lock: DatabaseLock,
         connection: SqliteConnection,
+        statements: Arc<AtomicU64>,
     ) -> Result<Self, DatabaseError> {
-        let readers = readers(path, durable(path)).await?;
+        let readers = readers(path, reading(path, &statements).limited(READER_LIMITS))?;
         let (queue, waiting) = mpsc::channel(4 * batches::LIMIT);
         let batches = Arc::new(Batches::default());
         let mut writer = JoinSet::new();
-        writer.spawn(Writer::new(connection, waiting, Arc::clone(&batches)).run());
+        let task = Writer::new(connection, waiting, Arc::clone(&batches)).run();
+        // In a thread of its own, where it may wait for the disk.
+        writer.spawn_blocking(move || Handle::current().block_on(task));
         Ok(Self(Arc::new(Open {
             path: path.to_owned(),
             queue,
             readers,
             batches,
+            statements,
             writer: Mutex::new(writer),
             _lock: Some(lock),
         })))
@@ -121,8 +137,8 @@ impl Database {
     ///
     /// [`transact`](Self::transact) then answers [`DatabaseError::Closed`].
     pub async fn open_to_read(path: &Path) -> Result<Self, DatabaseError> {
-        let options = durable(path).create_if_missing(false);
-        let readers = readers(path, options).await?;
+        let statements = Arc::default();
+        let readers = readers(path, reading(path, &statements))?;
         refuse_newer(path, &readers).await?;
         let (queue, _) = mpsc::channel(1);
         Ok(Self(Arc::new(Open {
@@ -130,6 +146,7 @@ impl Database {
             queue,
             readers,
             batches: Arc::default(),
+            statements,
             writer: Mutex::default(),
             _lock: None,
         })))
@@ -144,9 +161,19 @@ impl Database {
     /// One snapshot of everything committed so far, which cannot be written to.
     ///
     /// It never changes while it is held: to see what was committed since, take another. Do not hold it while
-    /// waiting for something else; there are only a few.
+    /// waiting for something else; there are only a few. A statement that reads for half a minute beside the writer is
+    /// given up.
     pub async fn read(&self) -> Result<Tx, DatabaseError> {
-        Ok(Tx::reader(self.0.readers.snapshot().await?))
+        let snapshot = self.0.readers.snapshot(Waits::AtLength).await?;
+        Ok(Tx::reader(snapshot))
+    }
+
+    /// As [`read`](Self::read), for whoever only looks up: each statement reads a few rows along an index.
+    ///
+    /// It runs in the thread that asks; all else waiting for that thread waits for it too, five seconds at most.
+    pub async fn look_up(&self) -> Result<Tx, DatabaseError> {
+        let snapshot = self.0.readers.snapshot(Waits::Briefly).await?;
+        Ok(Tx::reader(snapshot))
     }
 
     /// Runs `work` in the writer's current transaction, inside a savepoint of its own.
@@ -195,6 +222,12 @@ impl Database {
         self.0.batches.counted()
     }
 
+    /// How many statements SQLite was asked to run since this was opened.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.0.statements.load(Ordering::Relaxed)
+    }
+
     /// Ends the writer after all it has accepted, and brings the WAL back into the file.
     ///
     /// Other handles stay valid but answer [`DatabaseError::Closed`].
@@ -215,25 +248,25 @@ impl Database {
     }
 }
 
-fn durable(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_WAIT)
+fn durable(path: &Path) -> Options {
+    Options::new(path, BUSY_WAIT, STATEMENT_CACHE)
+        .set("journal_mode", "WAL")
+        .set("foreign_keys", "ON")
+        .set("synchronous", "FULL")
         // The writer checkpoints between batches, never inside somebody's commit.
-        .pragma("wal_autocheckpoint", "0")
-        .pragma("journal_size_limit", WAL_BYTES_KEPT)
-        .statement_cache_capacity(STATEMENT_CACHE)
+        .set("wal_autocheckpoint", "0")
+        .set("journal_size_limit", WAL_BYTES_KEPT)
 }
 
-async fn readers(path: &Path, options: SqliteConnectOptions) -> Result<Readers, DatabaseError> {
-    let options = options.read_only(true).pragma("query_only", "ON");
-    Readers::open(options, READERS, READER_WAIT)
-        .await
-        .map_err(cannot_open(path))
+fn reading(path: &Path, statements: &Arc<AtomicU64>) -> Options {
+    Options::new(path, BUSY_WAIT, STATEMENT_CACHE)
+        .counting(statements)
+        .read_only()
+        .set("query_only", "ON")
+}
+
+fn readers(path: &Path, options: Options) -> Result<Readers, DatabaseError> {
+    Readers::open(options, READERS, READER_WAIT).map_err(cannot_open(path))
 }
 
 /// What an acknowledged write relies on, read back from the connection that makes it.
@@ -281,7 +314,7 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), D
 
 async fn refuse_newer(path: &Path, readers: &Readers) -> Result<(), DatabaseError> {
     const SQL: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
-    let mut snapshot = readers.snapshot().await?;
+    let mut snapshot = readers.snapshot(Waits::Briefly).await?;
     let version: i64 = sqlx::query_scalar(SQL)
         .fetch_one(snapshot.connection())
         .await?;

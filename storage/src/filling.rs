@@ -1,17 +1,18 @@
 //! Very many rows at once, for benchmarks and tests of long lists: the rows that the journal and the catalog write one by one.
 //!
-//! Each statement costs two changes of thread, and a hundred thousand images written one by one are a million statements.
+//! A hundred thousand images written one by one are a million statements.
 
 use engine::clock::Timestamp;
 use engine::journal::{Entry, PlanId};
 use engine::store::Submission;
+use sqlx::QueryBuilder;
 use sqlx::query_builder::Separated;
-use sqlx::{QueryBuilder, Sqlite};
 
 use crate::catalog::images::Image;
 use crate::catalog::manifests::{Manifest, Part};
 use crate::catalog::{CatalogError, RepositoryId, UserId, stored_json, stored_size};
 use crate::intervals::Kind;
+use crate::sqlite::Sqlite;
 use crate::{Tag, Tx};
 
 /// Rows of one statement: SQLite takes 32,766 values, and a row has up to fourteen.

@@ -11,10 +11,12 @@ pub mod label;
 #[cfg(feature = "schema")]
 mod schema;
 mod search;
+mod sqlite;
 mod tag;
 
 pub use content::Content;
 pub use database::{Database, DatabaseError, Tx};
 pub use digest::{Algorithm, Digest, DigestError, Running};
 pub use label::{Label, LabelError};
+pub use sqlite::Sqlite;
 pub use tag::{Tag, TagError};

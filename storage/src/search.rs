@@ -3,8 +3,9 @@
 //! A condition may be null, where a field has no value; that counts as false. `AND` and `OR` keep to that by themselves,
 //! `NOT` is written `IS NOT TRUE`.
 
+use crate::sqlite::Sqlite;
 use engine::search::{Expr, Pattern, Range, Term};
-use sqlx::{Encode, QueryBuilder, Sqlite, Type};
+use sqlx::{Encode, QueryBuilder, Type};
 
 /// A statement that is being written.
 pub(crate) type Sql = QueryBuilder<Sqlite>;

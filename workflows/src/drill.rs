@@ -46,7 +46,7 @@ impl CatalogDrill {
     }
 
     async fn any(&self) -> bool {
-        let Ok(mut tx) = self.0.read().await else {
+        let Ok(mut tx) = self.0.look_up().await else {
             return true;
         };
         drills::list(&mut tx)

@@ -119,7 +119,7 @@ impl FromRequestParts<Arc<App>> for Caller {
             }
         };
         let grants = {
-            let mut tx = app.services.database.read().await?;
+            let mut tx = app.services.database.look_up().await?;
             grants::of(&mut tx, user.id).await?
         };
         // Whoever adds a route outside the table of rights has opened it to administrators only.

@@ -413,7 +413,9 @@ fn audited(action: &Action) -> Audited {
         Action::Release => Audited::Release,
         Action::Skip { .. } => Audited::Skip,
         Action::Resolve { .. } => Audited::Resolve,
-        Action::Event { .. } | Action::ChildMoved { .. } => Audited::Event,
+        Action::Event { .. } | Action::ChildMoved { .. } | Action::Unreadable { .. } => {
+            Audited::Event
+        }
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn find(
     shown: &SecretString,
 ) -> Result<Option<(User, Token)>, CatalogError> {
     let now = app.services.clock.now();
-    let mut tx = app.services.database.read().await?;
+    let mut tx = app.services.database.look_up().await?;
     let found = tokens::by_secret(&mut tx, &sha256(shown.expose_secret())).await?;
     let Some(token) = found.filter(|token| token.counts_at(now)) else {
         return Ok(None);

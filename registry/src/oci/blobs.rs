@@ -25,7 +25,7 @@ pub(super) async fn head(
     name: &PushName,
     digest: &Digest,
 ) -> Result<Response, OciError> {
-    let mut tx = caller.app.services.database.read().await?;
+    let mut tx = caller.app.services.database.look_up().await?;
     let found = caller.pull_before_push(&mut tx, name).await?;
     let (destination, size) = find(&mut tx, name, found, digest).await?;
     let located = locate(&mut tx, destination, digest).await?;
@@ -47,7 +47,7 @@ pub(super) async fn get(
     name: &PushName,
     digest: &Digest,
 ) -> Result<Response, OciError> {
-    let mut tx = caller.app.services.database.read().await?;
+    let mut tx = caller.app.services.database.look_up().await?;
     let found = caller.pull_from(&mut tx, name).await?;
     let (destination, size) = find(&mut tx, name, found, digest).await?;
     drop(tx);

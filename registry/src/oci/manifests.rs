@@ -46,7 +46,7 @@ pub(super) async fn get(
         name: name.to_string(),
         reference: reference.to_string(),
     };
-    let mut tx = caller.app.services.database.read().await?;
+    let mut tx = caller.app.services.database.look_up().await?;
     let found = caller.pull_from(&mut tx, name).await?;
     let Some(destination) = found.destination.as_ref().map(|it| it.id) else {
         return Err(OciError::NameUnknown {
@@ -141,7 +141,7 @@ async fn take(
 ) -> Result<Response, OciError> {
     let app = caller.app;
     let to = {
-        let mut tx = app.services.database.read().await?;
+        let mut tx = app.services.database.look_up().await?;
         caller.push_to(&mut tx, name).await?
     };
     let held = app.manifest_memory.take_in(body).await;

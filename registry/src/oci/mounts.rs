@@ -24,7 +24,7 @@ pub(super) async fn mount(
 ) -> Result<bool, OciError> {
     let services = &caller.app.services;
     let from = {
-        let mut tx = services.database.read().await?;
+        let mut tx = services.database.look_up().await?;
         match from {
             Some(from) => named(caller, &mut tx, from).await?,
             None => any(caller, &mut tx, to.id, digest).await?,

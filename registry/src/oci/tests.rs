@@ -2,6 +2,7 @@
 
 mod access;
 mod blobs;
+mod cost;
 mod credentials;
 mod manifests;
 mod tokens;

@@ -67,7 +67,7 @@ pub(super) fn keys(app: &App) -> Response {
 }
 
 async fn allowed(caller: &Caller<'_>, scopes: &[String]) -> Result<Vec<Access>, OciError> {
-    let mut tx = caller.app.services.database.read().await?;
+    let mut tx = caller.app.services.database.look_up().await?;
     let mut allowed = Vec::new();
     for asked in Access::parse_all(scopes.iter().map(String::as_str)) {
         // Everybody may list what they may pull.

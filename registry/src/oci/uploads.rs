@@ -29,7 +29,7 @@ pub(super) async fn start(
     body: Body,
 ) -> Result<Response, OciError> {
     let to = {
-        let mut tx = caller.app.services.database.read().await?;
+        let mut tx = caller.app.services.database.look_up().await?;
         caller.push_to(&mut tx, name).await?
     };
     let to = caller.make_destination(to).await?;
@@ -139,7 +139,7 @@ async fn was_finished(
     digest: &Digest,
 ) -> Result<bool, OciError> {
     let to = {
-        let mut tx = caller.app.services.database.read().await?;
+        let mut tx = caller.app.services.database.look_up().await?;
         let to = caller.push_to(&mut tx, name).await?;
         if find_upload(&mut tx, id).await?.is_some() {
             return Ok(false);
@@ -171,7 +171,7 @@ pub(super) async fn cancel(
 /// The session, if it is the caller's own and to this repository.
 async fn find(caller: &Caller<'_>, name: &PushName, id: UploadId) -> Result<Upload, OciError> {
     let (to, upload) = {
-        let mut tx = caller.app.services.database.read().await?;
+        let mut tx = caller.app.services.database.look_up().await?;
         let to = caller.push_to(&mut tx, name).await?;
         (to, find_upload(&mut tx, id).await?)
     };

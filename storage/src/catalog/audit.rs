@@ -1,10 +1,10 @@
 //! The audit: who changed what, and who was refused. Entries are added; the database itself refuses to change one.
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
 use engine::search::{Kind, Search, SearchField, Term, Test};
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 use strum::IntoEnumIterator as _;
 use uuid::Uuid;

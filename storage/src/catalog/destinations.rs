@@ -1,7 +1,7 @@
 //! Destinations: where pushes to one name go. A destination's number is that of the repository which a push makes there.
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::{CatalogError, DestinationId, OrganizationId, time};

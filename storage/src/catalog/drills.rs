@@ -1,8 +1,8 @@
 //! Drills: failures on purpose, so that recovery can be practised.
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::{CatalogError, DrillId, parsed, size, stored_size, time};

@@ -1,6 +1,6 @@
 //! Lifecycle environments: where versions are published. Every organization has Library.
 
-use sqlx::sqlite::SqliteRow;
+use crate::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::{CatalogError, EnvironmentId, OrganizationId};

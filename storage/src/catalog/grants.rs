@@ -1,7 +1,7 @@
 //! Grants: who has which role where.
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::roles::{NamedRole, PermissionSet};

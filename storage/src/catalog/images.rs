@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::sqlite::SqliteRow;
 use serde::Deserialize;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::manifests::{Manifest, MediaKind, Piece, Platform, is_object, text, texts};

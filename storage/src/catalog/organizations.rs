@@ -1,7 +1,7 @@
 //! Organizations: who owns products, repositories and environments.
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::{CatalogError, OrganizationId, environments, time};

@@ -1,8 +1,8 @@
 //! Products: what repositories are grouped by inside an organization.
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 

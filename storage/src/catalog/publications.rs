@@ -1,8 +1,8 @@
 //! Publications: which version of a repository an environment shows.
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::{CatalogError, EnvironmentId, RepositoryId, plan, time};

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::TryStreamExt as _;
+use crate::sqlite::SqliteRow;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use super::{CatalogError, DestinationId, json, parsed, size};
 use crate::{Digest, Tx};
@@ -49,7 +48,10 @@ const LIST: &str = "
       AND ($3 IS NULL OR p.artifact_type = $3) AND m.digest = p.digest
       AND (p.filed_by_plan IS NULL OR EXISTS (SELECT 1 FROM content_in c
            WHERE c.repository_id = $4 AND c.kind = 'manifest' AND c.name = p.digest AND c.removed IS NULL))
-    ORDER BY p.digest";
+    ORDER BY p.digest
+    LIMIT $5";
+/// Read at once: the annotations of each have as many bytes as a manifest may have, and most have next to none.
+const AT_ONCE: u32 = 16;
 
 /// A page of referrers, and whether there are more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,29 +71,37 @@ pub async fn list(
     after: Option<&Digest>,
     limit: Limit,
 ) -> Result<Page, CatalogError> {
-    let after = after.map_or_else(String::new, Digest::to_string);
-    let mut rows = sqlx::query(LIST)
-        .bind(filter.subject.to_string())
-        .bind(after)
-        .bind(filter.artifact_type)
-        .bind(destination)
-        .fetch(&mut *tx);
+    let mut after = after.map_or_else(String::new, Digest::to_string);
     let mut referrers = Vec::new();
     let mut annotation_bytes = 0;
-    while let Some(row) = rows.try_next().await? {
-        if referrers.len() >= limit.referrers || annotation_bytes >= limit.annotation_bytes {
-            let more = true;
+    loop {
+        let rows = sqlx::query(LIST)
+            .bind(filter.subject.to_string())
+            .bind(&after)
+            .bind(filter.artifact_type)
+            .bind(destination)
+            .bind(AT_ONCE)
+            .fetch_all(&mut *tx)
+            .await?;
+        let last = rows.len() < AT_ONCE as usize;
+        for row in rows {
+            if referrers.len() >= limit.referrers || annotation_bytes >= limit.annotation_bytes {
+                let more = true;
+                return Ok(Page { referrers, more });
+            }
+            let referrer = read(&row)?;
+            let written = referrer.annotations.iter();
+            annotation_bytes += written
+                .map(|(key, value)| key.len() + value.len())
+                .sum::<usize>();
+            after = referrer.digest.to_string();
+            referrers.push(referrer);
+        }
+        if last {
+            let more = false;
             return Ok(Page { referrers, more });
         }
-        let referrer = read(&row)?;
-        let written = referrer.annotations.iter();
-        annotation_bytes += written
-            .map(|(key, value)| key.len() + value.len())
-            .sum::<usize>();
-        referrers.push(referrer);
     }
-    let more = false;
-    Ok(Page { referrers, more })
 }
 
 fn read(row: &SqliteRow) -> Result<Referrer, sqlx::Error> {

@@ -4,9 +4,9 @@ pub mod search;
 
 use std::collections::HashMap;
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! The names that repositories are pulled by.
 
-use sqlx::sqlite::SqliteRow;
+use crate::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::grants::Place;

@@ -2,8 +2,8 @@
 //!
 //! A robot logs in as `<organization label>+<name>`, which no person's login can be.
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::organizations::Organization;

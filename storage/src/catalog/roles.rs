@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 use strum::IntoEnumIterator as _;
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::{CatalogError, time};

@@ -1,7 +1,7 @@
 //! Users: people who log in with a password. Robots are rows of the same table, see [`robots`](super::robots).
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::{CatalogError, OrganizationId, UserId, grants, time, tokens};

@@ -93,6 +93,9 @@ pub enum DatabaseError {
         /// The limit.
         seconds: u64,
     },
+    /// What was asked reads too much.
+    #[error("the question to the database was given up, because it reads too much; narrow it")]
+    GivenUp,
     /// The database was closed before it took the work.
     #[error("the database is closed; nothing was written")]
     Closed,
@@ -118,6 +121,7 @@ impl DatabaseError {
                 | Self::Busy
                 | Self::RolledBack { .. }
                 | Self::TooLong { .. }
+                | Self::GivenUp
                 | Self::Closed
         )
     }
@@ -154,6 +158,7 @@ impl From<sqlx::Error> for DatabaseError {
         match sqlite_code(&error) {
             Some(FULL | IOERR_SHMSIZE) => return Self::Full,
             Some(code) if matches!(code & 0xff, BUSY | LOCKED) => return Self::Busy,
+            Some(code) if code & 0xff == INTERRUPT => return Self::GivenUp,
             Some(_) | None => {}
         }
         if matches!(error, sqlx::Error::PoolTimedOut) {

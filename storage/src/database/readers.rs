@@ -1,23 +1,20 @@
 //! Connections that only look: a few, kept open, each lent out as one snapshot at a time.
 //!
-//! A snapshot costs its borrower one round trip to the thread of its connection, the `BEGIN`. A pool that also asks each
-//! connection whether it still lives, before and after, costs four more, which is more than most requests read.
+//! No pool: one asks each connection whether it still lives, before and after, and a file always does.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use sqlx::ConnectOptions as _;
-use sqlx::Connection as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::sqlite::{Options, SqliteConnection, Waits};
 
 /// The connections; clones share them.
 #[derive(Clone)]
 pub(super) struct Readers(Arc<Inner>);
 
 struct Inner {
-    options: SqliteConnectOptions,
+    options: Options,
     idle: Mutex<Vec<SqliteConnection>>,
     places: Arc<Semaphore>,
     at_most: u32,
@@ -27,12 +24,12 @@ struct Inner {
 impl Readers {
     /// Opens one connection, to know that it can be done, and further ones when they are needed, `at_most` so many. Whoever
     /// waits longer than `wait` for one is told so.
-    pub(super) async fn open(
-        options: SqliteConnectOptions,
+    pub(super) fn open(
+        options: Options,
         at_most: u32,
         wait: Duration,
     ) -> Result<Self, sqlx::Error> {
-        let first = options.connect().await?;
+        let first = options.open()?;
         Ok(Self(Arc::new(Inner {
             options,
             idle: Mutex::new(vec![first]),
@@ -43,7 +40,7 @@ impl Readers {
     }
 
     /// A snapshot that no write changes. It begins with its first statement.
-    pub(super) async fn snapshot(&self) -> Result<Snapshot, sqlx::Error> {
+    pub(super) async fn snapshot(&self, waits: Waits) -> Result<Snapshot, sqlx::Error> {
         let place = Arc::clone(&self.0.places).acquire_owned();
         let place = tokio::time::timeout(self.0.wait, place)
             .await
@@ -52,16 +49,17 @@ impl Readers {
         let idle = self.0.idle().pop();
         let begun = match idle {
             // One that cannot begin is broken, or still has the snapshot of somebody else.
-            Some(mut idle) => begin(&mut idle).await.ok().map(|()| idle),
+            Some(mut idle) => idle.again("BEGIN").ok().map(|()| idle),
             None => None,
         };
-        let connection = if let Some(connection) = begun {
+        let mut connection = if let Some(connection) = begun {
             connection
         } else {
-            let mut new = self.0.options.connect().await?;
-            begin(&mut new).await?;
+            let mut new = self.0.options.open()?;
+            new.again("BEGIN")?;
             new
         };
+        connection.expect(waits);
         Ok(Snapshot {
             connection: Some(connection),
             home: Arc::clone(&self.0),
@@ -79,7 +77,7 @@ impl Readers {
         let idle = std::mem::take(&mut *self.0.idle());
         for connection in idle {
             // Nothing was written through it.
-            let _ = connection.close().await;
+            let _ = connection.shut();
         }
     }
 }
@@ -88,10 +86,6 @@ impl Inner {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SqliteConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("BEGIN").execute(connection).await.map(drop)
 }
 
 /// A connection inside a transaction that only reads; given back when it is dropped.
@@ -117,11 +111,8 @@ impl std::fmt::Debug for Snapshot {
 impl Drop for Snapshot {
     fn drop(&mut self) {
         if let Some(mut connection) = self.connection.take() {
-            // Sent to the connection's thread, which ends the snapshot before whatever it is asked next; nobody waits for
-            // it. Were it not sent, the next `BEGIN` would be refused, and the connection be given up.
-            let _ = sqlx::query("ROLLBACK")
-                .execute(&mut connection)
-                .now_or_never();
+            // Were it refused, the next `BEGIN` would be too, and the connection be given up.
+            let _ = connection.again("ROLLBACK");
             self.home.idle().push(connection);
         }
     }
@@ -131,81 +122,56 @@ impl Drop for Snapshot {
 mod tests {
     use super::*;
 
-    async fn readers(at_most: u32, wait: Duration) -> (tempfile::TempDir, Readers) {
+    fn readers(at_most: u32, wait: Duration) -> (tempfile::TempDir, Readers) {
         let folder = tempfile::tempdir().unwrap();
-        let options = SqliteConnectOptions::new()
-            .filename(folder.path().join("read.db"))
-            .create_if_missing(true);
-        let readers = Readers::open(options, at_most, wait).await.unwrap();
+        let options = Options::new(&folder.path().join("read.db"), Duration::ZERO, 16);
+        let readers = Readers::open(options, at_most, wait).unwrap();
         (folder, readers)
-    }
-
-    async fn is_inside(snapshot: &mut Snapshot) -> bool {
-        begin(snapshot.connection()).await.is_err()
     }
 
     #[tokio::test]
     async fn a_connection_given_back_begins_anew_for_the_next_one() {
-        let (_folder, readers) = readers(1, Duration::from_secs(5)).await;
+        let (_folder, readers) = readers(1, Duration::from_secs(5));
 
         for _ in 0..3 {
-            let mut snapshot = readers.snapshot().await.unwrap();
-            assert!(is_inside(&mut snapshot).await);
+            let mut snapshot = readers.snapshot(Waits::Briefly).await.unwrap();
+            assert!(snapshot.connection().is_inside());
             drop(snapshot);
             assert_eq!(readers.0.idle().len(), 1);
         }
     }
 
     #[tokio::test]
-    async fn a_connection_whose_borrower_stopped_in_the_middle_of_a_statement_begins_anew_too() {
-        let (_folder, readers) = readers(1, Duration::from_secs(5)).await;
-        let mut snapshot = readers.snapshot().await.unwrap();
-        let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000) SELECT i FROM n";
-        let read = sqlx::query(many).fetch_all(snapshot.connection());
-        assert!(read.now_or_never().is_none(), "it is not there at once");
-        drop(snapshot);
-
-        let mut next = readers.snapshot().await.unwrap();
-
-        assert!(is_inside(&mut next).await);
-        let one: i64 = sqlx::query_scalar("SELECT 1")
-            .fetch_one(next.connection())
-            .await
-            .unwrap();
-        assert_eq!(one, 1);
-    }
-
-    #[tokio::test]
     async fn a_connection_that_cannot_begin_is_replaced() {
-        let (_folder, readers) = readers(1, Duration::from_secs(5)).await;
+        let (_folder, readers) = readers(1, Duration::from_secs(5));
         let mut stuck = readers.0.idle().pop().unwrap();
-        begin(&mut stuck).await.unwrap();
+        stuck.run("BEGIN").unwrap();
         readers.0.idle().push(stuck);
 
-        let mut snapshot = readers.snapshot().await.unwrap();
+        let mut snapshot = readers.snapshot(Waits::Briefly).await.unwrap();
 
-        assert!(is_inside(&mut snapshot).await);
+        assert!(snapshot.connection().is_inside());
         assert!(readers.0.idle().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_is_told() {
-        let (_folder, readers) = readers(1, Duration::from_secs(5)).await;
-        let _held = readers.snapshot().await.unwrap();
+        let (_folder, readers) = readers(1, Duration::from_secs(5));
+        let _held = readers.snapshot(Waits::Briefly).await.unwrap();
 
-        let second = readers.snapshot().await;
+        let second = readers.snapshot(Waits::Briefly).await;
 
         assert!(matches!(second, Err(sqlx::Error::PoolTimedOut)));
     }
 
     #[tokio::test]
     async fn after_the_close_there_are_no_more() {
-        let (_folder, readers) = readers(2, Duration::from_secs(5)).await;
-        drop(readers.snapshot().await.unwrap());
+        let (_folder, readers) = readers(2, Duration::from_secs(5));
+        drop(readers.snapshot(Waits::Briefly).await.unwrap());
 
         readers.close().await;
 
-        assert!(readers.snapshot().await.is_err());
+        assert!(readers.snapshot(Waits::Briefly).await.is_err());
         assert!(readers.0.idle().is_empty());
     }
 }

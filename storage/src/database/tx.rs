@@ -1,14 +1,14 @@
 //! What every catalog function is lent: a connection inside a transaction.
 
+use std::time::Instant;
+
 use futures_util::future::{self, FutureExt as _};
-use futures_util::stream::{self, BoxStream, StreamExt as _};
-use sqlx::sqlite::{
-    SqliteConnection, SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo,
-};
-use sqlx::{Connection as _, Describe, Either, Execute, Executor, SqlStr, Sqlite};
+use futures_util::stream::{BoxStream, StreamExt as _};
+use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 
 use super::readers::Snapshot;
 use super::{BoxFuture, DatabaseError};
+use crate::sqlite::{Changed, Sqlite, SqliteConnection, SqliteRow, SqliteType, WholeStatement};
 
 /// A connection inside a transaction: the writer's, or a reader's snapshot.
 ///
@@ -18,6 +18,7 @@ use super::{BoxFuture, DatabaseError};
 pub struct Tx {
     connection: Connection,
     broken: Option<DatabaseError>,
+    refuses_after: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl Tx {
         Self {
             connection: Connection::Writer(connection),
             broken: None,
+            refuses_after: None,
         }
     }
 
@@ -47,6 +49,7 @@ impl Tx {
         Self {
             connection: Connection::Reader(snapshot),
             broken: None,
+            refuses_after: None,
         }
     }
 
@@ -56,11 +59,44 @@ impl Tx {
     }
 
     /// Ends the transaction and gives the connection back.
-    pub(super) async fn close(self) -> Result<(), sqlx::Error> {
+    pub(super) fn close(self) -> Result<(), sqlx::Error> {
         match self.connection {
-            Connection::Writer(connection) => connection.close().await,
+            Connection::Writer(connection) => connection.shut(),
             Connection::Reader(_) => Ok(()),
         }
+    }
+
+    /// From then on no statement is answered any more: statements run on the spot, so that a clock beside them would not be
+    /// looked at in between.
+    pub(super) fn refuse_after(&mut self, deadline: Option<Instant>) {
+        self.refuses_after = deadline;
+    }
+
+    /// The connection, for the next statement; waits for ever if it is too late for one.
+    ///
+    /// Whoever asks one after the other lets others at the thread now and then: a statement never waits by itself.
+    async fn next(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        tokio::task::coop::consume_budget().await;
+        if self.broken.is_some() {
+            return Err(refused());
+        }
+        if self
+            .refuses_after
+            .is_some_and(|deadline| Instant::now() > deadline)
+        {
+            future::pending::<()>().await;
+        }
+        Ok(self.connection.get())
+    }
+
+    /// Notes whether this answer has ended the transaction.
+    fn watched<T>(&mut self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if let Err(error) = &answer
+            && let Some(ended) = DatabaseError::ends_transaction(error)
+        {
+            self.broken = Some(ended);
+        }
+        answer
     }
 
     /// Why the transaction can no longer be relied on; asked once, then forgotten.
@@ -72,23 +108,49 @@ impl Tx {
 impl<'c> Executor<'c> for &'c mut Tx {
     type Database = Sqlite;
 
-    fn fetch_many<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxStream<'e, Result<Either<SqliteQueryResult, SqliteRow>, sqlx::Error>>
+    fn execute<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Changed, sqlx::Error>>
     where
         'c: 'e,
         E: 'q + Execute<'q, Sqlite>,
     {
-        let Tx { connection, broken } = self;
-        if broken.is_some() {
-            return stream::once(future::ready(Err(refused()))).boxed();
+        async move {
+            let answer = self.next().await?.execute(query).await;
+            self.watched(answer)
         }
-        connection
-            .get()
-            .fetch_many(query)
-            .inspect(|step| watch(broken, step))
+        .boxed()
+    }
+
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, Result<Either<Changed, SqliteRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Sqlite>,
+    {
+        self.fetch_all(query)
+            .map(|answer| match answer {
+                Ok(rows) => rows.into_iter().map(Either::Right).map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            })
+            .map(futures_util::stream::iter)
+            .flatten_stream()
             .boxed()
+    }
+
+    fn fetch_all<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Vec<SqliteRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Sqlite>,
+    {
+        async move {
+            let answer = self.next().await?.fetch_all(query).await;
+            self.watched(answer)
+        }
+        .boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(
@@ -99,22 +161,18 @@ impl<'c> Executor<'c> for &'c mut Tx {
         'c: 'e,
         E: 'q + Execute<'q, Sqlite>,
     {
-        let Tx { connection, broken } = self;
-        if broken.is_some() {
-            return future::ready(Err(refused())).boxed();
+        async move {
+            let answer = self.next().await?.fetch_optional(query).await;
+            self.watched(answer)
         }
-        connection
-            .get()
-            .fetch_optional(query)
-            .inspect(|row| watch(broken, row))
-            .boxed()
+        .boxed()
     }
 
     fn prepare_with<'e>(
         self,
         sql: SqlStr,
-        parameters: &'e [SqliteTypeInfo],
-    ) -> BoxFuture<'e, Result<SqliteStatement, sqlx::Error>>
+        parameters: &'e [SqliteType],
+    ) -> BoxFuture<'e, Result<WholeStatement, sqlx::Error>>
     where
         'c: 'e,
     {
@@ -131,12 +189,4 @@ impl<'c> Executor<'c> for &'c mut Tx {
 
 fn refused() -> sqlx::Error {
     sqlx::Error::Protocol("an earlier statement has ended the transaction".to_owned())
-}
-
-fn watch<T>(broken: &mut Option<DatabaseError>, step: &Result<T, sqlx::Error>) {
-    if let Err(error) = step
-        && let Some(ended) = DatabaseError::ends_transaction(error)
-    {
-        *broken = Some(ended);
-    }
 }

@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batches::{self, Batches};
 use super::{BUSY_WAIT, BoxFuture, DatabaseError, Tx, Work};
 use crate::journal::append_batch;
+use crate::sqlite::SqliteConnection;
 use engine::store::{Append, Appended, StoreError};
 
 /// A work is SQL on a warm cache: past this it waits for something it should not, and everyone waits with it.
@@ -74,6 +73,7 @@ impl<T: Send, E: Send> Job for Waiting<T, E> {
             let Some(work) = self.work.take() else {
                 return false;
             };
+            tx.refuse_after(Some(Instant::now() + WORK_LIMIT));
             let caught = AssertUnwindSafe(async { work(tx).await }).catch_unwind();
             let answer = match tokio::time::timeout(WORK_LIMIT, caught).await {
                 Ok(Ok(answer)) => Ok(answer),
@@ -84,6 +84,7 @@ impl<T: Send, E: Send> Job for Waiting<T, E> {
             };
             let keep = matches!(answer, Ok(Ok(_)));
             self.answered = Some(answer);
+            tx.refuse_after(None);
             keep
         })
     }
@@ -159,11 +160,11 @@ impl Writer {
             }
             self.checkpoint_if_long().await;
         }
-        if let Err(error) = checkpoint_all(self.tx.conn()).await {
+        if let Err(error) = checkpoint_all(self.tx.conn()) {
             tracing::warn!(%error, "the WAL was not brought back into the database; the next start reads it");
         }
         // Nothing is lost with the connection: all that was acknowledged is in the file or its WAL.
-        let _ = self.tx.close().await;
+        let _ = self.tx.close();
     }
 
     /// Commits the appends and as many of `jobs` as one transaction carries, and answers them.
@@ -180,7 +181,7 @@ impl Writer {
             let writes = appends.len() + begun.len();
             tracing::warn!(%error, writes, "a batch of writes was not committed");
             // Refused when SQLite has already rolled back by itself.
-            let _ = execute(&mut self.tx, "ROLLBACK").await;
+            let _ = self.tx.conn().again("ROLLBACK");
             if begun.is_empty() && appends.is_empty() {
                 begun.extend(jobs.drain(..));
             }
@@ -222,7 +223,7 @@ impl Writer {
             committed_after(asked_at);
             return written.map_err(DatabaseError::of_commit);
         }
-        execute(&mut self.tx, "BEGIN IMMEDIATE").await?;
+        self.tx.conn().again("BEGIN IMMEDIATE")?;
         if appends.is_empty() && jobs.len() == 1 {
             self.commit_alone(jobs, begun).await?;
             return Ok(Vec::new());
@@ -238,8 +239,9 @@ impl Writer {
             ran?;
         }
         let asked_at = Instant::now();
-        execute(&mut self.tx, "COMMIT")
-            .await
+        self.tx
+            .conn()
+            .again("COMMIT")
             .map_err(DatabaseError::of_commit)?;
         committed_after(asked_at);
         Ok(verdicts)
@@ -261,32 +263,33 @@ impl Writer {
         }
         let asked_at = Instant::now();
         let end = if keep { "COMMIT" } else { "ROLLBACK" };
-        execute(&mut self.tx, end)
-            .await
+        self.tx
+            .conn()
+            .again(end)
             .map_err(DatabaseError::of_commit)?;
         committed_after(asked_at);
         Ok(())
     }
 
     async fn run_in_savepoint(&mut self, job: &mut dyn Job) -> Result<(), DatabaseError> {
-        execute(&mut self.tx, "SAVEPOINT work").await?;
+        self.tx.conn().again("SAVEPOINT work")?;
         let keep = job.run(&mut self.tx).await;
         if let Some(broken) = self.tx.take_broken() {
             return Err(broken);
         }
         self.end_savepoint(keep)
-            .await
             .map_err(|error| DatabaseError::RolledBack {
                 why: error.to_string(),
             })
     }
 
     /// Fails only if the transaction around it is gone.
-    async fn end_savepoint(&mut self, keep: bool) -> Result<(), sqlx::Error> {
+    fn end_savepoint(&mut self, keep: bool) -> Result<(), sqlx::Error> {
+        let connection = self.tx.conn();
         if !keep {
-            execute(&mut self.tx, "ROLLBACK TO work").await?;
+            connection.again("ROLLBACK TO work")?;
         }
-        execute(&mut self.tx, "RELEASE work").await
+        connection.again("RELEASE work")
     }
 
     /// Copies the WAL back into the file once it is long.
@@ -307,10 +310,6 @@ fn committed_after(asked_at: Instant) {
     metrics::histogram!("wharfinger_commit_seconds").record(asked_at.elapsed());
 }
 
-async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::query(sql).execute(tx.conn()).await.map(drop)
-}
-
 async fn checkpoint_if_long(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
     const COPY: &str = "PRAGMA wal_checkpoint(PASSIVE)";
@@ -318,9 +317,9 @@ async fn checkpoint_if_long(connection: &mut SqliteConnection) -> Result<(), sql
     let (_, in_wal, copied): (i64, i64, i64) =
         sqlx::query_as(LOOK).fetch_one(&mut *connection).await?;
     if in_wal >= RESTART_PAGES {
-        wait_for_others(connection, RESTART_WAIT).await?;
+        connection.wait_for_others(RESTART_WAIT)?;
         let restarted = sqlx::query(RESTART).execute(&mut *connection).await;
-        wait_for_others(connection, BUSY_WAIT).await?;
+        connection.wait_for_others(BUSY_WAIT)?;
         restarted?;
     } else if in_wal - copied >= CHECKPOINT_PAGES {
         sqlx::query(COPY).execute(&mut *connection).await?;
@@ -328,21 +327,9 @@ async fn checkpoint_if_long(connection: &mut SqliteConnection) -> Result<(), sql
     Ok(())
 }
 
-/// From here on the connection waits so long for the locks of others.
-async fn wait_for_others(
-    connection: &mut SqliteConnection,
-    at_most: Duration,
-) -> Result<(), sqlx::Error> {
-    let sql = format!("PRAGMA busy_timeout = {}", at_most.as_millis());
-    sqlx::query(AssertSqlSafe(sql))
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
 /// Copies all of the WAL back and empties it, unless a reader is open just now.
-async fn checkpoint_all(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+fn checkpoint_all(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     const EMPTY: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
-    wait_for_others(connection, Duration::ZERO).await?;
-    sqlx::query(EMPTY).execute(&mut *connection).await.map(drop)
+    connection.wait_for_others(Duration::ZERO)?;
+    connection.run(EMPTY)
 }

@@ -98,12 +98,12 @@ impl Store for Journal {
     }
 
     async fn mail(&self, plan: PlanId) -> Result<Vec<Mail>, StoreError> {
-        let mut tx = self.database.read().await?;
+        let mut tx = self.database.look_up().await?;
         find::mail(&mut tx, plan).await
     }
 
     async fn seats(&self, plan: PlanId) -> Result<Vec<Seat>, StoreError> {
-        let mut tx = self.database.read().await?;
+        let mut tx = self.database.look_up().await?;
         lock::seats(&mut tx, plan).await
     }
 
@@ -123,7 +123,7 @@ impl Store for Journal {
     }
 
     async fn due(&self, node: NodeId, waiting: Vec<PlanId>) -> Result<Due, StoreError> {
-        let mut tx = self.database.read().await?;
+        let mut tx = self.database.look_up().await?;
         let mail = node::unread(&mut tx, node).await?;
         let mut granted = Vec::new();
         for plan in waiting {

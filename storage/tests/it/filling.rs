@@ -36,7 +36,7 @@ async fn all_rows(house: &House, tables: &[&'static str]) -> Vec<String> {
             .collect();
         let columns = quoted.join(" || ', ' || ");
         let sql = format!("SELECT {columns} AS text FROM {table} ORDER BY text");
-        let rows = sqlx::QueryBuilder::<sqlx::Sqlite>::new(sql)
+        let rows = sqlx::QueryBuilder::<storage::Sqlite>::new(sql)
             .build()
             .fetch_all(&mut tx)
             .await

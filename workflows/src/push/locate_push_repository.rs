@@ -35,7 +35,7 @@ impl PollingStep for LocatePushRepository {
         push: &Push,
         (): (),
     ) -> Result<Begun<Located, Ticket>, StepError> {
-        let mut tx = cx.services.database.read().await.map_err(Failed::from)?;
+        let mut tx = cx.services.database.look_up().await.map_err(Failed::from)?;
         push_repository::locate(&mut tx, push.to.id, push.tagged(), &push.digests)
             .await
             .map_err(Failed::from)?;

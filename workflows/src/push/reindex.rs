@@ -158,7 +158,7 @@ async fn find(
     copied: &Copied,
     brought: &[Digest],
 ) -> Result<Found, Failed> {
-    let mut tx = services.database.read().await?;
+    let mut tx = services.database.look_up().await?;
     let latest = versions::latest(&mut tx, repository).await?;
     let since = latest.as_ref().map_or(0, |it| it.backend_version);
     let to = copied.backend_version;
@@ -185,7 +185,7 @@ async fn read(
     let mut images = Vec::new();
     for digest in found.changes.manifests_added.iter().chain(&found.unread) {
         let manifest = {
-            let mut tx = services.database.read().await?;
+            let mut tx = services.database.look_up().await?;
             manifests::get(&mut tx, destination, digest).await?
         };
         let Some(manifest) = manifest else {

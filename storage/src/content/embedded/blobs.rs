@@ -38,7 +38,7 @@ impl Content {
         digest: &Digest,
     ) -> Result<Option<Blob>, ContentError> {
         let found = {
-            let mut tx = self.0.database.read().await?;
+            let mut tx = self.0.database.look_up().await?;
             locate(&mut tx, destination, digest).await?
         };
         match found {
@@ -67,7 +67,7 @@ impl Content {
     ) -> Result<Option<ObjectName>, ContentError> {
         const SQL: &str = "SELECT object FROM blobs WHERE digest = $1";
         let row = {
-            let mut tx = self.0.database.read().await?;
+            let mut tx = self.0.database.look_up().await?;
             let row = sqlx::query(SQL).bind(blob.digest.to_string());
             row.fetch_optional(&mut tx).await?
         };
@@ -83,7 +83,7 @@ impl Content {
         digest: &Digest,
         range: Option<Range<u64>>,
     ) -> Result<Option<BlobReader>, ContentError> {
-        let mut tx = self.0.database.read().await?;
+        let mut tx = self.0.database.look_up().await?;
         let found = locate(&mut tx, destination, digest).await?;
         drop(tx);
         let Some((blob, object)) = found else {
@@ -114,7 +114,7 @@ impl Content {
         limit: u64,
     ) -> Result<Option<Bytes>, ContentError> {
         let found = {
-            let mut tx = self.0.database.read().await?;
+            let mut tx = self.0.database.look_up().await?;
             locate(&mut tx, destination, digest).await?
         };
         let Some((blob, object)) = found.filter(|(blob, _)| blob.size_bytes <= limit) else {

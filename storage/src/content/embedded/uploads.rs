@@ -166,7 +166,7 @@ impl Content {
 
     /// The session with this id.
     pub async fn upload(&self, id: UploadId) -> Result<Option<Upload>, ContentError> {
-        let mut tx = self.0.database.read().await?;
+        let mut tx = self.0.database.look_up().await?;
         let row = row::get(&mut tx, id).await?;
         Ok(row.map(|row| row.upload()))
     }
@@ -370,7 +370,12 @@ impl Content {
     }
 
     async fn upload_row(&self, id: UploadId) -> Result<UploadRow, UploadError> {
-        let mut tx = self.0.database.read().await.map_err(ContentError::from)?;
+        let mut tx = self
+            .0
+            .database
+            .look_up()
+            .await
+            .map_err(ContentError::from)?;
         let row = row::get(&mut tx, id).await?;
         row.ok_or(UploadError::Unknown { id })
     }

@@ -3,11 +3,12 @@
 use super::row::{self, unreadable};
 use super::tasks;
 use crate::database::Tx;
+use crate::sqlite::Sqlite;
 use engine::clock::Timestamp;
 use engine::journal::{Action, ENGINE, Entry, Message, PlanId, Row};
 use engine::search::Search;
 use engine::store::{Count, Mail, StoreError, Visible};
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 /// All rows of a plan, in order. Entries that this program cannot read are told in the row.

@@ -2,12 +2,12 @@
 
 use super::{find, lock, row};
 use crate::database::Tx;
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
 use engine::journal::{NodeId, PlanId, Row};
 use engine::lock::Seat;
 use engine::store::{Head, StoreError};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 /// A plan as all tables tell it.
 #[derive(Clone, Debug)]

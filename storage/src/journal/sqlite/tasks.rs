@@ -7,12 +7,12 @@ mod rarest;
 use super::row::{self, unreadable};
 use crate::database::Tx;
 use crate::search::{self, Sql};
+use crate::sqlite::SqliteRow;
 use engine::search::{Cursor, Expr, Field, Order, Search, SortKey, Term, Test, Wait, Waits};
 use engine::store::{Listing, Page, StoreError, Visible};
 use linked::Linked;
 use rarest::Rarest;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 /// A page of plans. Those with a value for its order are read first, along its index, then those without, by id.

@@ -1,8 +1,8 @@
 //! The rows of upload sessions.
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::{Upload, UploadId};
