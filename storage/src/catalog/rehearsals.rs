@@ -1,8 +1,8 @@
 //! What steps of rehearsals leave behind: a mark each, which says how often the step has run.
 
+use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::{CatalogError, time};
