@@ -4,11 +4,12 @@ use super::lists::{found, happens};
 use super::{AT, node, nonce, place, placed, submitted, succeeded};
 use crate::decide::{Admission, Happening, decide_with};
 use crate::gate::{Closed, Gate, GateId, GateState};
-use crate::journal::{Failure, GraphStep, Json, Until, WantedChild};
+use crate::journal::{Failure, GraphStep, Json, PlanId, Until, WantedChild};
 use crate::plan::Plan;
 use crate::store::{Append, NodeRow, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 async fn put<St: Store>(store: &St, gate: &Gate, by_hand: bool) -> Option<Gate> {
     let gate = gate.clone();
@@ -185,6 +186,10 @@ pub async fn a_plan_that_waits_for_everything_at_once_is_found_by_each<St: Store
             }],
             until: Until::Ended,
             at_once: 1,
+        },
+        Happening::Submitted {
+            step: 3,
+            children: vec![("child".into(), PlanId(Uuid::now_v7()))],
         },
     ];
     let mut plan = plan;
