@@ -27,7 +27,10 @@ impl Writer {
         }
         self.finish_the_unfinished()?;
         let under_way = |it: &StepStatus| it.state.is_under_way() || it.is_retrying();
-        if self.next.steps.iter().any(under_way)
+        // One that is to be finished may still wait for a place, or at a gate.
+        let to_finish = (0..self.next.steps.len()).any(|step| self.next.is_to_finish(step));
+        if to_finish
+            || self.next.steps.iter().any(under_way)
             || self.any(StepState::Interrupted)
             || self.has_unfinished()
             || !self.has_to_undo()

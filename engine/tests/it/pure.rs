@@ -312,6 +312,46 @@ fn a_plan_that_is_paused_as_poison_keeps_its_ticket_and_asks_for_it_after_the_re
 }
 
 #[test]
+fn nothing_is_undone_while_a_step_that_is_to_be_finished_first_waits_for_a_place() {
+    let step = |name: &str, after: Vec<usize>, undoable, gate: Option<&str>| GraphStep {
+        once: true,
+        undoable,
+        gate: gate.map(Into::into),
+        ..GraphStep::new(name, after)
+    };
+    let submitted = Submitted {
+        workflow: "any".into(),
+        version: 1,
+        action: "Any".into(),
+        graph: Arc::from([
+            step("to_finish", vec![], true, None),
+            step("to_undo", vec![], true, Some("backend")),
+            step("last", vec![1], false, None),
+        ]),
+        input: json("input"),
+        locks: vec![],
+        actor: None,
+        organization: None,
+        links: vec![],
+        cause: None,
+        parent: None,
+        revertible_for: None,
+        priority: engine::priority::Priority::default(),
+    };
+    let (hold, claim) = (Try::Hold, Try::Claim);
+    let tries: [&[Try]; 6] = [
+        &[Try::Grant, Try::Succeed(2), Try::Await(0), Try::Undo(0)],
+        &[Try::Cancel, claim, claim, hold],
+        &[claim, hold, claim, claim],
+        &[claim, hold, claim, hold],
+        &[claim, claim, hold, claim],
+        &[Try::Revert, Try::Close(1), Try::GrantPlace],
+    ];
+
+    walk(&submitted, false, &tries.concat(), &Mutex::default()).unwrap();
+}
+
+#[test]
 fn whatever_happens_a_plan_keeps_its_promises_and_every_transition_is_reached() {
     let seen = Mutex::new(Seen::default());
     let config = ProptestConfig {
