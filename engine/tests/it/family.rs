@@ -15,7 +15,6 @@ use engine::store::Store;
 use engine::workflow::DeclarationError;
 use post::{FOR_EVER, House, Hurried, Mailing, mail, mailing, reaches, wants};
 use std::time::Duration;
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 #[tokio::test(start_paused = true)]

@@ -358,7 +358,9 @@ fn audited(action: &Action) -> audit::Action {
         Action::Release => audit::Action::Release,
         Action::Skip { .. } => audit::Action::Skip,
         Action::Resolve { .. } => audit::Action::Resolve,
-        Action::Event { .. } | Action::ChildMoved { .. } => audit::Action::Event,
+        Action::Event { .. } | Action::ChildMoved { .. } | Action::Unreadable { .. } => {
+            audit::Action::Event
+        }
     }
 }
 
