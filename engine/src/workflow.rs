@@ -85,8 +85,10 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + Sized + 'static
         tx: &mut <Self::Services as Services>::Tx,
         plan: PlanId,
     ) -> impl Future<Output = Result<(), StepError>> + Send {
-        let _nothing_stands_against_it = (tx, plan);
-        async { Ok(()) }
+        async move {
+            let _ = (tx, plan); // nothing stands against it
+            Ok(())
+        }
     }
 }
 
@@ -444,9 +446,9 @@ impl<S: Services> Registered<S> {
         locks.sort_by(|a, b| a.resource.cmp(&b.resource));
         // They are asked for all at once: a plan that gave up one and kept another would have to let go of that too.
         if locks.iter().any(|lock| lock.on_pause == OnPause::Hold) {
-            locks
-                .iter_mut()
-                .for_each(|lock| lock.on_pause = OnPause::Hold);
+            for lock in &mut locks {
+                lock.on_pause = OnPause::Hold;
+            }
         }
         Ok(Submitted {
             workflow: self.name.into(),

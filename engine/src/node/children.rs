@@ -201,8 +201,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 tracing::warn!(task.id = %self.plan.id, %error, "sub-tasks are read back");
                 if self.is_mine(seq, nonce).await? {
                     let begun = self.read_back(decision).await?;
-                    let placed = begun.into_iter().flatten().zip(places);
-                    Ok(Some(placed.collect()))
+                    let seated = begun.into_iter().flatten().zip(places);
+                    Ok(Some(seated.collect()))
                 } else {
                     Ok(None)
                 }

@@ -48,7 +48,7 @@ proptest! {
     #[test]
     fn nobody_is_passed_over_by_who_counts_less_or_has_waited_shorter(seats in seats(), closed in 0..4_usize) {
         let now = Timestamp(300_000);
-        let may = |workflow: &str| !["push", "cleanup", "promote"].get(closed).is_some_and(|it| *it == workflow);
+        let may = |workflow: &str| ["push", "cleanup", "promote"].get(closed).is_none_or(|it| *it != workflow);
         let mut queue = Queue::default();
         for seat in &seats {
             queue.push(seat.clone(), seat.line.workflow.clone());
@@ -97,7 +97,7 @@ proptest! {
                     plan += 1;
                 }
             }
-            let (next, ()) = queue.next(Timestamp(second * 1000), |_| true).unwrap();
+            let (next, ()) = queue.next(Timestamp(second * 1000), |()| true).unwrap();
             if next.plan == patient.plan {
                 served = Some(second);
                 break;
@@ -119,7 +119,7 @@ fn organizations_take_turns_whoever_has_more() {
     queue.push(seat(7, Priority::Normal, "beta", "push", 2), ());
     queue.push(seat(8, Priority::Normal, "beta", "push", 2), ());
 
-    let order: Vec<String> = std::iter::from_fn(|| queue.next(Timestamp(3), |_| true))
+    let order: Vec<String> = std::iter::from_fn(|| queue.next(Timestamp(3), |()| true))
         .map(|(seat, ())| seat.line.organization.unwrap_or_default())
         .collect();
 

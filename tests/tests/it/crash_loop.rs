@@ -68,8 +68,13 @@ async fn only_the_push_that_ends_the_server_is_poison_and_twenty_others_end_well
             break push_of(&rest, GUILTY).await;
         }
         ends += 1;
+        server.ended().await;
+        // Ready, whatever is still to be taken up; but the first step taken up may end it before that is seen.
+        while !server.try_restart().await {
+            ends += 1;
+            assert!(ends < MOST_ENDS, "the server ends over and over");
+        }
         assert!(ends < MOST_ENDS, "the server ends over and over");
-        server.restart().await; // ready, whatever is still to be taken up
     };
 
     let mut innocents = Vec::new();

@@ -23,8 +23,8 @@ impl Drill for Refuses {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_push_that_failed_goes_on_unless_its_tag_was_pushed_since() {
     let house = House::new().await;
-    let refuses = Arc::<Refuses>::default();
-    let node = house.node(Some(refuses.clone())).await;
+    let gate = Arc::<Refuses>::default();
+    let node = house.node(Some(gate.clone())).await;
     let to = house.destination("acme/busybox").await;
     let (old, new) = (house.image(&to, "old").await, house.image(&to, "new").await);
     house.submit(&node, &to, None, &old).await.unwrap();
@@ -41,7 +41,7 @@ async fn a_push_that_failed_goes_on_unless_its_tag_was_pushed_since() {
         digests: Vec::new(),
         client: Client::default(),
     };
-    refuses.0.store(true, Ordering::SeqCst);
+    gate.0.store(true, Ordering::SeqCst);
     let mut failed = Vec::new();
     for tag in ["latest", "other"] {
         let id = node.submit(&push(tag), None).await.unwrap();
@@ -49,7 +49,7 @@ async fn a_push_that_failed_goes_on_unless_its_tag_was_pushed_since() {
         assert_eq!(ended.result, PlanResult::Error);
         failed.push(id);
     }
-    refuses.0.store(false, Ordering::SeqCst);
+    gate.0.store(false, Ordering::SeqCst);
     let later = house.plan(&node, &to, "latest", &new).await;
     let published = node.wait(later, FOR_EVER).await.unwrap();
     let resume = || Message {

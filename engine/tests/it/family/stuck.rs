@@ -5,7 +5,7 @@ use engine::journal::{Action, ChildState, PlanId, PlanResult};
 use engine::plan::{Child, Plan};
 use engine::state::PlanState;
 
-fn the_one<'a>(letters: &'a [(PlanId, Plan)], is: impl Fn(&Plan) -> bool) -> &'a (PlanId, Plan) {
+fn the_one(letters: &[(PlanId, Plan)], is: impl Fn(&Plan) -> bool) -> &(PlanId, Plan) {
     letters.iter().find(|(_, letter)| is(letter)).unwrap()
 }
 
