@@ -10,7 +10,7 @@ mod undoing;
 use engine::check::check;
 use engine::clock::Timestamp;
 use engine::decide::{
-    Admission, Happening, MAX_RECOVERIES, Place, decide, decide_with, submit, submit_with,
+    Admission, Decision, Happening, MAX_RECOVERIES, Place, decide, decide_with, submit, submit_with,
 };
 use engine::gate::Closed;
 use engine::journal::{
@@ -119,132 +119,160 @@ fn grants(choice: Try) -> bool {
     matches!(choice, Try::GrantPlace)
 }
 
-fn walk(
-    submitted: &Submitted,
-    granted: bool,
-    tries: &[Try],
-    seen: &Mutex<Seen>,
-) -> Result<(), TestCaseError> {
-    let id = PlanId(Uuid::from_u128(7));
-    // Every third time there is no place for a plan that has none.
-    let place = |n: i64| {
-        if n % 3 == 0 {
-            Place::Taken
-        } else {
-            Place::Free
-        }
-    };
-    let admission = |place| Admission {
-        place,
-        ..Admission::default()
-    };
-    let first = submit_with(
-        &admission(place(tries.len().try_into().unwrap())),
-        id,
-        submitted.clone(),
-        vec![],
-        granted || submitted.locks.is_empty(),
-        Timestamp(0),
-        NODE,
-    )
-    .unwrap();
-    let row = |decision: &engine::decide::Decision| Row {
+/// Every third time there is no place for a plan that has none.
+fn place(n: i64) -> Place {
+    if n % 3 == 0 {
+        Place::Taken
+    } else {
+        Place::Free
+    }
+}
+
+fn row(decision: &Decision) -> Row {
+    Row {
         seq: decision.next.seq,
         nonce: 0,
         node: NODE,
         at: decision.at,
         entries: decision.entries.clone(),
         unreadable: None,
-    };
-    let (mut rows, mut plan) = (vec![row(&first)], first.next);
-    let mut n = 0;
-    let mut closed = Closed::default();
-    let mut step_on =
-        |plan: &mut Plan, rows: &mut Vec<Row>, choice: Try| -> Result<(), TestCaseError> {
-            n += 1;
-            if let Some(these) = generate::closed(choice) {
-                closed = these;
-            }
-            let Some(happening) = happening(plan, choice, n) else {
-                return Ok(());
-            };
-            let is_let_through = matches!(choice, Try::Pass(_));
-            let place = if plan.is_at_work() || grants(choice) {
+    }
+}
+
+/// What helps every plan on, whatever has happened to it.
+fn all_goes_well(round: usize) -> [Try; 13] {
+    [
+        Try::Close(0),
+        Try::Pass(round),
+        Try::ItDidNot(round),
+        Try::Resume,
+        Try::Release,
+        Try::Grant,
+        Try::GrantPlace,
+        Try::Wake(round),
+        Try::SubmitChildren(round),
+        Try::ChildMoves(round),
+        Try::Succeed(round),
+        Try::Drop(round),
+        Try::Undo(round),
+    ]
+}
+
+/// A plan on its way.
+struct Walk {
+    plan: Plan,
+    rows: Vec<Row>,
+    n: i64,
+    closed: Closed,
+}
+
+impl Walk {
+    fn begin(submitted: &Submitted, granted: bool, place: Place) -> Self {
+        let admission = Admission {
+            place,
+            ..Admission::default()
+        };
+        let first = submit_with(
+            &admission,
+            PlanId(Uuid::from_u128(7)),
+            submitted.clone(),
+            vec![],
+            granted || submitted.locks.is_empty(),
+            Timestamp(0),
+            NODE,
+        )
+        .unwrap();
+        Self {
+            rows: vec![row(&first)],
+            plan: first.next,
+            n: 0,
+            closed: Closed::default(),
+        }
+    }
+
+    /// What this comes to, if it fits.
+    fn decided(&self, choice: Try) -> Option<Decision> {
+        let happening = happening(&self.plan, choice, self.n)?;
+        let has_place = self.plan.is_at_work() || grants(choice);
+        let admission = Admission {
+            place: if has_place {
                 Place::Free
             } else {
-                place(n)
-            };
-            let admission = Admission {
-                place,
-                closed: closed.clone(),
-            };
-            let decision = decide_with(&admission, plan, happening, Timestamp(n), NODE);
-            let Ok(decision) = decision else {
-                return Ok(());
-            };
-            for entry in &decision.entries {
-                let (Entry::StepStarted { step } | Entry::Compensating { step }) = entry else {
-                    continue;
-                };
-                let gate = closed.before(plan, *step, NODE);
-                let passed = is_let_through && plan.steps[*step].at_gate.is_some();
-                prop_assert!(gate.is_none() || passed, "step {step} began at {gate:?}");
-            }
-            if !decision.entries.is_empty() {
-                rows.push(row(&decision));
-            }
-            for (was, is) in plan.steps.iter().zip(&decision.next.steps) {
-                prop_assert!(
-                    was.success.is_none() || (&was.output, &was.tries) == (&is.output, &is.tries),
-                    "a recorded step never changes"
-                );
-            }
-            *plan = decision.next;
-            expect(plan)?;
-            explained(plan)?;
-            prop_assert_eq!(
-                &*plan,
-                &Plan::fold(id, &*rows),
-                "the journal tells the same"
-            );
-            Ok(())
+                place(self.n)
+            },
+            closed: self.closed.clone(),
         };
-    expect(&plan)?;
+        decide_with(&admission, &self.plan, happening, Timestamp(self.n), NODE).ok()
+    }
+
+    fn step_on(&mut self, choice: Try) -> Result<(), TestCaseError> {
+        self.n += 1;
+        if let Some(these) = generate::closed(choice) {
+            self.closed = these;
+        }
+        let Some(decision) = self.decided(choice) else {
+            return Ok(());
+        };
+        let is_let_through = matches!(choice, Try::Pass(_));
+        for entry in &decision.entries {
+            let (Entry::StepStarted { step } | Entry::Compensating { step }) = entry else {
+                continue;
+            };
+            let gate = self.closed.before(&self.plan, *step, NODE);
+            let passed = is_let_through && self.plan.steps[*step].at_gate.is_some();
+            prop_assert!(gate.is_none() || passed, "step {step} began at {gate:?}");
+        }
+        if !decision.entries.is_empty() {
+            self.rows.push(row(&decision));
+        }
+        for (was, is) in self.plan.steps.iter().zip(&decision.next.steps) {
+            prop_assert!(
+                was.success.is_none() || (&was.output, &was.tries) == (&is.output, &is.tries),
+                "a recorded step never changes"
+            );
+        }
+        self.plan = decision.next;
+        expect(&self.plan)?;
+        explained(&self.plan)?;
+        prop_assert_eq!(
+            &self.plan,
+            &Plan::fold(self.plan.id, &self.rows),
+            "the journal tells the same"
+        );
+        Ok(())
+    }
+}
+
+fn walk(
+    submitted: &Submitted,
+    granted: bool,
+    tries: &[Try],
+    seen: &Mutex<Seen>,
+) -> Result<(), TestCaseError> {
+    let mut walk = Walk::begin(submitted, granted, place(tries.len().try_into().unwrap()));
+    expect(&walk.plan)?;
     for choice in tries {
-        step_on(&mut plan, &mut rows, *choice)?;
+        walk.step_on(*choice)?;
     }
     // Whatever happened: when everything goes well from here on, it ends.
     for round in 0..200 {
-        if plan.state == PlanState::Stopped {
+        if walk.plan.state == PlanState::Stopped {
             break;
         }
-        for choice in [
-            Try::Close(0),
-            Try::Pass(round),
-            Try::ItDidNot(round),
-            Try::Resume,
-            Try::Release,
-            Try::Grant,
-            Try::GrantPlace,
-            Try::Wake(round),
-            Try::SubmitChildren(round),
-            Try::ChildMoves(round),
-            Try::Succeed(round),
-            Try::Drop(round),
-            Try::Undo(round),
-        ] {
-            step_on(&mut plan, &mut rows, choice)?;
+        for choice in all_goes_well(round) {
+            walk.step_on(choice)?;
         }
     }
+    let Walk { plan, rows, .. } = walk;
     prop_assert_eq!(
         plan.state,
         PlanState::Stopped,
         "it does not end: {:?}",
         plan
     );
-    prop_assert_eq!(check(id, &rows), Vec::<String>::new());
+    prop_assert_eq!(check(plan.id, &rows), Vec::<String>::new());
     let mut seen = seen.lock().unwrap();
-    seen.note(id, &rows);
+    seen.note(plan.id, &rows);
     seen.decisions += rows.len();
     seen.stopped += 1;
     if let Some(journals) = &mut seen.journals {
