@@ -59,12 +59,11 @@ fn runs_of(name: &str, leaves: Leaves, status: &StepStatus) -> (u32, u32) {
     let attempts = status.attempts();
     let most = if name == OnlyOnce::NAME { 1 } else { attempts };
     match (leaves, status.state) {
-        (_, StepState::Compensated) => (0, 0),
         (
             Leaves::WithItsRecord,
             StepState::Success | StepState::Compensating | StepState::CompensationError,
         ) => (1, 1),
-        (Leaves::WithItsRecord, _) => (0, 0),
+        (_, StepState::Compensated) | (Leaves::WithItsRecord, _) => (0, 0),
         (Leaves::Before, StepState::Success) => (1, most),
         (Leaves::Before, StepState::Suspended) if status.ticket.is_some() => (1, most),
         (Leaves::Before, _) => (0, most),
