@@ -119,6 +119,10 @@ fn grants(choice: Try) -> bool {
     matches!(choice, Try::GrantPlace)
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one walk, from its submit to its end"
+)]
 fn walk(
     submitted: &Submitted,
     granted: bool,

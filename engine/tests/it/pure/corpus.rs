@@ -112,9 +112,12 @@ fn corpus() -> Vec<(String, Kept)> {
 /// The kinds of entries of a journal.
 fn kinds<'a>(rows: impl IntoIterator<Item = &'a Row>) -> BTreeSet<String> {
     let entries = rows.into_iter().flat_map(|row| &row.entries);
-    let kind = |entry: &Entry| match serde_json::to_value(entry).unwrap() {
-        serde_json::Value::String(kind) => kind,
-        other => other.as_object().unwrap().keys().next().unwrap().clone(),
+    let kind = |entry: &Entry| {
+        let entry = serde_json::to_value(entry).unwrap();
+        match entry.as_str() {
+            Some(kind) => kind.to_owned(),
+            None => entry.as_object().unwrap().keys().next().unwrap().clone(),
+        }
     };
     entries.map(kind).collect()
 }
