@@ -88,11 +88,16 @@ pub(super) const COLUMNS: &[Column] = &[
     text("WORKFLOW", "workflow").spare(),
     text("STEP", "step"),
     text("EFFECT", "effect"),
-    text("UNDO", "undo").spare(),
     text("REPOSITORY", "repository"),
     text("TAG", "tag"),
     read("TIMES LEFT", "times_left", times_left),
+    read("BEFALLS", "undo", befalls),
 ];
+
+fn befalls(undo: &Value) -> String {
+    let befalls = if undo == true { "undoing" } else { "the step" };
+    befalls.to_owned()
+}
 
 fn times_left(times: &Value) -> String {
     match times.as_u64() {

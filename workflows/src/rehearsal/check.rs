@@ -58,17 +58,14 @@ pub fn check(plan: &Plan, marks: &[Mark]) -> Vec<String> {
 fn runs_of(name: &str, leaves: Leaves, status: &StepStatus) -> (u32, u32) {
     let attempts = status.attempts();
     let most = if name == OnlyOnce::NAME { 1 } else { attempts };
-    let counts = matches!(
-        status.state,
-        StepState::Success | StepState::Compensating | StepState::CompensationError
-    );
-    let with_ticket = status.state == StepState::Suspended && status.ticket.is_some();
-    match leaves {
-        _ if status.state == StepState::Compensated => (0, 0),
-        Leaves::WithItsRecord => (u32::from(counts), u32::from(counts)),
-        Leaves::Before => (
-            u32::from(status.state == StepState::Success || with_ticket),
-            most,
-        ),
+    match (leaves, status.state) {
+        (
+            Leaves::WithItsRecord,
+            StepState::Success | StepState::Compensating | StepState::CompensationError,
+        ) => (1, 1),
+        (_, StepState::Compensated) | (Leaves::WithItsRecord, _) => (0, 0),
+        (Leaves::Before, StepState::Success) => (1, most),
+        (Leaves::Before, StepState::Suspended) if status.ticket.is_some() => (1, most),
+        (Leaves::Before, _) => (0, most),
     }
 }

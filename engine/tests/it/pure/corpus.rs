@@ -112,11 +112,12 @@ fn corpus() -> Vec<(String, Kept)> {
 /// The kinds of entries of a journal.
 fn kinds<'a>(rows: impl IntoIterator<Item = &'a Row>) -> BTreeSet<String> {
     let entries = rows.into_iter().flat_map(|row| &row.entries);
-    // A name alone, or an object with one field, which is the name.
     let kind = |entry: &Entry| {
-        let stored = serde_json::to_value(entry).unwrap();
-        let named = stored.as_object().and_then(|it| it.keys().next());
-        named.map_or_else(|| stored.as_str().unwrap().to_owned(), Clone::clone)
+        let entry = serde_json::to_value(entry).unwrap();
+        match entry.as_str() {
+            Some(kind) => kind.to_owned(),
+            None => entry.as_object().unwrap().keys().next().unwrap().clone(),
+        }
     };
     entries.map(kind).collect()
 }
