@@ -24,6 +24,7 @@ mod queries;
 mod schedules;
 mod stamps;
 mod trace;
+mod transactional;
 
 pub use built_in::BuiltIn;
 pub use code::Workflows;

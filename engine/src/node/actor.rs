@@ -1,6 +1,6 @@
 //! The actor of one plan: something happened, decide, append, start what follows. One append under way at a time.
 
-use super::bodies::{Bodies, Ended, InTransaction};
+use super::bodies::{Bodies, Ended};
 use super::places::{Place, Turn};
 use super::{Inner, Nudge, locked};
 use crate::clock::Timestamp;
@@ -10,14 +10,9 @@ use crate::plan::Plan;
 use crate::state::{Refused, StepState};
 use crate::step::{Outcome, Policy, Services, StepError};
 use crate::store::{Append, Appended, Store, StoreError};
-use futures_util::FutureExt;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-
-/// A transactional step holds the store's only writer: past this it is rolled back.
-const TRANSACTION_LIMIT: Duration = Duration::from_secs(5);
 
 /// The first and the longest wait before an append is tried again that the store could not take.
 const APPEND_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -54,12 +49,6 @@ async fn its_turn(turn: &mut Option<Turn>) -> Place {
         Some(turn) => turn.come().await,
         None => std::future::pending().await,
     }
-}
-
-/// Why a transactional step left no write.
-enum NotCommitted {
-    Step(StepError),
-    Store(StoreError),
 }
 
 impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
@@ -256,7 +245,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         status.is_some_and(|it| it.state == StepState::Compensating)
     }
 
-    fn happened(
+    pub(super) fn happened(
         &self,
         step: StepIndex,
         undoes: bool,
@@ -373,8 +362,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     fn decided(&mut self, happening: Happening) -> Result<Decision, Refused> {
         let (at, node) = (self.node.clock.now(), self.node.options.id);
         let mut admission = self.admission();
+        if self.place.is_some() {
+            return decide_with(&admission, &self.plan, happening, at, node);
+        }
         let decision = decide_with(&admission, &self.plan, happening.clone(), at, node)?;
-        if self.place.is_some() || !decision.next.is_at_work() {
+        if !decision.next.is_at_work() {
             return Ok(decision);
         }
         let kind = self.node.kind_of(self.plan.workflow());
@@ -511,112 +503,6 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             self.drop_at = None;
         }
     }
-
-    /// Runs a transactional step: its writes and the row that records its success are one commit.
-    async fn transact(&mut self, work: InTransaction<St::Tx>, policy: Policy) -> Result<(), Lost> {
-        let InTransaction {
-            step,
-            undoes,
-            form,
-            job,
-            rehearsal,
-            limit,
-            crashes_after,
-        } = work;
-        if let Some(rehearsal) = rehearsal {
-            self.rehearse(rehearsal).await;
-        }
-        let (plan, node, clock, nonce) = (
-            self.plan.clone(),
-            self.node.options.id,
-            self.node.clock,
-            self.node.nonce(),
-        );
-        let (seq, admission) = (plan.seq + 1, self.admission());
-        let limit = limit.min(TRANSACTION_LIMIT);
-        let until_durable = self.node.stamps.begin(clock);
-        let committed = self
-            .node
-            .store
-            .transact::<(Decision, Appended), NotCommitted>(Box::new(move |tx| {
-                Box::pin(async move {
-                    let body =
-                        tokio::time::timeout(limit, AssertUnwindSafe(job(tx)).catch_unwind());
-                    let outcome = match body.await {
-                        Err(_) => Err(StepError(Failure::timeout(limit))),
-                        Ok(Err(panic)) => Err(super::bodies::panicked(panic.as_ref())),
-                        Ok(Ok(outcome)) => outcome,
-                    };
-                    let Outcome::Done { output, warning } = outcome.map_err(NotCommitted::Step)?
-                    else {
-                        return Err(NotCommitted::Step(StepError::permanent(
-                            "a transactional step has no ticket",
-                        )));
-                    };
-                    let happening = if undoes {
-                        Happening::Undone { step }
-                    } else {
-                        Happening::Succeeded {
-                            step,
-                            output,
-                            warning,
-                            form,
-                        }
-                    };
-                    let decision = decide_with(&admission, &plan, happening, clock.now(), node)
-                        .map_err(|refused| NotCommitted::Step(StepError::permanent(refused)))?;
-                    let append = Append::new(&plan, &decision, node, nonce)
-                        .map_err(|error| NotCommitted::Step(StepError::permanent(error)))?;
-                    let appended = St::append_in(tx, append)
-                        .await
-                        .map_err(NotCommitted::Store)?;
-                    Ok((decision, appended))
-                })
-            }))
-            .await;
-        drop(until_durable);
-        match committed {
-            Ok(Ok((decision, appended))) => {
-                self.advance(decision.next, &appended);
-                self.node
-                    .wake_all(decision.notices.iter().map(|(plan, _)| *plan));
-            }
-            Ok(Err(NotCommitted::Step(error))) => {
-                self.happen(self.happened(step, undoes, Err(error), policy, form))
-                    .await?;
-            }
-            Ok(Err(NotCommitted::Store(StoreError::Fenced { .. }))) => return Err(Lost),
-            Ok(Err(NotCommitted::Store(error))) | Err(error) => {
-                if matches!(error, StoreError::Unknown(_)) && self.is_mine(seq, nonce).await? {
-                    // No further than this row: what follows it may be another owner's.
-                    let rows = self.rows_once_readable(self.plan.id).await;
-                    let ours = rows.iter().take_while(|row| row.seq <= seq);
-                    self.advance(Plan::fold(self.plan.id, ours), &Appended::default());
-                } else {
-                    let error = StepError::transient(error).class("store");
-                    self.happen(self.happened(step, undoes, Err(error), policy, form))
-                        .await?;
-                }
-            }
-        }
-        if crashes_after {
-            crash(&self.plan, step);
-        }
-        Ok(())
-    }
-}
-
-impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
-    /// Runs the body and rolls it back: what a crash before the commit leaves.
-    async fn rehearse(&self, body: crate::step::Work<St::Tx, Outcome, StepError>) {
-        let rolled_back = self.node.store.transact::<(), ()>(Box::new(move |tx| {
-            Box::pin(async move {
-                drop(body(tx).await);
-                Err(())
-            })
-        }));
-        drop(rolled_back.await);
-    }
 }
 
 /// Whether what is under way of the step is dropped once the grace of a cancel or an abort is over.
@@ -627,7 +513,7 @@ fn is_dropped(plan: &Plan, step: StepIndex) -> bool {
         || (plan.reverting && (status.is_being_undone() || elsewhere))
 }
 
-fn crash(plan: &Plan, step: StepIndex) -> ! {
+pub(super) fn crash(plan: &Plan, step: StepIndex) -> ! {
     let name = plan.graph().get(step).map_or("", |known| &known.name);
     tracing::error!(task.id = %plan.id, "a drill aborts the process after step {name} of task {}", plan.id);
     std::process::abort()

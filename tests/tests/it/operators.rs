@@ -136,7 +136,7 @@ async fn a_failed_step_is_skipped_and_what_needs_it_too() {
     assert_eq!(task["result"], "warning", "{task}");
     assert_eq!(step(&task, "sync_proxies")["state"], "skipped", "{task}");
     let audit = rest
-        .get("/audit?search=action%20%3D%20skip")
+        .get("/audit?search=action%20%3D%20skip%20and%20result%20%3D%20done")
         .await
         .expect_status(200);
     assert_eq!(audit.json()["total"], 1, "{audit}");

@@ -1,4 +1,5 @@
 use crate::house::House;
+use crate::keeps::keeps;
 use engine::journal::PlanId;
 use engine::node::{Node, Workflows};
 use engine::prove::laws::{self, World};
@@ -88,26 +89,7 @@ async fn a_push_that_crashes_at_any_append_ends_the_same() {
     );
 }
 
-macro_rules! keeps {
-    ($($test:ident: $law:ident does at least $plans:literal $executions:literal $compensations:literal $faults:literal $actions:literal;)*) => { $(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $test() {
-            let done = laws::$law::<Wharf>().await;
-            println!("{} of push: {done:?}", stringify!($law));
-            let did = [
-                done.plans,
-                done.executions,
-                done.compensations,
-                done.faults,
-                done.actions,
-            ];
-            let least = [$plans, $executions, $compensations, $faults, $actions];
-            assert!(did.iter().zip(least).all(|(did, least)| *did >= least), "{done:?}");
-        }
-    )* };
-}
-
-keeps! {
+keeps! { push: Wharf;
     a_push_that_is_reverted_at_any_step_leaves_no_product_and_no_repository:
         revert_at_each_step does at least 19 95 20 8 14;
     a_published_push_is_not_reverted:

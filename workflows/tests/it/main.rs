@@ -12,6 +12,7 @@ mod copies;
 mod exact_copy;
 mod goes_on;
 mod house;
+mod keeps;
 mod laws;
 mod push;
 mod rehearsal;

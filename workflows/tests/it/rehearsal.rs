@@ -1,10 +1,11 @@
 //! The rehearsal keeps the laws of all workflows, and its check finds what it is there to find.
 
 use crate::house::{FOR_EVER, House, HouseNode};
+use crate::keeps::keeps;
 use engine::journal::{Action, Json, Message, PlanId, PlanResult, Reason};
 use engine::node::{Node, Workflows};
 use engine::plan::Plan;
-use engine::prove::laws::{self, World};
+use engine::prove::laws::World;
 use engine::state::{PlanState, StepState};
 use engine::store::Store;
 use std::fmt::Write as _;
@@ -96,26 +97,7 @@ impl World for Stage {
     }
 }
 
-macro_rules! keeps {
-    ($($test:ident: $law:ident does at least $plans:literal $executions:literal $compensations:literal $faults:literal $actions:literal;)*) => { $(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $test() {
-            let done = laws::$law::<Stage>().await;
-            println!("{} of rehearsal: {done:?}", stringify!($law));
-            let did = [
-                done.plans,
-                done.executions,
-                done.compensations,
-                done.faults,
-                done.actions,
-            ];
-            let least = [$plans, $executions, $compensations, $faults, $actions];
-            assert!(did.iter().zip(least).all(|(did, least)| *did >= least), "{done:?}");
-        }
-    )* };
-}
-
-keeps! {
+keeps! { rehearsal: Stage;
     a_rehearsal_that_fails_at_any_step_is_mended_and_ends_the_same:
         fail_at_each_step does at least 8 60 0 7 7;
     a_rehearsal_whose_steps_run_twice_ends_the_same:
