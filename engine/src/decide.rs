@@ -11,6 +11,7 @@ mod gates;
 mod mail;
 mod revert;
 mod settle;
+mod together;
 
 pub(crate) use actions::may_be_abandoned;
 pub use actions::{fits, names_of_possible, possible};

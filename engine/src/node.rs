@@ -6,13 +6,16 @@ mod bodies;
 mod brake;
 mod built_in;
 mod by_name;
+mod caller;
 mod chance;
 mod children;
 mod code;
 mod declared;
 mod desk;
 mod drill;
+mod drivers;
 mod duties;
+mod ends;
 mod gate_duty;
 mod gatekeeper;
 mod gates;
@@ -36,19 +39,17 @@ pub use gatekeeper::{GateSeen, NodeSeen};
 pub use queries::{HistoryRow, Tasks};
 
 use crate::clock::{Clock, Timestamp};
-use crate::decide::Happening;
 use crate::journal::{NodeId, PlanId};
 use crate::plan::Plan;
 use crate::state::Refused;
 use crate::step::Services;
 use crate::store::{Store, StoreError};
 use crate::workflow::{DeclarationError, InputError};
-use places::Place;
+use drivers::Driver;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -76,6 +77,8 @@ pub struct NodeOptions {
     pub held_by: Option<String>,
     /// At most so many plans are at work at once; more wait for a place.
     pub at_once: usize,
+    /// At most so many transactional steps of a plan that follow each other are recorded by one commit.
+    pub steps_per_commit: usize,
     /// Every random choice follows from it; none: from the machine. For simulations.
     pub seed: Option<u64>,
     /// How it is broken on purpose, to see that it is noticed.
@@ -84,7 +87,7 @@ pub struct NodeOptions {
 }
 
 impl NodeOptions {
-    /// A lease of 10 s, a poll each second, a grace of 10 s, of 1 s when aborted; [`AT_ONCE`] plans at work.
+    /// A lease of 10 s, a poll each second, a grace of 10 s, of 1 s when aborted; [`AT_ONCE`] plans at work; sixteen steps a commit.
     #[must_use]
     pub fn new(id: NodeId, name: impl Into<String>) -> Self {
         Self {
@@ -96,6 +99,7 @@ impl NodeOptions {
             abort_grace: Duration::from_secs(1),
             held_by: None,
             at_once: AT_ONCE,
+            steps_per_commit: 16,
             seed: None,
             #[cfg(feature = "prove")]
             twin: None,
@@ -167,7 +171,8 @@ struct Inner<S: Services, St> {
     clock: Clock,
     started_at: Timestamp,
     drill: Option<Arc<dyn Drill>>,
-    actors: Mutex<BTreeMap<PlanId, Handle>>,
+    /// The plans that are driven here.
+    actors: Mutex<BTreeMap<PlanId, Driver>>,
     /// Plans whose submit is being committed: theirs will be an actor of their own.
     submitting: Mutex<HashSet<PlanId>>,
     /// Open plans that this node cannot drive: of a workflow that it does not know, or unreadable. Told once, then left alone.
@@ -188,21 +193,6 @@ struct Inner<S: Services, St> {
     gates: Arc<gates::Gates>,
     /// The node is stopped: nobody may append any more.
     lost: CancellationToken,
-}
-
-/// What the node holds of an actor.
-struct Handle {
-    nudges: mpsc::UnboundedSender<Nudge>,
-    plan: watch::Receiver<Arc<Plan>>,
-}
-
-/// A hint to an actor: look. What it finds is in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Nudge {
-    Mail,
-    Granted,
-    /// The lease is lost: drop the plan, whoever owns it now.
-    Lost,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -323,7 +313,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     pub async fn wait(&self, plan: PlanId, at_most: Duration) -> Result<Arc<Plan>, NodeError> {
         let settled = async {
             loop {
-                if let Some(mut seen) = self.0.watch(plan) {
+                if let Some(mut seen) = self.0.attach(plan).await? {
                     let settled = seen
                         .wait_for(|plan| plan.has_settled())
                         .await
@@ -412,12 +402,6 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
         Ok(Arc::new(Plan::fold(id, &rows)))
     }
 
-    fn watch(&self, plan: PlanId) -> Option<watch::Receiver<Arc<Plan>>> {
-        locked(&self.actors)
-            .get(&plan)
-            .map(|handle| handle.plan.clone())
-    }
-
     /// What is written from here on is told from what was written before.
     fn begins_a_new_life(&self) {
         self.nonce.store(self.chance.number(), Ordering::Relaxed);
@@ -425,79 +409,5 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
 
     fn nonce(&self) -> i64 {
         self.nonce.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Tells the plan's actor; where there is none and nobody else owns the plan, makes one.
-    fn wake(self: &Arc<Self>, plan: PlanId) {
-        if let Some(handle) = locked(&self.actors).get(&plan) {
-            let _ended_meanwhile = handle.nudges.send(Nudge::Mail);
-            return;
-        }
-        if self.draining.is_cancelled() {
-            return; // the next start reads the mailbox
-        }
-        let node = self.clone();
-        let lost = self.lost.clone();
-        self.tasks.spawn(lost.run_until_cancelled_owned(async move {
-            match node.plan(plan).await {
-                Ok(now) if now.unreadable.is_some() => {} // nothing can be done to it
-                Ok(now) if now.state.is_driven() && !node.leaves_alone(&now) => {} // its owner polls the mailbox
-                Ok(now) => node.drive(now, None, Some(Nudge::Mail), None),
-                Err(error) => tracing::warn!(task.id = %plan, %error, "a message for task {plan} waits for the next poll"),
-            }
-        }));
-    }
-
-    /// Tells these plans' actors that there is mail. Those that have none here are found by the poll of their owners, or woken.
-    fn wake_all(self: &Arc<Self>, plans: impl Iterator<Item = PlanId>) {
-        for plan in plans {
-            self.wake(plan);
-        }
-    }
-
-    /// Tells these plans that their locks may be theirs.
-    fn tell_granted(&self, plans: &[PlanId]) {
-        let actors = locked(&self.actors);
-        for plan in plans {
-            if let Some(handle) = actors.get(plan) {
-                let _ended_meanwhile = handle.nudges.send(Nudge::Granted);
-            }
-        }
-    }
-
-    /// Gives the plan an actor that was submitted under this lease. Where that was lost meanwhile, others may have it: then it is
-    /// found again like any other.
-    fn drive_submitted(self: &Arc<Self>, plan: Plan, lease: u64, place: Option<Place>) {
-        if self.lease.which() == lease && !self.lease.is_over() {
-            self.drive(Arc::new(plan), None, None, place);
-        }
-    }
-
-    /// Gives the plan an actor, unless it has one.
-    fn drive(
-        self: &Arc<Self>,
-        plan: Arc<Plan>,
-        first: Option<Happening>,
-        nudge: Option<Nudge>,
-        place: Option<Place>,
-    ) {
-        let (nudges, inbox) = mpsc::unbounded_channel();
-        let (published, seen) = watch::channel(plan.clone());
-        {
-            let mut actors = locked(&self.actors);
-            if actors.contains_key(&plan.id) {
-                return;
-            }
-            if let Some(nudge) = nudge {
-                let _fresh = nudges.send(nudge);
-            }
-            actors.insert(plan.id, Handle { nudges, plan: seen });
-        }
-        let node = self.clone();
-        self.tasks.spawn(async move {
-            actor::Actor::new(node, plan, published, inbox, place)
-                .run(first)
-                .await;
-        });
     }
 }

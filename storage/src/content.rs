@@ -8,7 +8,6 @@ mod error;
 mod instance;
 pub mod inventory;
 pub mod objects;
-mod ticket;
 
 use std::fmt;
 use std::path::Path;
@@ -21,7 +20,6 @@ pub use embedded::blobs::{Blob, BlobReader};
 pub use embedded::uploads::{Upload, UploadError, UploadId, find_upload, has_open_upload};
 pub use embedded::{blobs, push_repository, versions};
 pub use error::ContentError;
-pub use ticket::Ticket;
 
 use crate::Database;
 use embedded::uploads::Busy;

@@ -72,6 +72,10 @@ impl CatalogDrill {
 }
 
 impl Drill for CatalogDrill {
+    fn may_befall<'a>(&'a self, _: &'a Plan) -> BoxFuture<'a, bool> {
+        Box::pin(self.any())
+    }
+
     fn before<'a>(&'a self, plan: &'a Plan, step: &'a str) -> BoxFuture<'a, Option<Effect>> {
         Box::pin(self.befalls(plan, step, false))
     }

@@ -1,14 +1,15 @@
 //! The actor of one plan: something happened, decide, append, start what follows. One append under way at a time.
 
 use super::bodies::{Bodies, Ended};
+use super::drivers::{Driver, Nudge};
 use super::places::{Place, Turn};
-use super::{Inner, Nudge, locked};
+use super::{Inner, locked};
 use crate::clock::Timestamp;
 use crate::decide::{self, Admission, Decision, Happening, decide_with};
-use crate::journal::{Action, Failure, PlanId, Row, StepIndex};
+use crate::journal::{Action, PlanId, Row, StepIndex};
 use crate::plan::Plan;
 use crate::state::{Refused, StepState};
-use crate::step::{Outcome, Policy, Services, StepError};
+use crate::step::Services;
 use crate::store::{Append, Appended, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +28,11 @@ pub(super) struct Actor<S: Services, St: Store<Tx = S::Tx>> {
     /// When the bodies of a cancelled plan are dropped.
     drop_at: Option<Timestamp>,
     /// Its place among the plans at work, while it is.
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
     /// Its seat among those that wait for one, while it does.
     turn: Option<Turn>,
+    /// Its next transactional step shares its commit with no other.
+    pub(super) alone: bool,
 }
 
 /// The plan is not ours any more.
@@ -62,6 +65,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         Self {
             place,
             turn: None,
+            alone: false,
             lease: node.lease.which(),
             node,
             plan,
@@ -103,8 +107,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             }
             bodies.match_plan(&self.plan);
             if let Some(work) = bodies.next_in_transaction() {
-                let policy = bodies.policy(work.step);
-                self.transact(work, policy).await?;
+                self.transact(work, &bodies).await?;
                 continue;
             }
             if self.plan.has_settled() && self.leave() {
@@ -112,6 +115,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             }
             if self.node.draining.is_cancelled() && !bodies.work() {
                 locked(&self.node.actors).remove(&self.plan.id);
+                return Ok(());
+            }
+            if self.park(&bodies) {
                 return Ok(());
             }
             let clock = self.node.clock;
@@ -140,6 +146,27 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 Came::Drain => {}
             }
         }
+    }
+
+    /// Leaves the plan to the list of those that wait, where it waits for nothing but locks: it is looked up again once they are
+    /// granted, there is mail for it, or somebody wants to watch it.
+    fn park(&mut self, bodies: &Bodies<S, St>) -> bool {
+        let rests = self.plan.waits_for_locks()
+            && bodies.are_idle()
+            && self.drop_at.is_none()
+            && self.place.is_none()
+            && self.turn.is_none();
+        if !rests {
+            return false;
+        }
+        let mut actors = locked(&self.node.actors);
+        // One receiver is the list's own.
+        if !self.inbox.is_empty() || self.published.receiver_count() > 1 {
+            return false;
+        }
+        let (lease, seq) = (self.lease, self.plan.seq);
+        actors.insert(self.plan.id, Driver::Parked { lease, seq });
+        true
     }
 
     /// Leaves the list of actors unless a nudge came meanwhile.
@@ -202,126 +229,6 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         Ok(())
     }
 
-    async fn ended(
-        &mut self,
-        step: StepIndex,
-        ended: Ended,
-        bodies: &mut Bodies<S, St>,
-    ) -> Result<(), Lost> {
-        match ended {
-            Ended::Woken => self.happen(Happening::Woken { step }).await,
-            Ended::Submits => {
-                bodies.drop_body(step); // what is left to submit is asked for again
-                self.submit_children(step).await
-            }
-            Ended::Passed(place) => {
-                bodies.drop_body(step); // where it may not begin after all, it passes once more
-                bodies.keep(step, place);
-                self.happen(Happening::Passed { step }).await
-            }
-            Ended::Asked(effect) => {
-                bodies.asked(&self.plan, step, effect);
-                Ok(())
-            }
-            Ended::Body {
-                outcome,
-                crashes_after,
-            } => {
-                let undoes = self.undoes(step);
-                let (policy, form) = (bodies.policy(step), bodies.form(step));
-                let happening = self.happened(step, undoes, outcome, policy, form);
-                self.happen(happening).await?;
-                if crashes_after {
-                    crash(&self.plan, step);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// What is under way of the step undoes it.
-    fn undoes(&self, step: StepIndex) -> bool {
-        let status = self.plan.steps.get(step);
-        status.is_some_and(|it| it.state == StepState::Compensating)
-    }
-
-    pub(super) fn happened(
-        &self,
-        step: StepIndex,
-        undoes: bool,
-        outcome: Result<Outcome, StepError>,
-        policy: Policy,
-        form: u32,
-    ) -> Happening {
-        let gate = self.tell_gate(step, policy, &outcome);
-        match outcome {
-            Ok(Outcome::Done { .. }) if undoes => Happening::Undone { step },
-            Ok(Outcome::Done { output, warning }) => Happening::Succeeded {
-                step,
-                output,
-                warning,
-                form,
-            },
-            Ok(Outcome::Wait { ticket, after }) => Happening::Suspended {
-                step,
-                ticket,
-                wake_at: self.node.clock.now() + after.unwrap_or(policy.poll),
-                form,
-            },
-            Ok(Outcome::Await { event, within }) => Happening::Awaits {
-                step,
-                event,
-                until: within.map(|time| self.node.clock.now() + time),
-            },
-            Ok(Outcome::Spawn {
-                children,
-                until,
-                at_once,
-            }) => Happening::Spawns {
-                step,
-                children,
-                until,
-                at_once,
-            },
-            Err(StepError(error)) if policy.once && !undoes && error.tells_nothing() => {
-                Happening::Lost { step }
-            }
-            Err(StepError(error)) => {
-                let retry_at = self.retry_at(step, policy);
-                match gate {
-                    Some(gate) => Happening::TurnedBack {
-                        step,
-                        gate,
-                        error,
-                        retry_at,
-                    },
-                    None if undoes => Happening::UndoFailed {
-                        step,
-                        error,
-                        retry_at,
-                    },
-                    None => Happening::Failed {
-                        step,
-                        error,
-                        retry_at,
-                    },
-                }
-            }
-        }
-    }
-
-    fn retry_at(&self, step: StepIndex, policy: Policy) -> Timestamp {
-        let status = self.plan.steps.get(step);
-        let failures = status.map_or(0, |status| match &status.undo {
-            Some(undo) => undo.failures,
-            None => status.failures,
-        });
-        let longest = policy.longest_wait(failures + 1);
-        // Full jitter, but never at once: at least a tenth of it.
-        let part = self.node.chance.part(0.1, 1.0);
-        self.node.clock.now() + longest.mul_f64(part)
-    }
-
     /// The grace of a cancelled plan is over.
     async fn drop_bodies(&mut self, bodies: &mut Bodies<S, St>) -> Result<(), Lost> {
         self.drop_at = None;
@@ -349,17 +256,20 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
 
     pub(super) async fn happen(&mut self, happening: Happening) -> Result<(), Lost> {
         let _until_durable = self.node.stamps.begin(self.node.clock);
-        match self.decided(happening) {
-            Ok(decision) => self.commit(decision).await,
-            Err(refused) => {
-                tracing::error!(task.id = %self.plan.id, "task {} cannot go on: {refused}", self.plan.id);
-                Err(Lost)
-            }
-        }
+        let decision = self
+            .decided(happening)
+            .map_err(|refused| self.cannot_go_on(&refused))?;
+        self.commit(decision).await
+    }
+
+    pub(super) fn cannot_go_on(&self, refused: &Refused) -> Lost {
+        let id = self.plan.id;
+        tracing::error!(task.id = %id, "task {id} cannot go on: {refused}");
+        Lost
     }
 
     /// What follows. Where a step would begin of a plan that has no place, it takes one, or asks for it.
-    fn decided(&mut self, happening: Happening) -> Result<Decision, Refused> {
+    pub(super) fn decided(&mut self, happening: Happening) -> Result<Decision, Refused> {
         let (at, node) = (self.node.clock.now(), self.node.options.id);
         let mut admission = self.admission();
         if self.place.is_some() {
@@ -469,11 +379,12 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         }
     }
 
-    pub(super) fn advance(&mut self, next: Plan, appended: &Appended) {
+    pub(super) fn advance(&mut self, next: impl Into<Arc<Plan>>, appended: &Appended) {
+        let next = next.into();
         self.note_grace(&next);
         tell(&self.plan, &next);
         super::measure::measure(&self.plan, &next, self.node.clock.now());
-        self.plan = Arc::new(next);
+        self.plan = next;
         let _nobody_waits = self.published.send(self.plan.clone());
         self.be_seated();
         self.node.tell_granted(&appended.granted);

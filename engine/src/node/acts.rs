@@ -227,7 +227,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Inner<S, St> {
     /// Ends a plan that nobody can read: by a row after its last one, without its mailbox, which nobody reads. It lets go of its
     /// locks and its key; nothing of it is undone.
     async fn abandon(
-        &self,
+        self: &Arc<Self>,
         id: PlanId,
         message: Message,
         also: Work<St::Tx, (), StoreError>,

@@ -1,6 +1,7 @@
 //! What of a plan is under way here: bodies, polls and timers, made to match what the plan says.
 
 use super::Inner;
+use super::caller::{Caller, Purpose};
 use super::drill::Effect;
 use super::gates::Place;
 use crate::clock::{Clock, Timestamp};
@@ -8,9 +9,7 @@ use crate::gate::way_of;
 use crate::journal::{Failure, Json, StepIndex, Submitted};
 use crate::plan::{Plan, StepStatus};
 use crate::state::StepState;
-use crate::step::{
-    AnyStep, BoxFuture, Call, Job, Outcome, Policy, Received, Services, StepError, Work,
-};
+use crate::step::{BoxFuture, Job, Outcome, Policy, Services, StepError};
 use crate::store::Store;
 use futures_util::FutureExt;
 use std::any::Any;
@@ -119,30 +118,38 @@ impl Wanted {
 }
 
 /// A transactional step on its way to the store.
-pub(super) struct InTransaction<Tx> {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InTransaction {
     pub(super) step: StepIndex,
     pub(super) undoes: bool,
-    pub(super) form: u32,
-    pub(super) job: Work<Tx, Outcome, StepError>,
-    /// Runs before it and is rolled back: a drill that runs every body twice.
-    pub(super) rehearsal: Option<Work<Tx, Outcome, StepError>>,
-    pub(super) limit: Duration,
+    /// A drill: its body runs before, and that is rolled back.
+    pub(super) rehearses: bool,
+    /// A drill: the process aborts once it is recorded.
     pub(super) crashes_after: bool,
 }
+
+impl InTransaction {
+    /// It may be recorded together with others.
+    pub(super) fn is_plain(&self) -> bool {
+        !(self.undoes || self.rehearses || self.crashes_after)
+    }
+}
+
+/// What was under way of a step, what it was started for, and how it ended.
+type Came = (StepIndex, Wanted, Ended);
 
 pub(super) struct Bodies<S: Services, St: Store<Tx = S::Tx>> {
     node: Arc<Inner<S, St>>,
     /// As the plan was when its input was decoded: an operator may have changed it since.
     submitted: Arc<Submitted>,
-    input: Arc<dyn Any + Send + Sync>,
-    /// The code of each step of the plan's graph.
-    code: Vec<(Arc<dyn AnyStep<S>>, Policy)>,
-    set: JoinSet<(StepIndex, Wanted, Ended)>,
+    caller: Caller<S>,
+    set: JoinSet<Came>,
+    /// What has ended and was not told of yet.
+    came: VecDeque<Came>,
     under_way: HashMap<StepIndex, (Wanted, Option<AbortHandle>)>,
     /// What attempts have passed that are under way.
     places: HashMap<StepIndex, Place>,
-    for_the_store: VecDeque<InTransaction<S::Tx>>,
-    cancelled: CancellationToken,
+    for_the_store: VecDeque<InTransaction>,
     /// The plans are not this node's any more.
     lost: CancellationToken,
 }
@@ -163,32 +170,34 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
             let reads = workflow.graph[index].form >= step.form;
             reads.then(|| (workflow.bodies[index].clone(), workflow.policies[index]))
         });
-        Some(Self {
+        let caller = Caller {
+            services: node.services.clone(),
+            input,
             code: code.collect::<Option<_>>()?,
+            clock: node.clock,
+            cancelled: CancellationToken::new(),
+        };
+        Some(Self {
+            caller,
             node: node.clone(),
             submitted: submitted.clone(),
-            input,
             set: JoinSet::new(),
+            came: VecDeque::new(),
             under_way: HashMap::new(),
             places: HashMap::new(),
             for_the_store: VecDeque::new(),
-            cancelled: CancellationToken::new(),
             lost: node.lease.lost(),
         })
     }
 
-    pub(super) fn form(&self, step: StepIndex) -> u32 {
-        self.code[step].0.form()
-    }
-
-    pub(super) fn policy(&self, step: StepIndex) -> Policy {
-        self.code[step].1
+    pub(super) fn caller(&self) -> &Caller<S> {
+        &self.caller
     }
 
     /// Starts what the plan asks for and is not under way; aborts what is under way and not asked for.
     pub(super) fn match_plan(&mut self, plan: &Arc<Plan>) {
         if plan.cancelling {
-            self.cancelled.cancel();
+            self.caller.cancelled.cancel();
         }
         self.places.retain(|step, _| {
             let status = plan.steps.get(*step);
@@ -219,7 +228,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         let Some(submitted) = changed else { return };
         let workflow = self.node.workflows.known.get(submitted.workflow.as_str());
         if let Some(input) = workflow.and_then(|it| (it.decode)(&submitted.input).ok()) {
-            (self.input, self.submitted) = (input, submitted.clone());
+            (self.caller.input, self.submitted) = (input, submitted.clone());
         }
     }
 
@@ -267,88 +276,102 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         self.places.insert(step, place);
     }
 
-    pub(super) fn next_in_transaction(&mut self) -> Option<InTransaction<S::Tx>> {
+    pub(super) fn next_in_transaction(&mut self) -> Option<InTransaction> {
         self.for_the_store.pop_front()
     }
 
     /// The next end of something that is still wanted; `None` when nothing is under way.
     pub(super) async fn next(&mut self) -> Option<(StepIndex, Ended)> {
         loop {
-            let Ok((step, wanted, ended)) = self.set.join_next().await? else {
-                continue; // aborted: bodies catch their panics
+            let came = match self.came.pop_front() {
+                Some(came) => came,
+                None => match self.set.join_next().await? {
+                    Ok(came) => came,
+                    Err(_) => continue, // aborted: bodies catch their panics
+                },
             };
-            if self
-                .under_way
-                .get(&step)
-                .is_some_and(|(known, _)| *known == wanted)
-            {
-                return Some((step, ended));
+            if self.is_wanted(&came) {
+                return Some((came.0, came.2));
             }
         }
     }
 
-    /// Gives a transactional step to the store, or makes it fail, as its drill wants.
-    pub(super) fn asked(&mut self, plan: &Arc<Plan>, step: StepIndex, effect: Option<Effect>) {
-        let undoes = plan.steps[step].state == StepState::Compensating;
-        let call = self.caller(plan, step, Purpose::undoing(undoes));
-        let Job::InTransaction(job) = call(None) else {
-            return;
+    /// The end of a body that has come already, of another step than these.
+    pub(super) fn next_body_now(
+        &mut self,
+        but: &[StepIndex],
+    ) -> Option<(StepIndex, Result<Outcome, StepError>)> {
+        loop {
+            let Ok(came) = self.set.try_join_next()? else {
+                continue;
+            };
+            match came {
+                (
+                    step,
+                    _,
+                    Ended::Body {
+                        outcome,
+                        crashes_after: false,
+                    },
+                ) if self.is_wanted_now(step, came.1) && !but.contains(&step) => {
+                    return Some((step, outcome));
+                }
+                came => {
+                    self.came.push_back(came); // whether it is still wanted is seen later
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn is_wanted(&self, came: &Came) -> bool {
+        self.is_wanted_now(came.0, came.1)
+    }
+
+    fn is_wanted_now(&self, step: StepIndex, wanted: Wanted) -> bool {
+        let under_way = self.under_way.get(&step);
+        under_way.is_some_and(|(known, _)| *known == wanted)
+    }
+
+    /// Nothing is under way, not even a timer.
+    pub(super) fn are_idle(&self) -> bool {
+        self.under_way.is_empty() && self.for_the_store.is_empty()
+    }
+
+    /// Steps that may not be recorded together with another one: something else of them is under way than that they wait for the
+    /// store, or a drill befalls them.
+    pub(super) fn busy(&self) -> Vec<StepIndex> {
+        let waits = |step: &StepIndex| {
+            let mut waiting = self.for_the_store.iter();
+            waiting.any(|work| work.step == *step && work.is_plain())
         };
-        let rehearsal = match (effect, call(None)) {
-            (Some(Effect::RunTwice), Job::InTransaction(rehearsal)) => Some(rehearsal),
-            _ => None,
-        };
-        let crashes_after = effect == Some(Effect::CrashAfter);
+        let steps = self.under_way.keys().copied();
+        steps.filter(|step| !waits(step)).collect()
+    }
+
+    /// Gives a transactional step to the store, as its drill wants.
+    pub(super) fn asked(&mut self, plan: &Plan, step: StepIndex, effect: Option<Effect>) {
         self.for_the_store.push_back(InTransaction {
             step,
-            undoes,
-            form: self.form(step),
-            job,
-            rehearsal,
-            limit: self.policy(step).timeout,
-            crashes_after,
+            undoes: plan.steps[step].state == StepState::Compensating,
+            rehearses: effect == Some(Effect::RunTwice),
+            crashes_after: effect == Some(Effect::CrashAfter),
         });
     }
 
     /// Makes jobs of this attempt, as many as wanted.
-    fn caller(
+    fn jobs(
         &self,
         plan: &Arc<Plan>,
         step: StepIndex,
         purpose: Purpose,
     ) -> impl Fn(Option<Json>) -> Job<S::Tx> + Send + use<S, St> {
-        let (services, plan, input) =
-            (self.node.services.clone(), plan.clone(), self.input.clone());
-        let (code, clock, cancelled) = (
-            self.code[step].0.clone(),
-            self.node.clock,
-            self.cancelled.clone(),
-        );
-        move |ticket| {
-            let (services, input) = (services.clone(), input.clone());
-            let call = Call {
-                services,
-                plan: plan.clone(),
-                input,
-                step,
-                ticket,
-                received: purpose.received(),
-                gathers: matches!(purpose, Purpose::Gather),
-                clock,
-                cancelled: cancelled.clone(),
-                undoes: matches!(purpose, Purpose::Undo),
-            };
-            let job = if call.undoes {
-                code.clone().undo(call)
-            } else {
-                code.clone().run(call)
-            };
-            super::trace::traced(job, plan.clone(), step)
-        }
+        let (caller, plan) = (self.caller.clone(), plan.clone());
+        move |ticket| caller.job(&plan, step, &purpose, ticket)
     }
 
     fn start(&mut self, plan: &Arc<Plan>, step: StepIndex, wanted: Wanted) -> Option<AbortHandle> {
-        let (clock, policy) = (self.node.clock, self.policy(step));
+        let (clock, policy) = (self.node.clock, self.caller.policy(step));
         let status = &plan.steps[step];
         let wake_at = status.wake_at;
         match wanted {
@@ -367,7 +390,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 }))
             }
             Wanted::Poll(_) => {
-                let (call, ticket) = (self.caller(plan, step, Purpose::Run), status.ticket.clone());
+                let (call, ticket) = (self.jobs(plan, step, Purpose::Run), status.ticket.clone());
                 let begun = status.tries.last().map(|last| last.started_at);
                 let until = begun.unwrap_or(clock.now()) + policy.suspended_at_most;
                 Some(self.spawn(async move {
@@ -379,7 +402,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 }))
             }
             Wanted::WaitOver(_) => {
-                let call = self.caller(plan, step, Purpose::TimeIsOver);
+                let call = self.jobs(plan, step, Purpose::TimeIsOver);
                 Some(self.spawn(async move {
                     if let Some(at) = wake_at {
                         clock.sleep_until(at).await;
@@ -392,7 +415,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 let event = status.awaits.as_ref().and_then(|it| it.event.as_ref());
                 let payload = event.and_then(|name| plan.event(name)).cloned();
                 let purpose = payload.map_or(Purpose::Gather, Purpose::Event);
-                let call = self.caller(plan, step, purpose);
+                let call = self.jobs(plan, step, purpose);
                 Some(self.spawn(async move {
                     let outcome = free(call(None), policy.timeout).await;
                     (step, wanted, Ended::body(outcome))
@@ -404,7 +427,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
             ),
             Wanted::Body(_) | Wanted::Undo(_) => {
                 let undoes = matches!(wanted, Wanted::Undo(_));
-                let call = self.caller(plan, step, Purpose::undoing(undoes));
+                let call = self.jobs(plan, step, Purpose::undoing(undoes));
                 let ticket = status.ticket.clone().filter(|_| !undoes);
                 let Some(drill) = self.node.drill.clone() else {
                     return match call(ticket) {
@@ -486,29 +509,6 @@ async fn drilled<Tx>(
 
 fn failed(error: StepError) -> Ended {
     Ended::body(Err(error.class("drill")))
-}
-
-/// What a body is wanted for.
-enum Purpose {
-    Run,
-    Undo,
-    Event(Json),
-    TimeIsOver,
-    Gather,
-}
-
-impl Purpose {
-    fn undoing(undoes: bool) -> Self {
-        if undoes { Self::Undo } else { Self::Run }
-    }
-
-    fn received(&self) -> Option<Received> {
-        match self {
-            Self::Event(payload) => Some(Received::Event(payload.clone())),
-            Self::TimeIsOver => Some(Received::TimeIsOver),
-            Self::Run | Self::Undo | Self::Gather => None,
-        }
-    }
 }
 
 /// A body that stands in no transaction.

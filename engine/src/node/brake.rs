@@ -5,7 +5,8 @@
 //! row, what was at work is taken up one after the other: each only once the one before has made progress. Then only the step
 //! that kills the node is cut off again, and is paused as poison.
 
-use super::{Inner, Nudge, locked};
+use super::drivers::Nudge;
+use super::{Inner, locked};
 use crate::decide::Happening;
 use crate::journal::PlanId;
 use crate::plan::Plan;

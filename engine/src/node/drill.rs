@@ -26,6 +26,11 @@ pub trait Drill: Send + Sync + 'static {
     /// Asked before each body of a step; not before polls. What it counts is counted durably before it answers.
     fn before<'a>(&'a self, plan: &'a Plan, step: &'a str) -> BoxFuture<'a, Option<Effect>>;
 
+    /// Asked before steps of this plan are recorded together, of which it is not asked one by one: it may want something of them.
+    fn may_befall<'a>(&'a self, _: &'a Plan) -> BoxFuture<'a, bool> {
+        Box::pin(async { true })
+    }
+
     /// Asked before each body that undoes a step. A drill of steps leaves it alone.
     fn before_undo<'a>(&'a self, _: &'a Plan, _: &'a str) -> BoxFuture<'a, Option<Effect>> {
         Box::pin(async { None })

@@ -1,6 +1,7 @@
 //! What the node does besides driving plans: it beats, takes over, and finds what hints have lost.
 
-use super::{Inner, NodeError, Nudge, locked};
+use super::drivers::{Driver, Nudge};
+use super::{Inner, NodeError, locked};
 use crate::decide::Happening;
 use crate::journal::PlanId;
 use crate::plan::Plan;
@@ -79,9 +80,14 @@ async fn beat<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, St>>) {
 /// Drops every actor; their plans are found again by the next round of take-overs.
 fn drop_all<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, St>>) {
     node.lease.lose();
-    for handle in locked(&node.actors).values() {
-        let _ended_meanwhile = handle.nudges.send(Nudge::Lost);
-    }
+    locked(&node.actors).retain(|_, driver| match driver {
+        Driver::Actor(handle) => {
+            let _ended_meanwhile = handle.nudges.send(Nudge::Lost);
+            true
+        }
+        Driver::Parked { .. } => false,
+    });
+    node.begins_a_new_life();
 }
 
 /// Finds mail and granted locks that no hint told of.
@@ -92,12 +98,12 @@ async fn poll<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, St>>) {
         ticks.tick().await;
         let waiting: Vec<PlanId> = {
             let actors = locked(&node.actors);
-            actors
-                .values()
-                .map(|handle| handle.plan.borrow().clone())
-                .filter(|it| it.waits_for_locks())
-                .map(|it| it.id)
-                .collect()
+            let waits = |driver: &Driver| match driver {
+                Driver::Actor(handle) => handle.plan.borrow().waits_for_locks(),
+                Driver::Parked { .. } => true,
+            };
+            let waiting = actors.iter().filter(|(_, driver)| waits(driver));
+            waiting.map(|(plan, _)| *plan).collect()
         };
         match node.store.due(node.options.id, waiting).await {
             Ok(due) => {

@@ -341,6 +341,18 @@ impl Gates {
 }
 
 impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
+    fn backend_of(&self, step: StepIndex) -> Option<GateId> {
+        let gate = self.plan.graph().get(step)?.gate.clone()?;
+        Some(GateId::Backend(gate))
+    }
+
+    /// What the step worked on behind its gate has answered.
+    pub(super) fn tell_gate_of_success(&self, step: StepIndex) {
+        if let Some(gate) = self.backend_of(step) {
+            self.node.gates.succeeded(&gate, self.node.clock.now());
+        }
+    }
+
     /// What the end of an attempt says about the backend behind its gate; the gate where it is turned back there.
     pub(super) fn tell_gate(
         &self,
@@ -348,7 +360,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         policy: Policy,
         outcome: &Result<Outcome, StepError>,
     ) -> Option<GateId> {
-        let gate = GateId::Backend(self.plan.graph().get(step)?.gate.clone()?);
+        let gate = self.backend_of(step)?;
         let (gates, now) = (&self.node.gates, self.node.clock.now());
         match outcome {
             Ok(_) => {

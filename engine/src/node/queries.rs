@@ -159,7 +159,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
     ) -> Result<Arc<Plan>, NodeError> {
         let longer = async {
             loop {
-                if let Some(mut seen) = self.0.watch(plan) {
+                if let Some(mut seen) = self.0.attach(plan).await? {
                     let longer = seen
                         .wait_for(|plan| plan.seq > seq)
                         .await

@@ -12,7 +12,10 @@ mod stopped;
 mod undone;
 
 pub use held::{hold_at_each_step, hold_the_workflow_at_each_step};
-pub use repeated::{crash_before_and_after_each_append, fail_at_each_step, run_each_step_twice};
+pub use repeated::{
+    crash_before_and_after_each_append, crash_before_and_after_each_commit_of_several_steps,
+    fail_at_each_step, run_each_step_twice,
+};
 pub use reverted::{
     crash_before_and_after_each_append_while_reverting, revert_at_each_step, revert_when_finished,
 };

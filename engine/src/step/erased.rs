@@ -151,6 +151,11 @@ pub trait AnyStep<S: Services>: Send + Sync {
     /// The form of what it records.
     fn form(&self) -> u32;
 
+    /// It begins in the transaction that records its success.
+    fn is_transactional(&self) -> bool {
+        false
+    }
+
     /// The workflow of its sub-tasks.
     fn spawns(&self) -> Option<&'static str> {
         None
@@ -287,6 +292,10 @@ impl<S: TransactionalStep> AnyStep<ServicesOf<S>> for Erased<S, Transactional> {
 
     fn can_leave(&self, output: &Json) -> Result<(), serde_json::Error> {
         output.decode::<S::Output>().map(drop)
+    }
+
+    fn is_transactional(&self) -> bool {
+        true
     }
 
     fn form(&self) -> u32 {

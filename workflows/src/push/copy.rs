@@ -3,12 +3,11 @@
 use super::Push;
 use crate::error::Failed;
 use crate::gate;
-use engine::step::{Begun, Context, Declared, Policy, Polled, PollingStep, StepError};
+use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
-use storage::Digest;
 use storage::catalog::{RepositoryId, pushed, versions};
-use storage::content::Ticket;
 use storage::content::versions::{self as backend, Brought};
+use storage::{Digest, Tx};
 
 /// The version that holds what was pushed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,46 +31,32 @@ impl Declared for CopyContent {
     type Output = Copied;
 }
 
-impl PollingStep for CopyContent {
-    type Ticket = Ticket;
-
-    async fn start(
+impl TransactionalStep for CopyContent {
+    async fn run(
         &self,
+        tx: &mut Tx,
         cx: &Context<Push>,
         push: &Push,
         (): (),
-    ) -> Result<Begun<Copied, Ticket>, StepError> {
-        let push = push.clone();
-        let (plan, at) = (cx.plan(), cx.clock().now());
-        let work = cx.services.database.transact::<Copied, Failed>(move |tx| {
-            Box::pin(async move {
-                let to = push.to.id;
-                let taken_along = pushed::pending(tx, to).await?;
-                let manifests: Vec<Digest> =
-                    push.digests.iter().chain(&taken_along).copied().collect();
-                let brought = Brought {
-                    plan,
-                    tag: push.tagged(),
-                    manifests: &manifests,
-                };
-                let base = versions::base(tx, RepositoryId::from(to)).await?;
-                let backend_version = backend::copy(tx, to, brought, base, at).await?;
-                backend::check(tx, to, backend_version, push.tagged(), &push.digests).await?;
-                Ok(Copied {
-                    backend_version,
-                    taken_along,
-                })
-            })
-        });
-        Ok(Begun::Done(work.await.map_err(Failed::from)??))
+    ) -> Result<Copied, StepError> {
+        Ok(copy(tx, cx, push).await?)
     }
+}
 
-    async fn poll(
-        &self,
-        _: &Context<Push>,
-        _: &Push,
-        ticket: &Ticket,
-    ) -> Result<Polled<Copied>, StepError> {
-        match *ticket {}
-    }
+async fn copy(tx: &mut Tx, cx: &Context<Push>, push: &Push) -> Result<Copied, Failed> {
+    let to = push.to.id;
+    let taken_along = pushed::pending(tx, to).await?;
+    let manifests: Vec<Digest> = push.digests.iter().chain(&taken_along).copied().collect();
+    let brought = Brought {
+        plan: cx.plan(),
+        tag: push.tagged(),
+        manifests: &manifests,
+    };
+    let base = versions::base(tx, RepositoryId::from(to)).await?;
+    let backend_version = backend::copy(tx, to, brought, base, cx.clock().now()).await?;
+    backend::check(tx, to, backend_version, push.tagged(), &push.digests).await?;
+    Ok(Copied {
+        backend_version,
+        taken_along,
+    })
 }

@@ -3,9 +3,10 @@
 use super::Push;
 use crate::error::Failed;
 use crate::gate;
-use engine::step::{Begun, Context, Declared, Policy, Polled, PollingStep, StepError};
+use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
-use storage::content::{Ticket, push_repository};
+use storage::Tx;
+use storage::content::push_repository;
 
 /// Nothing but that it happened: what is there is looked up by the next step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,31 +23,17 @@ impl Declared for Forward {
     type Output = Forwarded;
 }
 
-impl PollingStep for Forward {
-    type Ticket = Ticket;
-
-    async fn start(
+impl TransactionalStep for Forward {
+    async fn run(
         &self,
-        cx: &Context<Push>,
+        tx: &mut Tx,
+        _: &Context<Push>,
         push: &Push,
         (): (),
-    ) -> Result<Begun<Forwarded, Ticket>, StepError> {
-        let push = push.clone();
-        let work = cx.services.database.transact::<(), Failed>(move |tx| {
-            Box::pin(async move {
-                Ok(push_repository::forward(tx, push.to.id, push.tagged(), &push.digests).await?)
-            })
-        });
-        work.await.map_err(Failed::from)??;
-        Ok(Begun::Done(Forwarded {}))
-    }
-
-    async fn poll(
-        &self,
-        _: &Context<Push>,
-        _: &Push,
-        ticket: &Ticket,
-    ) -> Result<Polled<Forwarded>, StepError> {
-        match *ticket {}
+    ) -> Result<Forwarded, StepError> {
+        push_repository::forward(tx, push.to.id, push.tagged(), &push.digests)
+            .await
+            .map_err(Failed::from)?;
+        Ok(Forwarded {})
     }
 }

@@ -3,10 +3,11 @@
 use super::Push;
 use crate::error::Failed;
 use crate::gate;
-use engine::step::{Begun, Context, Declared, Policy, Polled, PollingStep, StepError};
+use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
+use storage::Tx;
 use storage::catalog::DestinationId;
-use storage::content::{Ticket, push_repository};
+use storage::content::push_repository;
 
 /// Where the backend keeps what was pushed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,30 +27,19 @@ impl Declared for LocatePushRepository {
     type Output = Located;
 }
 
-impl PollingStep for LocatePushRepository {
-    type Ticket = Ticket;
-
-    async fn start(
+impl TransactionalStep for LocatePushRepository {
+    async fn run(
         &self,
-        cx: &Context<Push>,
+        tx: &mut Tx,
+        _: &Context<Push>,
         push: &Push,
         (): (),
-    ) -> Result<Begun<Located, Ticket>, StepError> {
-        let mut tx = cx.services.database.look_up().await.map_err(Failed::from)?;
-        push_repository::locate(&mut tx, push.to.id, push.tagged(), &push.digests)
+    ) -> Result<Located, StepError> {
+        push_repository::locate(tx, push.to.id, push.tagged(), &push.digests)
             .await
             .map_err(Failed::from)?;
-        Ok(Begun::Done(Located {
+        Ok(Located {
             push_repository: push.to.id,
-        }))
-    }
-
-    async fn poll(
-        &self,
-        _: &Context<Push>,
-        _: &Push,
-        ticket: &Ticket,
-    ) -> Result<Polled<Located>, StepError> {
-        match *ticket {}
+        })
     }
 }

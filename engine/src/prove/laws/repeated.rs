@@ -1,7 +1,7 @@
 //! It fails, repeats and crashes anywhere, and ends as if nothing had happened.
 
 use super::script::{EACH, Script};
-use super::stage::{Calm, PATIENCE, Stage, calm, spread, states};
+use super::stage::{Calm, PATIENCE, Stage, calm, calm_by, spread, states};
 use super::{Done, World};
 use crate::journal::{Action, PlanResult};
 use crate::node::Effect;
@@ -100,16 +100,45 @@ pub async fn crash_before_and_after_each_append<W: World>() -> Done {
     let mut done = Done::default();
     let calm = calm::<W>(&mut done).await;
     for (write, moment) in crashes::<W>(1..calm.writes) {
-        crash_at::<W>(&calm, write, moment, &mut done).await;
+        crash_at::<W>(&calm, Script::default(), (write, moment), &mut done).await;
     }
     done
 }
 
-async fn crash_at<W: World>(calm: &Calm, write: usize, moment: Moment, done: &mut Done) {
+/// The same where transactional steps that follow each other are recorded by one commit, as they are without drills.
+///
+/// What was undone by the crash is run again with all that was to be committed with it; bodies after the first of a commit are not
+/// counted.
+pub async fn crash_before_and_after_each_commit_of_several_steps<W: World>() -> Done {
+    let mut done = Done::default();
+    let alone = calm::<W>(&mut done).await;
+    let calm = calm_by::<W>(Script::together(), &mut done).await;
+    assert_eq!(
+        calm.picture, alone.picture,
+        "steps do the same whether one commit records them or many"
+    );
+    assert!(
+        calm.writes <= alone.writes,
+        "{} writes of steps together, {} of each alone",
+        calm.writes,
+        alone.writes
+    );
+    for (write, moment) in crashes::<W>(1..calm.writes) {
+        crash_at::<W>(&calm, Script::together(), (write, moment), &mut done).await;
+    }
+    done
+}
+
+async fn crash_at<W: World>(
+    calm: &Calm,
+    script: Script,
+    (write, moment): (usize, Moment),
+    done: &mut Done,
+) {
     let when = format!("after a crash {moment:?} write {write}");
     let world = W::fresh().await;
     let dying = Faulty::dying(world.store(), write, moment);
-    let stage = Stage::on(world, dying.clone(), Script::default()).await;
+    let stage = Stage::on(world, dying.clone(), script).await;
     tokio::time::timeout(PATIENCE, dying.death())
         .await
         .expect("a plan makes as many writes as in the calm run");

@@ -27,6 +27,8 @@ pub(super) struct Script {
     reached: CancellationToken,
     open: CancellationToken,
     told: Mutex<Told>,
+    /// Transactional steps that follow each other are recorded by one commit; only the first of them is asked for and counted.
+    together: bool,
 }
 
 #[derive(Default)]
@@ -77,6 +79,14 @@ impl Script {
         Self {
             gate: Some(gate),
             ..self
+        }
+    }
+
+    /// Nothing befalls a step, and several may be recorded together.
+    pub(super) fn together() -> Self {
+        Self {
+            together: true,
+            ..Self::default()
         }
     }
 
@@ -140,6 +150,10 @@ const fn times(effect: Option<Effect>) -> usize {
 }
 
 impl Drill for Script {
+    fn may_befall<'a>(&'a self, _: &'a Plan) -> BoxFuture<'a, bool> {
+        Box::pin(async { !self.together })
+    }
+
     fn before<'a>(&'a self, plan: &'a Plan, step: &'a str) -> BoxFuture<'a, Option<Effect>> {
         Box::pin(async move {
             let known = plan.graph().iter().find(|known| known.name == step);

@@ -54,9 +54,13 @@ pub(super) struct Calm {
 }
 
 pub(super) async fn calm<W: World>(done: &mut Done) -> Calm {
+    calm_by::<W>(Script::default(), done).await
+}
+
+pub(super) async fn calm_by<W: World>(script: Script, done: &mut Done) -> Calm {
     let world = W::fresh().await;
     let store = Faulty::sound(world.store());
-    let mut stage = Stage::on(world, store.clone(), Script::default()).await;
+    let mut stage = Stage::on(world, store.clone(), script).await;
     let plan = stage.settled().await;
     assert_eq!(
         plan.result,

@@ -198,6 +198,7 @@ impl Scene {
         options.twin = self.twin;
         // Few enough that plans wait for each other.
         options.at_once = 1 + self.dice.below(4) as usize;
+        options.steps_per_commit = if self.dice.below(2) == 0 { 1 } else { 16 };
         // Clocks differ by up to two seconds.
         let skew = i64::from(self.dice.below(4000)) - 2000;
         let clock = Clock::of_runtime(Timestamp(self.weather.clock.now().0 + skew));

@@ -1,7 +1,7 @@
 //! What must be true once everything has ended.
 
 use super::scene::{Did, all_plans};
-use super::world::{Place, Seen, World, row_of};
+use super::world::{IN_TRANSACTION, Place, Seen, World, row_of};
 use crate::check::check;
 use crate::clock::Timestamp;
 use crate::journal::{Action, Entry, PlanId, PlanResult, Row};
@@ -185,8 +185,9 @@ fn steps(plan: &Plan, step: usize, place: Place, seen: Seen) -> Vec<String> {
     let (name, status) = (place.1, &plan.steps[step]);
     let mut wrong = Vec::new();
     let (begun, undone) = (status.attempts(), status.undo_attempts());
-    // A transactional body may run in a transaction that is then refused, and a polling one starts anew after its old ticket.
-    if seen.runs > begun {
+    // A polling body starts anew after its old ticket. Transactional ones are rolled back and run again when one after them in
+    // the same transaction fails: their rows say how often they counted.
+    if seen.runs > begun && !IN_TRANSACTION.contains(&name) {
         wrong.push(format!(
             "{name} ran {} times in {begun} attempts",
             seen.runs
@@ -201,7 +202,7 @@ fn steps(plan: &Plan, step: usize, place: Place, seen: Seen) -> Vec<String> {
     if seen.undos > 0 && status.success.is_none() {
         wrong.push(format!("{name} was undone and never succeeded"));
     }
-    let is_effect = !matches!(name, "written" | "small_written");
+    let is_effect = !IN_TRANSACTION.contains(&name);
     let should = if status.state == StepState::Success {
         Some(true)
     } else {
@@ -220,7 +221,7 @@ fn steps(plan: &Plan, step: usize, place: Place, seen: Seen) -> Vec<String> {
 /// The writes of a transactional step are there once if it succeeded and was not undone.
 fn writes(plan: &Plan, step: usize, table: &BTreeMap<String, String>) -> Vec<String> {
     let name = plan.graph()[step].name.as_str();
-    if !matches!(name, "written" | "small_written") || plan.state != PlanState::Stopped {
+    if !IN_TRANSACTION.contains(&name) || plan.state != PlanState::Stopped {
         return Vec::new();
     }
     let there = table.get(&row_of(plan.id, name)).map_or(0, String::len);

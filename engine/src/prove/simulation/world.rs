@@ -116,10 +116,11 @@ impl Workflow for Big {
     fn steps() -> Steps<Self> {
         Steps::first(Plain)
             .step(Written, after::<Plain>())
+            .step(WrittenToo, after::<Written>())
             .step(Elsewhere, after::<Plain>())
             .step(Once, after::<Plain>())
             .step(Optional, after::<Elsewhere>())
-            .step(Spawns, after::<(Written, Once)>())
+            .step(Spawns, after::<(WrittenToo, Once)>())
             .step(Told, after::<(Spawns, Optional)>())
             .step(Last, after::<Told>())
     }
@@ -186,10 +187,11 @@ const QUICK: Policy = Policy::idempotent()
 declared! {
     Plain of Big is "plain", QUICK.undoable().gate(BACKEND), needs ();
     Written of Big is "written", QUICK.undoable(), needs Plain;
+    WrittenToo of Big is "written_too", QUICK.undoable(), needs Written;
     Elsewhere of Big is "elsewhere", QUICK.undoable().gate(BACKEND).polled(Duration::from_millis(50), Duration::from_secs(1)), needs Plain;
     Once of Big is "once", Policy::once().undoable(), needs Plain;
     Optional of Big is "optional", QUICK.rescue(Rescue::Skip), needs ();
-    Spawns of Big is "spawns", QUICK, needs (Written, Once);
+    Spawns of Big is "spawns", QUICK, needs (WrittenToo, Once);
     Told of Big is "told", QUICK, needs Option<Optional>;
     Last of Big is "last", QUICK.undoable().rescue(Rescue::Revert), needs Told;
     SmallPlain of Small is "small_plain", QUICK.undoable().gate(BACKEND), needs ();
@@ -243,8 +245,12 @@ macro_rules! writes {
     )* };
 }
 
+/// These bodies write through the transaction that records them.
+pub(super) const IN_TRANSACTION: [&str; 3] = ["written", "written_too", "small_written"];
+
 writes! {
     Written;
+    WrittenToo;
     SmallWritten;
 }
 
