@@ -2,6 +2,7 @@
 
 mod actions;
 mod gate;
+mod next;
 mod step;
 mod waiting;
 mod words;
@@ -191,6 +192,25 @@ impl Task {
         self.waiting_for = vec![Waiting::for_take_over(why)];
         self.headline = words::headline(plan, &self.waiting_for);
         self.explanation = words::explanation(plan, &self.waiting_for, now);
+        self
+    }
+
+    /// The task with what its workflow says besides: what is safe, and what else than a resume helps.
+    pub(crate) fn with_sentences(mut self, plan: &Plan, (safe, other): (&str, &str)) -> Self {
+        let is_over = matches!(self.result, PlanResult::Success | PlanResult::Warning);
+        let add = |to: &mut String, sentence: &str| {
+            if !sentence.is_empty() {
+                to.push(' ');
+                to.push_str(sentence);
+            }
+        };
+        if !is_over && !plan.reverting && plan.result != PlanResult::Reverted {
+            add(&mut self.explanation.safe, safe);
+        }
+        let failed = plan.state == PlanState::Paused && plan.reason == Some(Reason::Error);
+        if failed || plan.result == PlanResult::Error {
+            add(&mut self.explanation.next, other);
+        }
         self
     }
 

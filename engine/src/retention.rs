@@ -145,6 +145,11 @@ impl Retention {
         said.copied().unwrap_or(Keep::Forever)
     }
 
+    /// The workflows of which something is said by themselves.
+    pub fn workflows(&self) -> impl Iterator<Item = &str> {
+        self.workflows.keys().map(String::as_str)
+    }
+
     /// The shortest of its times: what ended later than that ago is kept, whatever it is. None: all is kept.
     #[must_use]
     pub fn shortest(&self) -> Option<Duration> {

@@ -22,6 +22,10 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + Sized + 'static
     const VERSION: u32;
     /// What its steps may use.
     type Services: Services;
+    /// A sentence for whoever explains a task of it that has not succeeded: what is safe besides the work of its steps.
+    const SAFE: &'static str = "";
+    /// A sentence for whoever explains a task of it that waits for a resume: what else helps.
+    const ELSE: &'static str = "";
 
     /// The page: its steps and their edges.
     fn steps() -> Steps<Self>;
@@ -303,6 +307,8 @@ pub struct Registered<S: Services> {
     pub(crate) at_once: Option<usize>,
     /// The fields of the input that an operator may change.
     pub(crate) editable: &'static [&'static str],
+    /// What is safe besides, and what else helps.
+    pub(crate) sentences: (&'static str, &'static str),
     /// The input is decoded once per owned plan, not once per step.
     pub(crate) decode: Decode,
     /// A plan of an input that is known as text only.
@@ -383,6 +389,7 @@ impl<S: Services> Registered<S> {
             bodies: steps.map(|line| line.body.clone()).collect(),
             at_once: W::at_once(),
             editable: W::editable(),
+            sentences: (W::SAFE, W::ELSE),
             decode: |json| Ok(Arc::new(json.decode::<W>()?)),
             read: |registered, json, actor| {
                 let input: W = json.decode().map_err(|why| InputError::DoesNotFit {

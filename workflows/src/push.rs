@@ -91,6 +91,8 @@ pub struct Client {
 impl Workflow for Push {
     const NAME: &'static str = "push";
     const VERSION: u32 = 1;
+    const SAFE: &'static str = "What was pushed is kept and can be pulled by its digest.";
+    const ELSE: &'static str = "Or push again, which resumes it too.";
     type Services = Services;
 
     fn steps() -> Steps<Self> {

@@ -119,4 +119,15 @@ impl Workflow for Rehearsal {
     fn revertible_for() -> Option<Duration> {
         Some(Duration::from_hours(1))
     }
+
+    fn editable() -> &'static [&'static str] {
+        &[
+            "work_ms",
+            "elsewhere_ms",
+            "event_ms",
+            "event_needed",
+            "pause_ms",
+            "faults",
+        ]
+    }
 }

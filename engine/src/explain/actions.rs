@@ -6,6 +6,7 @@ use crate::edit::Change;
 use crate::journal::{Action, StepIndex};
 use crate::lock::LockState;
 use crate::plan::{Plan, PlanLock};
+use crate::state::StepState;
 use serde::Serialize;
 
 /// An action of an operator.
@@ -29,12 +30,36 @@ pub struct Possible {
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Preview {
-    /// The steps that would run, in graph order.
+    /// The steps that would run, in graph order. Of a revert: those that must come to an end before they can be undone.
     pub would_run: Vec<String>,
+    /// Of a revert: the steps that would be undone then, in the order in which that begins.
+    pub would_undo: Vec<String>,
     /// The locks that it would have to ask for again.
     pub asks_for_locks: Vec<String>,
     /// What would be different in its input.
     pub input_changes: Vec<Change>,
+}
+
+impl Preview {
+    pub(crate) fn of(plan: &Plan, asks_for_locks: Vec<String>, input_changes: Vec<Change>) -> Self {
+        let (would_run, would_undo) = if plan.reverting {
+            (to_finish(plan), names(plan, decide::would_undo(plan)))
+        } else {
+            (names(plan, decide::would_run(plan)), Vec::new())
+        };
+        Self {
+            would_run,
+            would_undo,
+            asks_for_locks,
+            input_changes,
+        }
+    }
+}
+
+/// Steps that a revert runs once more, because only what has come to an end can be undone.
+fn to_finish(plan: &Plan) -> Vec<String> {
+    let finishes = |step: &StepIndex| plan.is_to_finish(*step) || plan.is_unfinished(*step);
+    names(plan, (0..plan.steps.len()).filter(finishes).collect())
 }
 
 /// What a revert would do.
@@ -47,6 +72,8 @@ pub struct RevertPreview {
     pub would_stay: Vec<String>,
     /// Steps that are under way and are let come to an end first.
     pub waits_for: Vec<String>,
+    /// Steps of which nobody knows whether they happened: the revert pauses until a person says so.
+    pub unknown: Vec<String>,
     /// The locks that it would have to ask for again.
     pub asks_for_locks: Vec<String>,
 }
@@ -56,12 +83,14 @@ impl RevertPreview {
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let under_way = |step: &StepIndex| plan.steps[*step].state.is_under_way();
+        let unknown = |step: &StepIndex| plan.steps[*step].state == StepState::Interrupted;
         let locks = plan.locks.iter();
         let is_over = |lock: &PlanLock| matches!(lock.state, LockState::GivenUp | LockState::Ended);
         Self {
             would_undo: names(plan, decide::would_undo(plan)),
             would_stay: names(plan, decide::would_stay(plan)),
             waits_for: names(plan, (0..plan.steps.len()).filter(under_way).collect()),
+            unknown: names(plan, (0..plan.steps.len()).filter(unknown).collect()),
             // For one again is for all again.
             asks_for_locks: locks
                 .filter(|_| plan.locks.iter().any(is_over))
@@ -122,7 +151,13 @@ pub(super) fn actions(plan: &Plan, now: Timestamp) -> Vec<Possible> {
 fn will_resume(plan: &Plan) -> String {
     if plan.reverting {
         let steps = names(plan, decide::would_undo(plan)).join(", ");
-        return format!("goes on undoing {steps}");
+        return match &*to_finish(plan) {
+            [] => format!("goes on undoing {steps}"),
+            first => format!(
+                "runs {} once more to a known end, then goes on undoing {steps}",
+                first.join(", ")
+            ),
+        };
     }
     let steps = names(plan, decide::would_run(plan)).join(", ");
     format!("runs {steps}; what is done stays done")
@@ -138,6 +173,10 @@ fn will_revert(plan: &Plan) -> String {
     if !preview.waits_for.is_empty() {
         let under_way = preview.waits_for.join(", ");
         will = format!("{will}, once {under_way} has come to an end");
+    }
+    if !preview.unknown.is_empty() {
+        let unknown = preview.unknown.join(", ");
+        will = format!("{will}, once a person has said whether {unknown} happened");
     }
     will
 }

@@ -28,6 +28,12 @@ pub(super) fn waiting_at_gates(plan: &Plan, gates: &[(StepIndex, Gate)]) -> Vec<
             task: None,
             since: Some(if is_open { at.since } else { gate.since }),
             until: gate.probe_at,
+            needs: match gate.id {
+                GateId::Backend(_) => None,
+                GateId::Node(_) | GateId::Workflow(_) => {
+                    Some("Release it, when it may go on.".to_owned())
+                }
+            },
         });
         seen.push(gate);
     }

@@ -1,12 +1,13 @@
 //! What a task waits for: exactly what must change before it moves again.
 
+use super::next::of_paused;
 use super::words::why_paused;
 use super::{rfc3339, rfc3339_or_null};
 use crate::clock::Timestamp;
-use crate::gate::Gate;
+use crate::gate::{Gate, GateId};
 use crate::journal::{ChildState, PlanId, StepIndex};
 use crate::lock::{LockMode, Seat};
-use crate::plan::{Child, Family, Plan, StepStatus};
+use crate::plan::{Child, Family, Held, Plan, StepStatus};
 use crate::state::{PlanState, StepState};
 use serde::Serialize;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ pub struct Waiting {
         skip_serializing_if = "Option::is_none"
     )]
     pub until: Option<Timestamp>,
+    /// What a person has to do about it; nothing where it comes by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needs: Option<String>,
 }
 
 /// The kinds of things that a task waits for.
@@ -70,6 +74,7 @@ impl Waiting {
             task: None,
             since: plan.times.started.or(Some(plan.times.created)),
             until: None,
+            needs: None,
         }
     }
 
@@ -81,6 +86,7 @@ impl Waiting {
             task: None,
             since: None,
             until: None,
+            needs: None,
         }
     }
 
@@ -89,11 +95,12 @@ impl Waiting {
         Self {
             kind: WaitingKind::Node,
             text: format!(
-                "a place: as many tasks are at work on its node as may be at once, and it is one of priority {priority}"
+                "a place: as many tasks are at work on its node, or as many of its workflow, as may be at once, and it is one of priority {priority}"
             ),
             task: None,
             since: plan.place_asked,
             until: None,
+            needs: None,
         }
     }
 }
@@ -136,38 +143,36 @@ pub(super) fn waiting_for(
 ) -> Vec<Waiting> {
     match plan.state {
         PlanState::Stopped => return Vec::new(),
+        PlanState::Paused | PlanState::Pending | PlanState::Running
+            if plan.unreadable.is_some() =>
+        {
+            return vec![for_a_person(
+                "an operator: it cannot be read".to_owned(),
+                plan.times.paused,
+                "Abort it.".to_owned(),
+            )];
+        }
         PlanState::Paused => {
             let text = format!("an operator: {}", why_paused(plan));
-            let since = plan.times.paused;
-            return vec![Waiting {
-                kind: WaitingKind::Operator,
-                text,
-                task: None,
-                since,
-                until: None,
-            }];
+            return vec![for_a_person(text, plan.times.paused, of_paused(plan))];
         }
         PlanState::Pending | PlanState::Running => {}
     }
     if is_under_way(plan) {
         return Vec::new();
     }
+    let held = plan.held.as_ref().map(|held| {
+        let text = format!("its release: {}", who_holds(held));
+        let needs = "Release it, when it may go on.".to_owned();
+        for_a_person(text, Some(held.since), needs)
+    });
     if plan.waits_for_locks() {
         let queued = seats.iter().filter(|seat| seat.position > 0);
-        return queued.map(|seat| waiting_for_lock(seat, holders)).collect();
+        let queued = queued.map(|seat| waiting_for_lock(seat, holders));
+        return held.into_iter().chain(queued).collect();
     }
-    if let Some(held) = &plan.held {
-        let why = held
-            .reason
-            .as_ref()
-            .map_or(String::new(), |why| format!(" ({why})"));
-        return vec![Waiting {
-            kind: WaitingKind::Operator,
-            text: format!("its release: {} holds it{why}", held.by),
-            task: None,
-            since: Some(held.since),
-            until: None,
-        }];
+    if let Some(held) = held {
+        return vec![held];
     }
     let place = plan.waits_for_place().then(|| Waiting::for_place(plan));
     let graph = plan.graph();
@@ -188,6 +193,7 @@ pub(super) fn waiting_for(
                 task: None,
                 since: None,
                 until: step.wake_at,
+                needs: None,
             });
         }
         (step.state == StepState::Suspended).then(|| waiting_suspended(name, step))
@@ -229,7 +235,73 @@ fn waiting_suspended(name: &str, step: &StepStatus) -> Waiting {
         task,
         since,
         until,
+        needs: step.family.as_deref().and_then(stuck_children_need),
     }
+}
+
+/// Stuck sub-tasks wait for a person, and their parent for them.
+fn stuck_children_need(family: &Family) -> Option<String> {
+    let stuck = family.children.iter();
+    let stuck = stuck.filter(|child| child.state == ChildState::Stuck);
+    let stuck: Vec<String> = stuck
+        .filter_map(|child| Some(child.plan?.to_string()))
+        .take(5)
+        .collect();
+    (!stuck.is_empty()).then(|| {
+        format!(
+            "Look at what its sub-tasks are stuck at, and resume or cancel them: {}.",
+            stuck.join(", ")
+        )
+    })
+}
+
+fn for_a_person(text: String, since: Option<Timestamp>, needs: String) -> Waiting {
+    Waiting {
+        kind: WaitingKind::Operator,
+        text,
+        task: None,
+        since,
+        until: None,
+        needs: Some(needs),
+    }
+}
+
+fn who_holds(held: &Held) -> String {
+    let why = held.reason.as_ref();
+    let why = why.map_or(String::new(), |why| format!(" ({why})"));
+    format!("{} holds it{why}", held.by)
+}
+
+/// What stands in the way of the plan that goes first, if only a person can do something about that.
+fn holder_needs(holder: &Plan) -> Option<String> {
+    let id = holder.id;
+    if holder.unreadable.is_some() {
+        return Some(format!(
+            "Abort task {id}, which goes first and cannot be read."
+        ));
+    }
+    if holder.state == PlanState::Paused {
+        let why = why_paused(holder);
+        return Some(format!(
+            "Task {id} goes first and waits for an operator: {why}. Resume or cancel that task."
+        ));
+    }
+    if is_under_way(holder) {
+        return None;
+    }
+    if let Some(held) = &holder.held {
+        return Some(format!(
+            "Task {id} goes first and is held: {}. Release that task, when it may go on.",
+            who_holds(held)
+        ));
+    }
+    let by_hand = holder.steps.iter().find_map(|step| match &step.at_gate {
+        Some(at) if matches!(at.gate, GateId::Workflow(_) | GateId::Node(_)) => Some(&at.gate),
+        _ => None,
+    });
+    by_hand.map(|gate| {
+        format!("Task {id} goes first and waits for the release of {gate}. Release that, when it may go on.")
+    })
 }
 
 fn words_of_children(name: &str, family: &Family) -> String {
@@ -279,6 +351,7 @@ fn waiting_for_lock(seat: &Seat, holders: &[(PlanId, Option<Arc<Plan>>)]) -> Wai
         task: seat.behind,
         since: Some(seat.since),
         until: None,
+        needs: holder.and_then(|holder| holder_needs(holder)),
     }
 }
 

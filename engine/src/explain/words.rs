@@ -1,5 +1,6 @@
 //! A task in sentences: the same in REST, in the CLI and in what a client is answered.
 
+use super::next::what_now;
 use super::waiting::{Waiting, WaitingKind, step_at_work};
 use crate::clock::Timestamp;
 use crate::edit;
@@ -59,7 +60,13 @@ pub(super) fn headline(plan: &Plan, waiting_for: &[Waiting]) -> String {
                 (Some(Reason::Superseded), Some(by)) => {
                     format!("{action} was superseded by task {by}")
                 }
-                _ => format!("{action} was cancelled"),
+                _ => match &*named(plan, |step| step.state == StepState::Interrupted) {
+                    [] => format!("{action} was cancelled"),
+                    unknown => format!(
+                        "{action} was cancelled; nobody knows whether step {} happened",
+                        unknown.join(", ")
+                    ),
+                },
             },
             PlanResult::Reverted => match left_as_it_is(plan) {
                 None => format!("{action} was reverted: what it did is undone"),
@@ -75,13 +82,17 @@ pub(super) fn headline(plan: &Plan, waiting_for: &[Waiting]) -> String {
             None => format!("{action} is being reverted"),
         },
         PlanState::Pending | PlanState::Running => {
-            match (waiting_for.first(), step_at_work(plan)) {
+            let is = match (waiting_for.first(), step_at_work(plan)) {
                 (Some(waiting), _) if waiting.kind == WaitingKind::Retry => {
                     format!("{action} is retrying: {}", waiting.text)
                 }
                 (Some(waiting), _) => format!("{action} waits for {}", waiting.text),
                 (None, Some(step)) => format!("{action} is running: step {step}"),
                 (None, None) => format!("{action} is {}", plan.state),
+            };
+            match why_failed(plan) {
+                Some(failed) => format!("{is}; {failed}"),
+                None => is,
             }
         }
     }
@@ -89,7 +100,6 @@ pub(super) fn headline(plan: &Plan, waiting_for: &[Waiting]) -> String {
 
 pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) -> Explanation {
     let done: Vec<&str> = named(plan, |step| step.state == StepState::Success);
-    let rest: Vec<&str> = named(plan, |step| !step.state.is_done());
     let happened = match plan.state {
         PlanState::Paused => {
             let ago = plan.times.paused.map_or(0, |at| now.since(at).as_secs());
@@ -126,62 +136,15 @@ pub(super) fn explanation(plan: &Plan, waiting_for: &[Waiting], now: Timestamp) 
             "What it did is being undone; what it had recorded is kept.".to_owned()
         }
         (true, _) if plan.steps.iter().all(|step| step.tries.is_empty()) => {
-            "Nothing was changed yet; what was pushed is kept and can be pulled by its digest."
-                .to_owned()
+            "Nothing was changed yet.".to_owned()
         }
-        (true, _) => {
-            "No step is done; what was pushed is kept and can be pulled by its digest.".to_owned()
-        }
+        (true, _) => "No step is done.".to_owned(),
         (false, _) => format!(
-            "Done and recorded: {}. They will not run again. What was pushed is kept and can be pulled by its digest.",
+            "Done and recorded: {}. They will not run again.",
             done.join(", ")
         ),
     };
-    let next = match plan.state {
-        PlanState::Paused if plan.reason == Some(Reason::Interrupted) => {
-            "Find out whether it happened, and say so (resolve), or go on without it (skip)."
-                .to_owned()
-        }
-        PlanState::Paused if plan.reason == Some(Reason::CompensationError) => {
-            "Mend the cause, then resume: that tries again to undo it. Or leave it as it is (skip)."
-                .to_owned()
-        }
-        PlanState::Paused => format!(
-            "Mend the cause, then resume: that runs {} again from where it stopped. Or push again, which resumes it too.",
-            rest.join(", ")
-        ),
-        PlanState::Stopped => match plan.result {
-            PlanResult::Error => "Mend the cause and push again.".to_owned(),
-            PlanResult::Success
-            | PlanResult::Warning
-            | PlanResult::Cancelled
-            | PlanResult::Reverted
-            | PlanResult::Pending => "Nothing is left to do.".to_owned(),
-        },
-        PlanState::Pending | PlanState::Running => match waiting_for.first() {
-            Some(waiting) if waiting.kind == WaitingKind::Code => {
-                "Start a version of the program that knows it: then the task goes on by itself."
-                    .to_owned()
-            }
-            Some(waiting) if waiting.kind == WaitingKind::Gate => match waiting.until {
-                Some(at) => format!(
-                    "Nothing is needed from a person once what stands behind the gate works again: it looks at {at}, opens by itself, and the task goes on."
-                ),
-                None => "It goes on by itself when the gate lets it pass. Who closed a gate by hand opens it by hand.".to_owned(),
-            },
-            Some(waiting) if waiting.kind == WaitingKind::Node => {
-                "Nothing is needed from a person: its turn comes by itself.".to_owned()
-            }
-            Some(waiting) if waiting.kind == WaitingKind::Operator => {
-                "Release it, when it may go on.".to_owned()
-            }
-            Some(waiting) => format!(
-                "Nothing is needed from a person: it waits for {}.",
-                waiting.text
-            ),
-            None => "Nothing is needed from a person: it is at work.".to_owned(),
-        },
-    };
+    let next = what_now(plan, waiting_for);
     Explanation {
         happened,
         safe,
@@ -216,7 +179,7 @@ pub(super) fn why_paused(plan: &Plan) -> String {
     }
 }
 
-fn why_failed(plan: &Plan) -> Option<String> {
+pub(super) fn why_failed(plan: &Plan) -> Option<String> {
     why_failed_of(plan, |step| plan.steps[step].state == StepState::Error)
 }
 
@@ -283,7 +246,7 @@ fn places(edit: &Edit) -> String {
     places.join(", ")
 }
 
-fn named(plan: &Plan, which: impl Fn(&StepStatus) -> bool) -> Vec<&str> {
+pub(super) fn named(plan: &Plan, which: impl Fn(&StepStatus) -> bool) -> Vec<&str> {
     let steps = plan.graph().iter().zip(&plan.steps);
     steps
         .filter(|(_, status)| which(status))

@@ -112,6 +112,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         if let Some(missing) = nobodys.then(|| self.0.missing_code(plan)).flatten() {
             task = task.waiting_for_code(plan, &missing, now);
         }
+        if let Some(workflow) = self.0.workflows.known.get(plan.workflow()) {
+            task = task.with_sentences(plan, workflow.sentences);
+        }
         if plan.children().any(|child| child.plan.is_some()) {
             let counts = self.store().children(plan.id).await?;
             return Ok(task.with_children(&counts));
@@ -207,12 +210,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         {
             behind.push(lock.request.resource.clone());
         }
-        let name = |step: usize| plan.graph()[step].name.clone();
-        Ok(Preview {
-            would_run: decide::would_run(&plan).into_iter().map(name).collect(),
-            asks_for_locks: behind,
-            input_changes,
-        })
+        Ok(Preview::of(&plan, behind, input_changes))
     }
 }
 

@@ -249,7 +249,13 @@ impl Waits {
                     waits.insert(Wait::Retry);
                 }
                 let gates = plan.steps.iter().filter_map(|step| step.at_gate.as_ref());
-                waits.extend(gates.map(|at| wait_at(&at.gate)));
+                for at in gates {
+                    let wait = wait_at(&at.gate);
+                    waits.insert(wait);
+                    if wait == Wait::Operator {
+                        waits.insert(Wait::Held);
+                    }
+                }
                 waits.extend(plan.steps.iter().filter(suspended).map(wait_of));
             }
         }
@@ -278,13 +284,15 @@ impl Waits {
             let some = (0..).zip(elsewhere).filter(|(n, _)| bits >> n & 1 == 1);
             let some: BTreeSet<Wait> = some.map(|(_, it)| it).collect();
             for more in [None, Some(Wait::Retry), Some(Wait::Node)] {
-                all.push(some.iter().copied().chain(more).collect());
+                let set: BTreeSet<Wait> = some.iter().copied().chain(more).collect();
+                if set.contains(&Wait::Operator) {
+                    all.push(set.iter().copied().chain([Wait::Held]).collect());
+                }
+                all.push(set);
             }
         }
-        for alone in [Wait::Lock, Wait::Operator] {
-            all.push([alone].into());
-            all.push([alone, Wait::Held].into());
-        }
+        all.push([Wait::Lock].into());
+        all.push([Wait::Lock, Wait::Held].into());
         all.push([Wait::Held].into());
         all.retain(|set| set.contains(&wait));
         all.into_iter().map(Self).collect()

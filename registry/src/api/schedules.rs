@@ -21,7 +21,7 @@ use storage::catalog::audit::{self, Action, NewEntry};
 use super::answer::{Created, Located, NoContent};
 use super::body::Body;
 use super::caller::Caller;
-use super::fields::{self, Name, Told};
+use super::fields::{self, Name, Reason, Told};
 use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
 use super::problem::{Kind, Problem};
@@ -184,6 +184,14 @@ pub(super) async fn create(
     }
 }
 
+/// What was done, and why.
+fn because(what: Option<String>, why: Option<Reason>) -> Option<String> {
+    match (what, why.map(String::from)) {
+        (Some(what), Some(why)) => Some(format!("{what} ({why})")),
+        (what, why) => what.or(why),
+    }
+}
+
 /// `GET /schedules/{id}`.
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -220,6 +228,17 @@ pub(super) struct Changes {
     max_runs: Option<Option<u32>>,
     /// Whether it runs. What it would have done while it did not is not made good.
     enabled: Option<bool>,
+    /// Why, in words, for the audit.
+    reason: Option<Reason>,
+}
+
+/// The body of what is done to a schedule: why.
+#[derive(Debug, Default, JsonSchema, Deserialize)]
+#[schemars(rename = "ScheduleWhy", example = json!({"reason": "the disk was full at night"}))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Why {
+    /// In words, for the audit.
+    reason: Option<Reason>,
 }
 
 /// Tells null from a field that is not there.
@@ -279,10 +298,11 @@ pub(super) async fn change(
         now,
     )?;
     let mut entry = caller.does(Action::Change, format!("schedule {}", before.name));
-    entry.reason = changes.told();
+    entry.reason = because(changes.told(), changes.reason.clone());
     // Times of before are not times of the line as it is now, and none is made good that nobody wanted then.
     let begins_anew = changes.cron.is_some()
         || changes.time_zone.is_some()
+        || before.next_at().is_none()
         || (changes.enabled == Some(true) && !before.enabled);
     let after = Schedule {
         name: changes.name.map_or(before.name, Into::into),

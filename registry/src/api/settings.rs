@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use engine::retention::Retention;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -101,6 +102,9 @@ pub(super) async fn change(
     let key = key(&name)?;
     key.check(&changes.value)
         .map_err(|wrong| Problem::invalid_field("value", wrong.to_string()))?;
+    if key == Key::TaskRetention {
+        only_known_workflows(&app, &changes.value)?;
+    }
     let mut entry = caller.does(Action::Change, format!("setting {key}"));
     entry.reason = Some(format!("value {}", changes.value));
     let (at, by) = (app.services.clock.now(), caller.user.login);
@@ -112,6 +116,23 @@ pub(super) async fn change(
         })
     });
     Ok(Json(after.await??.into()))
+}
+
+/// A slip in a workflow's name would let its tasks be deleted by the times of all others.
+fn only_known_workflows(app: &App, value: &Value) -> Result<(), Problem> {
+    let known: Vec<&str> = app.node.workflows().iter().map(|it| it.name).collect();
+    let retention: Retention = serde_json::from_value(value.clone())
+        .map_err(|wrong| Problem::invalid_field("value", wrong.to_string()))?;
+    match retention.workflows().find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(unknown) => Err(Problem::invalid_field(
+            "value",
+            format!(
+                "there is no workflow `{unknown}`; the ones of this version are {}",
+                known.join(", ")
+            ),
+        )),
+    }
 }
 
 fn key(name: &str) -> Result<Key, Problem> {

@@ -326,7 +326,11 @@ async fn go_on(
     action: Action,
     why: GoOn,
 ) -> Result<Shown, Problem> {
-    let reason = said(why.reason);
+    let mut reason = said(why.reason);
+    if why.overrule {
+        // Whoever takes the responsibility is remembered for it.
+        reason = reason.map(|reason| format!("{reason} (override)"));
+    }
     let entry = about_task(&caller, audited(&action), plan, reason.clone());
     let message = Message {
         action,

@@ -42,7 +42,13 @@ enum Verb {
     /// Delete a schedule; its tasks stay
     Delete(Schedule),
     /// Run a schedule once, besides its times
-    RunNow(Schedule),
+    RunNow {
+        #[command(flatten)]
+        schedule: Schedule,
+        /// Why, for the audit
+        #[arg(long, value_name = "WORDS")]
+        reason: Option<String>,
+    },
     /// Tell when a schedule runs next
     NextRuns {
         #[command(flatten)]
@@ -83,8 +89,11 @@ struct New {
     both: Both,
 }
 
+/// The members of a flattened struct belong to no group: each of these is named in its own.
 #[derive(Args, Debug, Serialize)]
-#[group(required = true, multiple = true)]
+#[group(id = "changes", required = true, multiple = true, args = [
+    "name", "cron", "input", "time_zone", "missed", "end_at", "max_runs", "enabled",
+])]
 struct Changes {
     /// What it is called
     #[arg(long)]
@@ -105,6 +114,10 @@ struct Changes {
     #[command(flatten)]
     #[serde(flatten)]
     both: Both,
+    /// Why, for the audit
+    #[arg(long, value_name = "WORDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Args, Debug, Serialize)]
@@ -181,9 +194,10 @@ impl Verb {
                 client.delete(&schedule.path()).await?;
                 view.done(format!("schedule {} is deleted", schedule.id));
             }
-            Self::RunNow(schedule) => {
+            Self::RunNow { schedule, reason } => {
                 let path = format!("{}/run_now", schedule.path());
-                view.object(&client.post(&path, &json!({})).await?, TASK);
+                let body = reason.map_or(json!({}), |why| json!({"reason": why}));
+                view.object(&client.post(&path, &body).await?, TASK);
             }
             Self::NextRuns { schedule, count } => {
                 let path = format!("{}/next_runs", schedule.path());
@@ -210,9 +224,40 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
     use engine::schedule::Missed;
 
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        changes: Changes,
+    }
+
+    #[test]
+    fn each_change_of_a_schedule_can_be_asked_for_alone() {
+        for change in [
+            "--name=x",
+            "--cron=@daily",
+            "--input={}",
+            "--time-zone=Europe/Berlin",
+            "--missed=skip",
+            "--end-at=2030-01-31T12:00:00Z",
+            "--max-runs=3",
+            "--enabled=false",
+        ] {
+            let line = Line::try_parse_from(["update", change, "--reason=why"]);
+
+            let body = json!(
+                line.map(|line| line.changes)
+                    .map_err(|it| it.to_string())
+                    .unwrap()
+            );
+            assert_eq!(body.as_object().unwrap().len(), 2, "{change}: {body}");
+        }
+        assert!(Line::try_parse_from(["update", "--reason=why"]).is_err());
+    }
 
     #[test]
     fn what_the_command_line_offers_the_server_takes() {

@@ -203,6 +203,25 @@ pub async fn record(tx: &mut Tx, entry: &NewEntry, at: Timestamp) -> Result<(), 
     Ok(())
 }
 
+/// Adds the entry unless the same was recorded before, whenever that was: for whoever does his work once more after a crash.
+pub async fn record_once(tx: &mut Tx, entry: &NewEntry, at: Timestamp) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        SELECT count(*) FROM audit
+        WHERE subject = $1 AND action = $2 AND actor = $3 AND result = $4 AND reason IS $5";
+    let known: i64 = sqlx::query_scalar(SQL)
+        .bind(&entry.subject)
+        .bind(entry.action.to_string())
+        .bind(&entry.actor)
+        .bind(entry.result.to_string())
+        .bind(&entry.reason)
+        .fetch_one(&mut *tx)
+        .await?;
+    if known == 0 {
+        record(tx, entry, at).await?;
+    }
+    Ok(())
+}
+
 /// Up to `limit` entries that the search finds, newest first, from the one before `before`.
 pub async fn list(
     tx: &mut Tx,

@@ -49,7 +49,9 @@ where
         let mut waiting = asking.deliver(batch, cx.clock().now(), &mut asked).await?;
         let until = Instant::now() + ANSWERS_WITHIN;
         loop {
-            asking.look(&mut waiting, &mut asked).await?;
+            asking
+                .look(&mut waiting, &mut asked, cx.clock().now())
+                .await?;
             let why = if waiting.is_empty() {
                 break;
             } else if cx.cancelled().is_cancelled() {
@@ -60,7 +62,10 @@ where
                 tokio::time::sleep(LOOKS_EVERY).await;
                 continue;
             };
-            let unanswered = waiting.drain(..).map(|id| Left::because(id, why));
+            let unanswered: Vec<PlanId> = std::mem::take(&mut waiting);
+            let told = unanswered.iter().map(|id| (*id, Answer::None));
+            asking.audit(told.collect(), cx.clock().now()).await?;
+            let unanswered = unanswered.into_iter().map(|id| Left::because(id, why));
             asked.failed.extend(unanswered);
             break;
         }
@@ -123,7 +128,7 @@ impl Asking<'_> {
         Ok(waiting)
     }
 
-    /// Writes to each of them, and into the audit, in one transaction.
+    /// Writes to each of them in one transaction.
     async fn tell(&self, plans: Vec<PlanId>, at: Timestamp) -> Result<(), StepError> {
         if plans.is_empty() {
             return Ok(());
@@ -133,23 +138,11 @@ impl Asking<'_> {
             by: self.bulk.by.clone(),
             reason: Some(self.reason()),
         };
-        let done = self.verb.audited();
         let told = self.database.transact::<(), StepError>(move |tx| {
             Box::pin(async move {
                 for id in plans {
-                    let entry = NewEntry {
-                        actor: message.by.clone(),
-                        action: done,
-                        subject: format!("task {id}"),
-                        from: None,
-                        result: Outcome::Done,
-                        task: Some(id),
-                        reason: message.reason.clone(),
-                    };
                     let delivered = Journal::deliver_in(tx, id, message.clone(), at).await;
                     delivered.map_err(passing)?;
-                    let recorded = audit::record(tx, &entry, at).await;
-                    recorded.map_err(StepError::transient)?;
                 }
                 Ok(())
             })
@@ -165,26 +158,71 @@ impl Asking<'_> {
     }
 
     /// Sorts out those that have answered.
-    async fn look(&self, waiting: &mut Vec<PlanId>, asked: &mut Asked) -> Result<(), StepError> {
+    async fn look(
+        &self,
+        waiting: &mut Vec<PlanId>,
+        asked: &mut Asked,
+        at: Timestamp,
+    ) -> Result<(), StepError> {
         if waiting.is_empty() {
             return Ok(());
         }
         let journals = self.journal.load_all(waiting.clone()).await;
+        let mut answers = Vec::new();
         for (id, rows) in journals.map_err(passing)? {
-            let Some(answer) = self.answered(&rows) else {
-                continue;
-            };
+            if let Some(answer) = self.answered(&rows) {
+                answers.push((id, answer));
+            }
+        }
+        self.audit(answers.clone(), at).await?;
+        for (id, answer) in answers {
             waiting.retain(|other| *other != id);
             match answer {
                 Answer::Did => asked.done.push(id),
-                Answer::Refused(why) => asked.failed.push(Left::because(id, why)),
+                Answer::Refused(why) => asked.skipped.push(Left::because(id, why)),
+                Answer::None => {}
             }
         }
         Ok(())
     }
 
+    /// What came of each goes into the audit, once, however often this begins anew.
+    async fn audit(&self, answers: Vec<(PlanId, Answer)>, at: Timestamp) -> Result<(), StepError> {
+        if answers.is_empty() {
+            return Ok(());
+        }
+        let (by, reason, action) = (self.bulk.by.clone(), self.reason(), self.verb.audited());
+        let recorded = self.database.transact::<(), StepError>(move |tx| {
+            Box::pin(async move {
+                for (id, answer) in answers {
+                    let (result, reason) = match answer {
+                        Answer::Did => (Outcome::Done, reason.clone()),
+                        Answer::Refused(why) => (Outcome::Refused, format!("{why} ({reason})")),
+                        Answer::None => (
+                            Outcome::Done,
+                            format!("{reason}: asked, and not answered yet"),
+                        ),
+                    };
+                    let entry = NewEntry {
+                        actor: by.clone(),
+                        action,
+                        subject: format!("task {id}"),
+                        from: None,
+                        result,
+                        task: Some(id),
+                        reason: Some(reason),
+                    };
+                    let recorded = audit::record_once(tx, &entry, at).await;
+                    recorded.map_err(StepError::transient)?;
+                }
+                Ok(())
+            })
+        });
+        recorded.await.map_err(StepError::transient)?
+    }
+
     /// What came of the message; none while it was not read.
-    fn answered<'r>(&self, rows: &'r [Row]) -> Option<Answer<'r>> {
+    fn answered(&self, rows: &[Row]) -> Option<Answer> {
         let entries = rows.iter().flat_map(|row| &row.entries);
         entries.rev().find_map(|entry| {
             let Entry::Operator {
@@ -195,7 +233,7 @@ impl Asking<'_> {
             };
             self.is_ours(message).then_some(match refused {
                 None => Answer::Did,
-                Some(why) => Answer::Refused(why),
+                Some(why) => Answer::Refused(why.clone()),
             })
         })
     }
@@ -211,9 +249,12 @@ impl Asking<'_> {
 }
 
 /// What came of a message.
-enum Answer<'r> {
+#[derive(Clone)]
+enum Answer {
     Did,
-    Refused(&'r str),
+    Refused(String),
+    /// Nobody has read it yet.
+    None,
 }
 
 /// Nothing is lost: another attempt asks those that were not asked.

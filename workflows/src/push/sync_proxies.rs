@@ -1,8 +1,9 @@
 //! On to the smart proxies.
 
 use super::{Distribute, Push};
-use engine::step::{Context, Declared, Step, StepError};
+use engine::step::{Context, Declared, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
+use storage::Tx;
 
 /// The proxies that were synced.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,9 +24,10 @@ impl Declared for SyncProxies {
     type Output = SyncedProxies;
 }
 
-impl Step for SyncProxies {
+impl TransactionalStep for SyncProxies {
     async fn run(
         &self,
+        _: &mut Tx,
         _: &Context<Push>,
         _: &Push,
         published: super::Distributed,

@@ -90,6 +90,8 @@ async fn a_push_that_crashes_at_any_append_ends_the_same() {
 }
 
 keeps! { push: Wharf;
+    a_push_that_crashes_at_any_commit_of_several_steps_ends_the_same:
+        crash_before_and_after_each_commit_of_several_steps does at least 8 20 0 6 0;
     a_push_that_is_reverted_at_any_step_leaves_no_product_and_no_repository:
         revert_at_each_step does at least 19 95 20 8 14;
     a_published_push_is_not_reverted:

@@ -104,6 +104,10 @@ keeps! { rehearsal: Stage;
         run_each_step_twice does at least 9 80 0 14 0;
     a_rehearsal_that_crashes_at_any_append_ends_the_same:
         crash_before_and_after_each_append does at least 20 180 0 20 0;
+    a_rehearsal_that_crashes_at_any_commit_of_several_steps_ends_the_same:
+        crash_before_and_after_each_commit_of_several_steps does at least 18 100 0 16 0;
+    a_rehearsal_whose_workflow_is_held_at_any_step_ends_the_same:
+        hold_the_workflow_at_each_step does at least 8 70 0 0 12;
     a_rehearsal_goes_on_without_any_of_its_steps:
         skip_each_step does at least 15 90 30 14 20;
     a_rehearsal_that_is_held_at_any_step_ends_the_same:

@@ -10,8 +10,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use storage::catalog::audit::{self, Action};
 
-use super::NotWritten;
+use super::{NotWritten, Why};
 use crate::api::answer::{Accepted, Located};
+use crate::api::body::Body;
 use crate::api::caller::Caller;
 use crate::api::path::Path;
 use crate::api::problem::{Kind, Problem};
@@ -32,6 +33,7 @@ pub(in crate::api) async fn run_now(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<ScheduleId>,
+    Body(why): Body<Why>,
 ) -> Result<Accepted<BegunTask>, Problem> {
     let schedule = super::found(&app, id).await?;
     let actor = Some(caller.user.login.clone());
@@ -44,6 +46,7 @@ pub(in crate::api) async fn run_now(
         })?
         .scheduled_by(&schedule.name, None);
     let mut entry = caller.does(Action::RunNow, format!("schedule {}", schedule.name));
+    entry.reason = why.reason.map(String::from);
     let at = app.services.clock.now();
     let placed = app
         .node

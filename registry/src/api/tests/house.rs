@@ -1,13 +1,14 @@
 //! The API over a house of its own, and those who call it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::clock::Clock;
-use engine::journal::NodeId;
+use engine::journal::{Json, NodeId};
 use engine::node::NodeOptions;
 use engine::schedule::{Missed, Put, Schedule, ScheduleId};
 use engine::store::Store;
@@ -261,7 +262,7 @@ impl Api {
     pub(in crate::api) async fn schedule(&self, name: &str, task: &str, built_in: bool) -> String {
         let plan = self.app.node.plan(task.parse().unwrap()).await.unwrap();
         let now = self.app.services.clock.now();
-        let schedule = Schedule {
+        self.put_schedule(Schedule {
             id: ScheduleId::default(),
             name: name.to_owned(),
             workflow: "push".to_owned(),
@@ -280,7 +281,37 @@ impl Api {
             last_nominal: None,
             last_plan: None,
             revision: 0,
-        };
+        })
+        .await
+    }
+
+    /// Keeps a schedule that ran each minute until it had run twice, a day ago; answers with its id.
+    pub(in crate::api) async fn ended_schedule(&self, name: &str) -> String {
+        let long_ago = self.app.services.clock.now() - Duration::from_hours(24);
+        self.put_schedule(Schedule {
+            id: ScheduleId::default(),
+            name: name.to_owned(),
+            workflow: "cleanup".to_owned(),
+            input: Json::of(&json!({"dry_run": true})).unwrap(),
+            cron: "* * * * *".to_owned(),
+            time_zone: "UTC".to_owned(),
+            missed: Missed::All,
+            end_at: None,
+            max_runs: Some(2),
+            enabled: true,
+            built_in: false,
+            actor: None,
+            created_at: long_ago,
+            handled_until: long_ago,
+            runs: 2,
+            last_nominal: Some(long_ago),
+            last_plan: None,
+            revision: 0,
+        })
+        .await
+    }
+
+    async fn put_schedule(&self, schedule: Schedule) -> String {
         let put = self
             .app
             .services

@@ -129,6 +129,8 @@ async fn a_retention_that_does_not_read_is_refused_with_what_is_wrong() {
         .patch(&ADMIN, SETTING, json!({"value": {"other": "5m"}}))
         .await;
     let number = api.patch(&ADMIN, SETTING, json!({"value": 30})).await;
+    let slip = json!({"other": "1h", "workflows": {"psuh": {"other": "forever"}}});
+    let slip = api.patch(&ADMIN, SETTING, json!({"value": slip})).await;
 
     assert_eq!(
         (&usual["type"], &usual["value"]),
@@ -143,6 +145,10 @@ async fn a_retention_that_does_not_read_is_refused_with_what_is_wrong() {
         (unknown, "unknown variant `successs`"),
         (too_short, "`5m` is not a time from 1h to 3650d"),
         (number, "must be times by how a task ended"),
+        (
+            slip,
+            "there is no workflow `psuh`; the ones of this version are ",
+        ),
     ] {
         assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
         let told = refused.body["errors"][0]["message"].as_str().unwrap();

@@ -81,7 +81,7 @@ async fn a_schedule_is_shown_with_its_next_runs_and_changed_from_now_on() {
     let changes = json!({"cron": "0 4 * * *", "time_zone": "UTC", "missed": "all", "end_at": "2100-01-01T00:00:00Z", "max_runs": 9});
     let after = api.patch(&ADMIN, &own, changes).await;
     let runs = api.get(&ADMIN, &format!("{own}/next_runs?n=20")).await.body;
-    let endless = json!({"end_at": null, "max_runs": null, "enabled": false});
+    let endless = json!({"end_at": null, "max_runs": null, "enabled": false, "reason": "too loud"});
     let off = api.patch(&ADMIN, &own, endless).await.body;
     let audit = api.get(&ADMIN, "/api/v1/audit").await.body;
 
@@ -121,7 +121,26 @@ async fn a_schedule_is_shown_with_its_next_runs_and_changed_from_now_on() {
         (&entry["action"], &entry["subject"]),
         (&json!("change"), &json!("schedule nightly"))
     );
-    assert_eq!(entry["reason"], "end_at none, max_runs none, enabled false");
+    assert_eq!(
+        entry["reason"],
+        "end_at none, max_runs none, enabled false (too loud)"
+    );
+}
+
+#[tokio::test]
+async fn a_schedule_that_had_ended_makes_no_times_good_when_it_may_run_again() {
+    let (api, own, _) = house().await;
+    let ended = api.ended_schedule("over").await; // since long, with `missed: all`
+    let path = format!("{SCHEDULES}/{ended}");
+
+    let before = api.get(&ADMIN, &path).await.body;
+    let after = api.patch(&ADMIN, &path, json!({"max_runs": 12})).await;
+
+    assert_eq!(before["next_run_at"], Value::Null, "{before}");
+    assert_eq!(after.status(), StatusCode::OK, "{}", after.body);
+    let next = after.body["next_run_at"].as_str().unwrap();
+    let other = api.get(&ADMIN, &own).await.body;
+    assert!(next > other["created_at"].as_str().unwrap(), "{next}");
 }
 
 #[tokio::test]
@@ -165,8 +184,17 @@ async fn two_schedules_do_not_have_one_name() {
 async fn a_run_besides_its_times_is_a_task_of_who_wanted_it() {
     let (api, own, _) = house().await;
 
-    let run = api.post(&ADMIN, &format!("{own}/run_now"), json!({})).await;
+    let why = json!({"reason": "the disk was full at night"});
+    let run = api.post(&ADMIN, &format!("{own}/run_now"), why).await;
+    let slip = json!({"raeson": "x"});
+    let slip = api.post(&ADMIN, &format!("{own}/run_now"), slip).await;
 
+    assert_eq!(
+        slip.status(),
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "{}",
+        slip.body
+    );
     assert_eq!(run.status(), StatusCode::ACCEPTED, "{}", run.body);
     let task = run.body["task_id"].as_str().unwrap();
     let task = api.get(&ADMIN, &format!("/api/v1/tasks/{task}")).await.body;
@@ -180,7 +208,11 @@ async fn a_run_besides_its_times_is_a_task_of_who_wanted_it() {
         "it is none of its times"
     );
     let audit = api.get(&ADMIN, "/api/v1/audit").await.body;
-    assert_eq!(audit["results"][0]["action"], "run_now");
+    let entry = &audit["results"][0];
+    assert_eq!(
+        (&entry["action"], &entry["reason"]),
+        (&json!("run_now"), &json!("the disk was full at night"))
+    );
 }
 
 #[tokio::test]

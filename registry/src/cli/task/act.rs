@@ -121,7 +121,9 @@ impl Resume {
             .post(&format!("{}/resume", self.task.path()), &body)
             .await?;
         if self.dry_run && view.is_for_people() {
-            terminal::print(format!("would run: {}", show::field(&answer, "would_run")));
+            for line in preview_of_resume(&answer) {
+                terminal::print(line);
+            }
             for change in show::list(&answer, "input_changes") {
                 terminal::print(format!("would change the input: {}", show::change(change)));
             }
@@ -187,6 +189,20 @@ impl Revert {
     }
 }
 
+/// What would run; of a revert what would be undone after it.
+fn preview_of_resume(preview: &Value) -> Vec<String> {
+    let undone = !show::list(preview, "would_undo").is_empty();
+    let run = !undone || !show::list(preview, "would_run").is_empty();
+    [
+        (run, "would run", "would_run"),
+        (undone, "would undo", "would_undo"),
+    ]
+    .into_iter()
+    .filter(|(told, ..)| *told)
+    .map(|(_, title, field)| format!("{title}: {}", show::field(preview, field)))
+    .collect()
+}
+
 /// What would be undone, in this order; the rest only where there is any.
 fn preview_of_revert(preview: &Value) -> Vec<String> {
     let undone = match show::list(preview, "would_undo") {
@@ -196,6 +212,7 @@ fn preview_of_revert(preview: &Value) -> Vec<String> {
     let more = [
         ("would stay", "would_stay"),
         ("waits for", "waits_for"),
+        ("nobody knows whether this happened", "unknown"),
         ("asks again for the locks", "asks_for_locks"),
     ];
     let more = more

@@ -1,5 +1,6 @@
 //! What stopped a task, in the words that it shares with others.
 
+use engine::journal::Reason;
 use engine::plan::Plan;
 use engine::state::StepState;
 use storage::Digest;
@@ -29,8 +30,12 @@ impl Cause {
             StepState::Interrupted,
             StepState::Error,
         ];
-        let found = stopping.iter().find_map(named);
-        let error = found.as_ref().and_then(|(_, step)| {
+        let suspect = (0..plan.steps.len()).find(|step| plan.is_suspect(*step));
+        let suspect = suspect.and_then(|step| Some((plan.graph().get(step)?, &plan.steps[step])));
+        let suspect = suspect.map(|(known, step)| (known.name.clone(), step));
+        let found = stopping.iter().find_map(named).or(suspect);
+        let is_poison = plan.reason == Some(Reason::Poison);
+        let error = found.as_ref().filter(|_| !is_poison).and_then(|(_, step)| {
             let undo = step.undo.as_ref().and_then(|undo| undo.error.as_ref());
             if step.state == StepState::CompensationError {
                 undo
@@ -42,6 +47,9 @@ impl Cause {
         let message = match (error, &plan.unreadable) {
             (Some(error), _) => error.message.clone(),
             (None, Some(why)) => why.clone(),
+            (None, None) if is_poison => {
+                "the server ended again and again while this step was at work".to_owned()
+            }
             (None, None) => String::new(),
         };
         let cause = Self {
