@@ -6,6 +6,7 @@ mod generate;
 mod reference;
 mod story;
 mod undoing;
+mod what_now;
 
 use engine::check::check;
 use engine::clock::Timestamp;

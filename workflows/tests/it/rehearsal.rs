@@ -103,9 +103,9 @@ keeps! { rehearsal: Stage;
     a_rehearsal_whose_steps_run_twice_ends_the_same:
         run_each_step_twice does at least 9 80 0 14 0;
     a_rehearsal_that_crashes_at_any_append_ends_the_same:
-        crash_before_and_after_each_append does at least 20 180 0 20 0;
+        crash_before_and_after_each_append does at least 20 150 0 15 0;
     a_rehearsal_that_crashes_at_any_commit_of_several_steps_ends_the_same:
-        crash_before_and_after_each_commit_of_several_steps does at least 18 100 0 16 0;
+        crash_before_and_after_each_commit_of_several_steps does at least 16 80 0 12 0;
     a_rehearsal_whose_workflow_is_held_at_any_step_ends_the_same:
         hold_the_workflow_at_each_step does at least 8 70 0 0 12;
     a_rehearsal_goes_on_without_any_of_its_steps:
@@ -129,7 +129,7 @@ keeps! { rehearsal: Stage;
     a_rehearsal_undoes_what_it_says:
         every_undoable_step_undoes_something does at least 5 40 16 4 8;
     a_rehearsal_that_crashes_at_any_append_of_its_revert_leaves_nothing:
-        crash_before_and_after_each_append_while_reverting does at least 10 80 40 8 10;
+        crash_before_and_after_each_append_while_reverting does at least 9 70 35 6 8;
 }
 
 async fn tell(node: &HouseNode, plan: PlanId, action: Action) -> Arc<Plan> {

@@ -1,7 +1,7 @@
 //! It fails, repeats and crashes anywhere, and ends as if nothing had happened.
 
 use super::script::{EACH, Script};
-use super::stage::{Calm, PATIENCE, Stage, calm, calm_by, spread, states};
+use super::stage::{Calm, Stage, calm, calm_by, spread, states};
 use super::{Done, World};
 use crate::journal::{Action, PlanResult};
 use crate::node::Effect;
@@ -139,9 +139,15 @@ async fn crash_at<W: World>(
     let world = W::fresh().await;
     let dying = Faulty::dying(world.store(), write, moment);
     let stage = Stage::on(world, dying.clone(), script).await;
-    tokio::time::timeout(PATIENCE, dying.death())
-        .await
-        .expect("a plan makes as many writes as in the calm run");
+    tokio::select! {
+        biased;
+        () = dying.death() => {}
+        () = stage.comes_to_rest() => {
+            // Steps that ended side by side went into one row this time: it made fewer writes than the calm run.
+            stage.end(done).await;
+            return;
+        }
+    }
     let recorded = stage.dies().await;
     done.faults += 1;
 

@@ -245,6 +245,13 @@ impl<W: World, St: Store<Tx = <W::Services as Services>::Tx>> Stage<W, St> {
         ended
     }
 
+    /// Returns once nothing more happens to the plan by itself.
+    pub(super) async fn comes_to_rest(&self) {
+        let plan = self.node.wait(self.id, PATIENCE).await;
+        let plan = plan.expect("a submitted plan is there");
+        assert!(plan.has_settled(), "it settles in time: {}", states(&plan));
+    }
+
     /// Its journal is sound; what was done is counted.
     pub(super) async fn end(self, done: &mut Done) -> Counts {
         assert_sound(self.node.store(), self.id).await;

@@ -304,7 +304,7 @@ impl Api {
             created_at: long_ago,
             handled_until: long_ago,
             runs: 2,
-            last_nominal: Some(long_ago),
+            last_nominal: None,
             last_plan: None,
             revision: 0,
         })

@@ -14,8 +14,18 @@ const STEPS: &[Column] = &[
     text("STATE", "state"),
     text("ATTEMPTS", "attempts").spare(),
     read("TOOK", "", show::took).spare(),
-    text("ERROR", "error.message"),
+    read("ERROR", "", why),
 ];
+
+/// Why the step, or what was to undo it, failed last.
+fn why(step: &Value) -> String {
+    let undo = &step["compensation"]["error"]["message"];
+    show::text(if undo.is_null() {
+        &step["error"]["message"]
+    } else {
+        undo
+    })
+}
 
 pub(super) async fn run(
     client: &Client,
