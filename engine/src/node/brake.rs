@@ -13,7 +13,8 @@ use crate::journal::PlanId;
 use crate::plan::Plan;
 use crate::step::Services;
 use crate::store::Store;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,11 +29,21 @@ const FROM: u32 = 2;
 /// A plan that has run so long without ending the node is let run beside the next: one long step does not hold up all others.
 const TRIAL: Duration = Duration::from_mins(1);
 
+/// Whose turn it is: first whoever was taken up last, because nobody else can have ended the node. So those that are innocent are
+/// not cut off again for its sake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    taken_up: Reverse<Option<Timestamp>>,
+    plan: PlanId,
+    /// The number of the row that the plan ended with.
+    seq: i64,
+}
+
 #[derive(Default)]
 pub(super) struct Brake {
     unclean_starts: AtomicU32,
-    /// Plans to take up one after the other, with the number of the row that they ended with.
-    held_back: Mutex<BTreeMap<PlanId, i64>>,
+    /// Plans to take up one after the other.
+    held_back: Mutex<BTreeSet<Turn>>,
     /// The plan that was taken up last, until it is known not to end the node.
     on_trial: Mutex<Option<(PlanId, Arc<Notify>)>>,
 }
@@ -57,14 +68,20 @@ impl Brake {
     pub(super) fn hold_back(&self, plan: &Plan, now: Timestamp) -> bool {
         let holds = self.is_on() && may_end_its_node(plan, now);
         if holds {
-            locked(&self.held_back).insert(plan.id, plan.seq);
+            let turn = Turn {
+                taken_up: Reverse(plan.times.claimed),
+                plan: plan.id,
+                seq: plan.seq,
+            };
+            locked(&self.held_back).insert(turn);
         }
         holds
     }
 
     /// It waits to be taken up.
     pub(super) fn knows(&self, plan: PlanId) -> bool {
-        locked(&self.held_back).contains_key(&plan)
+        let held_back = locked(&self.held_back);
+        held_back.iter().any(|turn| turn.plan == plan)
     }
 
     pub(super) fn count(&self) -> usize {
@@ -99,20 +116,20 @@ impl Brake {
     /// Why the plan is not taken up yet, if so.
     pub(super) fn holds_back(&self, plan: PlanId) -> Option<String> {
         let held_back = locked(&self.held_back);
-        let before = held_back.range(..plan).count();
+        let before = held_back.iter().position(|turn| turn.plan == plan)?;
         let times = self.unclean_starts.load(Ordering::Relaxed);
-        held_back.contains_key(&plan).then(|| {
-            format!("that has ended uncleanly {times} times in a row and takes up one task after the other, {before} before this one")
-        })
+        Some(format!(
+            "that has ended uncleanly {times} times in a row and takes up one task after the other, {before} before this one"
+        ))
     }
 
     fn first(&self) -> Option<(PlanId, i64)> {
         let held_back = locked(&self.held_back);
-        held_back.first_key_value().map(|(plan, seq)| (*plan, *seq))
+        held_back.first().map(|turn| (turn.plan, turn.seq))
     }
 
     fn forget(&self, plan: PlanId) {
-        locked(&self.held_back).remove(&plan);
+        locked(&self.held_back).retain(|turn| turn.plan != plan);
     }
 
     fn forget_all(&self) {
