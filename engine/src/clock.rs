@@ -134,7 +134,7 @@ mod tests {
 
         tokio::join!(sleeper, machine);
 
-        assert_eq!(begun.elapsed(), Duration::from_secs(20));
+        assert_eq!(begun.elapsed().as_secs(), 20);
     }
 
     #[tokio::test(start_paused = true)]
@@ -142,12 +142,12 @@ mod tests {
         let begun = Instant::now();
         let steady = || Timestamp::default() + begun.elapsed();
         sleep_by(steady, Timestamp(25_000)).await;
-        let after_steady = begun.elapsed();
+        let after_steady = begun.elapsed().as_secs();
         let put_back = || Timestamp(-1_000_000) + begun.elapsed();
         sleep_by(put_back, put_back() + Duration::from_secs(25)).await;
 
-        assert_eq!(after_steady, Duration::from_secs(25));
-        assert_eq!(begun.elapsed(), Duration::from_secs(50));
+        assert_eq!(after_steady, 25);
+        assert_eq!(begun.elapsed().as_secs(), 50);
     }
 
     #[test]

@@ -758,6 +758,7 @@ async fn a_node_that_reads_its_plans_longer_than_its_lease_lasts_keeps_them() {
     for n in 0..200 {
         plans.push(submit(&node, work(&n.to_string())).await);
     }
+    tokio::time::sleep(Duration::from_millis(100)).await;
     node.kill().await;
 
     let slow = Faulty::slow(house.store.clone(), Duration::from_secs(2));
