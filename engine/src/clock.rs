@@ -56,6 +56,9 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
+/// A wait looks at the clock again after so long: while a machine is suspended its timers stand still, and its clock may be set.
+const SLICE: Duration = Duration::from_secs(10);
+
 /// Tells the time and waits for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Source);
@@ -98,16 +101,54 @@ impl Clock {
 
     /// Returns once `until` has come; at once when it has passed.
     pub async fn sleep_until(&self, until: Timestamp) {
-        let wait = until.since(self.now());
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
+        sleep_by(|| self.now(), until).await;
+    }
+}
+
+/// Returns once `until` has come by this clock, or the time has passed that it was away: whichever comes first.
+async fn sleep_by(now: impl Fn() -> Timestamp, until: Timestamp) {
+    let mut left = until.since(now());
+    while !left.is_zero() {
+        let slice = left.min(SLICE);
+        tokio::time::sleep(slice).await;
+        left = (left - slice).min(until.since(now()));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sleeps_while_the_machine_is_suspended_wakes_within_seconds_after_it() {
+        let begun = Instant::now();
+        let suspended_for = AtomicI64::new(0);
+        let now = || Timestamp(suspended_for.load(Ordering::Relaxed)) + begun.elapsed();
+        let hour = Duration::from_hours(1);
+        let sleeper = sleep_by(now, Timestamp::default() + hour);
+        let machine = async {
+            tokio::time::sleep(Duration::from_secs(15)).await;
+            suspended_for.store(3_600_000, Ordering::Relaxed);
+        };
+
+        tokio::join!(sleeper, machine);
+
+        assert_eq!(begun.elapsed().as_secs(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sleeps_wakes_at_the_time_and_not_later_where_the_clock_is_put_back() {
+        let begun = Instant::now();
+        let steady = || Timestamp::default() + begun.elapsed();
+        sleep_by(steady, Timestamp(25_000)).await;
+        let after_steady = begun.elapsed().as_secs();
+        let put_back = || Timestamp(-1_000_000) + begun.elapsed();
+        sleep_by(put_back, put_back() + Duration::from_secs(25)).await;
+
+        assert_eq!(after_steady, 25);
+        assert_eq!(begun.elapsed().as_secs(), 50);
+    }
 
     #[test]
     fn a_timestamp_reads_as_rfc_3339_in_utc() {

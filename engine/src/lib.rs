@@ -5,6 +5,7 @@
 //! of a database; and [`node`], which drives the plans it owns. [`explain`] says in words why a plan is where it is, from the
 //! very predicates that move it.
 
+mod caught;
 pub mod check;
 pub mod clock;
 pub mod decide;

@@ -247,13 +247,21 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             Ok(unclean_starts) => {
                 node.0.lease.renew(begun);
                 node.0.brake.set(unclean_starts);
-                duties::take_over(&node.0).await?;
+                // It beats before it reads its plans: they may be so many that this takes longer than its lease.
+                duties::begin_beating(&node.0);
+                if let Err(error) = duties::take_over(&node.0).await {
+                    node.kill().await;
+                    return Err(error);
+                }
             }
             // What is there can be shown all the same. The duties try again.
-            Err(error @ StoreError::Full) => tracing::error!(
-                %error,
-                "the node starts although it can write nothing: its plans go on once there is space"
-            ),
+            Err(error @ StoreError::Full) => {
+                tracing::error!(
+                    %error,
+                    "the node starts although it can write nothing: its plans go on once there is space"
+                );
+                duties::begin_beating(&node.0);
+            }
             Err(error) => return Err(error.into()),
         }
         duties::spawn(&node.0);
@@ -321,13 +329,13 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
                     if let Ok(settled) = settled {
                         return Ok(settled);
                     }
-                    continue; // its actor has ended: what it left is in the store
+                    // Its actor has ended: what it left is in the store.
                 }
                 let now = self.0.plan(plan).await?;
                 if now.has_settled() {
                     return Ok(now);
                 }
-                tokio::time::sleep(self.0.options.poll / 4).await; // another node owns it
+                tokio::time::sleep(self.0.options.poll / 4).await; // another node owns it, or it is found again
             }
         };
         match tokio::time::timeout(at_most, settled).await {

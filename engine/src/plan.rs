@@ -18,6 +18,10 @@ use crate::state::{PlanState, StepState};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A poll is repeated for as long as the work elsewhere takes, and leaves no trace. Whether it had to do with the end of its node
+/// can be told only where that is not longer ago than this.
+const POLL_IS_SUSPECT: Duration = Duration::from_hours(1);
+
 /// A plan as its journal tells it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -82,6 +86,8 @@ pub struct Times {
     pub paused: Option<Timestamp>,
     /// Last resumed.
     pub resumed: Option<Timestamp>,
+    /// Last taken over.
+    pub claimed: Option<Timestamp>,
 }
 
 /// A lock of a plan.
@@ -303,7 +309,29 @@ impl Plan {
     /// What this step waited for is there, or it may submit sub-tasks: something of it is under way although it is suspended.
     #[must_use]
     pub fn goes_on_now(&self, step: &StepStatus) -> bool {
-        if step.state != StepState::Suspended || !self.state.is_driven() {
+        self.state.is_driven() && self.has_come(step)
+    }
+
+    /// A suspended step has something to do at this time: its time has come, or what it waited for is there. Its code may be
+    /// running then, and may be what ends its node.
+    #[must_use]
+    pub fn is_due(&self, step: &StepStatus, at: Timestamp) -> bool {
+        self.state.is_driven() && self.was_due(step, at)
+    }
+
+    fn was_due(&self, step: &StepStatus, at: Timestamp) -> bool {
+        if step.state != StepState::Suspended {
+            return false;
+        }
+        let time_has_come = step.wake_at.is_some_and(|wake_at| {
+            let since = self.times.claimed.map_or(wake_at, |it| it.max(wake_at));
+            wake_at <= at && (step.ticket.is_none() || at.since(since) < POLL_IS_SUSPECT)
+        });
+        time_has_come || self.has_come(step)
+    }
+
+    fn has_come(&self, step: &StepStatus) -> bool {
+        if step.state != StepState::Suspended {
             return false;
         }
         if let Some(awaited) = &step.awaits {
@@ -389,8 +417,8 @@ impl Plan {
             && self.steps.get(step).is_some_and(|it| match it.state {
                 StepState::Pending => it.unfinished,
                 StepState::Compensating => !it.is_retrying_undo(),
+                StepState::Suspended => self.was_due(it, self.times.paused.unwrap_or_default()),
                 StepState::Running
-                | StepState::Suspended
                 | StepState::Success
                 | StepState::Error
                 | StepState::Interrupted

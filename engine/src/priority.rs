@@ -15,6 +15,9 @@ use std::time::Duration;
 /// and short enough that cleaning up is not put off for good while pushes never cease.
 pub const AGEING: Duration = Duration::from_mins(1);
 
+/// The turns of so many organizations are remembered; of more, those are forgotten whose turn is longest ago.
+const TURNS: usize = 1024;
+
 /// How urgent a plan is when not all that want can be at work.
 #[derive(
     Clone,
@@ -94,7 +97,7 @@ pub struct Seat {
 #[derive(Debug)]
 pub struct Queue<T> {
     lines: BTreeMap<Line, BTreeMap<(Timestamp, PlanId), T>>,
-    /// The number of the last turn of each organization, while anybody waits.
+    /// The number of the last turn of each organization, whether anybody waits or not.
     turns: BTreeMap<Option<String>, u64>,
     turn: u64,
 }
@@ -123,9 +126,6 @@ impl<T> Queue<T> {
         if line.is_empty() {
             self.lines.remove(&seat.line);
         }
-        if self.lines.is_empty() {
-            self.turns.clear();
-        }
         left
     }
 
@@ -138,10 +138,21 @@ impl<T> Queue<T> {
     /// Takes out who is next among those that may. Of a line all may or none.
     pub fn next(&mut self, now: Timestamp, may: impl Fn(&T) -> bool) -> Option<(Seat, T)> {
         let seat = self.who_is_next(now, may)?;
-        self.turn += 1;
-        self.turns.insert(seat.line.organization.clone(), self.turn);
+        self.had_turn(seat.line.organization.clone());
         let what = self.remove(&seat)?;
         Some((seat, what))
+    }
+
+    /// It was the turn of this organization, also where it did not have to wait for it.
+    pub fn had_turn(&mut self, organization: Option<String>) {
+        self.turn += 1;
+        self.turns.insert(organization, self.turn);
+        if self.turns.len() > TURNS {
+            let longest_ago = self.turns.iter().min_by_key(|(_, turn)| **turn);
+            if let Some(organization) = longest_ago.map(|(it, _)| it.clone()) {
+                self.turns.remove(&organization);
+            }
+        }
     }
 
     /// The highest priority first, as it counts after the time of waiting; then the organization whose last turn is longest ago;

@@ -181,4 +181,6 @@ pub struct DueSchedules {
     pub due: Vec<Schedule>,
     /// When the first of the others comes.
     pub next: Option<Timestamp>,
+    /// Those whose time has come too, but of which something cannot be read, and what.
+    pub unreadable: Vec<(ScheduleId, String)>,
 }

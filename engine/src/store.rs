@@ -342,6 +342,12 @@ pub trait Store: Send + Sync + 'static {
     /// What a transactional step writes through. No lifetime: the store owns it and lends `&mut`.
     type Tx: Send + 'static;
 
+    /// Nobody but the process that has it open can write it, for as long as that lives, and it has one node: whatever becomes of
+    /// its beats, nobody else takes its plans.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
     /// Runs the work in a transaction. After `Ok(Ok(_))` its writes are durable; `Ok(Err(_))` left none.
     fn transact<T, E>(
         &self,

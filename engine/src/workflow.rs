@@ -1,16 +1,19 @@
 //! A workflow's declaration, and its check when it is registered.
 
+use crate::caught::{caught, said};
 use crate::journal::{GraphStep, Json, MAX_INPUT_BYTES, MAX_STEPS, PlanId, StepIndex, Submitted};
 use crate::lock::{Lock, LockRequest, OnPause};
 use crate::priority::Priority;
 use crate::step::{AnyStep, BoxFuture, Declared, Needs, Policy, Runs, Services, StepError};
+use futures_util::FutureExt;
 use petgraph::algo;
 use petgraph::graph::DiGraph;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -253,6 +256,14 @@ pub enum InputError {
         /// What is wrong with it.
         why: String,
     },
+    /// The code that makes a plan of it panicked.
+    #[error("workflow `{workflow}` panicked over the input: {said}")]
+    Panicked {
+        /// The workflow.
+        workflow: &'static str,
+        /// What it said.
+        said: String,
+    },
     /// A sub-task would lock what its parent does not hold.
     #[error(
         "a sub-task of workflow `{workflow}` needs lock `{resource}`, which its parent does not hold so: it must be declared there, because the sub-task runs inside its parent's locks"
@@ -390,22 +401,43 @@ impl<S: Services> Registered<S> {
             at_once: W::at_once(),
             editable: W::editable(),
             sentences: (W::SAFE, W::ELSE),
-            decode: |json| Ok(Arc::new(json.decode::<W>()?)),
+            // The author's code runs in these three and in the bodies: none of its panics ends more than what it was asked for.
+            decode: |json| {
+                let input = caught(|| json.decode::<W>()).map_err(|said| {
+                    let workflow = W::NAME;
+                    serde_json::Error::custom(InputError::Panicked { workflow, said })
+                })??;
+                Ok(Arc::new(input))
+            },
             read: |registered, json, actor| {
-                let input: W = json.decode().map_err(|why| InputError::DoesNotFit {
-                    workflow: W::NAME,
-                    why: why.to_string(),
-                })?;
-                let submitted = registered.submitted(&input, actor)?;
-                Ok((submitted, input.open_key()))
+                let workflow = W::NAME;
+                let read = || {
+                    let input: W = json.decode().map_err(|why| InputError::DoesNotFit {
+                        workflow,
+                        why: why.to_string(),
+                    })?;
+                    let submitted = registered.submitted(&input, actor)?;
+                    Ok((submitted, input.open_key()))
+                };
+                caught(read).unwrap_or_else(|said| Err(InputError::Panicked { workflow, said }))
             },
             may_go_on: |input, tx, plan| {
-                Box::pin(async move {
+                let judged = async move {
                     match input.downcast_ref::<W>() {
                         Some(input) => input.may_go_on(tx, plan).await,
                         None => Ok(()),
                     }
-                })
+                };
+                let judged = AssertUnwindSafe(judged).catch_unwind();
+                Box::pin(judged.map(|judged| {
+                    judged.unwrap_or_else(|panic| {
+                        let said = said(panic.as_ref());
+                        let workflow = W::NAME;
+                        Err(StepError::permanent(format!(
+                            "workflow `{workflow}` panicked: {said}"
+                        )))
+                    })
+                }))
             },
         })
     }

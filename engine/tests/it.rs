@@ -15,6 +15,7 @@ mod it {
     mod goes_on;
     mod memory;
     mod node;
+    mod panics;
     mod places;
     mod pure;
     mod push;
@@ -22,6 +23,7 @@ mod it {
     mod simulation;
     mod tick;
     mod timing;
+    mod together;
     mod unknown;
     mod unsure;
 }

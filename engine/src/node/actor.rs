@@ -38,6 +38,29 @@ pub(super) struct Actor<S: Services, St: Store<Tx = S::Tx>> {
 /// The plan is not ours any more.
 pub(super) struct Lost;
 
+/// An actor is in the list of those that drive. Dropped, it is not, however it has ended: then its plan is found again.
+struct Listed<S: Services, St: Store<Tx = S::Tx>> {
+    node: Arc<Inner<S, St>>,
+    plan: PlanId,
+    /// False: it has left the list itself, and another may be there.
+    still: bool,
+}
+
+impl<S: Services, St: Store<Tx = S::Tx>> Drop for Listed<S, St> {
+    fn drop(&mut self) {
+        if !self.still {
+            return;
+        }
+        let id = self.plan;
+        if std::thread::panicking() {
+            tracing::error!(task.id = %id, "what drives task {id} has panicked; the task is taken over again");
+        } else {
+            tracing::debug!(task.id = %id, "task {id} is not driven here any more");
+        }
+        locked(&self.node.actors).remove(&id);
+    }
+}
+
 /// What an actor waits for.
 enum Came {
     Nudge(Nudge),
@@ -76,17 +99,18 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     }
 
     pub(super) async fn run(mut self, first: Option<Happening>) {
-        let id = self.plan.id;
         let lost = self.node.lost.clone();
+        let mut listed = Listed {
+            node: self.node.clone(),
+            plan: self.plan.id,
+            still: true,
+        };
         let ended = tokio::select! {
             biased;
             ended = self.drive(first) => ended,
             () = lost.cancelled() => Err(Lost),
         };
-        if ended.is_err() {
-            tracing::debug!(task.id = %id, "task {id} is not driven here any more");
-            locked(&self.node.actors).remove(&id);
-        }
+        listed.still = ended.is_err();
     }
 
     /// Until the plan is paused or stopped and its mail is read, or the node drains and nothing of it is under way.
@@ -280,7 +304,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             return Ok(decision);
         }
         let kind = self.node.kind_of(self.plan.workflow());
-        self.place = self.node.places.take(kind);
+        self.place = self.a_free_place();
         // A gate that opens waits for how the few that it lets pass fare.
         if let Happening::Passed { step } = happening
             && admission.closed.before(&self.plan, step, node).is_some()
@@ -295,10 +319,22 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         decide_with(&admission, &self.plan, happening, at, node)
     }
 
-    /// What steps find that would begin now, if there is a place for the plan.
+    pub(super) fn a_free_place(&self) -> Option<Place> {
+        let submitted = self.plan.submitted.as_ref();
+        let organization = submitted.and_then(|it| it.organization.as_ref());
+        let kind = self.node.kind_of(self.plan.workflow());
+        self.node.places.take_in_turn(kind, organization)
+    }
+
+    /// What steps find that would begin now, if there is a place for the plan. On a node that stops there is none, also for one
+    /// that is at work: what is under way ends, and what would follow waits for the next start.
     pub(super) fn admission(&self) -> Admission {
         Admission {
-            place: decide::Place::Free,
+            place: if self.node.draining.is_cancelled() {
+                decide::Place::Taken
+            } else {
+                decide::Place::Free
+            },
             closed: self.node.gates.closed(),
         }
     }

@@ -4,6 +4,7 @@ use super::Inner;
 use super::caller::{Caller, Purpose};
 use super::drill::Effect;
 use super::gates::Place;
+use crate::caught::said;
 use crate::clock::{Clock, Timestamp};
 use crate::gate::way_of;
 use crate::journal::{Failure, Json, StepIndex, Submitted};
@@ -68,6 +69,9 @@ enum Wanted {
 
 impl Wanted {
     fn of(plan: &Plan, step: StepIndex) -> Option<Self> {
+        if !plan.state.is_driven() {
+            return None; // what is suspended of a plan that is paused as poison is not asked again either
+        }
         let status = &plan.steps[step];
         let begins = !plan.waits_for_locks() && plan.held.is_none() && !plan.waits_for_place();
         if status.at_gate.is_some() {
@@ -232,15 +236,20 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         }
     }
 
-    /// Runs this unless the lease is lost; then it is dropped and its end never comes.
+    /// Runs this unless the lease is lost; then it is dropped and its end never comes. Should it panic outside of the body, as a
+    /// drill may, that is how the body ends.
     fn spawn(
         &mut self,
-        body: impl Future<Output = (StepIndex, Wanted, Ended)> + Send + 'static,
+        step: StepIndex,
+        wanted: Wanted,
+        work: impl Future<Output = Ended> + Send + 'static,
     ) -> AbortHandle {
         let lost = self.lost.clone();
+        let work = AssertUnwindSafe(work).catch_unwind();
         self.set.spawn(async move {
-            match lost.run_until_cancelled(body).await {
-                Some(ended) => ended,
+            match lost.run_until_cancelled(work).await {
+                Some(Ok(ended)) => (step, wanted, ended),
+                Some(Err(panic)) => (step, wanted, Ended::body(Err(panicked(panic.as_ref())))),
                 None => std::future::pending().await,
             }
         })
@@ -287,7 +296,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 Some(came) => came,
                 None => match self.set.join_next().await? {
                     Ok(came) => came,
-                    Err(_) => continue, // aborted: bodies catch their panics
+                    Err(_) => continue, // aborted: what panics is caught where it is spawned
                 },
             };
             if self.is_wanted(&came) {
@@ -375,40 +384,41 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         let status = &plan.steps[step];
         let wake_at = status.wake_at;
         match wanted {
-            Wanted::Sleep(_) | Wanted::SleepBeforeUndo(_) => Some(self.spawn(async move {
-                if let Some(at) = wake_at {
-                    clock.sleep_until(at).await;
-                }
-                (step, wanted, Ended::Woken)
-            })),
+            Wanted::Sleep(_) | Wanted::SleepBeforeUndo(_) => {
+                Some(self.spawn(step, wanted, async move {
+                    if let Some(at) = wake_at {
+                        clock.sleep_until(at).await;
+                    }
+                    Ended::Woken
+                }))
+            }
             Wanted::Pass(_) => {
                 let way = way_of(plan, step, self.node.options.id);
                 let gates = self.node.gates.clone();
-                Some(self.spawn(async move {
-                    let place = gates.pass(&way, || clock.now()).await;
-                    (step, wanted, Ended::Passed(place))
+                Some(self.spawn(step, wanted, async move {
+                    Ended::Passed(gates.pass(&way, || clock.now()).await)
                 }))
             }
             Wanted::Poll(_) => {
                 let (call, ticket) = (self.jobs(plan, step, Purpose::Run), status.ticket.clone());
                 let begun = status.tries.last().map(|last| last.started_at);
                 let until = begun.unwrap_or(clock.now()) + policy.suspended_at_most;
-                Some(self.spawn(async move {
+                let (node, id) = (self.node.clone(), plan.id);
+                Some(self.spawn(step, wanted, async move {
                     if let Some(at) = wake_at {
                         clock.sleep_until(at).await;
                     }
-                    let outcome = poll(&call, ticket, policy, clock, until).await;
-                    (step, wanted, Ended::body(outcome))
+                    let came_back = || node.brake.passes(id);
+                    Ended::body(poll(&call, ticket, policy, clock, until, came_back).await)
                 }))
             }
             Wanted::WaitOver(_) => {
                 let call = self.jobs(plan, step, Purpose::TimeIsOver);
-                Some(self.spawn(async move {
+                Some(self.spawn(step, wanted, async move {
                     if let Some(at) = wake_at {
                         clock.sleep_until(at).await;
                     }
-                    let outcome = free(call(None), policy.timeout).await;
-                    (step, wanted, Ended::body(outcome))
+                    Ended::body(free(call(None), policy.timeout).await)
                 }))
             }
             Wanted::Receive(_) | Wanted::Gather(_) => {
@@ -416,9 +426,8 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                 let payload = event.and_then(|name| plan.event(name)).cloned();
                 let purpose = payload.map_or(Purpose::Gather, Purpose::Event);
                 let call = self.jobs(plan, step, purpose);
-                Some(self.spawn(async move {
-                    let outcome = free(call(None), policy.timeout).await;
-                    (step, wanted, Ended::body(outcome))
+                Some(self.spawn(step, wanted, async move {
+                    Ended::body(free(call(None), policy.timeout).await)
                 }))
             }
             Wanted::Submit(_) => Some(
@@ -435,25 +444,20 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
                             self.asked(plan, step, None);
                             None
                         }
-                        Job::Free(body) => Some(self.spawn(async move {
-                            let outcome = bounded(body, policy.timeout).await;
-                            (step, wanted, Ended::body(outcome))
+                        Job::Free(body) => Some(self.spawn(step, wanted, async move {
+                            Ended::body(bounded(body, policy.timeout).await)
                         })),
                     };
                 };
                 let plan = plan.clone();
-                Some(self.spawn(async move {
+                Some(self.spawn(step, wanted, async move {
                     let name = &plan.graph()[step].name;
                     let effect = if undoes {
                         drill.before_undo(&plan, name).await
                     } else {
                         drill.before(&plan, name).await
                     };
-                    (
-                        step,
-                        wanted,
-                        drilled(&call, ticket, effect, policy.timeout, clock).await,
-                    )
+                    drilled(&call, ticket, effect, policy.timeout, clock).await
                 }))
             }
         }
@@ -528,6 +532,7 @@ async fn poll<Tx>(
     policy: Policy,
     clock: Clock,
     until: Timestamp,
+    came_back: impl Fn() + Send,
 ) -> Result<Outcome, StepError> {
     let (mut interval, mut failures) = (policy.poll, 0);
     loop {
@@ -542,6 +547,7 @@ async fn poll<Tx>(
             }
             end => return end,
         };
+        came_back();
         if clock.now() >= until {
             let limit = policy.suspended_at_most.as_secs_f64();
             let late = format!("the work elsewhere did not end within {limit} s");
@@ -571,14 +577,9 @@ async fn bounded(
 
 /// The error that a panic is. Transient: another attempt costs little, and after the last one a person looks.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> StepError {
-    let said = panic
-        .downcast_ref::<&str>()
-        .map(ToString::to_string)
-        .or_else(|| panic.downcast_ref::<String>().cloned());
-    let said = said.unwrap_or_else(|| "without a message".into());
     StepError(Failure::new(
         "panic",
-        format!("the step panicked: {said}"),
+        format!("the step panicked: {}", said(panic)),
         true,
     ))
 }

@@ -93,10 +93,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Desk<S, St> {
             open_key,
             ..
         } = offer;
-        let place = self
-            .node
-            .places
-            .take(self.node.kind_of(&submitted.workflow));
+        let place = self.node.places.take_in_turn(
+            self.node.kind_of(&submitted.workflow),
+            submitted.organization.as_ref(),
+        );
         let form = forms(&self.node, id, &submitted, &recorded, place.is_some())?;
         let (begun, waiting) = (form.begun.clone(), form.waiting.clone());
         let accepted = St::submit_in(tx, form.submission(open_key)).await?;

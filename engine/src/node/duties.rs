@@ -2,34 +2,60 @@
 
 use super::drivers::{Driver, Nudge};
 use super::{Inner, NodeError, locked};
+use crate::caught::said;
 use crate::decide::Happening;
 use crate::journal::PlanId;
 use crate::plan::Plan;
 use crate::step::Services;
 use crate::store::{Store, StoreError};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// A node takes over at most so many plans per round, so that a restart does not start everything at once.
-const TAKE_OVERS_PER_ROUND: u32 = 32;
+/// So many plans that nobody drives are read and begun at a time: however many there are, they are not all in memory at once
+/// before the first of them goes on.
+const AT_A_TIME: u32 = 32;
+
+/// Begins to beat; until the last of the other tasks has ended: while it drains its steps still run, and others must not take
+/// them over.
+pub(super) fn begin_beating<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, St>>) {
+    let beating = for_good(node.clone(), "beat", beat);
+    let lost = node.lost.clone();
+    node.beats.spawn(lost.run_until_cancelled_owned(beating));
+}
 
 pub(super) fn spawn<S: Services, St: Store<Tx = S::Tx>>(node: &Arc<Inner<S, St>>) {
-    // While it drains its steps still run: others must not take them over.
-    let beating = node
-        .lost
-        .clone()
-        .run_until_cancelled_owned(beat(node.clone()));
-    node.beats.spawn(beating);
-    node.tasks
-        .spawn(until_stop(node.clone(), poll(node.clone())));
-    node.tasks
-        .spawn(until_stop(node.clone(), take_overs(node.clone())));
-    let gates = super::gate_duty::keep(node.clone());
-    node.tasks.spawn(until_stop(node.clone(), gates));
-    let taking_up = super::brake::take_up(node.clone());
-    node.tasks.spawn(until_stop(node.clone(), taking_up));
-    let firing = super::schedules::keep_firing(node.clone());
-    node.tasks.spawn(until_stop(node.clone(), firing));
+    begin(node, "poll", poll);
+    begin(node, "take-overs", take_overs);
+    begin(node, "gates", super::gate_duty::keep);
+    begin(node, "brake", super::brake::take_up);
+    begin(node, "schedules", super::schedules::keep_firing);
+}
+
+fn begin<S: Services, St: Store<Tx = S::Tx>, D: Future<Output = ()> + Send + 'static>(
+    node: &Arc<Inner<S, St>>,
+    name: &'static str,
+    duty: impl Fn(Arc<Inner<S, St>>) -> D + Send + 'static,
+) {
+    let done = for_good(node.clone(), name, duty);
+    node.tasks.spawn(until_stop(node.clone(), done));
+}
+
+/// Does a duty for as long as the node runs. One that panics is begun again: without it the node would only seem to be alive.
+async fn for_good<S: Services, St: Store<Tx = S::Tx>, D: Future<Output = ()> + Send>(
+    node: Arc<Inner<S, St>>,
+    name: &'static str,
+    duty: impl Fn(Arc<Inner<S, St>>) -> D + Send,
+) {
+    while let Err(panic) = AssertUnwindSafe(duty(node.clone())).catch_unwind().await {
+        let said = said(panic.as_ref());
+        tracing::error!(
+            duty = name,
+            "a duty of the node, {name}, has panicked and begins again: {said}"
+        );
+        tokio::time::sleep(node.options.poll).await;
+    }
 }
 
 async fn until_stop<S: Services, St: Store<Tx = S::Tx>>(
@@ -65,6 +91,10 @@ async fn beat<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, St>>) {
         let patience = (begun + ttl / 2).min(node.lease.until().max(begun + ttl / 10));
         match tokio::time::timeout_at(patience, beat).await {
             Ok(Ok(())) => node.lease.renew(begun),
+            Ok(Err(error @ StoreError::Full)) if node.store.is_exclusive() => {
+                tracing::warn!(%error, "the node could not write that it runs; nobody else can take its plans");
+                node.lease.renew(begun);
+            }
             Ok(Err(error)) => tracing::warn!(%error, "the node could not beat"),
             Err(_) => tracing::warn!("the node could not beat: the database does not answer"),
         }
@@ -137,7 +167,7 @@ pub(super) async fn take_over<S: Services, St: Store<Tx = S::Tx>>(
 ) -> Result<(), NodeError> {
     loop {
         let options = &node.options;
-        let limit = TAKE_OVERS_PER_ROUND
+        let limit = AT_A_TIME
             + u32::try_from(locked(&node.actors).len() + locked(&node.left_alone).len())
                 .unwrap_or(u32::MAX / 2)
             + u32::try_from(node.brake.count()).unwrap_or(u32::MAX / 4);
@@ -159,13 +189,13 @@ pub(super) async fn take_over<S: Services, St: Store<Tx = S::Tx>>(
                 locked(&node.left_alone).insert(plan);
                 let workflow = now.workflow();
                 tracing::error!(task.id = %plan, "task {plan} waits: this node does not know workflow `{workflow}` with all its steps");
-            } else if !node.brake.hold_back(&now) {
+            } else if !node.brake.hold_back(&now, node.clock.now()) {
                 tracing::info!(task.id = %plan, "task {plan} is taken over");
                 node.drive(now, Some(Happening::Claimed), Some(Nudge::Granted), None);
             }
         }
-        if last {
-            return Ok(());
+        if last || node.lease.is_over() {
+            return Ok(()); // without a lease it could not keep more; the next round goes on
         }
         tokio::task::yield_now().await;
     }

@@ -45,9 +45,12 @@ pub(super) async fn keep<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, 
         tokio::select! {
             biased;
             Some(ended) = probes.join_next() => {
-                if let Ok((gate, found)) = ended {
-                    asked.remove(&gate);
-                    node.gates.probed(&gate, found, node.clock.now());
+                match ended {
+                    Ok((gate, found)) => {
+                        asked.remove(&gate);
+                        node.gates.probed(&gate, found, node.clock.now());
+                    }
+                    Err(_) => asked.clear(), // whichever it was is asked again
                 }
             }
             _ = ticks.tick() => {
@@ -110,7 +113,8 @@ async fn probe<S: Services, St: Store<Tx = S::Tx>>(
     let Some(probe) = node.workflows.probes.get(name.as_str()).cloned() else {
         return (gate, Ok(()));
     };
-    let found = AssertUnwindSafe(probe.probe(&node.services)).catch_unwind();
+    // What it does before it is awaited may panic, too.
+    let found = AssertUnwindSafe(async { probe.probe(&node.services).await }).catch_unwind();
     let found = match tokio::time::timeout(PROBE_LIMIT, found).await {
         Ok(Ok(found)) => found.map_err(|error| error.to_string()),
         Ok(Err(panic)) => Err(super::bodies::panicked(panic.as_ref()).to_string()),

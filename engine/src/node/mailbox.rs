@@ -56,18 +56,24 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         let Ok(input) = (workflow.decode)(&submitted.input) else {
             return Ok(false);
         };
-        let read = (workflow.read)(&workflow, &submitted.input, None);
-        let key = read.ok().and_then(|(_, key)| key);
-        let key = key.filter(|_| submitted.parent.is_none());
+        let (key, unreadable) = match (workflow.read)(&workflow, &submitted.input, None) {
+            _ if submitted.parent.is_some() => (None, None), // sub-tasks have none
+            Ok((_, key)) => (key, None),
+            Err(error) => (None, Some(format!("resume, because {error}"))),
+        };
         let (me, nonce, may_go_on) = (node.options.id, node.nonce(), workflow.may_go_on);
-        let admission = self.admission();
+        let place = self.a_free_place();
+        let mut admission = self.admission();
+        if place.is_none() {
+            admission.place = decide::Place::Taken;
+        }
         let until_durable = node.stamps.begin(clock);
         let committed = node
             .store
             .transact::<GoneOn, StoreError>(Box::new(move |tx| {
                 Box::pin(async move {
                     let fits = decide::fits(&plan, &message.action, clock.now()).is_ok();
-                    let mut against = None;
+                    let mut against = unreadable.filter(|_| fits);
                     if let Some(key) = key.clone().filter(|_| fits) {
                         let open = St::open_in(tx, key.clone()).await?;
                         let other = open.into_iter().find(|open| open.key == key);
@@ -111,6 +117,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         drop(until_durable);
         match committed.and_then(|done| done) {
             Ok((decision, appended)) => {
+                self.place = place.filter(|_| decision.next.is_at_work());
                 self.advance(decision.next, &appended);
                 let told = decision.notices.iter().map(|(plan, _)| *plan);
                 self.node.wake_all(told);
@@ -129,6 +136,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 let rows = self.rows_once_readable(self.plan.id).await;
                 let ours = rows.iter().take_while(|row| row.seq <= seq);
                 let next = Plan::fold(self.plan.id, ours);
+                self.place = place.filter(|_| next.is_at_work());
                 self.advance(next, &Appended::default());
                 Ok(true)
             }

@@ -3,7 +3,7 @@
 //! A plan has a place while a step of it runs. One that waits (for a lock, an attempt, an event, its sub-tasks, a person) has
 //! none: so a parent never keeps its own sub-tasks from their place.
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::plan::Plan;
 use crate::priority::{Line, Queue, Seat};
 use std::collections::HashMap;
@@ -42,19 +42,38 @@ struct Waiter {
 
 impl Kept {
     fn has_room(&self, limit: usize, kind: Kind) -> bool {
-        self.at_work < limit && self.may(kind)
-    }
-
-    fn may(&self, kind: Kind) -> bool {
-        let at_work = self.of_workflow.get(kind.workflow).copied();
-        kind.limit
-            .is_none_or(|limit| at_work.unwrap_or(0) < limit.max(1))
+        !self.closed && self.at_work < limit && may(&self.of_workflow, kind)
     }
 
     fn count(&mut self, kind: Kind) {
         self.at_work += 1;
         *self.of_workflow.entry(kind.workflow).or_default() += 1;
     }
+
+    fn uncount(&mut self, kind: Kind) {
+        self.at_work = self.at_work.saturating_sub(1);
+        if let Some(count) = self.of_workflow.get_mut(kind.workflow) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// Who waits and is next among those for whom there is room.
+    fn next(&mut self, limit: usize, now: Timestamp) -> Option<Waiter> {
+        if self.closed || self.at_work >= limit || self.queue.is_empty() {
+            return None;
+        }
+        let of_workflow = &self.of_workflow;
+        let may = |waiter: &Waiter| may(of_workflow, waiter.kind);
+        let (_, waiter) = self.queue.next(now, may)?;
+        Some(waiter)
+    }
+}
+
+/// One more of this workflow may be at work.
+fn may(of_workflow: &HashMap<&'static str, usize>, kind: Kind) -> bool {
+    let at_work = of_workflow.get(kind.workflow).copied();
+    kind.limit
+        .is_none_or(|limit| at_work.unwrap_or(0) < limit.max(1))
 }
 
 impl Places {
@@ -66,7 +85,7 @@ impl Places {
         })
     }
 
-    /// A place, if one is free: then nobody waits who could have it.
+    /// A place, if one is free: then nobody waits who could have it. On a node that stops none is.
     pub(super) fn take(self: &Arc<Self>, kind: Kind) -> Option<Place> {
         let mut kept = locked(&self.kept);
         if !kept.has_room(self.limit, kind) {
@@ -74,6 +93,17 @@ impl Places {
         }
         kept.count(kind);
         Some(self.place(kind))
+    }
+
+    /// The same for a plan of this organization, whose turn it was then.
+    pub(super) fn take_in_turn(
+        self: &Arc<Self>,
+        kind: Kind,
+        organization: Option<&String>,
+    ) -> Option<Place> {
+        let place = self.take(kind)?;
+        locked(&self.kept).queue.had_turn(organization.cloned());
+        Some(place)
     }
 
     /// A place beyond the limit, for a plan that is at work already.
@@ -84,7 +114,7 @@ impl Places {
 
     fn place(self: &Arc<Self>, kind: Kind) -> Place {
         Place {
-            places: self.clone(),
+            places: Some(self.clone()),
             kind,
         }
     }
@@ -105,8 +135,10 @@ impl Places {
             plan: plan.id,
         };
         let waiter = Waiter { kind, told };
-        locked(&self.kept).queue.push(seat.clone(), waiter);
-        self.fill();
+        let mut kept = locked(&self.kept);
+        kept.queue.push(seat.clone(), waiter);
+        self.fill(&mut kept);
+        drop(kept);
         Turn {
             places: self.clone(),
             seat,
@@ -119,50 +151,32 @@ impl Places {
         locked(&self.kept).closed = true;
     }
 
-    /// Gives what is free to those whose turn it is.
-    fn fill(self: &Arc<Self>) {
-        loop {
-            let next = {
-                let mut kept = locked(&self.kept);
-                if kept.closed || kept.at_work >= self.limit || kept.queue.is_empty() {
-                    return;
-                }
-                let Kept {
-                    of_workflow, queue, ..
-                } = &mut *kept;
-                let may = |waiter: &Waiter| {
-                    let at_work = of_workflow.get(waiter.kind.workflow).copied();
-                    let limit = waiter.kind.limit;
-                    limit.is_none_or(|limit| at_work.unwrap_or(0) < limit.max(1))
-                };
-                let Some((_, waiter)) = queue.next(self.clock.now(), may) else {
-                    return;
-                };
-                kept.count(waiter.kind);
-                waiter
-            };
-            // Where nobody waits there any more, it comes back and is free again.
-            drop(next.told.send(self.place(next.kind)));
+    /// Gives what is free to those whose turn it is, before anybody else can take it.
+    fn fill(self: &Arc<Self>, kept: &mut Kept) {
+        while let Some(next) = kept.next(self.limit, self.clock.now()) {
+            kept.count(next.kind);
+            if let Err(mut place) = next.told.send(self.place(next.kind)) {
+                place.places = None; // nobody waits there any more: it is free again here and now
+                kept.uncount(next.kind);
+            }
         }
     }
 }
 
 /// A plan may be at work. Dropped, the place is free.
 pub(super) struct Place {
-    places: Arc<Places>,
+    /// None: it was given back already.
+    places: Option<Arc<Places>>,
     kind: Kind,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        {
-            let mut kept = locked(&self.places.kept);
-            kept.at_work = kept.at_work.saturating_sub(1);
-            if let Some(count) = kept.of_workflow.get_mut(self.kind.workflow) {
-                *count = count.saturating_sub(1);
-            }
+        if let Some(places) = &self.places {
+            let mut kept = locked(&places.kept);
+            kept.uncount(self.kind);
+            places.fill(&mut kept);
         }
-        self.places.fill();
     }
 }
 

@@ -4,8 +4,9 @@
 
 use super::{Inner, Node, NodeError, Offer, Placed};
 use crate::clock::Timestamp;
-use crate::journal::{Cause, PlanId};
+use crate::journal::{Cause, PlanId, Reason};
 use crate::schedule::{Put, Schedule, ScheduleId, Turn};
+use crate::state::PlanState;
 use crate::step::Services;
 use crate::store::{Store, StoreError};
 use std::collections::HashSet;
@@ -44,6 +45,11 @@ pub(super) async fn keep_firing<S: Services, St: Store<Tx = S::Tx>>(node: Arc<In
     loop {
         let poll = node.0.options.poll.min(Duration::from_secs(1));
         let soonest = node.0.clock.now() + poll;
+        if !node.0.brake.is_idle() {
+            // A run may be what ends the node; were each of its times another plan, that would never be found.
+            node.0.clock.sleep_until(soonest).await;
+            continue;
+        }
         match fire_due(&node, &mut stuck).await {
             Ok(next) => {
                 let until = next.map_or(soonest, |next| next.min(soonest));
@@ -62,6 +68,16 @@ pub(super) async fn keep_firing<S: Services, St: Store<Tx = S::Tx>>(node: Arc<In
 struct Stuck(HashSet<(ScheduleId, i64)>);
 
 impl Stuck {
+    /// It has no revision that could be read.
+    fn tell_unreadable(&mut self, id: ScheduleId, why: &str) {
+        if self.0.insert((id, -1)) {
+            tracing::error!(
+                schedule.id = %id,
+                "schedule {id} is due but cannot be read, and stays due: {why}"
+            );
+        }
+    }
+
     fn tell(&mut self, schedule: &Schedule, why: &dyn std::fmt::Display) {
         if self.0.insert((schedule.id, schedule.revision)) {
             let name = &schedule.name;
@@ -80,6 +96,9 @@ async fn fire_due<S: Services, St: Store<Tx = S::Tx>>(
 ) -> Result<Option<Timestamp>, NodeError> {
     let due = node.0.store.due_schedules(node.0.clock.now()).await?;
     let mut next = due.next;
+    for (id, why) in &due.unreadable {
+        stuck.tell_unreadable(*id, why);
+    }
     for schedule in due.due {
         let (id, name) = (schedule.id, schedule.name.clone());
         // One that fails does not hold up the others.
@@ -110,9 +129,24 @@ async fn fire_all_of<S: Services, St: Store<Tx = S::Tx>>(
             }
         };
         let written = match turn {
-            Turn::PassOver { handled_until } => pass_over(node, &schedule, handled_until).await?,
-            Turn::Fire { nominal } => match fire(node, &schedule, nominal).await {
-                Ok(written) => written,
+            Turn::PassOver { handled_until } => {
+                let why = "while no node ran; as it says, that is passed over";
+                pass_over(node, &schedule, handled_until, why).await?
+            }
+            Turn::Fire { nominal, .. } if ends_its_node(node, &schedule).await? => {
+                let why = "and is passed over: its last run has ended its node again and again, and waits for a person";
+                pass_over(node, &schedule, nominal, why).await?
+            }
+            Turn::Fire {
+                nominal,
+                steps_over,
+            } => match fire(node, &schedule, nominal).await {
+                Ok(written) => {
+                    if let Some(first) = steps_over.filter(|_| written.is_some()) {
+                        tell_what_is_stepped_over(&schedule, first, nominal);
+                    }
+                    written
+                }
                 Err(error @ (NodeError::UnknownWorkflow(_) | NodeError::Input(_))) => {
                     stuck.tell(&schedule, &error);
                     return Ok(());
@@ -164,6 +198,29 @@ async fn fire<S: Services, St: Store<Tx = S::Tx>>(
     }
 }
 
+/// Its last run is paused, because it may be what ends the node: another one would be one more.
+async fn ends_its_node<S: Services, St: Store<Tx = S::Tx>>(
+    node: &Node<S, St>,
+    schedule: &Schedule,
+) -> Result<bool, NodeError> {
+    let Some(last) = schedule.last_plan else {
+        return Ok(false);
+    };
+    match node.plan(last).await {
+        Ok(plan) => Ok(plan.state == PlanState::Paused && plan.reason == Some(Reason::Poison)),
+        Err(NodeError::NotFound(_)) => Ok(false), // it is long over
+        Err(error) => Err(error),
+    }
+}
+
+fn tell_what_is_stepped_over(schedule: &Schedule, first: Timestamp, nominal: Timestamp) {
+    let (name, missed) = (&schedule.name, schedule.missed);
+    tracing::warn!(
+        schedule.id = %schedule.id, %missed,
+        "schedule `{name}` was due from {first} on while no node ran; of the times before {nominal} none is made good, as it says"
+    );
+}
+
 fn tell_of(schedule: &Schedule, nominal: Timestamp, placed: Placed) {
     let name = &schedule.name;
     let id: PlanId = placed.plan();
@@ -184,6 +241,7 @@ async fn pass_over<S: Services, St: Store<Tx = S::Tx>>(
     node: &Node<S, St>,
     schedule: &Schedule,
     handled_until: Timestamp,
+    why: &str,
 ) -> Result<Option<Schedule>, NodeError> {
     let mut after = schedule.clone();
     after.handled_until = handled_until;
@@ -198,7 +256,7 @@ async fn pass_over<S: Services, St: Store<Tx = S::Tx>>(
     let name = &schedule.name;
     tracing::warn!(
         schedule.id = %schedule.id,
-        "schedule `{name}` was due up to {handled_until} while no node ran; as it says, that is passed over"
+        "schedule `{name}` was due up to {handled_until} {why}"
     );
     Ok(Some(*after))
 }

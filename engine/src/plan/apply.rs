@@ -25,7 +25,7 @@ impl Plan {
         }
         match entry {
             Entry::Submitted(submitted) => self.submit(submitted, at),
-            Entry::Claimed => self.claim(),
+            Entry::Claimed => self.claim(at),
             Entry::LocksGranted => {
                 self.change_locks(|lock| {
                     (lock.state == LockState::Queued).then_some(LockState::Held)
@@ -354,16 +354,18 @@ impl Plan {
         Ok(())
     }
 
-    fn claim(&mut self) -> Result<(), String> {
+    fn claim(&mut self, at: Timestamp) -> Result<(), String> {
         if self.state.is_driven() {
             self.on(PlanEvent::TakeOver)?;
         }
         self.epoch = self.epoch.saturating_add(1);
-        let interrupted =
-            |step: &StepStatus| step.state == StepState::Running || step.is_being_undone();
-        if self.steps.iter().any(interrupted) {
+        let cut_off = |step: &StepStatus| {
+            step.state == StepState::Running || step.is_being_undone() || self.is_due(step, at)
+        };
+        if self.steps.iter().any(cut_off) {
             self.recoveries = self.recoveries.saturating_add(1);
         }
+        self.times.claimed = Some(at);
         Ok(())
     }
 

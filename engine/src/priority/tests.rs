@@ -132,6 +132,31 @@ fn organizations_take_turns_whoever_has_more() {
 }
 
 #[test]
+fn who_did_not_have_to_wait_has_had_its_turn_and_that_is_not_forgotten_when_nobody_waits() {
+    let mut queue = Queue::default();
+    queue.had_turn(Some("acme".into()));
+    queue.push(seat(1, Priority::Normal, "beta", "push", 1), ());
+    queue.next(Timestamp(1), |()| true);
+    queue.push(seat(2, Priority::Normal, "beta", "push", 2), ());
+    queue.push(seat(3, Priority::Normal, "acme", "push", 3), ());
+
+    let (next, ()) = queue.next(Timestamp(3), |()| true).unwrap();
+
+    assert_eq!(next.line.organization.as_deref(), Some("acme"));
+}
+
+#[test]
+fn the_turns_of_ever_new_organizations_take_no_more_room() {
+    let mut queue = Queue::<()>::default();
+    for organization in 0..3 * TURNS {
+        queue.had_turn(Some(organization.to_string()));
+    }
+
+    assert_eq!(queue.turns.len(), TURNS);
+    assert!(queue.turns.contains_key(&Some((3 * TURNS - 1).to_string())));
+}
+
+#[test]
 fn a_priority_rises_once_a_minute_and_never_beyond_the_highest() {
     let after = |seconds| Priority::Background.aged(Duration::from_secs(seconds));
 

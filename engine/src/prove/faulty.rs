@@ -37,6 +37,9 @@ pub struct Faulty<St> {
     writes: Arc<AtomicUsize>,
     dead: CancellationToken,
     full: Arc<AtomicBool>,
+    exclusive: bool,
+    /// So long reading several plans takes.
+    reading: Duration,
 }
 
 impl<St> Faulty<St> {
@@ -49,13 +52,36 @@ impl<St> Faulty<St> {
             writes: Arc::default(),
             dead: CancellationToken::new(),
             full: Arc::default(),
+            exclusive: false,
+            reading: Duration::ZERO,
         }
+    }
+
+    /// Takes so long to read several plans at once.
+    pub fn slow(inner: St, reading: Duration) -> Self {
+        Self {
+            reading,
+            ..Self::sound(inner)
+        }
+    }
+
+    /// Nobody else can take its plans.
+    pub fn exclusive(inner: St) -> Self {
+        Self {
+            exclusive: true,
+            ..Self::sound(inner)
+        }
+    }
+
+    /// There is no space any more, until [`Faulty::free`].
+    pub fn fill(&self) {
+        self.full.store(true, Ordering::SeqCst);
     }
 
     /// Has no space for anything, until [`Faulty::free`].
     pub fn full(inner: St) -> Self {
         let full = Self::sound(inner);
-        full.full.store(true, Ordering::SeqCst);
+        full.fill();
         full
     }
 
@@ -135,6 +161,10 @@ impl<St> Faulty<St> {
 impl<St: Store> Store for Faulty<St> {
     type Tx = St::Tx;
 
+    fn is_exclusive(&self) -> bool {
+        self.exclusive || self.inner.is_exclusive()
+    }
+
     async fn transact<T, E>(&self, work: Work<Self::Tx, T, E>) -> Result<Result<T, E>, StoreError>
     where
         T: Send + 'static,
@@ -183,6 +213,9 @@ impl<St: Store> Store for Faulty<St> {
 
     async fn load_all(&self, plans: Vec<PlanId>) -> Result<Vec<(PlanId, Vec<Row>)>, StoreError> {
         self.alive().await;
+        if !self.reading.is_zero() {
+            tokio::time::sleep(self.reading).await;
+        }
         self.inner.load_all(plans).await
     }
 

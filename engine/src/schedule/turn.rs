@@ -19,6 +19,8 @@ pub enum Turn {
     Fire {
         /// The nominal time.
         nominal: Timestamp,
+        /// The first of the times before it that have passed without a run, if there are any.
+        steps_over: Option<Timestamp>,
     },
     /// Submit nothing: every time up to this was missed and is passed over.
     PassOver {
@@ -43,12 +45,19 @@ impl Schedule {
         let (Some(oldest), Some(latest)) = (due.first().copied(), due.last().copied()) else {
             return Ok(None);
         };
-        Ok(Some(match self.missed {
-            Missed::Skip if now.since(latest) > ON_TIME => Turn::PassOver {
-                handled_until: latest,
-            },
-            Missed::Skip | Missed::Once => Turn::Fire { nominal: latest },
-            Missed::All => Turn::Fire { nominal: oldest },
+        let nominal = match self.missed {
+            Missed::Skip if now.since(latest) > ON_TIME => {
+                return Ok(Some(Turn::PassOver {
+                    handled_until: latest,
+                }));
+            }
+            Missed::Skip | Missed::Once => latest,
+            Missed::All => oldest,
+        };
+        let first = timing.next_after(self.handled_until);
+        Ok(Some(Turn::Fire {
+            nominal,
+            steps_over: first.filter(|first| *first < nominal),
         }))
     }
 }

@@ -634,6 +634,7 @@ impl Store for Memory {
         Ok(DueSchedules {
             next: timed.get(come).map(|(at, ..)| *at),
             due: timed[..come].iter().map(|(.., it)| (*it).clone()).collect(),
+            unreadable: Vec::new(),
         })
     }
 

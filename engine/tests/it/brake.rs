@@ -2,15 +2,20 @@
 
 use engine::clock::{Clock, Timestamp};
 use engine::explain::WaitingKind;
-use engine::journal::{Action, Message, NodeId, PlanId, PlanResult, Reason};
+use engine::journal::{Action, Json, Message, NodeId, PlanId, PlanResult, Reason};
 use engine::node::{Node, NodeOptions, Workflows};
+use engine::schedule::{Missed, Put, Schedule, ScheduleId};
 use engine::state::{PlanState, StepState};
-use engine::step::{ContextOf, Declared, Policy, Services, Step, StepError};
+use engine::step::{
+    Begun, ContextOf, Declared, Policy, Polled, PollingStep, Services, Step, StepError,
+};
 use engine::store::memory::{Memory, MemoryTx};
+use engine::store::{Store, StoreError};
 use engine::workflow::{Steps, Workflow};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -23,6 +28,10 @@ struct Machine {
     /// The guilty step kills its node now.
     falls_over: Notify,
     mended: AtomicBool,
+    /// Tickets that were given.
+    seen: AtomicU32,
+    /// How often each was asked after, with an answer.
+    asked: Mutex<HashMap<u32, u32>>,
 }
 
 impl Services for Machine {
@@ -71,6 +80,73 @@ impl Step for Crank {
     }
 }
 
+/// Work elsewhere that is asked after.
+#[derive(Clone, Serialize, Deserialize)]
+struct Watch {
+    guilty: bool,
+    /// It is done after so many questions.
+    questions: u32,
+}
+
+impl Workflow for Watch {
+    const NAME: &'static str = "watch";
+    const VERSION: u32 = 1;
+    type Services = Machine;
+
+    fn steps() -> Steps<Self> {
+        Steps::first(Look)
+    }
+
+    fn action(&self) -> String {
+        "Watch".into()
+    }
+}
+
+struct Look;
+
+impl Declared for Look {
+    const NAME: &'static str = "look";
+    type Workflow = Watch;
+    type Needs = ();
+    type Output = ();
+}
+
+impl PollingStep for Look {
+    type Ticket = u32;
+
+    async fn start(
+        &self,
+        cx: &ContextOf<Self>,
+        _: &Watch,
+        (): (),
+    ) -> Result<Begun<(), u32>, StepError> {
+        Ok(Begun::Ticket(
+            cx.services.seen.fetch_add(1, Ordering::Relaxed),
+        ))
+    }
+
+    async fn poll(
+        &self,
+        cx: &ContextOf<Self>,
+        input: &Watch,
+        ticket: &u32,
+    ) -> Result<Polled<()>, StepError> {
+        if input.guilty && !cx.services.mended.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            cx.services.falls_over.notify_one();
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let mut asked = cx.services.asked.lock().unwrap();
+        let asked = asked.entry(*ticket).or_default();
+        *asked += 1;
+        if *asked >= input.questions {
+            return Ok(Polled::Done(()));
+        }
+        Ok(Polled::Wait(Duration::from_mins(2)))
+    }
+}
+
 struct House {
     store: Memory,
     machine: Arc<Machine>,
@@ -88,7 +164,11 @@ impl House {
 
     async fn node(&self) -> Node<Machine, Memory> {
         let options = NodeOptions::new(NodeId(Uuid::from_u128(1)), "one");
-        let knows = Workflows::default().register::<Turn>().unwrap();
+        let knows = Workflows::default()
+            .register::<Turn>()
+            .unwrap()
+            .register::<Watch>()
+            .unwrap();
         let (store, machine) = (self.store.clone(), self.machine.clone());
         Node::start(options, store, machine, knows, self.clock, None)
             .await
@@ -226,4 +306,120 @@ async fn who_is_held_back_can_be_cancelled() {
 
     let ended = node.plan(innocent).await.unwrap();
     assert_eq!(ended.result, PlanResult::Cancelled);
+}
+
+async fn watch(node: &Node<Machine, Memory>, guilty: bool, questions: u32) -> PlanId {
+    node.submit(&Watch { guilty, questions }, None)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_kills_its_node_is_poison_and_those_that_wait_elsewhere_are_not() {
+    let house = House::new();
+    let node = house.node().await;
+    let mut innocent = Vec::new();
+    for _ in 0..INNOCENT / 2 {
+        innocent.push(watch(&node, false, 1).await);
+        innocent.push(watch(&node, false, 20).await);
+    }
+    let guilty = watch(&node, true, 1).await;
+    for _ in 0..INNOCENT / 2 {
+        innocent.push(watch(&node, false, 1).await);
+        innocent.push(watch(&node, false, 20).await);
+    }
+    let mut all = innocent.clone();
+    all.push(guilty);
+
+    let (node, falls) = house.until_settled(node, &all).await;
+
+    let found = node.plan(guilty).await.unwrap();
+    assert_eq!(
+        (found.state, found.reason),
+        (PlanState::Paused, Some(Reason::Poison))
+    );
+    assert_eq!(found.steps[0].state, StepState::Suspended);
+    assert!(found.is_suspect(0));
+    for plan in &innocent {
+        let ended = node.plan(*plan).await.unwrap();
+        assert_eq!(ended.result, PlanResult::Success);
+        assert!(ended.epoch <= 3, "it was taken up {} times", ended.epoch);
+    }
+    assert_eq!(falls, 4);
+
+    house.machine.mended.store(true, Ordering::Relaxed);
+    let resume = Message {
+        action: Action::Resume,
+        by: "operator".into(),
+        reason: None,
+    };
+    node.act(guilty, resume).await.unwrap();
+    let ended = node.wait(guilty, FOR_EVER).await.unwrap();
+    assert_eq!(ended.result, PlanResult::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_whose_run_kills_the_node_is_found_with_its_first_run_and_fired_no_more() {
+    let house = House::new();
+    let start = house.clock.now();
+    let schedule = Schedule {
+        id: ScheduleId::default(),
+        name: "each minute".into(),
+        workflow: "turn".into(),
+        input: Json::of(&Turn { guilty: true }).unwrap(),
+        cron: "* * * * *".into(),
+        time_zone: "UTC".into(),
+        missed: Missed::Once,
+        end_at: None,
+        max_runs: None,
+        enabled: true,
+        built_in: false,
+        actor: None,
+        created_at: start,
+        handled_until: start,
+        runs: 0,
+        last_nominal: None,
+        last_plan: None,
+        revision: 0,
+    };
+    let put = house.store.transact::<Put, StoreError>(Box::new(move |tx| {
+        Box::pin(Memory::put_schedule_in(tx, schedule))
+    }));
+    put.await.unwrap().unwrap();
+
+    let mut node = house.node().await;
+    let mut falls = 0;
+    let half_an_hour = house.clock.sleep_until(start + Duration::from_mins(30));
+    tokio::pin!(half_an_hour);
+    loop {
+        tokio::select! {
+            () = &mut half_an_hour => break,
+            () = house.machine.falls_over.notified() => {}
+        }
+        falls += 1;
+        node.kill().await;
+        // So slowly that it is due again meanwhile.
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        node = house.node().await;
+    }
+    let schedule = house.store.schedules().await.unwrap().remove(0);
+    let last = node.plan(schedule.last_plan.unwrap()).await.unwrap();
+    house.machine.mended.store(true, Ordering::Relaxed);
+    let cancel = Message {
+        action: Action::Cancel,
+        by: "operator".into(),
+        reason: None,
+    };
+    node.act(last.id, cancel).await.unwrap();
+    tokio::time::sleep(Duration::from_mins(3)).await;
+    let after = house.store.schedules().await.unwrap().remove(0);
+
+    assert_eq!(last.reason, Some(Reason::Poison));
+    assert_eq!((schedule.runs, falls), (1, 4));
+    assert!(schedule.handled_until > start + Duration::from_mins(28));
+    assert_eq!(
+        after.runs,
+        schedule.runs + 3,
+        "once it is answered it goes on"
+    );
 }

@@ -48,3 +48,31 @@ async fn a_node_starts_without_space_shows_its_plans_and_goes_on_with_them_once_
     assert_eq!(shown.state, PlanState::Running);
     assert_eq!(ended.result, PlanResult::Success);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_plans_nobody_else_can_take_keeps_them_however_long_there_is_no_space() {
+    let mut told = Vec::new();
+    for exclusive in [true, false] {
+        let (memory, outside) = (Memory::default(), Arc::<Outside>::default());
+        outside.make_wrong("copy", Wrong::Hangs);
+        let store = if exclusive {
+            Faulty::exclusive(memory)
+        } else {
+            Faulty::sound(memory)
+        };
+        let node = node(store.clone(), outside.clone()).await;
+        let push = Push::of("busybox", "latest");
+        let id = node.submit(&push, None).await.unwrap();
+        node.wait(id, Duration::from_secs(1)).await.unwrap();
+
+        store.fill();
+        // Less than an attempt may take.
+        node.wait(id, Duration::from_secs(30)).await.unwrap();
+        store.free();
+        let after = node.wait(id, Duration::from_secs(20)).await.unwrap();
+
+        told.push((after.epoch, outside.count("copy")));
+    }
+
+    assert_eq!(told, [(0, 1), (1, 2)]);
+}

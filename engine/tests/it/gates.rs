@@ -26,6 +26,8 @@ const FOR_EVER: Duration = Duration::from_hours(10);
 #[derive(Default)]
 struct Overseas {
     down: AtomicBool,
+    /// Whoever looks panics, once.
+    fog: AtomicBool,
     refuses: AtomicBool,
     calls: AtomicUsize,
     at_once: AtomicUsize,
@@ -179,6 +181,9 @@ struct Telescope;
 
 impl Probe<Overseas> for Telescope {
     fn probe<'a>(&'a self, overseas: &'a Overseas) -> BoxFuture<'a, Result<(), StepError>> {
+        if overseas.fog.swap(false, SeqCst) {
+            panic!("the telescope fell over");
+        }
         Box::pin(async move {
             overseas.probes.fetch_add(1, SeqCst);
             if overseas.down.load(SeqCst) {
@@ -640,4 +645,22 @@ async fn a_plan_is_cancelled_at_a_closed_gate_at_once() {
 
     assert_eq!(plan.result, PlanResult::Cancelled);
     assert_eq!(node.gate(&overseas()).waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_panics_is_asked_again() {
+    let mut house = House::new();
+    house.probes = true;
+    let node = house.node(1).await;
+    house.overseas.is_down(true);
+    house.overseas.fog.store(true, SeqCst);
+    let plans = deliver(&node, 12).await;
+    reaches_state(&node, GateState::Closed).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let reason = node.gate(&overseas()).gate.reason;
+
+    house.overseas.is_down(false);
+    house.ends_well(&node, &plans).await;
+
+    assert!(!house.overseas.fog.load(SeqCst), "it was asked: {reason:?}");
 }

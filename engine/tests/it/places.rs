@@ -3,12 +3,14 @@
 
 use engine::clock::{Clock, Timestamp};
 use engine::explain::WaitingKind;
-use engine::journal::{Action, Entry, Message, NodeId, PlanId, PlanResult};
+use engine::journal::{Action, Entry, Message, NodeId, PlanId, PlanResult, Rescue};
 use engine::lock::Lock;
 use engine::node::{Node, NodeOptions, Workflows};
+use engine::plan::Plan;
 use engine::priority::Priority;
+use engine::prove::Faulty;
 use engine::search::Search;
-use engine::state::PlanState;
+use engine::state::{PlanState, StepState};
 use engine::step::{
     Begun, Child, ContextOf, Declared, Policy, Polled, PollingStep, Received, Services,
     SpawningStep, Step, StepError, all_done,
@@ -16,6 +18,7 @@ use engine::step::{
 use engine::store::memory::{Memory, MemoryTx};
 use engine::store::{Page, Store};
 use engine::workflow::{Steps, Workflow, after};
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -47,6 +50,17 @@ impl Yard {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
         self.at_work.lock().unwrap().0 -= 1;
+    }
+
+    fn fails_once(&self, name: &str) -> Result<(), StepError> {
+        let mut busy = self.busy.lock().unwrap();
+        match busy.iter().position(|it| it == name) {
+            Some(place) => {
+                busy.remove(place);
+                Err(StepError::transient("busy"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn begun(&self) -> Vec<String> {
@@ -119,14 +133,7 @@ impl Declared for Toil {
 impl Step for Toil {
     async fn run(&self, cx: &ContextOf<Self>, input: &Work, (): ()) -> Result<(), StepError> {
         cx.services.works(&input.name).await;
-        let mut busy = cx.services.busy.lock().unwrap();
-        match busy.iter().position(|name| *name == input.name) {
-            Some(place) => {
-                busy.remove(place);
-                Err(StepError::transient("busy"))
-            }
-            None => Ok(()),
-        }
+        cx.services.fails_once(&input.name)
     }
 }
 
@@ -169,6 +176,101 @@ impl Step for Brush {
         Ok(())
     }
 }
+
+/// Workflows whose plans end where they fail, and can be resumed then.
+macro_rules! ends_where_it_fails {
+    ($workflow:ident, $name:literal, $step:ident, $at_once:expr) => {
+        #[derive(Clone, Serialize, Deserialize)]
+        struct $workflow {
+            name: String,
+        }
+
+        impl Workflow for $workflow {
+            const NAME: &'static str = $name;
+            const VERSION: u32 = 1;
+            type Services = Yard;
+
+            fn steps() -> Steps<Self> {
+                Steps::first($step)
+            }
+
+            fn action(&self) -> String {
+                format!("{} {}", $name, self.name)
+            }
+
+            fn at_once() -> Option<usize> {
+                $at_once
+            }
+        }
+
+        struct $step;
+
+        impl Declared for $step {
+            const NAME: &'static str = "try";
+            const POLICY: Policy = Policy::idempotent().attempts(1).rescue(Rescue::Fail);
+            type Workflow = $workflow;
+            type Needs = ();
+            type Output = ();
+        }
+
+        impl Step for $step {
+            async fn run(
+                &self,
+                cx: &ContextOf<Self>,
+                input: &$workflow,
+                (): (),
+            ) -> Result<(), StepError> {
+                cx.services.works(&input.name).await;
+                cx.services.fails_once(&input.name)
+            }
+        }
+    };
+}
+
+ends_where_it_fails!(Errand, "errand", RunIt, None);
+ends_where_it_fails!(Chore, "chore", DoIt, Some(1));
+
+/// Works a second, and then another one that must not happen twice.
+#[derive(Clone, Serialize, Deserialize)]
+struct Relay;
+
+impl Workflow for Relay {
+    const NAME: &'static str = "relay";
+    const VERSION: u32 = 1;
+    type Services = Yard;
+
+    fn steps() -> Steps<Self> {
+        Steps::first(Sprint).step(HandOver, after::<Sprint>())
+    }
+
+    fn action(&self) -> String {
+        "Relay".into()
+    }
+}
+
+macro_rules! leg {
+    ($step:ident, $name:literal, $policy:expr) => {
+        struct $step;
+
+        impl Declared for $step {
+            const NAME: &'static str = $name;
+            const POLICY: Policy = $policy;
+            type Workflow = Relay;
+            type Needs = ();
+            type Output = ();
+        }
+
+        impl Step for $step {
+            async fn run(&self, cx: &ContextOf<Self>, _: &Relay, (): ()) -> Result<(), StepError> {
+                cx.services.works($name).await;
+                Ok(())
+            }
+        }
+    };
+}
+
+leg!(Sprint, "sprint", Policy::idempotent());
+leg!(HandOver, "hand_over", Policy::once());
 
 /// Has sub-tasks, and waits for an event after them.
 #[derive(Clone, Serialize, Deserialize)]
@@ -278,6 +380,10 @@ impl House {
     }
 
     async fn node(&self) -> Node<Yard, Memory> {
+        self.node_on(self.store.clone()).await
+    }
+
+    async fn node_on<St: Store<Tx = MemoryTx>>(&self, store: St) -> Node<Yard, St> {
         let mut options = NodeOptions::new(NodeId(Uuid::from_u128(1)), "one");
         options.at_once = self.at_once;
         let knows = Workflows::default()
@@ -286,8 +392,14 @@ impl House {
             .register::<Sweep>()
             .unwrap()
             .register::<Gang>()
+            .unwrap()
+            .register::<Errand>()
+            .unwrap()
+            .register::<Chore>()
+            .unwrap()
+            .register::<Relay>()
             .unwrap();
-        let (store, yard) = (self.store.clone(), self.yard.clone());
+        let yard = self.yard.clone();
         Node::start(options, store, yard, knows, self.clock, None)
             .await
             .unwrap()
@@ -557,4 +669,103 @@ async fn who_is_cancelled_while_it_waits_never_begins_and_who_is_held_waits_apar
     assert_eq!(seen.held.unwrap().by, "operator");
     assert_eq!(found, [held]);
     assert_eq!(house.yard.begun(), ["first", "last", "held"]);
+}
+
+/// Ten plans have failed and ended; all of them are resumed at once.
+async fn resumed<W: Workflow<Services = Yard>>(places: usize, of: impl Fn(String) -> W) -> usize {
+    let house = House::with_places(places);
+    let node = house.node().await;
+    let mut plans = Vec::new();
+    for n in 0..10 {
+        house.yard.busy.lock().unwrap().push(n.to_string());
+        plans.push(submit(&node, of(n.to_string())).await);
+    }
+    for plan in &plans {
+        let ended = node.wait(*plan, FOR_EVER).await.unwrap();
+        assert_eq!(ended.result, PlanResult::Error);
+    }
+    *house.yard.at_work.lock().unwrap() = (0, 0);
+
+    let resumes = plans
+        .iter()
+        .map(|plan| node.act(*plan, wants(Action::Resume)));
+    for resumed in join_all(resumes).await {
+        resumed.unwrap();
+    }
+    end(&node, &plans).await;
+
+    assert_eq!(house.yard.begun().len(), 20);
+    house.yard.most_at_work()
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_go_on_after_their_end_wait_for_their_places_like_all_others() {
+    assert_eq!(resumed(1, |name| Errand { name }).await, 1);
+    assert_eq!(resumed(3, |name| Errand { name }).await, 3);
+    assert_eq!(resumed(5, |name| Chore { name }).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_did_not_have_to_wait_has_had_the_turn_of_its_organization() {
+    let house = House::with_places(1);
+    let node = house.node().await;
+    let mut plans = Vec::new();
+    for (organization, count) in [("acme", 4), ("beta", 2)] {
+        for n in 1..=count {
+            let input = Work {
+                organization: Some(organization.into()),
+                ..work(&format!("{organization} {n}"))
+            };
+            plans.push(submit(&node, input).await);
+        }
+    }
+
+    end(&node, &plans).await;
+
+    assert_eq!(
+        house.yard.begun(),
+        ["acme 1", "beta 1", "acme 2", "beta 2", "acme 3", "acme 4"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_drains_begins_no_step_and_the_next_start_does() {
+    let house = House::with_places(1);
+    let node = house.node().await;
+    let relay = submit(&node, Relay).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    node.drain(Duration::from_secs(30)).await;
+    let left = Plan::fold(relay, &house.store.load(relay).await.unwrap());
+    let begun = house.yard.begun();
+    let node = house.node().await;
+    end(&node, &[relay]).await;
+    let ended = node.plan(relay).await.unwrap();
+
+    assert_eq!(begun, ["sprint"]);
+    assert_eq!(left.steps[0].state, StepState::Success);
+    assert_eq!(left.steps[1].state, StepState::Pending);
+    assert_eq!(left.state, PlanState::Running);
+    assert_eq!(house.yard.begun(), ["sprint", "hand_over"]);
+    assert_eq!(ended.recoveries, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_reads_its_plans_longer_than_its_lease_lasts_keeps_them() {
+    let house = House::with_places(200);
+    let node = house.node().await;
+    let mut plans = Vec::new();
+    for n in 0..200 {
+        plans.push(submit(&node, work(&n.to_string())).await);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    node.kill().await;
+
+    let slow = Faulty::slow(house.store.clone(), Duration::from_secs(2));
+    let node = house.node_on(slow).await;
+    for plan in &plans {
+        let ended = node.wait(*plan, FOR_EVER).await.unwrap();
+        assert_eq!(ended.epoch, 1, "it was taken over once");
+    }
+    assert_eq!(house.yard.begun().len(), 400, "cut off once by the kill");
 }

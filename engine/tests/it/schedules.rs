@@ -6,7 +6,7 @@ use engine::clock::{Clock, Timestamp};
 use engine::journal::{Cause, Json, NodeId, PlanResult};
 use engine::node::{BuiltIn, Node, NodeError, NodeOptions, Workflows};
 use engine::prove::{Faulty, Moment};
-use engine::schedule::{Missed, Put, Schedule, ScheduleId};
+use engine::schedule::{Missed, Put, Schedule, ScheduleId, Turn};
 use engine::search::Search;
 use engine::store::memory::{Memory, MemoryTx};
 use engine::store::{Page, Store, StoreError};
@@ -479,4 +479,31 @@ async fn a_plan_of_before_that_is_still_open_stands_for_a_run_that_would_have_it
         (2, START + 10 * MINUTE)
     );
     assert!(node.plan(schedule.last_plan.unwrap()).await.is_ok());
+}
+
+#[test]
+fn what_a_run_on_time_steps_over_is_known() {
+    let skips = Schedule {
+        missed: Missed::Skip,
+        ..of_ticks("*/5 * * * *")
+    };
+    let all = Schedule {
+        missed: Missed::All,
+        ..of_ticks("* * * * *")
+    };
+
+    let late = skips.turn(START + 30 * MINUTE + HALF).unwrap();
+    let on_time = skips.turn(START + 5 * MINUTE).unwrap();
+    let too_many = all.turn(START + 3 * HOUR).unwrap();
+
+    let fire = |nominal, steps_over| {
+        Some(Turn::Fire {
+            nominal,
+            steps_over,
+        })
+    };
+    let first = Some(START + 5 * MINUTE);
+    assert_eq!(late, fire(START + 30 * MINUTE, first));
+    assert_eq!(on_time, fire(START + 5 * MINUTE, None));
+    assert_eq!(too_many, fire(START + 81 * MINUTE, Some(START + MINUTE)));
 }

@@ -33,6 +33,11 @@ use std::time::Duration;
 impl Store for Journal {
     type Tx = Tx;
 
+    /// The lock beside the file sees to it that one process writes it.
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
     async fn transact<T, E>(&self, work: Work<Tx, T, E>) -> Result<Result<T, E>, StoreError>
     where
         T: Send + 'static,

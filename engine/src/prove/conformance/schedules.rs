@@ -164,21 +164,24 @@ pub async fn schedules_are_due_when_their_time_has_come<St: Store>(store: &St) {
         before,
         DueSchedules {
             due: vec![],
-            next: Some(next(&minute))
+            next: Some(next(&minute)),
+            unreadable: vec![]
         }
     );
     assert_eq!(
         at_first,
         DueSchedules {
             due: vec![minute.clone()],
-            next: Some(next(&five))
+            next: Some(next(&five)),
+            unreadable: vec![]
         }
     );
     assert_eq!(
         at_second,
         DueSchedules {
             due: vec![minute, five],
-            next: None
+            next: None,
+            unreadable: vec![]
         }
     );
 }

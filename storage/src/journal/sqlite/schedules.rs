@@ -7,9 +7,10 @@ use engine::clock::Timestamp;
 use engine::journal::{Json, PlanId};
 use engine::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use engine::store::StoreError;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
-#[derive(sqlx::FromRow)]
+#[derive(FromRow)]
 struct Row {
     id: i64,
     name: String,
@@ -73,7 +74,7 @@ pub(super) async fn list(tx: &mut Tx) -> Result<Vec<Schedule>, StoreError> {
 pub(super) async fn due(tx: &mut Tx, now: Timestamp) -> Result<DueSchedules, StoreError> {
     const DUE: &str = "SELECT * FROM schedule WHERE next_at <= $1 ORDER BY next_at, id";
     const NEXT: &str = "SELECT min(next_at) FROM schedule WHERE next_at > $1";
-    let rows: Vec<Row> = sqlx::query_as(DUE)
+    let rows = sqlx::query(DUE)
         .bind(now.0)
         .fetch_all(&mut *tx)
         .await
@@ -83,13 +84,22 @@ pub(super) async fn due(tx: &mut Tx, now: Timestamp) -> Result<DueSchedules, Sto
         .fetch_one(&mut *tx)
         .await
         .map_err(unreadable)?;
-    Ok(DueSchedules {
-        due: rows
-            .into_iter()
-            .map(Row::schedule)
-            .collect::<Result<_, _>>()?,
+    let mut found = DueSchedules {
         next: next.map(Timestamp),
-    })
+        ..DueSchedules::default()
+    };
+    // One that cannot be read holds up no other.
+    for row in rows {
+        let read = Row::from_row(&row).map_err(unreadable);
+        match read.and_then(Row::schedule) {
+            Ok(schedule) => found.due.push(schedule),
+            Err(error) => {
+                let id = row.try_get("id").unwrap_or_default();
+                found.unreadable.push((ScheduleId(id), error.to_string()));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Inserts the schedule, or replaces the one with its number and revision.
