@@ -15,9 +15,11 @@ mod it {
     mod goes_on;
     mod memory;
     mod node;
+    mod once_elsewhere;
     mod places;
     mod pure;
     mod push;
+    mod same_resource;
     mod schedules;
     mod simulation;
     mod tick;

@@ -38,7 +38,7 @@ impl Writer {
                     self.cancel_pending()?;
                     return self.write(Entry::Stopped { result });
                 }
-                End::Revert => self.write(Entry::Reverting)?,
+                End::Revert => self.revert()?,
                 End::Skip(steps) => {
                     for step in steps {
                         let because = self.why_skipped(step);
@@ -215,7 +215,11 @@ impl Writer {
         // Before a revert undoes anything, this step is to come to an end of which somebody knows.
         let is_owed_an_end = plan.reverting && undoable && (unfinished || error.tells_nothing());
         let ends = (plan.cancelling || plan.reverting) && !is_owed_an_end;
-        if error.transient && failures < allowed && !ends {
+        let polled = plan.steps.get(step).is_some_and(|it| it.ticket.is_some());
+        if error.transient && polled && self.is_once(step) {
+            // Its work may go on elsewhere, and nobody can be asked for it any more.
+            self.write(Entry::StepLost { step })
+        } else if error.transient && failures < allowed && !ends {
             self.write(Entry::AttemptFailed {
                 step,
                 error,
@@ -228,8 +232,10 @@ impl Writer {
 
     /// A back-off is over.
     pub(super) fn woken(&mut self, step: StepIndex) -> Result<(), Refused> {
-        let waits =
-            self.next.waits_for_locks() || self.next.held.is_some() || self.next.waits_for_place();
+        let waits = self.next.waits_for_locks()
+            || self.next.held.is_some()
+            || self.next.waits_for_place()
+            || self.aborts_revert();
         let Some(status) = self.next.steps.get(step).filter(|_| !waits) else {
             return Ok(());
         };

@@ -1,6 +1,6 @@
 //! What each entry of the journal changes. An entry that does not fit says why.
 
-use super::step::end;
+use super::step::{INTERRUPTED, end};
 use super::{Awaited, Edit, Held, Plan, PlanLock, StepStatus, Try};
 use crate::clock::Timestamp;
 use crate::edit;
@@ -104,14 +104,22 @@ impl Plan {
             | Entry::StepCancelled { .. }
             | Entry::StepLost { .. }
             | Entry::StepResolved { .. }
-            | Entry::StepSkipped { .. } => self.apply_to_step(entry, at, node),
+            | Entry::StepSkipped { .. } => {
+                self.apply_to_step(entry, at, node)?;
+                self.abort_is_over();
+                Ok(())
+            }
             Entry::Compensating { .. }
             | Entry::Compensated { .. }
             | Entry::CompensationAttemptFailed { .. }
             | Entry::CompensationFailed { .. }
             | Entry::CompensationInterrupted { .. }
             | Entry::CompensationResumed { .. }
-            | Entry::CompensationAccepted { .. } => self.apply_to_undo(entry, at, node),
+            | Entry::CompensationAccepted { .. } => {
+                self.apply_to_undo(entry, at, node)?;
+                self.abort_is_over();
+                Ok(())
+            }
         }
     }
 
@@ -128,7 +136,6 @@ impl Plan {
                 step.wake_at = None;
                 // What a revert runs once more is owed an end.
                 step.unfinished &= reverting;
-                self.aborting = false;
             }
             Entry::StepSucceeded {
                 step,
@@ -164,14 +171,18 @@ impl Plan {
                 (step.error, step.wake_at, step.awaits) =
                     (Some(error.clone()), Some(*wake_at), None);
                 step.failures = step.failures.saturating_add(1);
-                step.unfinished |= reverting && error.tells_nothing();
+                step.unfinished |= error.tells_nothing();
             }
             Entry::StepFailed { step, error } => {
+                let once = self.graph().get(*step).is_some_and(|known| known.once);
                 let step = self.step_on(*step, StepEvent::Fail)?;
                 end(&mut step.tries, at, Some(error.clone()), None);
                 (step.error, step.wake_at, step.awaits) = (Some(error.clone()), None, None);
                 step.failures = step.failures.saturating_add(1);
-                step.unfinished |= reverting && error.tells_nothing();
+                step.unfinished |= error.tells_nothing();
+                if once && !error.transient && !error.tells_nothing() {
+                    step.ticket = None; // a person who resumes it knows that its work has failed
+                }
             }
             Entry::StepInterrupted { step } => {
                 let step = self.step_on(*step, StepEvent::Interrupt)?;
@@ -181,7 +192,7 @@ impl Plan {
             Entry::StepLost { step } => {
                 let step = self.step_on(*step, StepEvent::Lose)?;
                 let lost = Failure::new(
-                    "interrupted",
+                    INTERRUPTED,
                     "it was interrupted and must not run twice: nobody knows whether it happened",
                     false,
                 );
@@ -189,8 +200,13 @@ impl Plan {
                 (step.error, step.awaits, step.wake_at) = (Some(lost), None, None);
             }
             Entry::StepResumed { step } => {
+                let it_did_not = self
+                    .steps
+                    .get(*step)
+                    .is_some_and(|it| it.state == StepState::Interrupted);
                 let status = self.step_on(*step, StepEvent::Resume)?;
                 (status.failures, status.wake_at) = (0, None);
+                status.ticket = status.ticket.take().filter(|_| !it_did_not);
                 self.interruption_is_over();
             }
             Entry::StepSkipped {
@@ -202,19 +218,25 @@ impl Plan {
                 (status.output, status.warning) = (output.clone(), Some(because.clone()));
                 status.form = AS_THE_CODE_READS_IT;
                 status.wake_at = None;
+                status.unfinished &= reverting;
                 self.progressed(*step);
                 self.interruption_is_over();
             }
             Entry::StepCancelled { step } => {
+                let before = self.steps.get(*step);
+                let waits = before.is_some_and(|it| self.rests(it, at))
+                    || before.is_some_and(StepStatus::waits_for_children);
                 let step = self.step_on(*step, StepEvent::Cancel)?;
-                // What its sub-tasks did is theirs: it has nothing of its own to finish.
                 let begun = step
                     .tries
                     .last()
                     .is_some_and(|last| last.ended_at.is_none());
                 step.unfinished |= begun && step.family.is_none();
+                // What its sub-tasks did is theirs, and who waits has come to an end: it has nothing of its own to finish.
+                step.unfinished &= !waits;
                 end(&mut step.tries, at, None, None);
-                (step.ticket, step.wake_at, step.awaits) = (None, None, None);
+                // Its ticket is kept: work elsewhere may go on, and is asked for before any is begun anew.
+                (step.wake_at, step.awaits) = (None, None);
             }
             other => return self.apply_to_wait(other),
         }
@@ -252,9 +274,11 @@ impl Plan {
                 at_once,
                 told,
             } => self.spawn(*step, children, *until, *at_once, told)?,
-            Entry::ChildrenSubmitted { step, children } => {
-                self.children_submitted(*step, children)?;
-            }
+            Entry::ChildrenSubmitted {
+                step,
+                children,
+                refused,
+            } => self.children_submitted(*step, children, refused)?,
             other => return Err(format!("this is no entry about a step: {other:?}")),
         }
         Ok(())
@@ -271,7 +295,6 @@ impl Plan {
                 step.wake_at = None;
                 let undo = step.undo.get_or_insert_default();
                 undo.tries.push(Try::begun(at, node));
-                self.aborting = false;
             }
             Entry::Compensated { step } => {
                 let step = self.step_on(*step, StepEvent::Undo)?;
@@ -384,6 +407,7 @@ impl Plan {
         }
         if message.action == Action::Abort {
             self.aborting = true;
+            self.leaves_the_gates(); // nothing begins before all that is under way has ended
         }
         self.last_message = Some(Arc::new(message.clone()));
         Ok(())
@@ -420,6 +444,12 @@ impl Plan {
         if self.reason == Some(Reason::Interrupted) && !any(StepState::Interrupted) {
             self.reason = Some(Reason::Error);
         }
+    }
+
+    /// Of an aborted revert nothing is under way any more: it goes on with what is left.
+    fn abort_is_over(&mut self) {
+        let under_way = |it: &StepStatus| it.state.is_under_way() || it.is_being_undone();
+        self.aborting &= !self.reverting || self.steps.iter().any(under_way);
     }
 
     fn next_success(&mut self) -> u32 {
@@ -465,7 +495,7 @@ impl Plan {
 /// Why an attempt ended whose owner is gone.
 fn gone() -> Failure {
     Failure::new(
-        "interrupted",
+        INTERRUPTED,
         "the node that ran it is gone; it runs again",
         true,
     )

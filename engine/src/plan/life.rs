@@ -40,6 +40,24 @@ impl Plan {
         self.reverting = true;
         self.cancelling = false;
         self.place_asked = None;
+        for step in &mut self.steps {
+            match step.state {
+                // It runs once more without waiting for its time, and has all its attempts for that.
+                StepState::Pending if step.unfinished => (step.wake_at, step.failures) = (None, 0),
+                // What shall come to a known end first was resumed before: this one left nothing.
+                StepState::Error => step.unfinished = false,
+                StepState::Pending
+                | StepState::Running
+                | StepState::Suspended
+                | StepState::Success
+                | StepState::Interrupted
+                | StepState::Skipped
+                | StepState::Cancelled
+                | StepState::Compensating
+                | StepState::Compensated
+                | StepState::CompensationError => {}
+            }
+        }
         self.goes_on(at);
         Ok(())
     }

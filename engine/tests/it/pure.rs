@@ -3,8 +3,10 @@
 mod corpus;
 mod failure;
 mod generate;
+mod known_end;
 mod reference;
 mod story;
+mod sub_tasks;
 mod undoing;
 
 use engine::check::check;
