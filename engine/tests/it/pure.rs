@@ -224,6 +224,18 @@ impl Walk {
             let passed = is_let_through && self.plan.steps[*step].at_gate.is_some();
             prop_assert!(gate.is_none() || passed, "step {step} began at {gate:?}");
         }
+        let aborts = |plan: &Plan| plan.reverting && plan.aborting;
+        let begins = |entry: &Entry| {
+            matches!(
+                entry,
+                Entry::StepStarted { .. } | Entry::Compensating { .. }
+            )
+        };
+        prop_assert!(
+            !(aborts(&self.plan) && aborts(&decision.next)) || !decision.entries.iter().any(begins),
+            "an aborted revert begins nothing: {:?}",
+            decision.entries
+        );
         if !decision.entries.is_empty() {
             self.rows.push(row(&decision));
         }
