@@ -190,9 +190,13 @@ impl Writer {
     pub(super) fn cancel_pending(&mut self) -> Result<(), Refused> {
         for step in 0..self.next.steps.len() {
             let status = &self.next.steps[step];
-            // Open sub-tasks were told, and their ends are waited for.
-            if status.state == StepState::Pending
-                || (status.state == StepState::Suspended && !status.has_open_children())
+            let suspended = status.state == StepState::Suspended;
+            let receives = suspended && status.awaits.is_some();
+            if receives && self.is_once(step) && !self.next.rests(status, self.at) {
+                self.write(Entry::StepLost { step })?; // what it waited for is there, and its body is dropped
+            } else if status.state == StepState::Pending
+                // Open sub-tasks were told, and their ends are waited for.
+                || (suspended && !status.has_open_children())
             {
                 self.write(Entry::StepCancelled { step })?;
             }

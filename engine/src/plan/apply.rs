@@ -104,22 +104,14 @@ impl Plan {
             | Entry::StepCancelled { .. }
             | Entry::StepLost { .. }
             | Entry::StepResolved { .. }
-            | Entry::StepSkipped { .. } => {
-                self.apply_to_step(entry, at, node)?;
-                self.abort_is_over();
-                Ok(())
-            }
+            | Entry::StepSkipped { .. } => self.apply_to_step(entry, at, node),
             Entry::Compensating { .. }
             | Entry::Compensated { .. }
             | Entry::CompensationAttemptFailed { .. }
             | Entry::CompensationFailed { .. }
             | Entry::CompensationInterrupted { .. }
             | Entry::CompensationResumed { .. }
-            | Entry::CompensationAccepted { .. } => {
-                self.apply_to_undo(entry, at, node)?;
-                self.abort_is_over();
-                Ok(())
-            }
+            | Entry::CompensationAccepted { .. } => self.apply_to_undo(entry, at, node),
         }
     }
 
@@ -199,16 +191,7 @@ impl Plan {
                 end(&mut step.tries, at, Some(lost.clone()), None);
                 (step.error, step.awaits, step.wake_at) = (Some(lost), None, None);
             }
-            Entry::StepResumed { step } => {
-                let it_did_not = self
-                    .steps
-                    .get(*step)
-                    .is_some_and(|it| it.state == StepState::Interrupted);
-                let status = self.step_on(*step, StepEvent::Resume)?;
-                (status.failures, status.wake_at) = (0, None);
-                status.ticket = status.ticket.take().filter(|_| !it_did_not);
-                self.interruption_is_over();
-            }
+            Entry::StepResumed { step } => self.resume_step(*step)?,
             Entry::StepSkipped {
                 step,
                 output,
@@ -222,24 +205,10 @@ impl Plan {
                 self.progressed(*step);
                 self.interruption_is_over();
             }
-            Entry::StepCancelled { step } => {
-                let before = self.steps.get(*step);
-                let waits = before.is_some_and(|it| self.rests(it, at))
-                    || before.is_some_and(StepStatus::waits_for_children);
-                let step = self.step_on(*step, StepEvent::Cancel)?;
-                let begun = step
-                    .tries
-                    .last()
-                    .is_some_and(|last| last.ended_at.is_none());
-                step.unfinished |= begun && step.family.is_none();
-                // What its sub-tasks did is theirs, and who waits has come to an end: it has nothing of its own to finish.
-                step.unfinished &= !waits;
-                end(&mut step.tries, at, None, None);
-                // Its ticket is kept: work elsewhere may go on, and is asked for before any is begun anew.
-                (step.wake_at, step.awaits) = (None, None);
-            }
+            Entry::StepCancelled { step } => self.cancel_step(*step, at)?,
             other => return self.apply_to_wait(other),
         }
+        self.abort_is_over();
         Ok(())
     }
 
@@ -339,6 +308,7 @@ impl Plan {
             }
             other => return Err(format!("this is no entry about undoing: {other:?}")),
         }
+        self.abort_is_over();
         Ok(())
     }
 
@@ -439,17 +409,11 @@ impl Plan {
     }
 
     /// What pauses the plan now is another failure, once every interrupted step has an answer.
-    fn interruption_is_over(&mut self) {
+    pub(super) fn interruption_is_over(&mut self) {
         let any = |state: StepState| self.steps.iter().any(|step| step.state == state);
         if self.reason == Some(Reason::Interrupted) && !any(StepState::Interrupted) {
             self.reason = Some(Reason::Error);
         }
-    }
-
-    /// Of an aborted revert nothing is under way any more: it goes on with what is left.
-    fn abort_is_over(&mut self) {
-        let under_way = |it: &StepStatus| it.state.is_under_way() || it.is_being_undone();
-        self.aborting &= !self.reverting || self.steps.iter().any(under_way);
     }
 
     fn next_success(&mut self) -> u32 {

@@ -222,6 +222,25 @@ async fn a_cancelled_transfer_that_has_failed_is_not_begun_anew_to_be_undone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cancelled_transfer_that_a_person_knows_did_not_happen_is_not_begun_to_be_undone() {
+    let house = House::new().await;
+    let id = house.begun(&Payment).await;
+    house.tell(id, Action::Cancel).await;
+    house.settled(id).await;
+    house.bank.answers(Answer::Busy);
+
+    house.tell(id, Action::Revert).await;
+    let asks = house.settled(id).await;
+    let (step, output) = ("transfer".into(), None);
+    house.tell(id, Action::Resolve { step, output }).await;
+    let reverted = house.settled(id).await;
+
+    assert_eq!(asks.reason, Some(Reason::Interrupted));
+    assert_eq!(reverted.result, PlanResult::Reverted);
+    assert_eq!(house.begun_and_undone(), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn work_that_cannot_be_asked_for_now_is_not_begun_anew_by_a_resume() {
     let house = House::new().await;
     house.bank.answers(Answer::Busy);

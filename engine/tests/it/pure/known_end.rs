@@ -229,6 +229,34 @@ fn a_once_step_that_cannot_be_asked_any_more_is_interrupted_and_begins_anew_for_
 }
 
 #[test]
+fn a_once_step_that_is_cancelled_while_it_receives_its_event_is_not_begun_anew() {
+    let graph = with(two_steps(), "second", |step| step.once = true);
+    let mut story = Story::of(graph);
+    story.succeeds("first");
+    story.happens(Happening::Awaits {
+        step: 1,
+        event: Some("told".into()),
+        until: None,
+    });
+    let mut resting = Story {
+        plan: story.plan.clone(),
+        now: story.now,
+    };
+    story.told(Action::Event {
+        name: "told".into(),
+        payload: json("it happened"),
+    });
+    for story in [&mut resting, &mut story] {
+        story.told(Action::Cancel);
+        story.told(Action::Revert);
+    }
+
+    assert_eq!(resting.states(), "first compensating, second cancelled");
+    assert_eq!(story.states(), "first success, second interrupted");
+    assert_eq!(story.plan.reason, Some(Reason::Interrupted));
+}
+
+#[test]
 fn work_elsewhere_that_says_that_it_failed_is_not_asked_for_again() {
     let graph = with(two_steps(), "second", |step| step.once = true);
     let mut story = Story::of(graph);
