@@ -332,7 +332,7 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             at_once: if n % 2 == 0 { 1 } else { 2 },
         },
         Try::SubmitChildren(from) | Try::RefuseChildren(from) => {
-            let refuses = matches!(choice, Try::RefuseChildren(_));
+            let how_many_cannot_be = usize::from(matches!(choice, Try::RefuseChildren(_)));
             let family = |step: usize| plan.steps[step].family.as_ref();
             let submits = |step: &usize| {
                 plan.steps[*step].state == StepState::Suspended
@@ -342,7 +342,7 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             let family = family(step)?;
             let places = family.may_be_submitted().into_iter();
             let mut keys = places.map(|child| family.children[child].wanted.key.clone());
-            let refused = keys.by_ref().take(usize::from(refuses));
+            let refused = keys.by_ref().take(how_many_cannot_be);
             let refused = refused.map(|key| RefusedChild {
                 key,
                 why: "its input is not read any more".into(),
