@@ -22,7 +22,7 @@ pub use revert::{would_stay, would_undo};
 use crate::clock::Timestamp;
 use crate::gate::GateId;
 use crate::journal::{
-    Entry, Failure, Json, Message, NodeId, PlanId, StepIndex, Until, WantedChild,
+    Entry, Failure, Json, Message, NodeId, PlanId, RefusedChild, StepIndex, Until, WantedChild,
 };
 use crate::lock::LockState;
 use crate::plan::Plan;
@@ -90,6 +90,8 @@ pub enum Happening {
         step: StepIndex,
         /// Their keys and plans.
         children: Vec<(String, PlanId)>,
+        /// Those that cannot be, and why.
+        refused: Vec<RefusedChild>,
     },
     /// An attempt failed.
     Failed {
@@ -375,9 +377,15 @@ pub fn decide_with(
             until,
             at_once,
         } => to.spawn(step, children, until, at_once)?,
-        Happening::Submitted { step, children } => {
-            to.write(Entry::ChildrenSubmitted { step, children })?;
-        }
+        Happening::Submitted {
+            step,
+            children,
+            refused,
+        } => to.write(Entry::ChildrenSubmitted {
+            step,
+            children,
+            refused,
+        })?,
         Happening::Lost { step } => to.write(Entry::StepLost { step })?,
         Happening::Undone { step } => to.write(Entry::Compensated { step })?,
         Happening::UndoFailed {
@@ -391,6 +399,9 @@ pub fn decide_with(
         Happening::Mail { n, message } => refused = to.read(n, &message)?,
     }
     to.settle()?;
+    if plan.aborting && !to.next.aborting && to.next.state.is_driven() {
+        to.wake_what_is_due()?;
+    }
     to.tell_parent(plan);
     Ok(to.decision(refused))
 }

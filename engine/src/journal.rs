@@ -9,7 +9,8 @@ mod graph;
 mod message;
 
 pub use entry::Entry;
-pub use family::{ChildState, Parent, Until, WantedChild};
+pub use family::{ChildState, Parent, RefusedChild, Until, WantedChild};
+pub(crate) use graph::comes_after;
 pub use graph::{GraphStep, Rescue};
 pub use message::{Action, ENGINE, Message};
 

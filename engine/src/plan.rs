@@ -11,6 +11,7 @@ pub use step::{AtGate, Awaited, Child, Family, StepStatus, Try, Undo};
 use crate::clock::Timestamp;
 use crate::journal::{
     Entry, GraphStep, Json, Message, NodeId, PlanId, PlanResult, Reason, Row, StepIndex, Submitted,
+    comes_after,
 };
 use crate::lock::{LockRequest, LockState};
 use crate::priority::Priority;
@@ -39,7 +40,7 @@ pub struct Plan {
     pub cancelling: bool,
     /// What it did shall be undone: nothing new begins, and what is under way is let come to a known end first.
     pub reverting: bool,
-    /// What is under way is dropped soon, and nothing is known of how far it came.
+    /// What is under way is dropped soon, and nothing is known of how far it came. Of a revert nothing begins until then.
     pub aborting: bool,
     /// Who holds it, and why: nothing new begins until it is released.
     pub held: Option<Held>,
@@ -267,13 +268,7 @@ impl Plan {
     /// Step `after` is this one, or comes after it, directly or through others.
     #[must_use]
     pub fn comes_after(&self, step: StepIndex, after: StepIndex) -> bool {
-        let graph = self.graph();
-        let mut reached = vec![false; graph.len()];
-        for (index, known) in graph.iter().enumerate().skip(step) {
-            let mut before = known.after.iter();
-            reached[index] = index == step || before.any(|before| reached[*before]);
-        }
-        reached.get(after).copied().unwrap_or(false)
+        comes_after(self.graph(), step, after)
     }
 
     /// Some lock is asked for and not known to be held: no step may begin.
@@ -346,6 +341,21 @@ impl Plan {
         family.is_over() || (begins && !family.may_be_submitted().is_empty())
     }
 
+    /// It waits for an event or a time that has not come: nothing of it is under way, here or elsewhere.
+    #[must_use]
+    pub(crate) fn rests(&self, step: &StepStatus, at: Timestamp) -> bool {
+        let awaited = step
+            .awaits
+            .as_ref()
+            .filter(|_| step.state == StepState::Suspended);
+        let has_come = |awaited: &Awaited| {
+            let event = awaited.event.as_ref();
+            event.is_some_and(|name| self.event(name).is_some())
+                || step.wake_at.is_some_and(|until| until <= at)
+        };
+        awaited.is_some_and(|awaited| !has_come(awaited))
+    }
+
     /// All steps before it are done.
     #[must_use]
     pub fn is_ready(&self, step: StepIndex) -> bool {
@@ -389,8 +399,8 @@ impl Plan {
             })
     }
 
-    /// A revert runs this step once more before it undoes anything: its body was dropped or lost, and only what has come to an
-    /// end can be undone.
+    /// A revert runs this step once more before it undoes anything: its body was dropped or lost, or told nothing, and only what
+    /// has come to an end can be undone.
     #[must_use]
     pub fn is_to_finish(&self, step: StepIndex) -> bool {
         self.leaves_unknown(step, |state| {
@@ -415,7 +425,7 @@ impl Plan {
     pub fn is_suspect(&self, step: StepIndex) -> bool {
         self.reason == Some(Reason::Poison)
             && self.steps.get(step).is_some_and(|it| match it.state {
-                StepState::Pending => it.unfinished,
+                StepState::Pending => it.unfinished && it.was_interrupted(),
                 StepState::Compensating => !it.is_retrying_undo(),
                 StepState::Suspended => self.was_due(it, self.times.paused.unwrap_or_default()),
                 StepState::Running

@@ -131,8 +131,9 @@ pub trait PollingStep: Declared {
     ) -> impl Future<Output = Result<Begun<Self::Output, Self::Ticket>, StepError>> + Send;
 
     /// Asks for the work. Leaves no trace in the journal until there is an end. What fails and can pass is asked again, as often
-    /// in a row as [`Policy::tolerated`] says. After a resume the old ticket is asked first, and the work is only started anew
-    /// when that fails.
+    /// in a row as [`Policy::tolerated`] says. After a resume, and when a revert brings a cancelled step to its end, the old ticket
+    /// is asked first. The work is only started anew when that fails for good, and that of a `once` step only after a person has
+    /// said so.
     fn poll(
         &self,
         cx: &ContextOf<Self>,
@@ -235,10 +236,14 @@ pub trait SpawningStep: Declared {
 
 /// An error that names the sub-tasks that have not ended as they should; nothing when all have.
 pub fn all_done(children: &[Child]) -> Result<(), StepError> {
-    let failed: Vec<&str> = children
+    let words = |child: &Child| match &child.refused {
+        Some(why) => format!("{} ({why})", child.wanted.key),
+        None => child.wanted.key.clone(),
+    };
+    let failed: Vec<String> = children
         .iter()
         .filter(|child| !child.is_done())
-        .map(|child| child.wanted.key.as_str())
+        .map(words)
         .collect();
     if failed.is_empty() {
         return Ok(());

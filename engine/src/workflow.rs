@@ -1,8 +1,10 @@
 //! A workflow's declaration, and its check when it is registered.
 
+pub(crate) mod locks;
+
 use crate::caught::{caught, said};
 use crate::journal::{GraphStep, Json, MAX_INPUT_BYTES, MAX_STEPS, PlanId, StepIndex, Submitted};
-use crate::lock::{Lock, LockRequest, OnPause};
+use crate::lock::{Lock, LockRequest};
 use crate::priority::Priority;
 use crate::step::{AnyStep, BoxFuture, Declared, Needs, Policy, Runs, Services, StepError};
 use futures_util::FutureExt;
@@ -36,7 +38,7 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sync + Sized + 'static
     /// What it does, for people: `Push acme/busybox:latest`.
     fn action(&self) -> String;
 
-    /// The locks it needs before its first step, all at once.
+    /// The locks it needs before its first step, all at once. Several of one resource are one, which covers them all.
     fn locks(&self) -> Vec<Lock> {
         Vec::new()
     }
@@ -458,7 +460,7 @@ impl<S: Services> Registered<S> {
                 bytes: json.text().len(),
             });
         }
-        let mut locks: Vec<LockRequest> = input
+        let locks: Vec<LockRequest> = input
             .locks()
             .into_iter()
             .map(|lock| {
@@ -482,20 +484,13 @@ impl<S: Services> Registered<S> {
                 })
             })
             .collect::<Result<_, InputError>>()?;
-        locks.sort_by(|a, b| a.resource.cmp(&b.resource));
-        // They are asked for all at once: a plan that gave up one and kept another would have to let go of that too.
-        if locks.iter().any(|lock| lock.on_pause == OnPause::Hold) {
-            for lock in &mut locks {
-                lock.on_pause = OnPause::Hold;
-            }
-        }
         Ok(Submitted {
             workflow: self.name.into(),
             version: self.version,
             action: input.action(),
             graph: self.graph_of(input),
             input: json,
-            locks,
+            locks: locks::merged(locks, &self.graph),
             actor,
             organization: input.organization(),
             links: input

@@ -15,10 +15,12 @@ mod it {
     mod goes_on;
     mod memory;
     mod node;
+    mod once_elsewhere;
     mod panics;
     mod places;
     mod pure;
     mod push;
+    mod same_resource;
     mod schedules;
     mod simulation;
     mod tick;

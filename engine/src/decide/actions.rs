@@ -3,7 +3,9 @@
 use super::readable;
 use crate::clock::Timestamp;
 use crate::edit;
-use crate::journal::{Action, ChildState, Json, PlanResult, Reason, StepIndex};
+use crate::journal::{
+    Action, ChildState, ENGINE, Json, Message, PlanResult, Reason, StepIndex, Until,
+};
 use crate::plan::{Plan, StepStatus};
 use crate::state::{PlanState, Refused, StepState};
 
@@ -69,12 +71,36 @@ fn resume(plan: &Plan) -> Option<String> {
     if plan.state != PlanState::Paused && !failed {
         return Some("resume".into());
     }
+    if let Some(parent) = inside_its_parent(plan) {
+        return Some(format!(
+            "resume by itself, because it has no locks of its own: resume it {parent}"
+        ));
+    }
     (plan.reason == Some(Reason::Interrupted)).then(|| {
         let step = named(plan, |it| it.state == StepState::Interrupted);
         format!(
             "resume, because nobody knows whether step `{step}` happened: resolve or skip that first"
         )
     })
+}
+
+/// Through whom a sub-task goes on that has ended: its parent waited for its end, has its locks, and may have let go of them since.
+fn inside_its_parent(plan: &Plan) -> Option<String> {
+    let parent = plan.submitted.as_ref()?.parent?;
+    let has_ended = plan.state == PlanState::Stopped && parent.until == Until::Ended;
+    has_ended.then(|| format!("through its parent, task {}", parent.plan))
+}
+
+/// Whether a message fits the plan as it is: of a parent that waits for it again, a sub-task may go on after its end.
+pub(super) fn fits_from(plan: &Plan, message: &Message, at: Timestamp) -> Result<(), Refused> {
+    let wanted_again = message.action == Action::Resume
+        && message.by == ENGINE
+        && inside_its_parent(plan).is_some()
+        && plan.result == PlanResult::Error;
+    if wanted_again {
+        return readable(plan);
+    }
+    fits(plan, &message.action, at)
 }
 
 /// A resume with another input.
@@ -138,6 +164,11 @@ fn revert(plan: &Plan, at: Timestamp) -> Option<String> {
     }
     if plan.cancelling && plan.state != PlanState::Stopped {
         return Some("be reverted while it is being cancelled: wait for its end".into());
+    }
+    if let Some(parent) = inside_its_parent(plan) {
+        return Some(format!(
+            "be reverted by itself, because it has no locks of its own: undo it {parent}"
+        ));
     }
     if !plan.graph().iter().any(|step| step.undoable) {
         return Some("be reverted, because none of its steps can be undone".into());
@@ -211,6 +242,9 @@ fn retry_now(plan: &Plan, step: &str) -> Option<String> {
             return Some(format!(
                 "retry step `{step}` now, because it waits for its locks"
             ));
+        }
+        Some(_) if plan.reverting && plan.aborting => {
+            "because its revert is aborted: what is under way ends first".into()
         }
         Some(_) if plan.waits_for_place() => {
             "because as many tasks are at work on its node as may be".into()

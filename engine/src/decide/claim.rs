@@ -14,6 +14,11 @@ impl Writer {
         for step in self.in_state(StepState::Running) {
             self.interrupted(step)?;
         }
+        for step in self.in_state(StepState::Suspended) {
+            if self.aborts_revert() && !self.next.steps[step].has_open_children() {
+                self.dropped(step)?;
+            }
+        }
         for step in self.in_state(StepState::Compensating) {
             if self.next.steps[step].is_being_undone() && self.aborts_revert() {
                 self.aborted(step)?;
@@ -43,7 +48,9 @@ impl Writer {
     /// A body was dropped because its plan is being cancelled, or because nobody would wait for its end before a revert.
     pub(super) fn dropped(&mut self, step: StepIndex) -> Result<(), Refused> {
         let undoes = self.next.steps.get(step).map(StepStatus::is_being_undone);
-        if self.is_once(step) && undoes == Some(false) {
+        if self.next.reverting && !self.next.aborting {
+            Ok(()) // all that was to be dropped has ended, and this has begun since: it runs again
+        } else if self.is_once(step) && undoes == Some(false) {
             self.write(Entry::StepLost { step })
         } else if self.next.reverting {
             self.aborted(step)
@@ -62,11 +69,11 @@ impl Writer {
         })
     }
 
-    fn aborts_revert(&self) -> bool {
+    pub(super) fn aborts_revert(&self) -> bool {
         self.next.reverting && self.next.aborting
     }
 
-    fn is_once(&self, step: StepIndex) -> bool {
+    pub(super) fn is_once(&self, step: StepIndex) -> bool {
         self.next.graph().get(step).is_some_and(|known| known.once)
     }
 }

@@ -51,6 +51,9 @@ impl Writer {
         if ends {
             return self.failed(step, error, retry_at);
         }
+        if self.aborts_revert() {
+            return self.undo_failed(step, error, retry_at); // it would pass and begin again
+        }
         self.write(Entry::TurnedBack { step, gate, error })
     }
 }

@@ -1,6 +1,7 @@
 //! What comes of a message that is read out of the mailbox.
 
-use super::{Writer, fits, needs_a_person};
+use super::actions::fits_from;
+use super::{Writer, needs_a_person};
 use crate::journal::{Action, ChildState, Entry, Failure, Json, Message, Reason};
 use crate::plan::Child;
 use crate::state::{PlanState, Refused, StepState};
@@ -8,7 +9,7 @@ use crate::state::{PlanState, Refused, StepState};
 impl Writer {
     /// Consumes the message; answers why nothing came of it, if so.
     pub(super) fn read(&mut self, n: i64, message: &Message) -> Result<Option<Refused>, Refused> {
-        let refused = fits(&self.next, &message.action, self.at).err();
+        let refused = fits_from(&self.next, message, self.at).err();
         self.write(Entry::Operator {
             mail: n,
             message: message.clone(),
@@ -32,7 +33,7 @@ impl Writer {
             Action::Supersede { .. } => self.cancel(Reason::Superseded, message)?,
             // What they say is in the entry.
             Action::Event { .. } | Action::ChildMoved { .. } | Action::Unreadable { .. } => {}
-            Action::Revert => self.write(Entry::Reverting)?,
+            Action::Revert => self.revert()?,
             Action::Hold => self.write(Entry::Held)?,
             Action::Release => self.release()?,
             Action::Skip { step, output } => self.skip(&step, output, &by)?,

@@ -10,6 +10,17 @@ use crate::state::{Refused, StepState};
 use std::cmp::Reverse;
 
 impl Writer {
+    /// What the plan did shall be undone. A step that failed without telling how far it came runs once more for that.
+    pub(super) fn revert(&mut self) -> Result<(), Refused> {
+        for step in self.in_state(StepState::Error) {
+            let undoable = self.next.graph().get(step).is_some_and(|it| it.undoable);
+            if undoable && self.next.steps[step].unfinished {
+                self.write(Entry::StepResumed { step })?;
+            }
+        }
+        self.write(Entry::Reverting)
+    }
+
     /// Begins to undo what may be undone now.
     pub(super) fn undo_ready(&mut self) -> Result<(), Refused> {
         for step in self.in_state(StepState::Pending) {
@@ -17,13 +28,16 @@ impl Writer {
                 self.write(Entry::StepCancelled { step })?;
             }
         }
-        // Sub-tasks that are not submitted yet never will be.
+        // Sub-tasks that are not submitted yet never will be, and what has not come is not waited for.
         for step in self.in_state(StepState::Suspended) {
             let status = &self.next.steps[step];
-            let over = status.family.as_ref().is_none_or(|family| family.is_over());
-            if !over && !status.has_open_children() {
+            let wants = status.waits_for_children() && !status.has_open_children();
+            if wants || self.next.rests(status, self.at) {
                 self.write(Entry::StepCancelled { step })?;
             }
+        }
+        if self.next.aborting {
+            return Ok(()); // first ends what is under way
         }
         self.finish_the_unfinished()?;
         let under_way = |it: &StepStatus| it.state.is_under_way() || it.is_retrying();
@@ -37,8 +51,7 @@ impl Writer {
         {
             return Ok(());
         }
-        let unasked = |state: LockState| matches!(state, LockState::Ended | LockState::GivenUp);
-        if self.next.locks.iter().any(|lock| unasked(lock.state)) {
+        if self.lacks_a_lock() {
             self.write(Entry::LocksAsked)?;
         }
         if self.next.waits_for_locks() || self.next.held.is_some() {
@@ -59,21 +72,23 @@ impl Writer {
 
     /// A body of which nobody knows how far it came runs once more: only what has come to a known end can be undone.
     fn finish_the_unfinished(&mut self) -> Result<(), Refused> {
-        if self.next.held.is_some() {
+        let to_finish: Vec<StepIndex> = (0..self.next.steps.len())
+            .filter(|step| self.next.is_to_finish(*step) && !self.next.steps[*step].is_retrying())
+            .collect();
+        if to_finish.is_empty() || self.next.held.is_some() {
             return Ok(());
         }
-        for step in 0..self.next.steps.len() {
-            if !self.next.is_to_finish(step) || self.next.steps[step].is_retrying() {
-                continue;
-            }
-            let unasked =
-                |lock: &PlanLock| matches!(lock.state, LockState::Ended | LockState::GivenUp);
-            if self.next.locks.iter().any(unasked) {
-                self.write(Entry::LocksAsked)?;
-            }
-            if self.next.waits_for_locks() {
+        if self.lacks_a_lock() {
+            // All are asked for together, and none is given up that something still needs.
+            if self.next.steps.iter().any(|it| it.state.is_under_way()) {
                 return Ok(());
             }
+            self.write(Entry::LocksAsked)?;
+        }
+        if self.next.waits_for_locks() {
+            return Ok(());
+        }
+        for step in to_finish {
             if self.next.steps[step].state == StepState::Cancelled {
                 self.write(Entry::StepResumed { step })?;
             }
@@ -82,6 +97,12 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Some lock is over, or was given up.
+    fn lacks_a_lock(&self) -> bool {
+        let unasked = |lock: &PlanLock| matches!(lock.state, LockState::Ended | LockState::GivenUp);
+        self.next.locks.iter().any(unasked)
     }
 
     /// What was to come to an end before anything is undone did not: a person says how it goes on.

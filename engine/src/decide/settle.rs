@@ -38,7 +38,7 @@ impl Writer {
                     self.cancel_pending()?;
                     return self.write(Entry::Stopped { result });
                 }
-                End::Revert => self.write(Entry::Reverting)?,
+                End::Revert => self.revert()?,
                 End::Skip(steps) => {
                     for step in steps {
                         let because = self.why_skipped(step);
@@ -190,9 +190,13 @@ impl Writer {
     pub(super) fn cancel_pending(&mut self) -> Result<(), Refused> {
         for step in 0..self.next.steps.len() {
             let status = &self.next.steps[step];
-            // Open sub-tasks were told, and their ends are waited for.
-            if status.state == StepState::Pending
-                || (status.state == StepState::Suspended && !status.has_open_children())
+            let suspended = status.state == StepState::Suspended;
+            let receives = suspended && status.awaits.is_some();
+            if receives && self.is_once(step) && !self.next.rests(status, self.at) {
+                self.write(Entry::StepLost { step })?; // what it waited for is there, and its body is dropped
+            } else if status.state == StepState::Pending
+                // Open sub-tasks were told, and their ends are waited for.
+                || (suspended && !status.has_open_children())
             {
                 self.write(Entry::StepCancelled { step })?;
             }
@@ -215,7 +219,11 @@ impl Writer {
         // Before a revert undoes anything, this step is to come to an end of which somebody knows.
         let is_owed_an_end = plan.reverting && undoable && (unfinished || error.tells_nothing());
         let ends = (plan.cancelling || plan.reverting) && !is_owed_an_end;
-        if error.transient && failures < allowed && !ends {
+        let polled = plan.steps.get(step).is_some_and(|it| it.ticket.is_some());
+        if error.transient && polled && self.is_once(step) {
+            // Its work may go on elsewhere, and nobody can be asked for it any more.
+            self.write(Entry::StepLost { step })
+        } else if error.transient && failures < allowed && !ends {
             self.write(Entry::AttemptFailed {
                 step,
                 error,
@@ -228,8 +236,10 @@ impl Writer {
 
     /// A back-off is over.
     pub(super) fn woken(&mut self, step: StepIndex) -> Result<(), Refused> {
-        let waits =
-            self.next.waits_for_locks() || self.next.held.is_some() || self.next.waits_for_place();
+        let waits = self.next.waits_for_locks()
+            || self.next.held.is_some()
+            || self.next.waits_for_place()
+            || self.aborts_revert();
         let Some(status) = self.next.steps.get(step).filter(|_| !waits) else {
             return Ok(());
         };

@@ -2,8 +2,8 @@
 
 use super::graph::{first_form, is_first_form};
 use super::{
-    Action, Failure, Json, Message, PlanId, PlanResult, Reason, StepIndex, Submitted, Until,
-    WantedChild,
+    Action, Failure, Json, Message, PlanId, PlanResult, Reason, RefusedChild, StepIndex, Submitted,
+    Until, WantedChild,
 };
 use crate::clock::Timestamp;
 use crate::gate::GateId;
@@ -115,6 +115,9 @@ pub enum Entry {
         step: StepIndex,
         /// Their keys and plans.
         children: Vec<(String, PlanId)>,
+        /// Those that could not be: they have ended with an error.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        refused: Vec<RefusedChild>,
     },
     /// The step's owner is gone; it runs again.
     StepInterrupted {

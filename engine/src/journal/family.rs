@@ -36,6 +36,15 @@ pub enum ChildState {
     Ended(PlanResult),
 }
 
+/// A sub-task that could not be submitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedChild {
+    /// Its key.
+    pub key: String,
+    /// Why not.
+    pub why: String,
+}
+
 /// A sub-task that a step wants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WantedChild {

@@ -31,6 +31,16 @@ pub struct GraphStep {
     pub gate: Option<String>,
 }
 
+/// Step `after` of the graph is this one, or comes after it, directly or through others.
+pub(crate) fn comes_after(graph: &[GraphStep], step: StepIndex, after: StepIndex) -> bool {
+    let mut reached = vec![false; graph.len()];
+    for (index, known) in graph.iter().enumerate().skip(step) {
+        let mut before = known.after.iter();
+        reached[index] = index == step || before.any(|before| reached[*before]);
+    }
+    reached.get(after).copied().unwrap_or(false)
+}
+
 pub(super) const fn first_form() -> u32 {
     1
 }

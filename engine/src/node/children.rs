@@ -5,46 +5,62 @@ use super::desk::{Forms, forms};
 use super::locked;
 use super::places::Place;
 use crate::decide::{Decision, Happening, decide_with};
-use crate::journal::{Failure, Parent, PlanId, StepIndex, Submitted, Until, WantedChild};
-use crate::lock::{LockMode, LockRequest, LockState};
-use crate::plan::{Plan, PlanLock};
+use crate::journal::{Parent, PlanId, RefusedChild, StepIndex, Submitted, Until, WantedChild};
+use crate::plan::Plan;
 use crate::step::Services;
 use crate::store::{Accepted, Append, Appended, Store, StoreError};
-use crate::workflow::InputError;
+use crate::workflow::{InputError, locks};
 
 /// At most so many sub-tasks are submitted in one transaction: it holds the store's writer.
 const BATCH: usize = 64;
 
 type Begun = Vec<(Plan, Option<Place>)>;
 
+/// What is submitted in one transaction.
+#[derive(Default)]
+struct Batch {
+    keys: Vec<(String, PlanId)>,
+    forms: Vec<(Forms, Option<Place>)>,
+    refused: Vec<RefusedChild>,
+}
+
 impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
-    /// Submits as many sub-tasks of the step as may be open now.
+    /// Submits as many sub-tasks of the step as may be open now. One that cannot be has ended with an error: the step hears of it
+    /// when it gathers, because others may be at work inside the locks of its plan.
     pub(super) async fn submit_children(&mut self, step: StepIndex) -> Result<(), Lost> {
         let family = self.plan.steps.get(step).and_then(|it| it.family.as_ref());
         let Some(family) = family.cloned() else {
             return Ok(());
         };
-        let mut forms_of_all = Vec::new();
-        let mut keys = Vec::new();
+        let mut batch = Batch::default();
         for place in family.may_be_submitted().into_iter().take(BATCH) {
             let wanted = &family.children[place].wanted;
             let id = self.node.chance.plan_id(self.node.clock);
-            let form = self
-                .child(step, wanted, family.until)
-                .map_err(|why| why.to_string())
-                .and_then(|child| {
-                    let place = self.node.places.take(self.node.kind_of(&child.workflow));
-                    forms(&self.node, id, &child, &[], place.is_some())
-                        .map(|form| (form, place))
-                        .map_err(|why| why.to_string())
-                });
-            match form {
-                Ok(form) => forms_of_all.push(form),
-                Err(why) => return self.cannot_spawn(step, &wanted.key, &why).await,
+            let key = wanted.key.clone();
+            match self.formed(step, id, wanted, family.until) {
+                Ok(form) => {
+                    batch.forms.push(form);
+                    batch.keys.push((key, id));
+                }
+                Err(why) => batch.refused.push(RefusedChild { key, why }),
             }
-            keys.push((wanted.key.clone(), id));
         }
-        self.submit_all(step, keys, forms_of_all).await
+        self.submit_all(step, batch).await
+    }
+
+    fn formed(
+        &self,
+        step: StepIndex,
+        id: PlanId,
+        wanted: &WantedChild,
+        until: Until,
+    ) -> Result<(Forms, Option<Place>), String> {
+        let child = self.child(step, wanted, until);
+        let child = child.map_err(|why| why.to_string())?;
+        let place = self.node.places.take(self.node.kind_of(&child.workflow));
+        let form = forms(&self.node, id, &child, &[], place.is_some());
+        form.map(|form| (form, place))
+            .map_err(|why| why.to_string())
     }
 
     /// The sub-task as a plan of its own.
@@ -64,7 +80,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         let actor = parent.and_then(|it| it.actor.clone());
         let (mut child, _) = (workflow.read)(workflow, &wanted.input, actor)?;
         if until == Until::Ended {
-            self.check_covered(step, workflow.name, &child.locks)?;
+            locks::covered(&self.plan, step, workflow.name, &child.locks)?;
             child.locks.clear();
         }
         // Whoever waits for the parent waits for it.
@@ -82,54 +98,11 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         Ok(child)
     }
 
-    /// Each of these locks of a sub-task is one that its parent holds now, and for as long as this step takes.
-    fn check_covered(
-        &self,
-        step: StepIndex,
-        workflow: &'static str,
-        locks: &[LockRequest],
-    ) -> Result<(), ChildError> {
-        let is_of = |lock: &LockRequest, held: &PlanLock| held.request.resource == lock.resource;
-        for lock in locks {
-            let held = self.plan.locks.iter().find(|held| is_of(lock, held));
-            let held = held.filter(|held| {
-                held.state == LockState::Held
-                    && (held.request.mode == LockMode::Exclusive || lock.mode == LockMode::Shared)
-            });
-            let resource = || lock.resource.clone();
-            let Some(held) = held else {
-                let resource = resource();
-                return Err(InputError::LockOutsideParent { workflow, resource }.into());
-            };
-            let until = held.request.until;
-            if !until.is_none_or(|until| self.plan.comes_after(step, until)) {
-                let resource = resource();
-                return Err(InputError::LockEndsBefore { workflow, resource }.into());
-            }
-        }
-        Ok(())
-    }
-
-    async fn cannot_spawn(&mut self, step: StepIndex, key: &str, why: &str) -> Result<(), Lost> {
-        let error = Failure::new("sub_tasks", format!("sub-task `{key}`: {why}"), false);
-        self.happen(Happening::Failed {
-            step,
-            error,
-            retry_at: self.node.clock.now(),
-        })
-        .await
-    }
-
-    async fn submit_all(
-        &mut self,
-        step: StepIndex,
-        keys: Vec<(String, PlanId)>,
-        all: Vec<(Forms, Option<Place>)>,
-    ) -> Result<(), Lost> {
-        let ids: Vec<PlanId> = keys.iter().map(|(_, id)| *id).collect();
+    async fn submit_all(&mut self, step: StepIndex, batch: Batch) -> Result<(), Lost> {
+        let ids: Vec<PlanId> = batch.keys.iter().map(|(_, id)| *id).collect();
         locked(&self.node.submitting).extend(&ids);
         let lease = self.node.lease.which();
-        let submitted = self.in_one_transaction(step, keys, all).await;
+        let submitted = self.in_one_transaction(step, batch).await;
         let submitted = submitted.map(|plans| {
             for (plan, place) in plans.into_iter().flatten() {
                 let place = place.filter(|_| plan.is_at_work());
@@ -146,14 +119,14 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     async fn in_one_transaction(
         &mut self,
         step: StepIndex,
-        keys: Vec<(String, PlanId)>,
-        all: Vec<(Forms, Option<Place>)>,
+        batch: Batch,
     ) -> Result<Option<Begun>, Lost> {
-        let (all, places): (Vec<Forms>, Vec<Option<Place>>) = all.into_iter().unzip();
+        let (all, places): (Vec<Forms>, Vec<Option<Place>>) = batch.forms.into_iter().unzip();
         let (node, clock) = (self.node.options.id, self.node.clock);
         let happening = Happening::Submitted {
             step,
-            children: keys,
+            children: batch.keys,
+            refused: batch.refused,
         };
         let until_durable = self.node.stamps.begin(clock);
         let decision = decide_with(&self.admission(), &self.plan, happening, clock.now(), node);

@@ -1,6 +1,6 @@
 //! What each entry of the journal changes. An entry that does not fit says why.
 
-use super::step::end;
+use super::step::{INTERRUPTED, end};
 use super::{Awaited, Edit, Held, Plan, PlanLock, StepStatus, Try};
 use crate::clock::Timestamp;
 use crate::edit;
@@ -128,7 +128,6 @@ impl Plan {
                 step.wake_at = None;
                 // What a revert runs once more is owed an end.
                 step.unfinished &= reverting;
-                self.aborting = false;
             }
             Entry::StepSucceeded {
                 step,
@@ -164,14 +163,18 @@ impl Plan {
                 (step.error, step.wake_at, step.awaits) =
                     (Some(error.clone()), Some(*wake_at), None);
                 step.failures = step.failures.saturating_add(1);
-                step.unfinished |= reverting && error.tells_nothing();
+                step.unfinished |= error.tells_nothing();
             }
             Entry::StepFailed { step, error } => {
+                let once = self.graph().get(*step).is_some_and(|known| known.once);
                 let step = self.step_on(*step, StepEvent::Fail)?;
                 end(&mut step.tries, at, Some(error.clone()), None);
                 (step.error, step.wake_at, step.awaits) = (Some(error.clone()), None, None);
                 step.failures = step.failures.saturating_add(1);
-                step.unfinished |= reverting && error.tells_nothing();
+                step.unfinished |= error.tells_nothing();
+                if once && !error.transient && !error.tells_nothing() {
+                    step.ticket = None; // a person who resumes it knows that its work has failed
+                }
             }
             Entry::StepInterrupted { step } => {
                 let step = self.step_on(*step, StepEvent::Interrupt)?;
@@ -181,18 +184,14 @@ impl Plan {
             Entry::StepLost { step } => {
                 let step = self.step_on(*step, StepEvent::Lose)?;
                 let lost = Failure::new(
-                    "interrupted",
+                    INTERRUPTED,
                     "it was interrupted and must not run twice: nobody knows whether it happened",
                     false,
                 );
                 end(&mut step.tries, at, Some(lost.clone()), None);
                 (step.error, step.awaits, step.wake_at) = (Some(lost), None, None);
             }
-            Entry::StepResumed { step } => {
-                let status = self.step_on(*step, StepEvent::Resume)?;
-                (status.failures, status.wake_at) = (0, None);
-                self.interruption_is_over();
-            }
+            Entry::StepResumed { step } => self.resume_step(*step)?,
             Entry::StepSkipped {
                 step,
                 output,
@@ -202,22 +201,14 @@ impl Plan {
                 (status.output, status.warning) = (output.clone(), Some(because.clone()));
                 status.form = AS_THE_CODE_READS_IT;
                 status.wake_at = None;
+                status.unfinished &= reverting;
                 self.progressed(*step);
                 self.interruption_is_over();
             }
-            Entry::StepCancelled { step } => {
-                let step = self.step_on(*step, StepEvent::Cancel)?;
-                // What its sub-tasks did is theirs: it has nothing of its own to finish.
-                let begun = step
-                    .tries
-                    .last()
-                    .is_some_and(|last| last.ended_at.is_none());
-                step.unfinished |= begun && step.family.is_none();
-                end(&mut step.tries, at, None, None);
-                (step.ticket, step.wake_at, step.awaits) = (None, None, None);
-            }
+            Entry::StepCancelled { step } => self.cancel_step(*step, at)?,
             other => return self.apply_to_wait(other),
         }
+        self.abort_is_over();
         Ok(())
     }
 
@@ -252,9 +243,11 @@ impl Plan {
                 at_once,
                 told,
             } => self.spawn(*step, children, *until, *at_once, told)?,
-            Entry::ChildrenSubmitted { step, children } => {
-                self.children_submitted(*step, children)?;
-            }
+            Entry::ChildrenSubmitted {
+                step,
+                children,
+                refused,
+            } => self.children_submitted(*step, children, refused)?,
             other => return Err(format!("this is no entry about a step: {other:?}")),
         }
         Ok(())
@@ -271,7 +264,6 @@ impl Plan {
                 step.wake_at = None;
                 let undo = step.undo.get_or_insert_default();
                 undo.tries.push(Try::begun(at, node));
-                self.aborting = false;
             }
             Entry::Compensated { step } => {
                 let step = self.step_on(*step, StepEvent::Undo)?;
@@ -316,6 +308,7 @@ impl Plan {
             }
             other => return Err(format!("this is no entry about undoing: {other:?}")),
         }
+        self.abort_is_over();
         Ok(())
     }
 
@@ -386,6 +379,7 @@ impl Plan {
         }
         if message.action == Action::Abort {
             self.aborting = true;
+            self.leaves_the_gates(); // nothing begins before all that is under way has ended
         }
         self.last_message = Some(Arc::new(message.clone()));
         Ok(())
@@ -417,7 +411,7 @@ impl Plan {
     }
 
     /// What pauses the plan now is another failure, once every interrupted step has an answer.
-    fn interruption_is_over(&mut self) {
+    pub(super) fn interruption_is_over(&mut self) {
         let any = |state: StepState| self.steps.iter().any(|step| step.state == state);
         if self.reason == Some(Reason::Interrupted) && !any(StepState::Interrupted) {
             self.reason = Some(Reason::Error);
@@ -467,7 +461,7 @@ impl Plan {
 /// Why an attempt ended whose owner is gone.
 fn gone() -> Failure {
     Failure::new(
-        "interrupted",
+        INTERRUPTED,
         "the node that ran it is gone; it runs again",
         true,
     )

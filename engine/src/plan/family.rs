@@ -1,7 +1,7 @@
 //! What a plan knows of its sub-tasks.
 
 use super::{Child, Family, Plan};
-use crate::journal::{ChildState, PlanId, PlanResult, StepIndex, Until, WantedChild};
+use crate::journal::{ChildState, PlanId, PlanResult, RefusedChild, StepIndex, Until, WantedChild};
 use crate::state::StepEvent;
 
 impl Plan {
@@ -47,16 +47,19 @@ impl Plan {
                     wanted: wanted.clone(),
                     plan: None,
                     state: ChildState::Wanted,
+                    refused: None,
                 }),
                 Some(known) => match known.state {
                     // It can be resumed: that is asked of it in the same decision.
-                    ChildState::Ended(PlanResult::Error) => known.state = ChildState::Open,
+                    ChildState::Ended(PlanResult::Error) if known.plan.is_some() => {
+                        known.state = ChildState::Open;
+                    }
                     ChildState::Ended(PlanResult::Success | PlanResult::Warning)
                     | ChildState::Wanted
                     | ChildState::Open
                     | ChildState::Stuck => {}
                     ChildState::Ended(_) => {
-                        (known.state, known.plan) = (ChildState::Wanted, None);
+                        (known.state, known.plan, known.refused) = (ChildState::Wanted, None, None);
                     }
                 },
             }
@@ -68,6 +71,7 @@ impl Plan {
         &mut self,
         step: StepIndex,
         submitted: &[(String, PlanId)],
+        refused: &[RefusedChild],
     ) -> Result<(), String> {
         let count = self.steps.len();
         let step = self
@@ -79,12 +83,24 @@ impl Plan {
             .as_mut()
             .ok_or("a step without sub-tasks submits some")?;
         for (key, plan) in submitted {
-            let mut children = family.children.iter_mut();
-            let child = children
-                .find(|child| child.wanted.key == *key && child.state == ChildState::Wanted)
-                .ok_or_else(|| format!("no sub-task `{key}` is wanted"))?;
+            let child = family.wanted(key)?;
             (child.plan, child.state) = (Some(*plan), ChildState::Open);
         }
+        for RefusedChild { key, why } in refused {
+            let child = family.wanted(key)?;
+            (child.refused, child.state) =
+                (Some(why.clone()), ChildState::Ended(PlanResult::Error));
+        }
         Ok(())
+    }
+}
+
+impl Family {
+    /// The sub-task of this key, which is not submitted yet.
+    fn wanted(&mut self, key: &str) -> Result<&mut Child, String> {
+        let mut children = self.children.iter_mut();
+        children
+            .find(|child| child.wanted.key == *key && child.state == ChildState::Wanted)
+            .ok_or_else(|| format!("no sub-task `{key}` is wanted"))
     }
 }

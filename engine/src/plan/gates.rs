@@ -60,6 +60,7 @@ impl Plan {
         } else {
             end(&mut status.tries, at, Some(error.clone()), None);
             (status.error, status.awaits) = (Some(error.clone()), None);
+            status.unfinished |= error.tells_nothing();
         }
         self.waits_at(step, gate, at)
     }

@@ -1,10 +1,11 @@
 //! How a plan goes on, pauses and ends.
 
+use super::step::end;
 use super::{Plan, PlanLock, StepStatus};
 use crate::clock::Timestamp;
-use crate::journal::{PlanResult, Reason};
+use crate::journal::{PlanResult, Reason, StepIndex};
 use crate::lock::{LockState, OnPause};
-use crate::state::{PlanEvent, PlanState, StepState};
+use crate::state::{PlanEvent, PlanState, StepEvent, StepState};
 
 impl Plan {
     pub(super) fn resume(&mut self, at: Timestamp) -> Result<(), String> {
@@ -40,6 +41,24 @@ impl Plan {
         self.reverting = true;
         self.cancelling = false;
         self.place_asked = None;
+        for step in &mut self.steps {
+            match step.state {
+                // It runs once more without waiting for its time, and has all its attempts for that.
+                StepState::Pending if step.unfinished => (step.wake_at, step.failures) = (None, 0),
+                // What shall come to a known end first was resumed before: this one left nothing.
+                StepState::Error => step.unfinished = false,
+                StepState::Pending
+                | StepState::Running
+                | StepState::Suspended
+                | StepState::Success
+                | StepState::Interrupted
+                | StepState::Skipped
+                | StepState::Cancelled
+                | StepState::Compensating
+                | StepState::Compensated
+                | StepState::CompensationError => {}
+            }
+        }
         self.goes_on(at);
         Ok(())
     }
@@ -92,6 +111,41 @@ impl Plan {
             }
             (step.wake_at, step.ticket, step.awaits) = (None, None, None);
         }
+    }
+
+    /// The step is wanted again.
+    pub(super) fn resume_step(&mut self, step: StepIndex) -> Result<(), String> {
+        let was = self.steps.get(step).map(|it| it.state);
+        let status = self.step_on(step, StepEvent::Resume)?;
+        (status.failures, status.wake_at) = (0, None);
+        if was == Some(StepState::Interrupted) {
+            // Of what a person says did not happen there is nothing to ask for, and nothing to finish.
+            (status.ticket, status.unfinished) = (None, false);
+        }
+        self.interruption_is_over();
+        Ok(())
+    }
+
+    /// Nobody wants the step any more.
+    pub(super) fn cancel_step(&mut self, step: StepIndex, at: Timestamp) -> Result<(), String> {
+        let was = self.steps.get(step);
+        let waits = was.is_some_and(|it| it.waits_for_children() || self.rests(it, at));
+        let status = self.step_on(step, StepEvent::Cancel)?;
+        let last = status.tries.last();
+        let begun = last.is_some_and(|last| last.ended_at.is_none());
+        status.unfinished |= begun && status.family.is_none();
+        // What its sub-tasks did is theirs, and who waits has come to an end: it has nothing of its own to finish.
+        status.unfinished &= !waits;
+        end(&mut status.tries, at, None, None);
+        // Its ticket is kept: work elsewhere may go on, and is asked for before any is begun anew.
+        (status.wake_at, status.awaits) = (None, None);
+        Ok(())
+    }
+
+    /// Of an aborted revert nothing is under way any more: it goes on with what is left.
+    pub(super) fn abort_is_over(&mut self) {
+        let under_way = |it: &StepStatus| it.state.is_under_way() || it.is_being_undone();
+        self.aborting &= !self.reverting || self.steps.iter().any(under_way);
     }
 
     pub(super) fn stop(&mut self, result: PlanResult, at: Timestamp) -> Result<(), String> {

@@ -5,6 +5,9 @@ use crate::gate::GateId;
 use crate::journal::{ChildState, Failure, Json, NodeId, PlanId, PlanResult, Until, WantedChild};
 use crate::state::StepState;
 
+/// The class of the failure of what was under way when its owner was gone.
+pub(super) const INTERRUPTED: &str = "interrupted";
+
 /// Where a step is and what it has behind it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepStatus {
@@ -28,7 +31,7 @@ pub struct StepStatus {
     pub wake_at: Option<Timestamp>,
     /// The place of its success among all of its plan, from 1.
     pub success: Option<u32>,
-    /// Its last body was dropped, or lost with its node: nobody knows how far it came.
+    /// Its last body was dropped, lost with its node, or ended without telling: nobody knows how far it came.
     pub unfinished: bool,
     /// What it waits for while it is suspended without a ticket.
     pub awaits: Option<Awaited>,
@@ -76,6 +79,8 @@ pub struct Child {
     pub plan: Option<PlanId>,
     /// Where it is.
     pub state: ChildState,
+    /// Why it could not be submitted, if so.
+    pub refused: Option<String>,
 }
 
 impl Child {
@@ -222,6 +227,21 @@ impl StepStatus {
             .as_ref()
             .filter(|_| self.state == StepState::Suspended);
         family.is_some_and(|family| family.children.iter().any(Child::is_open))
+    }
+
+    /// Suspended until its sub-tasks have ended, or are stuck.
+    #[must_use]
+    pub fn waits_for_children(&self) -> bool {
+        let waits = self.state == StepState::Suspended && self.awaits.is_none();
+        let family = self.family.as_ref().filter(|_| waits);
+        family.is_some_and(|family| !family.is_over())
+    }
+
+    /// Its last attempt was under way when its owner was gone.
+    #[must_use]
+    pub fn was_interrupted(&self) -> bool {
+        let error = self.tries.last().and_then(|last| last.error.as_ref());
+        error.is_some_and(|error| error.class == INTERRUPTED)
     }
 
     /// Waits for its next attempt after a failed one.

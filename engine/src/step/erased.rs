@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::journal::{Json, MAX_INPUT_BYTES, MAX_OUTPUT_BYTES, StepIndex, Until, WantedChild};
 use crate::plan::{Plan, StepStatus};
 use crate::state::StepState;
-use crate::workflow::Workflow;
+use crate::workflow::{InputError, Registered, Workflow, locks};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::Any;
@@ -369,8 +369,11 @@ impl<S: PollingStep> AnyStep<ServicesOf<S>> for Erased<S, Polling> {
             match call.ticket.clone() {
                 Some(ticket) if suspended => self.poll(&cx, &call, &ticket).await,
                 Some(ticket) => match self.poll(&cx, &call, &ticket).await {
-                    Ok(outcome) => Ok(outcome),
-                    Err(_the_old_work_failed) => self.start(&cx, &call).await,
+                    // Only work that has failed for good is begun anew, and only where a second time is harmless.
+                    Err(StepError(error)) if !error.transient && !S::POLICY.once => {
+                        self.start(&cx, &call).await
+                    }
+                    told => told,
                 },
                 None => self.start(&cx, &call).await,
             }
@@ -392,6 +395,20 @@ impl<S: PollingStep> AnyStep<ServicesOf<S>> for Erased<S, Polling> {
 
     fn form(&self) -> u32 {
         S::FORM
+    }
+}
+
+/// The input is one of the workflow, and its locks are within those of the parent where that waits for its end.
+fn can_be_sub_task<S: Services>(
+    workflow: &Registered<S>,
+    call: &Call<S>,
+    until: Until,
+    input: &Json,
+) -> Result<(), InputError> {
+    let (child, _) = (workflow.read)(workflow, input, None)?;
+    match until {
+        Until::Ended => locks::covered(&call.plan, call.step, workflow.name, &child.locks),
+        Until::EndedOrStuck => Ok(()),
     }
 }
 
@@ -417,10 +434,16 @@ impl<S: SpawningStep> AnyStep<ServicesOf<S>> for Erased<S, Spawning> {
             }
             let needs = S::Needs::outputs(&call.plan)?;
             let wanted = self.0.children(&cx, call.input(), needs).await?;
+            let workflow = Registered::<ServicesOf<S>>::new::<S::Child>();
+            let workflow = workflow.map_err(StepError::permanent)?;
             let mut children = Vec::with_capacity(wanted.len());
             let mut bytes = 0;
             for (key, child) in wanted {
                 let input = written(&child, S::NAME, "sub-task")?;
+                // Once one is at work inside the locks of this plan, the step cannot fail because of another.
+                can_be_sub_task(&workflow, &call, S::UNTIL, &input)
+                    .map_err(|why| StepError::permanent(format!("sub-task `{key}`: {why}")))
+                    .map_err(|error| error.class("sub_tasks"))?;
                 bytes += key.len() + input.text().len();
                 children.push(WantedChild {
                     key,

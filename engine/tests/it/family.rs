@@ -194,6 +194,26 @@ async fn a_sub_task_with_a_lock_outside_its_parents_is_refused_with_both_names()
     assert_eq!(house.letters_of(id).await.len(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_step_fails_before_it_begins_any_sub_task_when_one_of_them_cannot_be_submitted() {
+    let house = House::new();
+    let node = house.node().await;
+    house.post.slow_down(&["ann", "bob", "cid"]);
+
+    let id = mail(&node, &["ann", "bob", "cid", "greedy"]).await;
+    let few_minutes = Duration::from_mins(3);
+    reaches(&node, id, |plan| {
+        plan.steps[0].state == StepState::Suspended || plan.state == PlanState::Paused
+    })
+    .await;
+    house.post.slow_down(&["cid"]);
+    let paused = node.wait(id, few_minutes).await.unwrap();
+
+    assert_eq!(paused.steps[0].state, StepState::Error);
+    let open = house.letters_of(id).await;
+    assert_eq!(open.len(), 0, "nothing of it was begun: {open:?}");
+}
+
 #[tokio::test]
 async fn a_workflow_whose_sub_tasks_nobody_knows_does_not_start() {
     let house = House::new();

@@ -3,8 +3,10 @@
 mod corpus;
 mod failure;
 mod generate;
+mod known_end;
 mod reference;
 mod story;
+mod sub_tasks;
 mod undoing;
 mod what_now;
 
@@ -223,6 +225,19 @@ impl Walk {
             let passed = is_let_through && self.plan.steps[*step].at_gate.is_some();
             prop_assert!(gate.is_none() || passed, "step {step} began at {gate:?}");
         }
+        let aborts = |plan: &Plan| plan.reverting && plan.aborting;
+        let begins = |entry: &Entry| {
+            matches!(
+                entry,
+                Entry::StepStarted { .. } | Entry::Compensating { .. }
+            )
+        };
+        let holds_back = aborts(&self.plan) && aborts(&decision.next);
+        prop_assert!(
+            !(holds_back && decision.entries.iter().any(begins)),
+            "an aborted revert begins nothing: {:?}",
+            decision.entries
+        );
         if !decision.entries.is_empty() {
             self.rows.push(row(&decision));
         }

@@ -190,6 +190,7 @@ pub async fn a_plan_that_waits_for_everything_at_once_is_found_by_each<St: Store
         Happening::Submitted {
             step: 3,
             children: vec![("child".into(), PlanId(Uuid::now_v7()))],
+            refused: vec![],
         },
     ];
     let mut plan = plan;

@@ -218,6 +218,7 @@ pub async fn a_plan_is_found_by_everything_that_it_waits_for<St: Store>(store: &
     let submits = Happening::Submitted {
         step: 1,
         children: vec![("one".into(), PlanId(Uuid::now_v7()))],
+        refused: vec![],
     };
     let elsewhere = Happening::Suspended {
         step: 2,

@@ -4,11 +4,11 @@ use engine::clock::Timestamp;
 use engine::decide::Happening;
 use engine::gate::{Closed, GateId};
 use engine::journal::{
-    Action, ChildState, Failure, GraphStep, Json, Message, NodeId, PlanId, PlanResult, Rescue,
-    Submitted, Until, WantedChild,
+    Action, ChildState, Failure, GraphStep, Json, Message, NodeId, PlanId, PlanResult,
+    RefusedChild, Rescue, Submitted, Until, WantedChild,
 };
 use engine::lock::{LockMode, LockRequest, OnPause};
-use engine::plan::Plan;
+use engine::plan::{Family, Plan, StepStatus};
 use engine::priority::Priority;
 use engine::state::StepState;
 use proptest::prelude::*;
@@ -129,7 +129,10 @@ pub(super) enum Try {
     Tell,
     Spawn(usize),
     SubmitChildren(usize),
+    RefuseChildren(usize),
     ChildMoves(usize),
+    ChildGoesOn(usize),
+    TakeTooLong(usize),
     Close(usize),
     TurnBack(usize),
     Pass(usize),
@@ -179,7 +182,10 @@ pub(super) fn tries() -> impl Strategy<Value = Vec<Try>> {
         1 => Just(Try::Tell),
         2 => step.clone().prop_map(Try::Spawn),
         3 => step.clone().prop_map(Try::SubmitChildren),
+        1 => step.clone().prop_map(Try::RefuseChildren),
         3 => step.clone().prop_map(Try::ChildMoves),
+        1 => step.clone().prop_map(Try::ChildGoesOn),
+        2 => step.clone().prop_map(Try::TakeTooLong),
         1 => Just(Try::Supersede),
         1 => step.clone().prop_map(Try::RetryNow),
         2 => (0..4_usize).prop_map(Try::Close),
@@ -200,7 +206,13 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             .map(|step| (at + step) % count)
             .find(|step| fits(plan.steps[*step].state))
     };
-    let under_way: fn(StepState) -> bool = StepState::is_under_way;
+    // A step with sub-tasks ends when it has gathered what came of them.
+    let may_end = |at: usize| {
+        (0..count).map(|step| (at + step) % count).find(|step| {
+            let status = &plan.steps[*step];
+            status.state.is_under_way() && !status.waits_for_children()
+        })
+    };
     let running: fn(StepState) -> bool = |state| state == StepState::Running;
     let once = |step: usize| plan.graph()[step].once;
     let being_undone = |at: usize| {
@@ -225,7 +237,7 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
         Try::Grant => Happening::LocksGranted,
         Try::GrantPlace => Happening::PlaceGranted,
         Try::Succeed(step) => Happening::Succeeded {
-            step: among(step, under_way)?,
+            step: may_end(step)?,
             output: json(&format!("output {n}")),
             warning: None,
             form: 1,
@@ -237,13 +249,19 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             form: 1,
         },
         Try::FailForNow(step) => Happening::Failed {
-            step: among(step, under_way)?,
+            step: may_end(step)?,
             error: failure(true),
             retry_at: at,
         },
         Try::FailForGood(step) => Happening::Failed {
-            step: among(step, under_way)?,
+            step: may_end(step)?,
             error: failure(false),
+            retry_at: at,
+        },
+        // One that must not run twice is lost then.
+        Try::TakeTooLong(step) => Happening::Failed {
+            step: may_end(step).filter(|step| !once(*step))?,
+            error: Failure::timeout(Duration::from_secs(1)),
             retry_at: at,
         },
         Try::Wake(step) => Happening::Woken { step: step % count },
@@ -251,11 +269,11 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             step: among(step, running)?,
         },
         Try::Drop(step) if plan.aborting => Happening::Dropped {
-            step: among(step, running).or_else(|| being_undone(step))?,
+            step: may_end(step).or_else(|| being_undone(step))?,
         },
         Try::Drop(_) | Try::Close(_) => return None,
         Try::Lose(step) => Happening::Lost {
-            step: among(step, under_way).filter(|step| once(*step))?,
+            step: may_end(step).filter(|step| once(*step))?,
         },
         Try::Undo(step) => Happening::Undone {
             step: being_undone(step)?,
@@ -313,7 +331,8 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             },
             at_once: if n % 2 == 0 { 1 } else { 2 },
         },
-        Try::SubmitChildren(from) => {
+        Try::SubmitChildren(from) | Try::RefuseChildren(from) => {
+            let how_many_cannot_be = usize::from(matches!(choice, Try::RefuseChildren(_)));
             let family = |step: usize| plan.steps[step].family.as_ref();
             let submits = |step: &usize| {
                 plan.steps[*step].state == StepState::Suspended
@@ -321,16 +340,39 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             };
             let step = (0..count).map(|step| (from + step) % count).find(submits)?;
             let family = family(step)?;
-            let places = family.may_be_submitted().into_iter().enumerate();
+            let places = family.may_be_submitted().into_iter();
+            let mut keys = places.map(|child| family.children[child].wanted.key.clone());
+            let refused = keys.by_ref().take(how_many_cannot_be);
+            let refused = refused.map(|key| RefusedChild {
+                key,
+                why: "its input is not read any more".into(),
+            });
             Happening::Submitted {
                 step,
-                children: places
-                    .map(|(place, child)| {
-                        let id = Uuid::from_u64_pair(n.unsigned_abs(), place as u64);
-                        (family.children[child].wanted.key.clone(), PlanId(id))
-                    })
+                refused: refused.collect(),
+                children: keys
+                    .zip(1_u64..)
+                    .map(|(key, place)| (key, PlanId(Uuid::from_u64_pair(n.unsigned_abs(), place))))
                     .collect(),
             }
+        }
+        // Those whose end was waited for only do so while it is waited for.
+        Try::ChildGoesOn(at) => {
+            let goes_on = |step: &&StepStatus| {
+                let alone = |family: &Family| family.until == Until::EndedOrStuck;
+                step.waits_for_children() || step.family.as_deref().is_some_and(alone)
+            };
+            let families = plan.steps.iter().filter(goes_on);
+            let ended: Vec<PlanId> = families
+                .filter_map(|step| step.family.as_ref())
+                .flat_map(|family| &family.children)
+                .filter(|child| child.state == ChildState::Ended(PlanResult::Error))
+                .filter_map(|child| child.plan)
+                .collect();
+            mail(Action::ChildMoved {
+                child: *ended.get(at % ended.len().max(1))?,
+                state: ChildState::Open,
+            })
         }
         Try::ChildMoves(at) => {
             let open: Vec<PlanId> = plan
@@ -359,7 +401,7 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
         }),
         Try::RetryNow(step) => mail(Action::RetryNow { step: name(step) }),
         Try::TurnBack(step) => Happening::TurnedBack {
-            step: among(step, under_way).or_else(|| being_undone(step))?,
+            step: may_end(step).or_else(|| being_undone(step))?,
             gate: GateId::Backend("backend".into()),
             error: failure(true),
             retry_at: at,

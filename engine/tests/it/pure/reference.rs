@@ -2,9 +2,9 @@
 
 use engine::clock::Timestamp;
 use engine::explain::Task;
-use engine::journal::{ChildState, PlanResult, Reason, Rescue};
+use engine::journal::{ChildState, PlanResult, Reason, Rescue, Until};
 use engine::lock::{LockState, OnPause, Seat};
-use engine::plan::{Plan, PlanLock, StepStatus};
+use engine::plan::{Child, Family, Plan, PlanLock, StepStatus};
 use engine::search::{Wait, Waits};
 use engine::state::{PlanState, StepState};
 use proptest::prelude::*;
@@ -113,10 +113,32 @@ pub(super) fn explained(plan: &Plan) -> Result<(), TestCaseError> {
 fn steps(plan: &Plan) -> Result<(), TestCaseError> {
     for family in plan.steps.iter().filter_map(|step| step.family.as_ref()) {
         for child in &family.children {
-            let wanted = child.state == ChildState::Wanted;
+            let wanted = child.state == ChildState::Wanted || child.refused.is_some();
             prop_assert_eq!(wanted, child.plan.is_none(), "{:?}", child);
         }
     }
+    for step in &plan.steps {
+        let ends = |family: &Family| family.until == Until::Ended;
+        let waited_for = step.family.iter().filter(|family| ends(family));
+        let open = waited_for
+            .flat_map(|family| &family.children)
+            .any(Child::is_open);
+        prop_assert!(
+            !open || step.state == StepState::Suspended,
+            "its sub-tasks are at work inside the locks of a step that is {}",
+            step.state
+        );
+    }
+    let at_work = |step: &StepStatus| step.state == StepState::Running || step.is_being_undone();
+    prop_assert!(
+        !plan
+            .locks
+            .iter()
+            .any(|lock| lock.state == LockState::Queued)
+            || !plan.steps.iter().any(at_work),
+        "something runs while its locks are asked for: {:?}",
+        plan
+    );
     for (index, (step, status)) in plan.graph().iter().zip(&plan.steps).enumerate() {
         let began = status.state.is_under_way() || status.success.is_some();
         // Undone ones were done when it began.
@@ -176,6 +198,24 @@ fn driven(plan: &Plan) -> Result<(), TestCaseError> {
     if plan.waits_for_place() {
         prop_assert!(!plan.is_at_work(), "who is at work has a place");
         prop_assert!(plan.held.is_none() && !plan.cancelling);
+    }
+    if plan.reverting {
+        prop_assert!(
+            !plan.aborting || under_way(plan),
+            "an abort is over by then"
+        );
+        let rests = |step: &StepStatus| {
+            let awaited = step.awaits.as_ref().and_then(|it| it.event.as_ref());
+            let has_come = awaited.is_some_and(|name| plan.event(name).is_some());
+            step.state == StepState::Suspended
+                && step.awaits.is_some()
+                && step.wake_at.is_none()
+                && !has_come
+        };
+        prop_assert!(
+            !plan.steps.iter().any(rests),
+            "a revert waits for nothing that has not come"
+        );
     }
     let undoing = plan.steps.iter().any(StepStatus::is_being_undone);
     let forward = plan.steps.iter().any(|step| step.state.is_under_way());

@@ -4,9 +4,9 @@ use super::generate::{NODE, json};
 use engine::clock::Timestamp;
 use engine::decide::{Decision, Happening, decide, submit};
 use engine::journal::{
-    Action, Failure, GraphStep, Json, Message, PlanId, PlanResult, Reason, Submitted,
+    Action, Failure, GraphStep, Json, Message, Parent, PlanId, PlanResult, Reason, Submitted,
 };
-use engine::lock::LockRequest;
+use engine::lock::{LockMode, LockRequest, OnPause};
 use engine::plan::Plan;
 use engine::state::PlanState;
 use std::time::Duration;
@@ -31,12 +31,27 @@ impl Story {
         Self::submitted(graph, vec![], time)
     }
 
+    pub(super) fn child_of(parent: Parent, graph: Vec<GraphStep>) -> Self {
+        Self::begun(Submitted {
+            parent: Some(parent),
+            ..Self::first_entry(graph, vec![], None)
+        })
+    }
+
     pub(super) fn submitted(
         graph: Vec<GraphStep>,
         locks: Vec<LockRequest>,
         time: Option<Duration>,
     ) -> Self {
-        let submitted = Submitted {
+        Self::begun(Self::first_entry(graph, locks, time))
+    }
+
+    fn first_entry(
+        graph: Vec<GraphStep>,
+        locks: Vec<LockRequest>,
+        time: Option<Duration>,
+    ) -> Submitted {
+        Submitted {
             workflow: "any".into(),
             version: 1,
             action: "Any".into(),
@@ -50,7 +65,10 @@ impl Story {
             parent: None,
             revertible_for: time,
             priority: engine::priority::Priority::default(),
-        };
+        }
+    }
+
+    fn begun(submitted: Submitted) -> Self {
         let id = PlanId(Uuid::from_u128(7));
         let begun = submit(id, submitted, vec![], true, Timestamp(0), NODE).unwrap();
         Self {
@@ -137,6 +155,15 @@ pub(super) fn step(name: &str, after: &[usize]) -> GraphStep {
     GraphStep {
         undoable: true,
         ..GraphStep::new(name, after.to_vec())
+    }
+}
+
+pub(super) fn lock(resource: &str, until: Option<usize>) -> LockRequest {
+    LockRequest {
+        resource: resource.into(),
+        mode: LockMode::Exclusive,
+        until,
+        on_pause: OnPause::Release,
     }
 }
 

@@ -1,10 +1,9 @@
 //! What a revert makes of steps of which nobody knows how far they came, and how it is hurried.
 
-use super::story::{REVERTED, Story, diamond, step};
+use super::story::{REVERTED, Story, diamond, lock, step};
 use engine::clock::Timestamp;
 use engine::decide::{Happening, MAX_RECOVERIES};
 use engine::journal::{Action, Failure, GraphStep, NodeId, PlanResult, Reason};
-use engine::lock::{LockMode, LockRequest, OnPause};
 use engine::state::{PlanState, StepState};
 use engine::store::Append;
 use uuid::Uuid;
@@ -62,13 +61,7 @@ fn a_body_whose_owner_died_comes_to_a_known_end_before_its_plan_is_reverted() {
 
 #[test]
 fn a_poisoned_plan_that_is_reverted_asks_for_its_locks_before_it_finishes_anything() {
-    let lock = LockRequest {
-        resource: "shared".into(),
-        mode: LockMode::Exclusive,
-        until: None,
-        on_pause: OnPause::Release,
-    };
-    let mut story = Story::with_locks(vec![step("only", &[])], vec![lock]);
+    let mut story = Story::with_locks(vec![step("only", &[])], vec![lock("shared", None)]);
     for _ in 0..=MAX_RECOVERIES {
         story.happens(Happening::Claimed);
     }
@@ -247,15 +240,6 @@ fn of_a_plan_that_kills_its_node_the_suspect_step_can_be_skipped() {
     );
     assert_eq!(backward.end(), REVERTED);
     assert_eq!(backward.states(), "only compensation_error, last error");
-}
-
-fn lock(resource: &str, until: Option<usize>) -> LockRequest {
-    LockRequest {
-        resource: resource.into(),
-        mode: LockMode::Exclusive,
-        until,
-        on_pause: OnPause::Release,
-    }
 }
 
 #[test]
