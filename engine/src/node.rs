@@ -37,6 +37,7 @@ pub use drill::{Drill, Effect};
 pub use gate_duty::Probe;
 pub use gatekeeper::{GateSeen, NodeSeen};
 pub use queries::{HistoryRow, Tasks};
+pub use schedules::MayRun;
 
 use crate::clock::{Clock, Timestamp};
 use crate::journal::{NodeId, PlanId};

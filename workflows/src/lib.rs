@@ -7,6 +7,7 @@ mod drill;
 mod error;
 pub mod export;
 pub mod gate;
+pub mod owner;
 pub mod permission;
 pub mod push;
 pub mod rehearsal;
@@ -31,5 +32,7 @@ pub fn all() -> Result<Workflows<Services>, DeclarationError> {
         .register::<cleanup::Cleanup>()?
         .register::<rehearsal::Rehearsal>()?
         .register::<rehearsal::Part>()?;
-    Ok(all.probe(gate::CONTENT, gate::ContentProbe))
+    Ok(all
+        .probe(gate::CONTENT, gate::ContentProbe)
+        .schedules_judged_by(owner::OwnersMayRun))
 }

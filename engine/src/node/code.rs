@@ -1,6 +1,6 @@
 //! The workflows that a node knows, and the plans for which it has no code.
 
-use super::{Inner, Probe, bodies, locked};
+use super::{Inner, MayRun, Probe, bodies, locked};
 use crate::journal::GraphStep;
 use crate::plan::Plan;
 use crate::step::Services;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub struct Workflows<S: Services> {
     pub(super) known: HashMap<&'static str, Arc<Registered<S>>>,
     pub(super) probes: HashMap<&'static str, Arc<dyn Probe<S>>>,
+    pub(super) schedules: Option<Arc<dyn MayRun<S>>>,
 }
 
 impl<S: Services> Default for Workflows<S> {
@@ -20,6 +21,7 @@ impl<S: Services> Default for Workflows<S> {
         Self {
             known: HashMap::new(),
             probes: HashMap::new(),
+            schedules: None,
         }
     }
 }
@@ -32,6 +34,13 @@ impl<S: Services> Workflows<S> {
             return Err(DeclarationError::RegisteredTwice { workflow: W::NAME });
         }
         Ok(self)
+    }
+
+    /// Asked before each run of a schedule; without it all may run.
+    #[must_use]
+    pub fn schedules_judged_by(mut self, judge: impl MayRun<S>) -> Self {
+        self.schedules = Some(Arc::new(judge));
+        self
     }
 
     /// When the gate of this name has closed by itself, this asks whether it may open. Without one the steps find out.

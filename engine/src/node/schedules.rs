@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::journal::{Cause, PlanId, Reason};
 use crate::schedule::{Put, Schedule, ScheduleId, Turn};
 use crate::state::PlanState;
-use crate::step::Services;
+use crate::step::{BoxFuture, Services, StepError};
 use crate::store::{Store, StoreError};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,6 +22,16 @@ impl<S: Services> Offer<S> {
         links.extend(nominal.map(|at| ("scheduled_for".into(), at.to_rfc3339())));
         self.caused_by(Cause::Schedule)
     }
+}
+
+/// Judges whether a schedule may still run in the name of who saved it.
+pub trait MayRun<S: Services>: Send + Sync + 'static {
+    /// A permanent error says why not: this time of it is passed over. After one that can pass it is asked again.
+    fn may_run<'a>(
+        &'a self,
+        services: &'a S,
+        schedule: &'a Schedule,
+    ) -> BoxFuture<'a, Result<(), StepError>>;
 }
 
 /// Why a nominal time was not fired. Nothing was written.
@@ -137,6 +147,10 @@ async fn fire_all_of<S: Services, St: Store<Tx = S::Tx>>(
                 let why = "and is passed over: its last run has ended its node again and again, and waits for a person";
                 pass_over(node, &schedule, nominal, why).await?
             }
+            Turn::Fire { nominal, .. } if let Some(why) = may_not_run(node, &schedule).await? => {
+                let why = format!("and is passed over: {why}");
+                pass_over(node, &schedule, nominal, &why).await?
+            }
             Turn::Fire {
                 nominal,
                 steps_over,
@@ -158,6 +172,20 @@ async fn fire_all_of<S: Services, St: Store<Tx = S::Tx>>(
             Some(next) => schedule = next,
             None => return Ok(()), // somebody else has written it: the next look sees what
         }
+    }
+}
+
+async fn may_not_run<S: Services, St: Store<Tx = S::Tx>>(
+    node: &Node<S, St>,
+    schedule: &Schedule,
+) -> Result<Option<String>, NodeError> {
+    let Some(judge) = node.0.workflows.schedules.clone() else {
+        return Ok(None);
+    };
+    match judge.may_run(&node.0.services, schedule).await {
+        Ok(()) => Ok(None),
+        Err(StepError(why)) if why.transient => Err(StoreError::Unavailable(why.message).into()),
+        Err(StepError(why)) => Ok(Some(why.message)),
     }
 }
 

@@ -11,12 +11,14 @@ use axum::extract::State;
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
 use engine::schedule::{Missed, Put, Schedule, ScheduleId};
+use engine::step::StepError;
 use engine::store::{Store, StoreError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use storage::catalog::CatalogError;
 use storage::catalog::audit::{self, Action, NewEntry};
+use workflows::owner;
 
 use super::answer::{Created, Located, NoContent};
 use super::body::Body;
@@ -65,6 +67,8 @@ pub(super) struct Shown {
     last_run_at: Option<Time>,
     /// The task of that.
     last_task_id: Option<PlanId>,
+    /// Why its times are passed over: whoever saved it may not make schedules any more; null: they are not.
+    passed_over_because: Option<String>,
 }
 
 impl Located for Shown {
@@ -95,8 +99,23 @@ impl From<Schedule> for Shown {
             runs: schedule.runs,
             last_run_at: schedule.last_nominal.map(Into::into),
             last_task_id: schedule.last_plan,
+            passed_over_because: None,
         }
     }
+}
+
+/// With what stands against its runs now.
+async fn shown_now(app: &App, schedule: Schedule) -> Result<Shown, Problem> {
+    let missing = {
+        let mut tx = app.services.database.look_up().await?;
+        owner::missing_right(&mut tx, &schedule).await
+    };
+    let passed_over_because =
+        missing.map_err(|StepError(why)| Problem::from(StoreError::Unavailable(why.message)))?;
+    Ok(Shown {
+        passed_over_because,
+        ..schedule.into()
+    })
 }
 
 /// `GET /schedules`.
@@ -106,7 +125,11 @@ pub(super) async fn list(
     wanted: Wanted<Shown>,
 ) -> Result<Page<Shown>, Problem> {
     let all = app.node.store().schedules().await?;
-    Ok(Page::cut(all, &wanted, |schedule| schedule.name.clone())?.map(Shown::from))
+    let mut shown = Vec::with_capacity(all.len());
+    for schedule in all {
+        shown.push(shown_now(&app, schedule).await?);
+    }
+    Ok(Page::cut(shown, &wanted, |shown| shown.name.clone())?)
 }
 
 /// The body of a POST.
@@ -198,7 +221,8 @@ pub(super) async fn show(
     _: Caller,
     Path(id): Path<ScheduleId>,
 ) -> Result<Json<Shown>, Problem> {
-    Ok(Json(found(&app, id).await?.into()))
+    let schedule = found(&app, id).await?;
+    Ok(Json(shown_now(&app, schedule).await?))
 }
 
 /// The body of a PATCH.
