@@ -311,6 +311,32 @@ impl Api {
         .await
     }
 
+    /// Keeps a schedule of this user that is due since a day ago; answers with its id.
+    pub(in crate::api) async fn due_schedule(&self, name: &str, of: &str) -> String {
+        let long_ago = self.app.services.clock.now() - Duration::from_hours(24);
+        self.put_schedule(Schedule {
+            id: ScheduleId::default(),
+            name: name.to_owned(),
+            workflow: "cleanup".to_owned(),
+            input: Json::of(&json!({"dry_run": true})).unwrap(),
+            cron: "@hourly".to_owned(),
+            time_zone: "UTC".to_owned(),
+            missed: Missed::Once,
+            end_at: None,
+            max_runs: None,
+            enabled: true,
+            built_in: false,
+            actor: Some(of.to_owned()),
+            created_at: long_ago,
+            handled_until: long_ago,
+            runs: 0,
+            last_nominal: None,
+            last_plan: None,
+            revision: 0,
+        })
+        .await
+    }
+
     async fn put_schedule(&self, schedule: Schedule) -> String {
         let put = self
             .app

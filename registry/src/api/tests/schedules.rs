@@ -144,6 +144,34 @@ async fn a_schedule_that_had_ended_makes_no_times_good_when_it_may_run_again() {
 }
 
 #[tokio::test]
+async fn a_schedule_of_somebody_who_may_make_none_is_passed_over_and_says_why() {
+    let api = Api::start(&[]).await.with_bob("operator").await;
+    let of_bob = api.due_schedule("of bob", "bob").await; // an operator, but of one organization
+    let of_admin = api.due_schedule("of the administrator", "admin").await;
+    let path = |id: &str| format!("{SCHEDULES}/{id}");
+
+    // They are fired in the order of their ids.
+    let ran = loop {
+        let shown = api.get(&ADMIN, &path(&of_admin)).await.body;
+        if shown["runs"] != 0 {
+            break shown;
+        }
+        tokio::task::yield_now().await;
+    };
+    let passed_over = api.get(&ADMIN, &path(&of_bob)).await.body;
+
+    assert_eq!(ran["passed_over_because"], Value::Null);
+    assert_eq!(passed_over["runs"], 0, "{passed_over}");
+    let why = passed_over["passed_over_because"].as_str().unwrap();
+    assert!(
+        why.starts_with("user `bob`, who saved it, lacks the permission `manage_schedules`"),
+        "{why}"
+    );
+    let next = passed_over["next_run_at"].as_str().unwrap();
+    assert!(next > ran["last_run_at"].as_str().unwrap(), "{passed_over}");
+}
+
+#[tokio::test]
 async fn a_built_in_schedule_can_be_changed_but_neither_renamed_nor_deleted() {
     let (api, own, built_in) = house().await;
 
