@@ -358,7 +358,6 @@ fn a_plan_that_is_paused_as_poison_keeps_its_ticket_and_asks_for_it_after_the_re
 #[test]
 fn nothing_is_undone_while_a_step_that_is_to_be_finished_first_waits_for_a_place() {
     let step = |name: &str, after: Vec<usize>, undoable, gate: Option<&str>| GraphStep {
-        once: true,
         undoable,
         gate: gate.map(Into::into),
         ..GraphStep::new(name, after)
