@@ -23,7 +23,6 @@ mod it {
     mod simulation;
     mod tick;
     mod timing;
-    mod together;
     mod unknown;
     mod unsure;
 }
