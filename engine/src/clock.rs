@@ -111,7 +111,7 @@ async fn sleep_by(now: impl Fn() -> Timestamp, until: Timestamp) {
     while !left.is_zero() {
         let slice = left.min(SLICE);
         tokio::time::sleep(slice).await;
-        left = (left - slice).min(until.since(now()));
+        left = left.saturating_sub(slice).min(until.since(now()));
     }
 }
 

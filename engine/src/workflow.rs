@@ -423,24 +423,7 @@ impl<S: Services> Registered<S> {
                 };
                 caught(read).unwrap_or_else(|said| Err(InputError::Panicked { workflow, said }))
             },
-            may_go_on: |input, tx, plan| {
-                let judged = async move {
-                    match input.downcast_ref::<W>() {
-                        Some(input) => input.may_go_on(tx, plan).await,
-                        None => Ok(()),
-                    }
-                };
-                let judged = AssertUnwindSafe(judged).catch_unwind();
-                Box::pin(judged.map(|judged| {
-                    judged.unwrap_or_else(|panic| {
-                        let said = said(panic.as_ref());
-                        let workflow = W::NAME;
-                        Err(StepError::permanent(format!(
-                            "workflow `{workflow}` panicked: {said}"
-                        )))
-                    })
-                }))
-            },
+            may_go_on: judged::<W>,
         })
     }
 
@@ -522,6 +505,31 @@ impl<S: Services> Registered<S> {
     pub(crate) fn index_of(&self, step: &str) -> Option<StepIndex> {
         self.graph.iter().position(|known| known.name == step)
     }
+}
+
+/// Whether a plan with this input may go on after its end, as its workflow judges. Where that panics it may not.
+fn judged<W: Workflow>(
+    input: Arc<dyn Any + Send + Sync>,
+    tx: &mut <W::Services as Services>::Tx,
+    plan: PlanId,
+) -> BoxFuture<'_, Result<(), StepError>> {
+    let judged = async move {
+        match input.downcast_ref::<W>() {
+            Some(input) => input.may_go_on(tx, plan).await,
+            None => Ok(()),
+        }
+    };
+    Box::pin(async move {
+        AssertUnwindSafe(judged)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|panic| {
+                let (workflow, said) = (W::NAME, said(panic.as_ref()));
+                Err(StepError::permanent(format!(
+                    "workflow `{workflow}` panicked: {said}"
+                )))
+            })
+    })
 }
 
 fn graph_step<S>(line: &Line<S>, place: &HashMap<&str, StepIndex>) -> GraphStep {

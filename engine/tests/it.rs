@@ -25,7 +25,6 @@ mod it {
     mod simulation;
     mod tick;
     mod timing;
-    mod together;
     mod unknown;
     mod unsure;
 }

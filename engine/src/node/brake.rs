@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::step::Services;
 use crate::store::Store;
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,8 +29,8 @@ const FROM: u32 = 2;
 /// A plan that has run so long without ending the node is let run beside the next: one long step does not hold up all others.
 const TRIAL: Duration = Duration::from_mins(1);
 
-/// Whose turn it is: first whoever was taken up last, because nobody else can have ended the node. So those that are innocent are
-/// not cut off again for its sake.
+/// Whose turn it is: first whoever was taken up last, because that is most likely who has ended the node. So those that are
+/// innocent are not cut off again for its sake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     taken_up: Reverse<Option<Timestamp>>,
@@ -43,7 +43,7 @@ struct Turn {
 pub(super) struct Brake {
     unclean_starts: AtomicU32,
     /// Plans to take up one after the other.
-    held_back: Mutex<BTreeSet<Turn>>,
+    held_back: Mutex<BTreeMap<PlanId, Turn>>,
     /// The plan that was taken up last, until it is known not to end the node.
     on_trial: Mutex<Option<(PlanId, Arc<Notify>)>>,
 }
@@ -73,15 +73,14 @@ impl Brake {
                 plan: plan.id,
                 seq: plan.seq,
             };
-            locked(&self.held_back).insert(turn);
+            locked(&self.held_back).insert(plan.id, turn);
         }
         holds
     }
 
     /// It waits to be taken up.
     pub(super) fn knows(&self, plan: PlanId) -> bool {
-        let held_back = locked(&self.held_back);
-        held_back.iter().any(|turn| turn.plan == plan)
+        locked(&self.held_back).contains_key(&plan)
     }
 
     pub(super) fn count(&self) -> usize {
@@ -116,7 +115,8 @@ impl Brake {
     /// Why the plan is not taken up yet, if so.
     pub(super) fn holds_back(&self, plan: PlanId) -> Option<String> {
         let held_back = locked(&self.held_back);
-        let before = held_back.iter().position(|turn| turn.plan == plan)?;
+        let its = held_back.get(&plan)?;
+        let before = held_back.values().filter(|turn| *turn < its).count();
         let times = self.unclean_starts.load(Ordering::Relaxed);
         Some(format!(
             "that has ended uncleanly {times} times in a row and takes up one task after the other, {before} before this one"
@@ -125,11 +125,12 @@ impl Brake {
 
     fn first(&self) -> Option<(PlanId, i64)> {
         let held_back = locked(&self.held_back);
-        held_back.first().map(|turn| (turn.plan, turn.seq))
+        let first = held_back.values().min();
+        first.map(|turn| (turn.plan, turn.seq))
     }
 
     fn forget(&self, plan: PlanId) {
-        locked(&self.held_back).retain(|turn| turn.plan != plan);
+        locked(&self.held_back).remove(&plan);
     }
 
     fn forget_all(&self) {

@@ -181,9 +181,7 @@ struct Telescope;
 
 impl Probe<Overseas> for Telescope {
     fn probe<'a>(&'a self, overseas: &'a Overseas) -> BoxFuture<'a, Result<(), StepError>> {
-        if overseas.fog.swap(false, SeqCst) {
-            panic!("the telescope fell over");
-        }
+        assert!(!overseas.fog.swap(false, SeqCst), "the telescope fell over");
         Box::pin(async move {
             overseas.probes.fetch_add(1, SeqCst);
             if overseas.down.load(SeqCst) {

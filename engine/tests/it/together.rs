@@ -6,13 +6,15 @@ use engine::journal::{Entry, NodeId, PlanResult, Row};
 use engine::node::{Node, NodeOptions, Workflows};
 use engine::plan::Plan;
 use engine::prove::Faulty;
-use engine::step::{ContextOf, Declared, Policy, Services, Step, StepError, TransactionalStep};
+use engine::step::{
+    ContextOf, Declared, Policy, Services, Step, StepError, TransactionalStep,
+};
 use engine::store::Store;
 use engine::store::memory::{Memory, MemoryTx};
 use engine::workflow::{Steps, Workflow, after};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -147,22 +149,11 @@ async fn run<W: Workflow<Services = Bench>>(work: W, fails: u32, steps_per_commi
     let store = Faulty::sound(memory.clone());
     let mut options = NodeOptions::new(NodeId(Uuid::from_u128(1)), "node");
     options.steps_per_commit = steps_per_commit;
-    let workflows = Workflows::default()
-        .register::<Saw>()
-        .unwrap()
-        .register::<Rake>()
-        .unwrap();
+    let workflows = Workflows::default().register::<Saw>().unwrap().register::<Rake>().unwrap();
     let clock = Clock::of_runtime(Timestamp(1_700_000_000_000));
-    let node = Node::start(
-        options,
-        store.clone(),
-        bench.clone(),
-        workflows,
-        clock,
-        None,
-    )
-    .await
-    .unwrap();
+    let node = Node::start(options, store.clone(), bench.clone(), workflows, clock, None)
+        .await
+        .unwrap();
     let id = node.submit(&work, None).await.unwrap();
     let plan = node.wait(id, FOR_EVER).await.unwrap();
     let rows = memory.load(id).await.unwrap();
@@ -223,10 +214,7 @@ async fn a_further_step_that_fails_for_good_pauses_the_plan_and_what_came_before
     assert_eq!(ran.plan.result, PlanResult::Pending, "{:?}", ran.plan);
     assert_eq!(
         ran.written().await,
-        [
-            ("first".to_owned(), "x".to_owned()),
-            ("second".to_owned(), "x".to_owned())
-        ]
+        [("first".to_owned(), "x".to_owned()), ("second".to_owned(), "x".to_owned())]
     );
     assert_eq!(ran.plan.step("third").unwrap().attempts(), 2);
 }
