@@ -13,7 +13,7 @@ mod revert;
 mod settle;
 mod together;
 
-pub(crate) use actions::may_be_abandoned;
+pub(crate) use actions::{fits_from, may_be_abandoned};
 pub use actions::{fits, names_of_possible, possible};
 pub use admission::{Admission, Place};
 pub(crate) use revert::is_built_upon;

@@ -92,7 +92,7 @@ fn inside_its_parent(plan: &Plan) -> Option<String> {
 }
 
 /// Whether a message fits the plan as it is: of a parent that waits for it again, a sub-task may go on after its end.
-pub(super) fn fits_from(plan: &Plan, message: &Message, at: Timestamp) -> Result<(), Refused> {
+pub(crate) fn fits_from(plan: &Plan, message: &Message, at: Timestamp) -> Result<(), Refused> {
     let wanted_again = message.action == Action::Resume
         && message.by == ENGINE
         && inside_its_parent(plan).is_some()

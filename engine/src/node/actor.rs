@@ -432,7 +432,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         if next.reverting {
             let aborted = next.aborting && !self.plan.aborting;
             let soon = now + self.node.options.abort_grace;
-            if aborted || next.state != self.plan.state {
+            if aborted || !next.aborting || next.state != self.plan.state {
                 self.drop_at = aborted.then_some(soon);
             }
             return;

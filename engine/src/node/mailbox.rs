@@ -72,7 +72,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             .store
             .transact::<GoneOn, StoreError>(Box::new(move |tx| {
                 Box::pin(async move {
-                    let fits = decide::fits(&plan, &message.action, clock.now()).is_ok();
+                    let fits = decide::fits_from(&plan, &message, clock.now()).is_ok();
                     let mut against = unreadable.filter(|_| fits);
                     if let Some(key) = key.clone().filter(|_| fits) {
                         let open = St::open_in(tx, key.clone()).await?;
