@@ -13,8 +13,8 @@ mod revert;
 mod settle;
 mod together;
 
-pub(crate) use actions::{fits_from, may_be_abandoned};
 pub use actions::{fits, names_of_possible, possible};
+pub(crate) use actions::{fits_from, may_be_abandoned};
 pub use admission::{Admission, Place};
 pub(crate) use revert::is_built_upon;
 pub use revert::{would_stay, would_undo};

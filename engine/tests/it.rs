@@ -25,6 +25,7 @@ mod it {
     mod simulation;
     mod tick;
     mod timing;
+    mod together;
     mod unknown;
     mod unsure;
 }
