@@ -23,7 +23,9 @@ const PAGE: u32 = 500;
 
 /// So many tasks go in one transaction, which everybody else's writes wait for. Families are not torn apart: one that is larger
 /// is a transaction of its own.
-const BATCH: usize = 50;
+const BATCH: usize = 25;
+/// After each transaction it waits so many times as long as that took.
+const PAUSES: u32 = 7;
 
 /// What counts deleted tasks begins so; how they ended and their workflow follow.
 const TALLY: &str = "tasks";
@@ -185,8 +187,8 @@ impl Run<'_> {
         }
         let begun = Instant::now();
         forget(self.cx, batch, self.now).await?;
-        // Whoever else writes has at least half of the time.
-        let pause = begun.elapsed().max(Duration::from_millis(1));
+        // Whoever else writes has nearly all of the time: a push has fifteen commits, and each may come just then.
+        let pause = (begun.elapsed() * PAUSES).max(Duration::from_millis(1));
         let cancelled = self.cx.cancelled();
         cancelled
             .run_until_cancelled(tokio::time::sleep(pause))
