@@ -129,7 +129,7 @@ pub(super) async fn list(
     for schedule in all {
         shown.push(shown_now(&app, schedule).await?);
     }
-    Ok(Page::cut(shown, &wanted, |shown| shown.name.clone())?)
+    Page::cut(shown, &wanted, |shown| shown.name.clone())
 }
 
 /// The body of a POST.

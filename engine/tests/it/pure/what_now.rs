@@ -6,36 +6,42 @@ use engine::clock::Timestamp;
 use engine::decide::Happening;
 use engine::explain::{RevertPreview, Task, WaitingKind};
 use engine::journal::{Action, GraphStep, PlanId, Row};
-use engine::lock::{LockMode, Seat};
-use engine::plan::Plan;
+use engine::lock::{LockMode, LockRequest, LockState, OnPause, Seat};
+use engine::plan::{Plan, PlanLock};
+use engine::state::StepState;
 use std::sync::Arc;
 use uuid::Uuid;
 
 const HOLDER: PlanId = PlanId(Uuid::from_u128(9));
 
-/// Behind this plan in the queue of a lock.
-fn behind(holder: &Plan) -> Task {
-    let mut story = Story::of(diamond());
-    story.plan.locks = vec![engine::plan::PlanLock {
-        request: engine::lock::LockRequest {
+/// Lets the plan wait for a lock, and answers with its place in the queue.
+fn queues(plan: &mut Plan, behind: Option<PlanId>) -> Seat {
+    plan.locks = vec![PlanLock {
+        request: LockRequest {
             resource: "berth".into(),
             mode: LockMode::Exclusive,
             until: None,
-            on_pause: engine::lock::OnPause::Release,
+            on_pause: OnPause::Release,
         },
-        state: engine::lock::LockState::Queued,
+        state: LockState::Queued,
         asked: 1,
     }];
-    for status in &mut story.plan.steps {
-        status.state = engine::state::StepState::Pending;
-    }
-    let seat = Seat {
+    Seat {
         resource: "berth".into(),
         mode: LockMode::Exclusive,
         since: Timestamp(0),
         position: 1,
-        behind: Some(HOLDER),
-    };
+        behind,
+    }
+}
+
+/// Behind this plan in the queue of a lock.
+fn behind(holder: &Plan) -> Task {
+    let mut story = Story::of(diamond());
+    let seat = queues(&mut story.plan, Some(HOLDER));
+    for status in &mut story.plan.steps {
+        status.state = StepState::Pending;
+    }
     let mut holder = holder.clone();
     holder.id = HOLDER;
     Task::of(
@@ -98,23 +104,7 @@ fn a_held_task_that_queues_for_a_lock_waits_for_both() {
     story.told(Action::Hold);
     story.succeeds("first");
     let mut plan = story.plan.clone();
-    plan.locks = vec![engine::plan::PlanLock {
-        request: engine::lock::LockRequest {
-            resource: "berth".into(),
-            mode: LockMode::Exclusive,
-            until: None,
-            on_pause: engine::lock::OnPause::Release,
-        },
-        state: engine::lock::LockState::Queued,
-        asked: 1,
-    }];
-    let seat = Seat {
-        resource: "berth".into(),
-        mode: LockMode::Exclusive,
-        since: Timestamp(0),
-        position: 2,
-        behind: None,
-    };
+    let seat = queues(&mut plan, None);
 
     let task = Task::of(&plan, &[seat], &[], Timestamp(9));
 

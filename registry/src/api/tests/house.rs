@@ -287,34 +287,29 @@ impl Api {
 
     /// Keeps a schedule that ran each minute until it had run twice, a day ago; answers with its id.
     pub(in crate::api) async fn ended_schedule(&self, name: &str) -> String {
-        let long_ago = self.app.services.clock.now() - Duration::from_hours(24);
         self.put_schedule(Schedule {
-            id: ScheduleId::default(),
-            name: name.to_owned(),
-            workflow: "cleanup".to_owned(),
-            input: Json::of(&json!({"dry_run": true})).unwrap(),
             cron: "* * * * *".to_owned(),
-            time_zone: "UTC".to_owned(),
             missed: Missed::All,
-            end_at: None,
             max_runs: Some(2),
-            enabled: true,
-            built_in: false,
-            actor: None,
-            created_at: long_ago,
-            handled_until: long_ago,
             runs: 2,
-            last_nominal: None,
-            last_plan: None,
-            revision: 0,
+            ..self.old_schedule(name)
         })
         .await
     }
 
     /// Keeps a schedule of this user that is due since a day ago; answers with its id.
     pub(in crate::api) async fn due_schedule(&self, name: &str, of: &str) -> String {
-        let long_ago = self.app.services.clock.now() - Duration::from_hours(24);
         self.put_schedule(Schedule {
+            actor: Some(of.to_owned()),
+            ..self.old_schedule(name)
+        })
+        .await
+    }
+
+    /// Of nobody, each hour since a day ago.
+    fn old_schedule(&self, name: &str) -> Schedule {
+        let long_ago = self.app.services.clock.now() - Duration::from_hours(24);
+        Schedule {
             id: ScheduleId::default(),
             name: name.to_owned(),
             workflow: "cleanup".to_owned(),
@@ -326,15 +321,14 @@ impl Api {
             max_runs: None,
             enabled: true,
             built_in: false,
-            actor: Some(of.to_owned()),
+            actor: None,
             created_at: long_ago,
             handled_until: long_ago,
             runs: 0,
             last_nominal: None,
             last_plan: None,
             revision: 0,
-        })
-        .await
+        }
     }
 
     async fn put_schedule(&self, schedule: Schedule) -> String {
