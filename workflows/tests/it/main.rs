@@ -17,3 +17,4 @@ mod laws;
 mod push;
 mod rehearsal;
 mod reverted;
+mod single_steps;

@@ -221,3 +221,22 @@ async fn a_list_of_one_product_is_read_along_the_index_of_products() {
         "{tried}"
     );
 }
+
+#[tokio::test]
+async fn to_count_all_tasks_no_row_of_them_is_looked_at() {
+    let house = house().await;
+    let mut sql = counted(&search(""), &Visible::All, None);
+    let text = sql.build().sql().as_str().to_owned();
+    let mut tx = house.database.read().await.unwrap();
+
+    let steps = Sql::new(format!("EXPLAIN {text}"))
+        .build()
+        .fetch_all(&mut tx)
+        .await
+        .unwrap();
+
+    let steps = steps.iter().map(|row| row.try_get("opcode").unwrap());
+    let steps: Vec<String> = steps.collect();
+    assert!(steps.contains(&"Count".to_owned()), "{steps:?}");
+    assert!(!steps.contains(&"Next".to_owned()), "{steps:?}");
+}

@@ -1,0 +1,237 @@
+//! Workflows of a single step keep the laws of all workflows, too: a part of a rehearsal, the cleanup, and bulks.
+
+use crate::house::{FOR_EVER, House, HouseNode};
+use crate::keeps::keeps;
+use engine::clock::Clock;
+use engine::journal::PlanId;
+use engine::node::{Node, Workflows};
+use engine::prove::laws::World;
+use engine::search::Search;
+use engine::state::PlanState;
+use engine::store::{Page, Store};
+use std::sync::Arc;
+use std::time::Duration;
+use storage::Tx;
+use storage::catalog::rehearsals;
+use storage::journal::Journal;
+use workflows::Services;
+use workflows::bulk::{Bulk, BulkCancel};
+use workflows::cleanup::Cleanup;
+use workflows::rehearsal::{Fault, Part, Rehearsal};
+
+/// The same for all that live in a house.
+macro_rules! of_a_house {
+    () => {
+        type Services = Services;
+        type Store = Journal;
+
+        fn store(&self) -> Journal {
+            self.house.journal()
+        }
+
+        fn services(&self) -> Arc<Services> {
+            Arc::new(self.house.services.clone())
+        }
+
+        fn workflows() -> Workflows<Services> {
+            workflows::all().unwrap()
+        }
+    };
+}
+
+async fn all_plans(house: &House) -> Vec<PlanId> {
+    let page = Page {
+        limit: 1000,
+        ..Page::default()
+    };
+    let found = house.journal().list(Search::default(), page).await;
+    found.unwrap().plans
+}
+
+/// Where one part of a rehearsal is played.
+struct Corner {
+    house: House,
+}
+
+impl World for Corner {
+    of_a_house!();
+
+    async fn fresh() -> Self {
+        let house = House::new().await;
+        Self { house }
+    }
+
+    async fn submit<St: Store<Tx = Tx>>(&self, node: &Node<Services, St>) -> PlanId {
+        let part = Part {
+            number: 1,
+            work_ms: 1,
+            faults: vec![],
+        };
+        node.submit(&part, Some("alice".into())).await.unwrap()
+    }
+
+    /// Whether the mark of the part lies there.
+    async fn picture(&self) -> String {
+        let mut marks = 0;
+        for plan in all_plans(&self.house).await {
+            let mut tx = self.house.services.database.read().await.unwrap();
+            marks += rehearsals::marks(&mut tx, plan).await.unwrap().len();
+        }
+        format!("{marks} marks")
+    }
+}
+
+keeps! { rehearsal_part: Corner;
+    a_part_that_fails_is_mended_and_ends_the_same:
+        fail_at_each_step does at least 2 3 0 1 1;
+    a_part_that_runs_twice_ends_the_same:
+        run_each_step_twice does at least 3 5 0 2 0;
+    a_part_that_crashes_at_any_append_ends_the_same:
+        crash_before_and_after_each_append does at least 3 3 0 2 0;
+    a_part_that_is_reverted_leaves_nothing:
+        revert_at_each_step does at least 3 3 1 1 2;
+    a_finished_part_that_is_reverted_leaves_nothing:
+        revert_when_finished does at least 2 2 1 0 1;
+    a_part_that_is_cancelled_ends_and_can_be_reverted:
+        cancel_at_each_step does at least 2 2 1 0 2;
+    a_part_that_is_undone_twice_leaves_nothing:
+        undo_each_step_twice does at least 2 2 2 1 1;
+    a_part_goes_on_without_its_step:
+        skip_each_step does at least 2 2 0 1 1;
+    a_part_that_is_held_ends_the_same:
+        hold_at_each_step does at least 2 2 0 0 2;
+}
+
+/// Where three tasks have been kept long enough.
+struct Attic {
+    house: House,
+}
+
+impl World for Attic {
+    of_a_house!();
+
+    /// What is deleted stays so.
+    const POINT_OF_NO_RETURN: Option<&str> = Some("delete_tasks");
+
+    async fn fresh() -> Self {
+        let mut house = House::new().await;
+        let long_ago = Clock::system().now() - Duration::from_hours(24 * 60);
+        house.services.clock = Clock::of_runtime(long_ago);
+        let node = house.node(None).await;
+        for _ in 0..3 {
+            let old = node.submit(&Cleanup { dry_run: true }, None).await.unwrap();
+            assert!(node.wait(old, FOR_EVER).await.unwrap().has_settled());
+        }
+        node.drain(FOR_EVER).await;
+        house.services.clock = Clock::system();
+        Self { house }
+    }
+
+    async fn submit<St: Store<Tx = Tx>>(&self, node: &Node<Services, St>) -> PlanId {
+        let cleanup = Cleanup { dry_run: false };
+        node.submit(&cleanup, Some("alice".into())).await.unwrap()
+    }
+
+    /// How many tasks are left.
+    async fn picture(&self) -> String {
+        format!("{} tasks", all_plans(&self.house).await.len())
+    }
+
+    /// No revert brings a deleted task back.
+    async fn undone(&self) -> String {
+        String::new()
+    }
+}
+
+keeps! { cleanup: Attic;
+    a_cleanup_that_fails_goes_on_and_ends_the_same:
+        fail_at_each_step does at least 2 3 0 1 1;
+    a_cleanup_that_runs_twice_ends_the_same:
+        run_each_step_twice does at least 3 5 0 2 0;
+    a_cleanup_that_crashes_at_any_append_ends_the_same:
+        crash_before_and_after_each_append does at least 3 3 0 2 0;
+    a_cleanup_that_is_cancelled_ends:
+        cancel_at_each_step does at least 2 2 0 0 2;
+    a_cleanup_that_is_held_ends_the_same:
+        hold_at_each_step does at least 2 2 0 0 2;
+}
+
+/// Where two rehearsals wait for an operator.
+struct Bench {
+    house: House,
+    paused: Vec<PlanId>,
+}
+
+async fn paused(node: &HouseNode) -> PlanId {
+    let fails = Fault {
+        step: "begin".into(),
+        attempts: 100,
+        transient: false,
+        undo: false,
+    };
+    let rehearsal = Rehearsal {
+        faults: vec![fails],
+        ..Rehearsal::default()
+    };
+    let id = node.submit(&rehearsal, Some("bob".into())).await.unwrap();
+    let plan = node.wait(id, FOR_EVER).await.unwrap();
+    assert_eq!(plan.state, PlanState::Paused);
+    id
+}
+
+impl World for Bench {
+    of_a_house!();
+
+    async fn fresh() -> Self {
+        let house = House::new().await;
+        let node = house.node(None).await;
+        let paused = vec![paused(&node).await, paused(&node).await];
+        node.drain(FOR_EVER).await;
+        Self { house, paused }
+    }
+
+    async fn submit<St: Store<Tx = Tx>>(&self, node: &Node<Services, St>) -> PlanId {
+        let bulk = BulkCancel(Bulk {
+            found_by: "state = paused".into(),
+            plans: self.paused.clone(),
+            by: "alice".into(),
+            reason: None,
+            organization: None,
+        });
+        node.submit(&bulk, Some("alice".into())).await.unwrap()
+    }
+
+    /// How often each of them was cancelled, and how it is now.
+    async fn picture(&self) -> String {
+        let mut picture = String::new();
+        for (id, rows) in self
+            .house
+            .journal()
+            .load_all(self.paused.clone())
+            .await
+            .unwrap()
+        {
+            let plan = engine::plan::Plan::fold(id, &rows);
+            let entries = rows.iter().flat_map(|row| &row.entries);
+            let asked = entries.filter(|entry| entry.consumes().is_some()).count();
+            picture.push_str(&format!("{} after {asked} messages; ", plan.result));
+        }
+        picture
+    }
+
+    /// What is cancelled stays so.
+    async fn undone(&self) -> String {
+        String::new()
+    }
+}
+
+keeps! { bulk_cancel: Bench;
+    a_bulk_that_fails_goes_on_and_asks_nobody_twice:
+        fail_at_each_step does at least 2 3 0 1 1;
+    a_bulk_that_runs_twice_asks_nobody_twice:
+        run_each_step_twice does at least 3 5 0 2 0;
+    a_bulk_that_crashes_at_any_append_asks_nobody_twice:
+        crash_before_and_after_each_append does at least 3 3 0 2 0;
+    a_bulk_that_is_held_ends_the_same:
+        hold_at_each_step does at least 2 2 0 0 2;
+}
