@@ -238,11 +238,12 @@ impl Waits {
         } else if plan.state.is_driven() && !is_under_way(plan) {
             let retrying = |step: &StepStatus| step.is_retrying() || step.is_retrying_undo();
             let suspended = |step: &&StepStatus| step.state == StepState::Suspended;
+            if plan.held.is_some() {
+                waits.insert(Wait::Operator);
+            }
             if plan.waits_for_locks() {
                 waits.insert(Wait::Lock);
-            } else if plan.held.is_some() {
-                waits.insert(Wait::Operator);
-            } else {
+            } else if plan.held.is_none() {
                 if plan.waits_for_place() {
                     waits.insert(Wait::Node);
                 } else if plan.steps.iter().any(retrying) {
@@ -293,6 +294,7 @@ impl Waits {
         }
         all.push([Wait::Lock].into());
         all.push([Wait::Lock, Wait::Held].into());
+        all.push([Wait::Lock, Wait::Operator, Wait::Held].into());
         all.push([Wait::Held].into());
         all.retain(|set| set.contains(&wait));
         all.into_iter().map(Self).collect()

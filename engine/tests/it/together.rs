@@ -6,6 +6,7 @@ use engine::journal::{Entry, NodeId, PlanResult, Row};
 use engine::node::{Node, NodeOptions, Workflows};
 use engine::plan::Plan;
 use engine::prove::Faulty;
+use engine::state::PlanState;
 use engine::step::{ContextOf, Declared, Policy, Services, Step, StepError, TransactionalStep};
 use engine::store::Store;
 use engine::store::memory::{Memory, MemoryTx};
@@ -220,7 +221,7 @@ async fn a_further_step_that_fails_is_rolled_back_and_those_before_it_are_record
 async fn a_further_step_that_fails_for_good_pauses_the_plan_and_what_came_before_it_stays() {
     let ran = run(Saw, u32::MAX, 16).await;
 
-    assert_eq!(ran.plan.result, PlanResult::Pending, "{:?}", ran.plan);
+    assert_eq!(ran.plan.state, PlanState::Paused, "{:?}", ran.plan);
     assert_eq!(
         ran.written().await,
         [

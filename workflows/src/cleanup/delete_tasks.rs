@@ -347,13 +347,13 @@ mod tests {
 
     #[test]
     fn families_are_not_torn_apart_and_batches_are_small() {
-        let sizes = [1, 48, 2, 1, 400, 30, 30];
+        let sizes = [1, 23, 2, 1, 400, 15, 15];
 
         let batches = batches(sizes.map(family).to_vec());
 
         let plans = |batch: &Vec<Family>| batch.iter().map(|it| it.members.len()).sum::<usize>();
         let plans: Vec<usize> = batches.iter().map(plans).collect();
-        assert_eq!(plans, [49, 3, 400, 30, 30]);
+        assert_eq!(plans, [24, 3, 400, 15, 15]);
     }
 
     #[test]

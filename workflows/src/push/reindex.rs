@@ -10,6 +10,7 @@ use storage::catalog::images::{self, Image, ImageKind};
 use storage::catalog::versions::{self, Cause, Changes};
 use storage::catalog::{DestinationId, RepositoryId, manifests, pushed};
 use storage::content::versions::{self as backend, Brought};
+use tokio::sync::Semaphore;
 
 /// A config larger than this is not read: its image is shown as an artifact with a warning.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
@@ -140,6 +141,9 @@ async fn on_top(
     work.await?
 }
 
+/// So many pushes hold a manifest in memory at once to read it: one can have 4 MB, and takes several times that.
+static READERS: Semaphore = Semaphore::const_new(4);
+
 /// What there is to bring into the catalog.
 struct Found {
     /// The newest version of the catalog.
@@ -184,6 +188,7 @@ async fn read(
 ) -> Result<Vec<Image>, Failed> {
     let mut images = Vec::new();
     for digest in found.changes.manifests_added.iter().chain(&found.unread) {
+        let _turn = READERS.acquire().await; // never closed
         let manifest = {
             let mut tx = services.database.look_up().await?;
             manifests::get(&mut tx, destination, digest).await?
