@@ -142,7 +142,7 @@ async fn on_top(
 }
 
 /// So many pushes hold a manifest in memory at once to read it: one can have 4 MB, and takes several times that.
-static READERS: Semaphore = Semaphore::const_new(4);
+static READERS: Semaphore = Semaphore::const_new(2);
 
 /// What there is to bring into the catalog.
 struct Found {

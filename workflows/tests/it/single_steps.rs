@@ -151,7 +151,7 @@ keeps! { cleanup: Attic;
     a_cleanup_that_crashes_at_any_append_ends_the_same:
         crash_before_and_after_each_append does at least 3 3 0 2 0;
     a_cleanup_that_is_cancelled_ends:
-        cancel_at_each_step does at least 2 2 0 0 2;
+        cancel_at_each_step does at least 2 2 0 0 1;
     a_cleanup_that_is_held_ends_the_same:
         hold_at_each_step does at least 2 2 0 0 1;
 }
