@@ -9,6 +9,7 @@ use engine::prove::laws::World;
 use engine::search::Search;
 use engine::state::PlanState;
 use engine::store::{Page, Store};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Tx;
@@ -214,7 +215,7 @@ impl World for Bench {
             let plan = engine::plan::Plan::fold(id, &rows);
             let entries = rows.iter().flat_map(|row| &row.entries);
             let asked = entries.filter(|entry| entry.consumes().is_some()).count();
-            picture.push_str(&format!("{} after {asked} messages; ", plan.result));
+            writeln!(picture, "{} after {asked} messages", plan.result).unwrap();
         }
         picture
     }
