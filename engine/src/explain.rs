@@ -196,7 +196,8 @@ impl Task {
     }
 
     /// The task with what its workflow says besides: what is safe, and what else than a resume helps.
-    pub(crate) fn with_sentences(mut self, plan: &Plan, (safe, other): (&str, &str)) -> Self {
+    #[must_use]
+    pub fn with_sentences(mut self, plan: &Plan, (safe, other): (&str, &str)) -> Self {
         let is_over = matches!(self.result, PlanResult::Success | PlanResult::Warning);
         let add = |to: &mut String, sentence: &str| {
             if !sentence.is_empty() {

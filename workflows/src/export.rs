@@ -3,12 +3,14 @@
 //! It is what REST shows of the task and its history, no more. A line tells of itself; it is read by people and scripts, and
 //! never taken back.
 
+use crate::push::Push;
 use engine::clock::Timestamp;
 use engine::explain::Task;
 use engine::journal::{NodeId, PlanId, Row};
 use engine::node::HistoryRow;
 use engine::plan::Plan;
 use engine::store::Count;
+use engine::workflow::Workflow as _;
 use serde::Serialize;
 use serde_json::Value;
 use storage::catalog::answers::Answered;
@@ -55,7 +57,9 @@ pub fn line(
     now: Timestamp,
 ) -> Result<String, serde_json::Error> {
     let plan = Plan::fold(id, &rows);
-    let task = Task::of(&plan, &[], &[], now).with_children(children);
+    let task = Task::of(&plan, &[], &[], now)
+        .with_sentences(&plan, sentences_of(plan.workflow()))
+        .with_children(children);
     let history = HistoryRow::all(&plan, rows).into_iter().enumerate();
     let line = Line {
         repository: task.link("repository"),
@@ -72,6 +76,15 @@ pub fn line(
         task: &task,
     };
     serde_json::to_string(&line)
+}
+
+/// What the workflow says besides of its tasks, as REST tells it.
+fn sentences_of(workflow: &str) -> (&'static str, &'static str) {
+    if workflow == Push::NAME {
+        (Push::SAFE, Push::ELSE)
+    } else {
+        ("", "")
+    }
 }
 
 fn entry(n: usize, row: HistoryRow) -> Entry {

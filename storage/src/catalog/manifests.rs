@@ -143,6 +143,16 @@ pub async fn get(
     }))
 }
 
+/// How long the manifest is; none if it is not kept.
+pub async fn size_bytes(tx: &mut Tx, digest: &Digest) -> Result<Option<u64>, CatalogError> {
+    const SQL: &str = "SELECT size_bytes FROM manifests WHERE digest = $1";
+    let row = sqlx::query(SQL)
+        .bind(digest.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(row.map(|row| super::size(&row, "size_bytes")).transpose()?)
+}
+
 /// True if the manifest is kept, wherever it was pushed to.
 pub async fn exists(tx: &mut Tx, digest: &Digest) -> Result<bool, CatalogError> {
     const SQL: &str = "SELECT 1 FROM manifests WHERE digest = $1";

@@ -24,6 +24,12 @@ pub struct Reindexed {
     pub manifests: usize,
 }
 
+/// So many bytes of manifests are in memory together, of all pushes, from when they are read until what they say is written:
+/// that takes some eight times as much, and all wait for one writer. One of the longest that are taken by default; nearly every
+/// manifest has a few KiB, and waits for nobody.
+const MANIFEST_BYTES: usize = 4 * 1024 * 1024;
+static MANIFEST_MEMORY: Semaphore = Semaphore::const_new(MANIFEST_BYTES);
+
 /// Brings everything since the last indexed version into the catalog.
 ///
 /// Total: whatever a manifest or its config contains, at worst it is an `artifact` with a warning.
@@ -62,12 +68,18 @@ impl Step for Reindex {
                 manifests: 0,
             });
         }
+        let bytes = found.bytes.min(MANIFEST_BYTES as u64);
+        // Never closed, so that an error is none.
+        let _memory = MANIFEST_MEMORY
+            .acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX))
+            .await;
         let images = read(&cx.services, destination, &found).await?;
         let (plan, at, count) = (cx.plan(), cx.clock().now(), images.len());
         let Found {
             indexed,
             changes,
             unread,
+            ..
         } = found;
         let version = cx
             .services
@@ -141,9 +153,6 @@ async fn on_top(
     work.await?
 }
 
-/// So many pushes hold a manifest in memory at once to read it: one can have 4 MB, and takes several times that.
-static READERS: Semaphore = Semaphore::const_new(2);
-
 /// What there is to bring into the catalog.
 struct Found {
     /// The newest version of the catalog.
@@ -153,6 +162,14 @@ struct Found {
     /// What the push has brought that was in a version before, and is another thing now that it was pushed under another
     /// media type.
     unread: Vec<Digest>,
+    /// How long the manifests are together that are to be read.
+    bytes: u64,
+}
+
+impl Found {
+    fn to_read(&self) -> impl Iterator<Item = &Digest> {
+        self.changes.manifests_added.iter().chain(&self.unread)
+    }
 }
 
 async fn find(
@@ -173,11 +190,18 @@ async fn find(
     };
     let mut unread = images::unread(&mut tx, destination, brought).await?;
     unread.retain(|digest| !changes.manifests_added.contains(digest));
-    Ok(Found {
+    let mut found = Found {
         indexed: latest.map(|version| version.number),
         changes,
         unread,
-    })
+        bytes: 0,
+    };
+    let mut bytes = 0;
+    for digest in found.to_read() {
+        bytes += manifests::size_bytes(&mut tx, digest).await?.unwrap_or(0);
+    }
+    found.bytes = bytes;
+    Ok(found)
 }
 
 /// Reads the manifests; an index comes last, because it weighs what its images weigh.
@@ -187,8 +211,7 @@ async fn read(
     found: &Found,
 ) -> Result<Vec<Image>, Failed> {
     let mut images = Vec::new();
-    for digest in found.changes.manifests_added.iter().chain(&found.unread) {
-        let _turn = READERS.acquire().await; // never closed
+    for digest in found.to_read() {
         let manifest = {
             let mut tx = services.database.look_up().await?;
             manifests::get(&mut tx, destination, digest).await?

@@ -272,3 +272,25 @@ async fn found(tx: &mut Tx, clock: Clock) -> Result<User, CatalogError> {
     grants::create(tx, user.id, Role::Publisher, scope, at).await?;
     Ok(user)
 }
+
+/// What every world has that lives in a house.
+macro_rules! of_a_house {
+    () => {
+        type Services = workflows::Services;
+        type Store = storage::journal::Journal;
+
+        fn store(&self) -> Self::Store {
+            self.house.journal()
+        }
+
+        fn services(&self) -> std::sync::Arc<Self::Services> {
+            std::sync::Arc::new(self.house.services.clone())
+        }
+
+        fn workflows() -> engine::node::Workflows<Self::Services> {
+            workflows::all().unwrap()
+        }
+    };
+}
+
+pub(crate) use of_a_house;

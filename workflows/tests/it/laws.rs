@@ -1,13 +1,11 @@
-use crate::house::House;
+use crate::house::{House, of_a_house};
 use crate::keeps::keeps;
 use engine::journal::PlanId;
-use engine::node::{Node, Workflows};
+use engine::node::Node;
 use engine::prove::laws::{self, World};
 use engine::store::Store;
-use std::sync::Arc;
 use storage::Tx;
 use storage::catalog::manifests::Manifest;
-use storage::journal::Journal;
 use workflows::Services;
 use workflows::destination::Destination;
 
@@ -19,8 +17,7 @@ struct Wharf {
 }
 
 impl World for Wharf {
-    type Services = Services;
-    type Store = Journal;
+    of_a_house!();
 
     /// What a version holds stays: a revert after that leaves the repository that has it.
     const POINT_OF_NO_RETURN: Option<&str> = Some("reindex");
@@ -32,18 +29,6 @@ impl World for Wharf {
         let to = house.destination("acme/tools/busybox").await;
         let image = house.image(&to, "the image").await;
         Self { house, to, image }
-    }
-
-    fn store(&self) -> Journal {
-        self.house.journal()
-    }
-
-    fn services(&self) -> Arc<Services> {
-        Arc::new(self.house.services.clone())
-    }
-
-    fn workflows() -> Workflows<Services> {
-        workflows::all().unwrap()
     }
 
     async fn submit<St: Store<Tx = Tx>>(&self, node: &Node<Services, St>) -> PlanId {

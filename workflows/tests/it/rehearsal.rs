@@ -1,9 +1,9 @@
 //! The rehearsal keeps the laws of all workflows, and its check finds what it is there to find.
 
-use crate::house::{FOR_EVER, House, HouseNode};
+use crate::house::{FOR_EVER, House, HouseNode, of_a_house};
 use crate::keeps::keeps;
 use engine::journal::{Action, Json, Message, PlanId, PlanResult, Reason};
-use engine::node::{Node, Workflows};
+use engine::node::Node;
 use engine::plan::Plan;
 use engine::prove::laws::World;
 use engine::state::{PlanState, StepState};
@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use storage::Tx;
 use storage::catalog::rehearsals::{self, Mark};
-use storage::journal::{Journal, records};
+use storage::journal::records;
 use workflows::Services;
 use workflows::rehearsal::{EVENT, Fault, Rehearsal, check};
 
@@ -53,26 +53,16 @@ impl House {
     }
 }
 
-struct Stage(House);
+struct Stage {
+    house: House,
+}
 
 impl World for Stage {
-    type Services = Services;
-    type Store = Journal;
+    of_a_house!();
 
     async fn fresh() -> Self {
-        Self(House::new().await)
-    }
-
-    fn store(&self) -> Journal {
-        self.0.journal()
-    }
-
-    fn services(&self) -> Arc<Services> {
-        Arc::new(self.0.services.clone())
-    }
-
-    fn workflows() -> Workflows<Services> {
-        workflows::all().unwrap()
+        let house = House::new().await;
+        Self { house }
     }
 
     async fn submit<St: Store<Tx = Tx>>(&self, node: &Node<Services, St>) -> PlanId {
@@ -80,18 +70,18 @@ impl World for Stage {
     }
 
     async fn picture(&self) -> String {
-        self.0.all_marks().await
+        self.house.all_marks().await
     }
 
     /// Sub-tasks are tasks of their own.
     async fn undone(&self) -> String {
-        let all = self.0.all_marks().await;
+        let all = self.house.all_marks().await;
         let lines = all.lines().filter(|line| !line.starts_with("play"));
         lines.collect::<Vec<_>>().join("\n")
     }
 
     async fn looked_up(&self, step: &str) -> Option<Json> {
-        let happened = self.0.all_marks().await.contains(step);
+        let happened = self.house.all_marks().await.contains(step);
         let receipt = serde_json::json!({"receipt": "looked up"});
         happened.then(|| Json::of(&receipt).unwrap())
     }

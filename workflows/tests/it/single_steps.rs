@@ -1,44 +1,22 @@
 //! Workflows of a single step keep the laws of all workflows, too: a part of a rehearsal, the cleanup, and bulks.
 
-use crate::house::{FOR_EVER, House, HouseNode};
+use crate::house::{FOR_EVER, House, HouseNode, of_a_house};
 use crate::keeps::keeps;
 use engine::clock::Clock;
 use engine::journal::PlanId;
-use engine::node::{Node, Workflows};
+use engine::node::Node;
 use engine::prove::laws::World;
 use engine::search::Search;
 use engine::state::PlanState;
 use engine::store::{Page, Store};
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 use storage::Tx;
 use storage::catalog::rehearsals;
-use storage::journal::Journal;
 use workflows::Services;
 use workflows::bulk::{Bulk, BulkCancel};
 use workflows::cleanup::Cleanup;
 use workflows::rehearsal::{Fault, Part, Rehearsal};
-
-/// The same for all that live in a house.
-macro_rules! of_a_house {
-    () => {
-        type Services = Services;
-        type Store = Journal;
-
-        fn store(&self) -> Journal {
-            self.house.journal()
-        }
-
-        fn services(&self) -> Arc<Services> {
-            Arc::new(self.house.services.clone())
-        }
-
-        fn workflows() -> Workflows<Services> {
-            workflows::all().unwrap()
-        }
-    };
-}
 
 async fn all_plans(house: &House) -> Vec<PlanId> {
     let page = Page {
