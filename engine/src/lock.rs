@@ -24,7 +24,8 @@ pub enum LockMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnPause {
-    /// It is given up, and asked for again on resume: a broken plan does not block the next one.
+    /// It is given up, and asked for again on resume: a broken plan does not block the next one. Kept while sub-tasks are at
+    /// work that rely on it.
     Release,
     /// It is kept: nobody may see the half-done work.
     Hold,

@@ -48,12 +48,17 @@ impl std::fmt::Display for Finished {
 }
 
 /// Runs a command to its end. Fails the test when the program is not installed or does not end.
-pub async fn run(mut command: Command) -> Finished {
+pub async fn run(command: Command) -> Finished {
+    run_within(LIMIT, command).await
+}
+
+/// Runs a command to its end, which takes longer than what a client does.
+pub async fn run_within(limit: Duration, mut command: Command) -> Finished {
     let line = format!("{:?}", command.as_std());
     let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = tokio::time::timeout(LIMIT, running)
+    let output = tokio::time::timeout(limit, running)
         .await
-        .unwrap_or_else(|_| panic!("`{line}` did not end within {LIMIT:?}"))
+        .unwrap_or_else(|_| panic!("`{line}` did not end within {limit:?}"))
         .unwrap_or_else(|error| {
             panic!("`{line}` could not be run: {error}; `tests/run` installs what the tests need")
         });

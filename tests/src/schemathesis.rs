@@ -1,6 +1,7 @@
 //! schemathesis: asks a server all that its own document allows, and more, and holds the answers against the document.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -23,6 +24,9 @@ const SEED: &str = "20260704";
 
 /// How many requests are made up for one operation and phase.
 const EXAMPLES: &str = "20";
+
+/// Thousands of requests take about a minute where nothing else runs, and several beside other tests on a slow machine.
+const LIMIT: Duration = Duration::from_mins(15);
 
 /// What a run has done.
 #[derive(Debug)]
@@ -72,7 +76,7 @@ pub async fn run(server: &Server, login: &str, password: &str) -> Report {
         .env("SCHEMATHESIS_HOOKS", &hooks)
         .env("RUN_AS", login);
 
-    let done = command::run(client).await.expect_code(0);
+    let done = command::run_within(LIMIT, client).await.expect_code(0);
 
     println!("{}", done.stdout);
     read(&report)

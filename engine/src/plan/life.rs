@@ -78,6 +78,10 @@ impl Plan {
         self.leaves_the_gates();
         (self.reason, self.result) = (Some(reason), PlanResult::Error);
         (self.times.paused, self.place_asked) = (Some(at), None);
+        // Sub-tasks that are still at work have no locks but these.
+        if self.steps.iter().any(StepStatus::has_open_children) {
+            return Ok(());
+        }
         self.change_locks(|lock| {
             let given_up = lock.request.on_pause == OnPause::Release;
             (given_up && matches!(lock.state, LockState::Held | LockState::Queued))

@@ -1,5 +1,7 @@
 //! `/v2/<name>/manifests/<reference>`: PUT is the commit record of a push.
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use engine::journal::PlanId;
@@ -10,7 +12,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, USER_AGENT, WAR
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use storage::catalog::answers::Answered;
-use storage::catalog::manifests::{self, Manifest};
+use storage::catalog::manifests::{self, Content, Manifest};
 use storage::catalog::{publications, pushed, versions};
 use storage::database::Tx;
 use storage::{Algorithm, Digest, Tag};
@@ -59,16 +61,16 @@ pub(super) async fn get(
     if let Some(response) = answer::not_modified(&caller.head.headers, &digest) {
         return Ok(response);
     }
-    let manifest = manifests::get(&mut tx, destination, &digest)
+    let Content { media_type, bytes } = manifests::content(&mut tx, destination, &digest)
         .await?
         .ok_or_else(unknown)?;
     let headers = [
-        (CONTENT_TYPE, answer::ascii(&manifest.media_type)),
-        (CONTENT_LENGTH, HeaderValue::from(manifest.bytes.len())),
+        (CONTENT_TYPE, answer::ascii(&media_type)),
+        (CONTENT_LENGTH, HeaderValue::from(bytes.len())),
         (DOCKER_CONTENT_DIGEST, answer::ascii(&digest.to_string())),
         (ETAG, answer::etag(&digest)),
     ];
-    Ok((headers, manifest.bytes).into_response())
+    Ok((headers, bytes).into_response())
 }
 
 /// The digest the reference means, if it may be pulled here.
@@ -165,7 +167,7 @@ async fn take(
         user: caller.user()?.clone(),
         to: caller.make_destination(to).await?,
         tag: None,
-        manifest,
+        manifest: Arc::new(manifest),
         client: client(caller),
     };
     let warning = if tags.is_empty() {

@@ -109,14 +109,23 @@ pub async fn put(tx: &mut Tx, manifest: &Manifest, at: Timestamp) -> Result<(), 
     Ok(())
 }
 
-/// The manifest with this digest, as it was pushed to that destination.
-pub async fn get(
+/// The bytes of a manifest, and what they were pushed as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// As the client sent it.
+    pub media_type: String,
+    /// Its bytes, exactly as they came.
+    pub bytes: Bytes,
+}
+
+/// What was pushed to that destination under this digest, for who needs nothing of what it says.
+pub async fn content(
     tx: &mut Tx,
     destination: DestinationId,
     digest: &Digest,
-) -> Result<Option<Manifest>, CatalogError> {
+) -> Result<Option<Content>, CatalogError> {
     const SQL: &str = "
-        SELECT p.media_type, p.artifact_type, p.subject, p.annotations, m.bytes
+        SELECT p.media_type, m.bytes
         FROM pushed_manifests p JOIN manifests m ON m.digest = p.digest
         WHERE p.destination_id = $1 AND p.digest = $2";
     let row = sqlx::query(SQL)
@@ -126,20 +135,52 @@ pub async fn get(
         .await?;
     let Some(row) = row else { return Ok(None) };
     let bytes: Vec<u8> = row.try_get("bytes")?;
-    let media_type: String = row.try_get("media_type")?;
-    let bytes = Bytes::from(bytes);
-    // What once could be read can be read again; should the rules get stricter, the row still knows the rest.
-    let parts = Manifest::read(*digest, &media_type, bytes.clone())
-        .map(|read| read.parts)
-        .unwrap_or_default();
+    Ok(Some(Content {
+        media_type: row.try_get("media_type")?,
+        bytes: bytes.into(),
+    }))
+}
+
+/// The manifest with this digest, as it was pushed to that destination.
+pub async fn get(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+) -> Result<Option<Manifest>, CatalogError> {
+    let Some(Content { media_type, bytes }) = content(tx, destination, digest).await? else {
+        return Ok(None);
+    };
+    // What once could be read can be read again; should the rules get stricter, the row still knows all but its parts.
+    match Manifest::read(*digest, &media_type, bytes.clone()) {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(_) => as_written_down(tx, destination, *digest, media_type, bytes).await,
+    }
+}
+
+async fn as_written_down(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: Digest,
+    media_type: String,
+    bytes: Bytes,
+) -> Result<Option<Manifest>, CatalogError> {
+    const SQL: &str = "
+        SELECT artifact_type, subject, annotations FROM pushed_manifests
+        WHERE destination_id = $1 AND digest = $2";
+    let row = sqlx::query(SQL)
+        .bind(destination)
+        .bind(digest.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
     Ok(Some(Manifest {
-        digest: *digest,
+        digest,
         media_type,
         artifact_type: row.try_get("artifact_type")?,
         subject: parsed_option(&row, "subject")?,
         annotations: json(&row, "annotations")?,
         bytes,
-        parts,
+        parts: Vec::new(),
     }))
 }
 

@@ -10,7 +10,7 @@ use storage::catalog::images::{self, Image, ImageKind};
 use storage::catalog::versions::{self, Cause, Changes};
 use storage::catalog::{DestinationId, RepositoryId, manifests, pushed};
 use storage::content::versions::{self as backend, Brought};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 /// A config larger than this is not read: its image is shown as an artifact with a warning.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
@@ -24,11 +24,10 @@ pub struct Reindexed {
     pub manifests: usize,
 }
 
-/// So many bytes of manifests are in memory together, of all pushes, from when they are read until what they say is written:
-/// that takes some eight times as much, and all wait for one writer. One of the longest that are taken by default; nearly every
-/// manifest has a few KiB, and waits for nobody.
-const MANIFEST_BYTES: usize = 4 * 1024 * 1024;
-static MANIFEST_MEMORY: Semaphore = Semaphore::const_new(MANIFEST_BYTES);
+/// So many bytes of manifests are read together, of all pushes: what is read takes some four times as much. One of the longest
+/// that are taken by default; nearly every manifest has a few KiB, and waits for nobody.
+const READ_TOGETHER_BYTES: u32 = 4 * 1024 * 1024;
+static READ_TOGETHER: Semaphore = Semaphore::const_new(READ_TOGETHER_BYTES as usize);
 
 /// Brings everything since the last indexed version into the catalog.
 ///
@@ -68,11 +67,6 @@ impl Step for Reindex {
                 manifests: 0,
             });
         }
-        let bytes = found.bytes.min(MANIFEST_BYTES as u64);
-        // Never closed, so that an error is none.
-        let _memory = MANIFEST_MEMORY
-            .acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX))
-            .await;
         let images = read(&cx.services, destination, &found).await?;
         let (plan, at, count) = (cx.plan(), cx.clock().now(), images.len());
         let Found {
@@ -162,8 +156,6 @@ struct Found {
     /// What the push has brought that was in a version before, and is another thing now that it was pushed under another
     /// media type.
     unread: Vec<Digest>,
-    /// How long the manifests are together that are to be read.
-    bytes: u64,
 }
 
 impl Found {
@@ -190,18 +182,20 @@ async fn find(
     };
     let mut unread = images::unread(&mut tx, destination, brought).await?;
     unread.retain(|digest| !changes.manifests_added.contains(digest));
-    let mut found = Found {
+    Ok(Found {
         indexed: latest.map(|version| version.number),
         changes,
         unread,
-        bytes: 0,
-    };
-    let mut bytes = 0;
-    for digest in found.to_read() {
-        bytes += manifests::size_bytes(&mut tx, digest).await?.unwrap_or(0);
-    }
-    found.bytes = bytes;
-    Ok(found)
+    })
+}
+
+/// Waits until a manifest of that size may be read.
+async fn turn_of(size_bytes: u64) -> Result<SemaphorePermit<'static>, AcquireError> {
+    let wanted = u32::try_from(size_bytes).unwrap_or(u32::MAX);
+    // Never closed, so that there is no error.
+    READ_TOGETHER
+        .acquire_many(wanted.min(READ_TOGETHER_BYTES))
+        .await
 }
 
 /// Reads the manifests; an index comes last, because it weighs what its images weigh.
@@ -210,17 +204,24 @@ async fn read(
     destination: DestinationId,
     found: &Found,
 ) -> Result<Vec<Image>, Failed> {
+    let missing = |digest: &Digest| {
+        Failed::for_good(format!(
+            "the bytes of manifest {digest} are missing; run `wharfinger doctor`"
+        ))
+    };
     let mut images = Vec::new();
     for digest in found.to_read() {
+        let size = {
+            let mut tx = services.database.look_up().await?;
+            manifests::size_bytes(&mut tx, digest).await?
+        };
+        let size = size.ok_or_else(|| missing(digest))?;
+        let _turn = turn_of(size).await;
         let manifest = {
             let mut tx = services.database.look_up().await?;
             manifests::get(&mut tx, destination, digest).await?
         };
-        let Some(manifest) = manifest else {
-            return Err(Failed::for_good(format!(
-                "the bytes of manifest {digest} are missing; run `wharfinger doctor`"
-            )));
-        };
+        let manifest = manifest.ok_or_else(|| missing(digest))?;
         let config = match manifest.config() {
             Some(config) => {
                 services

@@ -11,6 +11,7 @@ use engine::state::PlanState;
 use engine::store::{OpenPlan, Store, StoreError};
 use engine::workflow::Workflow;
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 use storage::catalog::manifests::{self, Manifest, PartKind};
 use storage::catalog::pushed::{self, Added};
@@ -34,7 +35,7 @@ pub struct NewPush {
     /// The tag that shall point to it; none: it is pushed by its digest.
     pub tag: Option<Tag>,
     /// The manifest.
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
     /// The program that sent it.
     pub client: Client,
 }

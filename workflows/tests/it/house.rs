@@ -151,7 +151,7 @@ impl House {
             user: self.user.clone(),
             to: to.clone(),
             tag: tag.map(|tag| tag.parse().unwrap()),
-            manifest,
+            manifest: Arc::new(manifest),
             client: Client::default(),
         }
     }

@@ -1,13 +1,14 @@
 //! What a sub-task may do without its parent, and what its parent makes of one that could not be submitted.
 
 use super::generate::json;
-use super::story::{Story, step, with};
+use super::story::{Story, lock, step, with};
 use engine::clock::Timestamp;
-use engine::decide::{Happening, names_of_possible};
+use engine::decide::{Happening, MAX_RECOVERIES, names_of_possible};
 use engine::journal::{
-    Action, ChildState, ENGINE, Message, Parent, PlanId, PlanResult, RefusedChild, Rescue, Until,
-    WantedChild,
+    Action, ChildState, ENGINE, Message, Parent, PlanId, PlanResult, Reason, RefusedChild, Rescue,
+    Until, WantedChild,
 };
+use engine::lock::LockState;
 use engine::state::PlanState;
 use engine::step::all_done;
 use uuid::Uuid;
@@ -114,4 +115,42 @@ fn a_sub_task_that_could_not_be_submitted_counts_as_failed_once_the_others_have_
         [ChildState::Ended(PlanResult::Success), ChildState::Wanted],
         "it is submitted once more"
     );
+}
+
+#[test]
+fn a_poisoned_parent_keeps_the_locks_that_its_open_sub_tasks_rely_on() {
+    let poisoned_with = |child: ChildState| {
+        let graph = vec![step("waits", &[]), step("kills", &[])];
+        let graph = with(graph, "kills", |step| step.attempts = 9);
+        let mut story = Story::with_locks(graph, vec![lock("quay", None)]);
+        story.happens(Happening::Spawns {
+            step: 0,
+            children: vec![WantedChild {
+                key: "one".into(),
+                workflow: "child".into(),
+                input: json("one"),
+            }],
+            until: Until::Ended,
+            at_once: 1,
+        });
+        let one = PlanId(Uuid::from_u128(9));
+        story.happens(Happening::Submitted {
+            step: 0,
+            children: vec![("one".into(), one)],
+            refused: vec![],
+        });
+        story.told(Action::ChildMoved {
+            child: one,
+            state: child,
+        });
+        for _ in 0..=MAX_RECOVERIES {
+            story.happens(Happening::Claimed);
+        }
+        assert_eq!(story.plan.reason, Some(Reason::Poison));
+        story.plan.locks[0].state
+    };
+
+    assert_eq!(poisoned_with(ChildState::Open), LockState::Held);
+    let over = ChildState::Ended(PlanResult::Success);
+    assert_eq!(poisoned_with(over), LockState::GivenUp);
 }
