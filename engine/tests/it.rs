@@ -13,6 +13,7 @@ mod it {
     mod full;
     mod gates;
     mod goes_on;
+    mod lives;
     mod memory;
     mod node;
     mod once_elsewhere;
