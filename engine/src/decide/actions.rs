@@ -30,7 +30,9 @@ pub fn fits(plan: &Plan, action: &Action, at: Timestamp) -> Result<(), Refused> 
             Some("be released, because nobody holds it".into())
         }
         Action::Release => None,
-        Action::Skip { step, .. } => skip(plan, step),
+        Action::Skip { step, output } => {
+            skip(plan, step).or_else(|| output.as_ref().and_then(|_| skip_with_output(plan, step)))
+        }
         Action::Resolve { step, .. } => resolve(plan, step),
         Action::RetryNow { step } => retry_now(plan, step),
         Action::Event { name, .. } => {
@@ -211,6 +213,15 @@ fn skip(plan: &Plan, step: &str) -> Option<String> {
         format!(
             "skip step `{step}`, because that is {}: only what failed, was interrupted, could not be undone or perhaps kills its node can be skipped",
             status.state
+        )
+    })
+}
+
+/// In place of an output somebody must be there to read it.
+fn skip_with_output(plan: &Plan, step: &str) -> Option<String> {
+    plan.reverting.then(|| {
+        format!(
+            "skip step `{step}` with an output, because it is being reverted and nobody reads that: skip it without one"
         )
     })
 }

@@ -1,5 +1,6 @@
 //! What a revert makes of steps of which nobody knows how far they came, and how it is hurried.
 
+use super::generate::json;
 use super::story::{REVERTED, Story, diamond, lock, step};
 use engine::clock::Timestamp;
 use engine::decide::{Happening, MAX_RECOVERIES};
@@ -117,6 +118,8 @@ fn what_a_revert_runs_once_more_and_cannot_bring_to_an_end_is_not_taken_for_undo
     again.is_undone("second");
     again.is_undone("first");
     assert_eq!(again.end(), REVERTED);
+    let refused = story.skipped("second", Some(json("output"))).unwrap();
+    assert!(refused.contains("skip it without one"), "{refused}");
     assert_eq!(story.skipped("second", None), None);
     assert_eq!(story.states(), "first compensating, second skipped");
     story.is_undone("first");
