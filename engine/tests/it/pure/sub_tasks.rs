@@ -115,3 +115,46 @@ fn a_sub_task_that_could_not_be_submitted_counts_as_failed_once_the_others_have_
         "it is submitted once more"
     );
 }
+
+#[test]
+fn a_revert_does_not_wait_for_a_sub_task_that_is_stuck_and_goes_on_alone() {
+    let wanted = |key: &str| WantedChild {
+        key: key.into(),
+        workflow: "child".into(),
+        input: json(key),
+    };
+    let reverted_with = |until: Until| {
+        let mut story = Story::of(vec![step("first", &[]), step("spawns", &[0])]);
+        story.succeeds("first");
+        story.happens(Happening::Spawns {
+            step: 1,
+            children: vec![wanted("one"), wanted("other")],
+            until,
+            at_once: 1,
+        });
+        let one = PlanId(Uuid::from_u128(9));
+        story.happens(Happening::Submitted {
+            step: 1,
+            children: vec![("one".into(), one)],
+            refused: vec![],
+        });
+        // The other one will never be submitted, and this one may wait for a lock of its parent.
+        assert_eq!(story.told(Action::Revert), None);
+        assert_eq!(story.states(), "first success, spawns suspended");
+        story.told(Action::ChildMoved {
+            child: one,
+            state: ChildState::Stuck,
+        });
+        story.states()
+    };
+
+    assert_eq!(
+        reverted_with(Until::EndedOrStuck),
+        "first compensating, spawns cancelled"
+    );
+    assert_eq!(
+        reverted_with(Until::Ended),
+        "first success, spawns suspended",
+        "it is at work inside the locks of its parent"
+    );
+}
