@@ -5,14 +5,16 @@ use crate::journal::{Entry, PlanId, PlanResult, Row};
 use crate::lock::LockState;
 use crate::plan::Plan;
 use crate::state::{PlanState, StepState};
+use std::borrow::Borrow;
 
 /// What is wrong with a plan's journal; nothing when it keeps the guarantees.
 ///
 /// Its numbers have no gap, every entry fits, a step that succeeded has one success and keeps its output, nothing is undone
 /// before what was built upon it, a stopped plan holds nothing, and its result follows from its steps.
 #[must_use]
-pub fn check(id: PlanId, rows: &[Row]) -> Vec<String> {
-    let plan = Plan::fold(id, rows);
+pub fn check<R: Borrow<Row>>(id: PlanId, rows: &[R]) -> Vec<String> {
+    let rows: Vec<&Row> = rows.iter().map(Borrow::borrow).collect();
+    let plan = Plan::fold(id, rows.iter().copied());
     let mut entries = rows.iter().flat_map(|row| &row.entries);
     if entries.any(|entry| matches!(entry, Entry::Abandoned { .. })) {
         return Vec::new(); // a person has said that nothing can be relied upon
@@ -22,9 +24,9 @@ pub fn check(id: PlanId, rows: &[Row]) -> Vec<String> {
     }
     let mut wrong = Vec::new();
     for (step, known) in plan.graph().iter().enumerate() {
-        steps(&plan, step, &known.name, rows, &mut wrong);
+        steps(&plan, step, &known.name, &rows, &mut wrong);
     }
-    order_of_undoing(id, rows, &mut wrong);
+    order_of_undoing(id, &rows, &mut wrong);
     if plan.state == PlanState::Stopped {
         stopped(&plan, &mut wrong);
     }
@@ -32,7 +34,7 @@ pub fn check(id: PlanId, rows: &[Row]) -> Vec<String> {
 }
 
 /// A step succeeds once at most, and is undone once at most, after that.
-fn steps(plan: &Plan, step: usize, name: &str, rows: &[Row], wrong: &mut Vec<String>) {
+fn steps(plan: &Plan, step: usize, name: &str, rows: &[&Row], wrong: &mut Vec<String>) {
     let entries = || rows.iter().flat_map(|row| &row.entries);
     let is_success = |entry: &&Entry| matches!(entry, Entry::StepSucceeded { step: it, .. } | Entry::StepResolved { step: it, .. } if *it == step);
     let is_undone =
@@ -63,9 +65,16 @@ fn steps(plan: &Plan, step: usize, name: &str, rows: &[Row], wrong: &mut Vec<Str
 }
 
 /// Nothing is undone before what was built upon it.
-fn order_of_undoing(id: PlanId, rows: &[Row], wrong: &mut Vec<String>) {
+fn order_of_undoing(id: PlanId, rows: &[&Row], wrong: &mut Vec<String>) {
+    let undoes = |row: &&&Row| {
+        let mut entries = row.entries.iter();
+        entries.any(|entry| matches!(entry, Entry::Compensating { .. }))
+    };
+    let Some(last) = rows.iter().rfind(undoes).map(|row| row.seq) else {
+        return;
+    };
     let mut plan = Plan::empty(id);
-    for row in rows {
+    for row in rows.iter().take_while(|row| row.seq <= last) {
         for entry in &row.entries {
             if let Entry::Compensating { step } = entry
                 && is_built_upon(&plan, *step)

@@ -28,10 +28,11 @@ impl Writer {
                 self.write(Entry::StepCancelled { step })?;
             }
         }
-        // Sub-tasks that are not submitted yet never will be, and what has not come is not waited for.
+        // Sub-tasks that are not submitted yet never will be, who is stuck may wait for this very plan, and what has not come is not
+        // waited for.
         for step in self.in_state(StepState::Suspended) {
             let status = &self.next.steps[step];
-            let wants = status.waits_for_children() && !status.has_open_children();
+            let wants = status.waits_for_children() && !status.waits_for_open_children();
             if wants || self.next.rests(status, self.at) {
                 self.write(Entry::StepCancelled { step })?;
             }

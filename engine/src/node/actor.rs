@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::decide::{self, Admission, Decision, Happening, decide_with};
 use crate::journal::{Action, PlanId, Row, StepIndex};
 use crate::plan::Plan;
+use crate::priority::Priority;
 use crate::state::{Refused, StepState};
 use crate::step::Services;
 use crate::store::{Append, Appended, Store, StoreError};
@@ -228,8 +229,18 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         if !self.plan.waits_for_place() {
             self.turn = None;
         } else if self.turn.is_none() {
-            self.turn = Some(self.node.places.wait(&self.plan, kind()));
+            let priority = self.priority();
+            self.turn = Some(self.node.places.wait(&self.plan, priority, kind()));
         }
+    }
+
+    /// How urgent it is among those that wait.
+    fn priority(&self) -> Priority {
+        #[cfg(feature = "prove")]
+        if self.node.options.twin == Some(crate::prove::simulation::Twin::FirstComeFirstServed) {
+            return Priority::Normal;
+        }
+        self.plan.priority()
     }
 
     async fn nudged(&mut self, nudge: Nudge) -> Result<(), Lost> {

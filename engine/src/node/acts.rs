@@ -63,6 +63,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
                     seen.borrow_and_update();
                 }
                 let rows = self.0.store.load(plan).await?;
+                if rows.is_empty() {
+                    return Err(NodeError::NotFound(plan)); // it was deleted meanwhile, and nobody will read its mail
+                }
                 let consumed = rows
                     .iter()
                     .flat_map(|row| &row.entries)

@@ -5,7 +5,7 @@
 
 use crate::clock::{Clock, Timestamp};
 use crate::plan::Plan;
-use crate::priority::{Line, Queue, Seat};
+use crate::priority::{Line, Priority, Queue, Seat};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
@@ -120,11 +120,11 @@ impl Places {
     }
 
     /// The plan waits for a place from now on.
-    pub(super) fn wait(self: &Arc<Self>, plan: &Plan, kind: Kind) -> Turn {
+    pub(super) fn wait(self: &Arc<Self>, plan: &Plan, priority: Priority, kind: Kind) -> Turn {
         let (told, comes) = oneshot::channel();
         let seat = Seat {
             line: Line {
-                priority: plan.priority(),
+                priority,
                 organization: plan
                     .submitted
                     .as_ref()

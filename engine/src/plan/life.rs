@@ -79,7 +79,7 @@ impl Plan {
         (self.reason, self.result) = (Some(reason), PlanResult::Error);
         (self.times.paused, self.place_asked) = (Some(at), None);
         // Sub-tasks that are still at work have no locks but these.
-        if self.steps.iter().any(StepStatus::has_open_children) {
+        if self.steps.iter().any(StepStatus::lends_its_locks) {
             return Ok(());
         }
         self.change_locks(|lock| {

@@ -111,17 +111,19 @@ impl Family {
         })
     }
 
+    /// Those under way for which the step waits: one that is stuck may be left to go on alone.
+    fn waited_for(&self) -> impl Iterator<Item = &Child> {
+        let alone =
+            |child: &Child| child.state == ChildState::Stuck && self.until == Until::EndedOrStuck;
+        let open = self.children.iter().filter(|child| child.is_open());
+        open.filter(move |child| !alone(child))
+    }
+
     /// Sub-tasks that may be submitted now, by their places.
     #[must_use]
     pub fn may_be_submitted(&self) -> Vec<usize> {
         // Who goes on alone takes nobody's place.
-        let alone =
-            |child: &Child| child.state == ChildState::Stuck && self.until == Until::EndedOrStuck;
-        let open = self.children.iter();
-        let open = open
-            .filter(|child| child.is_open() && !alone(child))
-            .count();
-        let free = (self.at_once as usize).saturating_sub(open);
+        let free = (self.at_once as usize).saturating_sub(self.waited_for().count());
         let children = self.children.iter().enumerate();
         children
             .filter(|(_, child)| child.state == ChildState::Wanted)
@@ -227,6 +229,20 @@ impl StepStatus {
             .as_ref()
             .filter(|_| self.state == StepState::Suspended);
         family.is_some_and(|family| family.children.iter().any(Child::is_open))
+    }
+
+    /// Suspended with an open sub-task that has no locks but its parent's.
+    #[must_use]
+    pub fn lends_its_locks(&self) -> bool {
+        let inside = self.family.as_ref().is_some_and(|it| it.until == Until::Ended);
+        inside && self.has_open_children()
+    }
+
+    /// Suspended with sub-tasks under way of which it waits for one.
+    #[must_use]
+    pub fn waits_for_open_children(&self) -> bool {
+        let family = self.family.as_ref().filter(|_| self.waits_for_children());
+        family.is_some_and(|family| family.waited_for().next().is_some())
     }
 
     /// Suspended until its sub-tasks have ended, or are stuck.

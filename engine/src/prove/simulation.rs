@@ -2,12 +2,18 @@
 //! once goes wrong again.
 //!
 //! Calls of the store are late, fail before or after they are done, or are done twice; nodes stand still beyond their lease and
-//! die anywhere; hints are dropped; clocks differ; operators do whatever they like. Then the weather clears, and every plan must
-//! come to its end with nothing lost, doubled or left over.
+//! die anywhere; hints are dropped; clocks differ; operators do whatever they like. At no commit may plans stand in each other's
+//! way. Then the weather clears, and every plan must come to its end with nothing lost, doubled or left over.
 
 mod chaos;
+mod house;
+mod people;
 mod scene;
+mod tally;
+mod turns;
 mod verdict;
+mod witness;
 mod world;
 
-pub use scene::{Did, Twin, play};
+pub use scene::{Twin, play};
+pub use tally::{Deed, Did};

@@ -8,6 +8,8 @@ use crate::clock::Timestamp;
 use crate::gate::{Gate, GateId};
 use crate::journal::{Entry, Message, NodeId, PlanId, Row};
 use crate::lock::{LockMode, Seat};
+#[cfg(feature = "prove")]
+use crate::prove::simulation::Twin;
 use crate::retention::{Family, Member};
 use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::{Cursor, Search};
@@ -31,26 +33,49 @@ pub struct MemoryTx {
 impl MemoryTx {
     /// The application's own table.
     pub fn table(&mut self) -> &mut BTreeMap<String, String> {
-        &mut self.kept.table
+        Arc::make_mut(&mut self.kept.table)
     }
 }
 
+/// What is large or seldom changed is shared with the copy that a transaction works on, until one of them changes it.
 #[derive(Clone, Debug, Default)]
 struct Kept {
-    plans: BTreeMap<PlanId, PlanRow>,
-    journal: HashMap<PlanId, Vec<Arc<Row>>>,
+    plans: BTreeMap<PlanId, Arc<PlanRow>>,
+    journal: HashMap<PlanId, Arc<Vec<Arc<Row>>>>,
     mailbox: BTreeMap<i64, (PlanId, Message)>,
     locks: BTreeMap<i64, LockRow>,
     /// With how often in a row each started without having signed off before.
-    nodes: BTreeMap<NodeId, (NodeRow, u32)>,
-    gates: BTreeMap<GateId, Gate>,
-    table: BTreeMap<String, String>,
+    nodes: Arc<BTreeMap<NodeId, (NodeRow, u32)>>,
+    gates: Arc<BTreeMap<GateId, Gate>>,
+    table: Arc<BTreeMap<String, String>>,
     /// With when each runs next.
-    schedules: BTreeMap<ScheduleId, (Schedule, Option<Timestamp>)>,
+    schedules: Arc<BTreeMap<ScheduleId, (Schedule, Option<Timestamp>)>>,
     next: i64,
-    /// A broken twin: of two owners both write.
+    /// How it is broken on purpose.
     #[cfg(feature = "prove")]
-    unfenced: bool,
+    twin: Option<Twin>,
+    #[cfg(feature = "prove")]
+    witness: Option<Arc<dyn Witness>>,
+    /// What the commit under way has brought so far.
+    #[cfg(feature = "prove")]
+    commit: Commit,
+}
+
+/// Is told of every commit, in their order and before anybody else can see it.
+#[cfg(feature = "prove")]
+pub(crate) trait Witness: std::fmt::Debug + Send + Sync {
+    /// This has become true, all at once.
+    fn committed(&self, commit: &Commit);
+}
+
+/// What became true at once.
+#[cfg(feature = "prove")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Commit {
+    /// The rows of journals that were written.
+    pub(crate) rows: Vec<(PlanId, Arc<Row>)>,
+    /// The plans that were deleted.
+    pub(crate) forgotten: Vec<PlanId>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,25 +94,41 @@ struct LockRow {
 }
 
 impl Memory {
-    /// A broken twin, in which of two owners both write.
+    /// A store with a witness, and perhaps broken.
     #[cfg(feature = "prove")]
-    pub(crate) fn without_fence() -> Self {
+    pub(crate) fn witnessed(witness: Arc<dyn Witness>, twin: Option<Twin>) -> Self {
         let kept = Kept {
-            unfenced: true,
+            twin,
+            witness: Some(witness),
             ..Kept::default()
         };
         Self(Arc::new(Mutex::new(kept)))
     }
 
-    /// How many messages nobody has read.
+    /// How many messages nobody has read, of plans that are there.
     #[cfg(feature = "prove")]
     pub(crate) async fn unread(&self) -> usize {
-        self.0.lock().await.mailbox.len()
+        let kept = self.0.lock().await;
+        let mail = kept.mailbox.values();
+        mail.filter(|(to, _)| kept.plans.contains_key(to)).count()
+    }
+
+    /// When the next run of a schedule comes, if one does.
+    #[cfg(feature = "prove")]
+    pub(crate) async fn next_run(&self) -> Option<Timestamp> {
+        let kept = self.0.lock().await;
+        kept.schedules.values().filter_map(|(_, next)| *next).min()
+    }
+
+    /// The plans that are there.
+    #[cfg(feature = "prove")]
+    pub(crate) async fn ids(&self) -> Vec<PlanId> {
+        self.0.lock().await.journal.keys().copied().collect()
     }
 
     /// A copy of the application's own table.
     pub async fn table(&self) -> BTreeMap<String, String> {
-        self.0.lock().await.table.clone()
+        BTreeMap::clone(&self.0.lock().await.table)
     }
 }
 
@@ -97,8 +138,29 @@ impl Kept {
         self.next
     }
 
+    /// How it is broken on purpose, if it is so.
+    #[cfg(feature = "prove")]
+    fn is(&self, twin: Twin) -> bool {
+        self.twin == Some(twin)
+    }
+
+    /// What was done is true from now on.
+    fn commit(&mut self) {
+        #[cfg(feature = "prove")]
+        {
+            let commit = std::mem::take(&mut self.commit);
+            if let Some(witness) = &self.witness {
+                witness.committed(&commit);
+            }
+        }
+    }
+
     /// The first row that excludes this one.
     fn in_the_way(&self, n: i64) -> Option<&LockRow> {
+        #[cfg(feature = "prove")]
+        if self.is(Twin::LocksForAll) {
+            return None;
+        }
         let mine = self.locks.get(&n)?;
         let exclusive =
             |row: &LockRow| row.mode == LockMode::Exclusive || mine.mode == LockMode::Exclusive;
@@ -149,16 +211,19 @@ impl Kept {
             gives_key_up,
             ..
         } = append;
-        let rows = self.journal.entry(plan).or_default();
+        let rows = self.journal.get(&plan).map_or(0, |rows| rows.len());
+        let next = i64::try_from(rows).unwrap_or(i64::MAX) + 1;
         #[cfg(feature = "prove")]
-        if self.unfenced {
-            row.seq = i64::try_from(rows.len()).unwrap_or(i64::MAX) + 1;
+        if self.is(Twin::FenceOff) {
+            row.seq = next;
         }
-        if i64::try_from(rows.len()).unwrap_or(i64::MAX) + 1 != row.seq {
+        if next != row.seq {
             return Err(StoreError::Fenced { plan, seq: row.seq });
         }
-        let at = row.at;
-        rows.push(Arc::new(row));
+        let (at, row) = (row.at, Arc::new(row));
+        #[cfg(feature = "prove")]
+        self.commit.rows.push((plan, row.clone()));
+        Arc::make_mut(self.journal.entry(plan).or_default()).push(row);
         if let Some(mail) = mail {
             self.mailbox.remove(&mail);
         }
@@ -170,10 +235,10 @@ impl Kept {
         }
         if let Some(known) = self.plans.get_mut(&plan) {
             if let Some(head) = head {
-                known.head = head;
+                Arc::make_mut(known).head = head;
             }
-            if gives_key_up {
-                known.key = None;
+            if gives_key_up && known.key.is_some() {
+                Arc::make_mut(known).key = None;
             }
         }
         self.locks
@@ -235,6 +300,8 @@ impl Kept {
     }
 
     fn forget(&mut self, plan: PlanId) {
+        #[cfg(feature = "prove")]
+        self.commit.forgotten.push(plan);
         self.plans.remove(&plan);
         self.journal.remove(&plan);
         self.locks.retain(|_, row| row.plan != plan);
@@ -260,7 +327,7 @@ impl Kept {
     }
 }
 
-fn counts<'a>(rows: impl Iterator<Item = &'a PlanRow>) -> Vec<Count> {
+fn counts<'a>(rows: impl Iterator<Item = &'a Arc<PlanRow>>) -> Vec<Count> {
     let mut counts: Vec<Count> = Vec::new();
     for row in rows {
         let Head {
@@ -298,12 +365,16 @@ impl Store for Memory {
         let done = work(&mut tx).await;
         if done.is_ok() {
             *kept = tx.kept;
+            kept.commit();
         }
         Ok(done)
     }
 
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
-        self.0.lock().await.append(append)
+        let mut kept = self.0.lock().await;
+        let appended = kept.append(append);
+        kept.commit();
+        appended
     }
 
     async fn append_in(tx: &mut MemoryTx, append: Append) -> Result<Appended, StoreError> {
@@ -340,7 +411,8 @@ impl Store for Memory {
         kept.append(append)?;
         if let Some(head) = head {
             let key = open_key.filter(|_| !over);
-            kept.plans.insert(plan, PlanRow { head, key, links });
+            let row = PlanRow { head, key, links };
+            kept.plans.insert(plan, Arc::new(row));
         }
         Ok(Accepted::Recorded { granted: at_once })
     }
@@ -374,14 +446,14 @@ impl Store for Memory {
 
     async fn take_key_in(tx: &mut MemoryTx, plan: PlanId) -> Result<(), StoreError> {
         if let Some(row) = tx.kept.plans.get_mut(&plan) {
-            row.key = None;
+            Arc::make_mut(row).key = None;
         }
         Ok(())
     }
 
     async fn give_key_in(tx: &mut MemoryTx, plan: PlanId, key: String) -> Result<(), StoreError> {
         if let Some(row) = tx.kept.plans.get_mut(&plan) {
-            row.key = Some(key);
+            Arc::make_mut(row).key = Some(key);
         }
         Ok(())
     }
@@ -523,7 +595,8 @@ impl Store for Memory {
         at: Timestamp,
         window: Duration,
     ) -> Result<u32, StoreError> {
-        let nodes = &mut self.0.lock().await.nodes;
+        let mut kept = self.0.lock().await;
+        let nodes = Arc::make_mut(&mut kept.nodes);
         let unclean_starts = match nodes.get(&id) {
             Some((known, starts)) if known.runs && at.since(known.started_at) <= window => {
                 starts + 1
@@ -542,7 +615,8 @@ impl Store for Memory {
         started_at: Timestamp,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let nodes = &mut self.0.lock().await.nodes;
+        let mut kept = self.0.lock().await;
+        let nodes = Arc::make_mut(&mut kept.nodes);
         let unclean_starts = nodes.get(&id).map_or(0, |(_, starts)| *starts);
         let row = NodeRow::running(id, name, started_at, at);
         nodes.insert(id, (row, unclean_starts));
@@ -550,7 +624,8 @@ impl Store for Memory {
     }
 
     async fn leave(&self, node: NodeId, at: Timestamp) -> Result<(), StoreError> {
-        if let Some((row, _)) = self.0.lock().await.nodes.get_mut(&node) {
+        let mut kept = self.0.lock().await;
+        if let Some((row, _)) = Arc::make_mut(&mut kept.nodes).get_mut(&node) {
             (row.beat_at, row.runs) = (at, false);
         }
         Ok(())
@@ -584,7 +659,7 @@ impl Store for Memory {
         mut gate: Gate,
         by_hand: bool,
     ) -> Result<Option<Gate>, StoreError> {
-        let gates = &mut tx.kept.gates;
+        let gates = Arc::make_mut(&mut tx.kept.gates);
         let kept = gates.get(&gate.id).map_or(0, |kept| kept.revision);
         if kept != gate.revision && !by_hand {
             return Ok(None);
@@ -653,12 +728,14 @@ impl Store for Memory {
         }
         schedule.revision += 1;
         let next = schedule.next_at();
-        kept.schedules.insert(schedule.id, (schedule.clone(), next));
+        let schedules = Arc::make_mut(&mut kept.schedules);
+        schedules.insert(schedule.id, (schedule.clone(), next));
         Ok(Put::Kept(Box::new(schedule)))
     }
 
     async fn remove_schedule_in(tx: &mut MemoryTx, id: ScheduleId) -> Result<bool, StoreError> {
-        Ok(tx.kept.schedules.remove(&id).is_some())
+        let schedules = Arc::make_mut(&mut tx.kept.schedules);
+        Ok(schedules.remove(&id).is_some())
     }
 
     async fn ended(
@@ -671,7 +748,8 @@ impl Store for Memory {
         let stopped = kept.plans.iter();
         let stopped = stopped.filter(|(_, row)| row.head.state == PlanState::Stopped);
         let mut ended: Vec<Ended> = stopped
-            .filter_map(|(plan, PlanRow { head, .. })| {
+            .filter_map(|(plan, row)| {
+                let head = &row.head;
                 Some(Ended {
                     plan: *plan,
                     workflow: head.workflow.clone(),
@@ -700,7 +778,10 @@ impl Store for Memory {
         for family in families {
             let root = family.members.first().map(|it| it.plan);
             let is = root.and_then(|root| kept.family(root));
-            if is.as_ref() != Some(&family) || !family.is_over() {
+            let may_go = is.as_ref() == Some(&family) && family.is_over();
+            #[cfg(feature = "prove")]
+            let may_go = may_go || kept.is(Twin::ForgetsWhatWasSeen);
+            if !may_go {
                 continue;
             }
             for member in family.members {

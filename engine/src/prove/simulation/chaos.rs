@@ -1,6 +1,8 @@
 //! A store in bad weather.
 
 use super::scene::Dice;
+use super::tally::{Deed, Tally};
+use super::turns::Turns;
 use crate::clock::{Clock, Timestamp};
 use crate::gate::Gate;
 use crate::journal::{Message, NodeId, PlanId, Row};
@@ -14,7 +16,7 @@ use crate::store::{
     Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, NodeRow, OpenPlan, Page, Store,
     StoreError, Submission, Visible,
 };
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,7 +31,8 @@ pub(super) struct Weather {
     /// The database's clock.
     pub(super) clock: Clock,
     pub(super) ttl: Duration,
-    pub(super) faults: AtomicUsize,
+    pub(super) tally: Arc<Tally>,
+    pub(super) turns: Arc<Turns>,
 }
 
 impl Weather {
@@ -37,11 +40,11 @@ impl Weather {
         self.bad.load(Ordering::Relaxed)
     }
 
-    /// One of so many, while the weather is bad.
-    fn hits(&self, one_of: u32) -> bool {
+    /// This befalls one of so many, while the weather is bad.
+    fn hits(&self, one_of: u32, deed: Deed) -> bool {
         let hits = self.is_bad() && self.dice.below(one_of) == 0;
         if hits {
-            self.faults.fetch_add(1, Ordering::Relaxed);
+            self.tally.note(deed);
         }
         hits
     }
@@ -52,15 +55,18 @@ impl Weather {
 pub(super) struct Chaos {
     inner: Memory,
     weather: Arc<Weather>,
+    /// The node's own clock.
+    clock: Clock,
     /// Until then the node stands still.
     stands_still: Arc<Mutex<Instant>>,
 }
 
 impl Chaos {
-    pub(super) fn new(inner: Memory, weather: Arc<Weather>) -> Self {
+    pub(super) fn new(inner: Memory, weather: Arc<Weather>, clock: Clock) -> Self {
         Self {
             inner,
             weather,
+            clock,
             stands_still: Arc::new(Mutex::new(Instant::now())),
         }
     }
@@ -72,7 +78,10 @@ impl Chaos {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *until = Instant::now() + time;
-        self.weather.faults.fetch_add(1, Ordering::Relaxed);
+        self.weather.tally.note(Deed::Stop);
+        if time > self.weather.ttl {
+            self.weather.tally.note(Deed::StopBeyondLease);
+        }
     }
 
     async fn on_the_way(&self) {
@@ -80,13 +89,18 @@ impl Chaos {
             .stands_still
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        tokio::time::sleep_until(until).await;
+        if until > Instant::now() {
+            tokio::time::sleep_until(until).await;
+        }
         if !self.weather.is_bad() {
             return;
         }
         let dice = &self.weather.dice;
         let late = match dice.below(100) {
-            0 => self.weather.ttl.mul_f64(dice.part() * 1.5),
+            0 => {
+                self.weather.tally.note(Deed::LateCall);
+                self.weather.ttl.mul_f64(dice.part() * 1.5)
+            }
             1..5 => Duration::from_millis(dice.below(500).into()),
             5..30 => Duration::from_millis(dice.below(20).into()),
             _ => return,
@@ -99,7 +113,7 @@ impl Chaos {
         read: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         self.on_the_way().await;
-        if self.weather.hits(60) {
+        if self.weather.hits(60, Deed::RefusedCall) {
             return Err(unavailable());
         }
         let done = read.await;
@@ -112,14 +126,21 @@ impl Chaos {
         write: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         self.on_the_way().await;
-        if self.weather.hits(40) {
+        if self.weather.hits(40, Deed::RefusedCall) {
             return Err(unavailable());
         }
         let done = write.await;
+        let waits = self.weather.turns.fresh();
         self.on_the_way().await;
-        if self.weather.hits(40) {
+        let nobody_knows = if done.is_ok() {
+            Deed::UnknownCommit
+        } else {
+            Deed::RefusedCall
+        };
+        if self.weather.hits(40, nobody_knows) {
             return Err(StoreError::Unknown("the connection was lost".into()));
         }
+        self.weather.turns.known(&waits);
         done
     }
 }
@@ -140,11 +161,15 @@ impl Store for Chaos {
     }
 
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
-        let twice = self.weather.hits(40).then(|| append.clone());
+        let turns = &self.weather.turns;
+        turns.appends(append.plan, &append.row, self.clock);
+        let twice = self.weather.hits(40, Deed::DoubledCall);
+        let twice = twice.then(|| append.clone());
         let mut appended = self.write(self.inner.append(append)).await;
         if let Some(again) = twice {
             // A call that a proxy sends twice: the second one finds its place taken, or is the first if that failed before.
             let second = self.inner.append(again).await;
+            drop(turns.fresh());
             if appended
                 .as_ref()
                 .is_err_and(|error| *error == unavailable())
@@ -154,7 +179,8 @@ impl Store for Chaos {
             }
         }
         if let Ok(appended) = &mut appended
-            && self.weather.hits(4)
+            && !appended.granted.is_empty()
+            && self.weather.hits(4, Deed::LostHint)
         {
             appended.granted.clear(); // a hint is lost
         }
@@ -199,6 +225,7 @@ impl Store for Chaos {
     }
 
     async fn mail(&self, plan: PlanId) -> Result<Vec<Mail>, StoreError> {
+        self.weather.turns.looks(plan);
         self.read(self.inner.mail(plan)).await
     }
 
@@ -233,7 +260,7 @@ impl Store for Chaos {
         window: Duration,
     ) -> Result<u32, StoreError> {
         self.on_the_way().await;
-        if self.weather.hits(20) {
+        if self.weather.hits(20, Deed::RefusedCall) {
             return Err(unavailable());
         }
         self.inner.enter(node, name, at, window).await
@@ -247,7 +274,7 @@ impl Store for Chaos {
         _at: Timestamp,
     ) -> Result<(), StoreError> {
         self.on_the_way().await;
-        if self.weather.hits(20) {
+        if self.weather.hits(20, Deed::RefusedCall) {
             return Err(unavailable());
         }
         // By database time, when it arrives.

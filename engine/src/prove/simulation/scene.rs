@@ -1,30 +1,33 @@
 //! One run: everything happens, then it must end well.
 
 use super::chaos::{Chaos, Weather};
-use super::verdict::{self, Acknowledged};
-use super::world::{BACKEND, World, submit, workflows};
+use super::people::{Acknowledged, helps};
+use super::tally::{Deed, Did, Tally};
+use super::turns::Turns;
+use super::verdict;
+use super::witness::Witness;
+use super::world::{World, workflows};
 use crate::clock::{Clock, Timestamp};
-use crate::gate::GateId;
-use crate::journal::{Action, Json, Message, NodeId, PlanId};
+use crate::journal::{Json, NodeId};
 use crate::node::{Node, NodeOptions};
 use crate::plan::Plan;
 use crate::schedule::{Missed, Put, Schedule, ScheduleId};
-use crate::state::{PlanState, StepState};
-use crate::step::Work;
-use crate::store::memory::{Memory, MemoryTx};
-use crate::store::{Page, Store, StoreError};
+use crate::state::PlanState;
+use crate::store::memory::Memory;
+use crate::store::{Store, StoreError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-const TTL: Duration = Duration::from_secs(10);
+pub(super) const TTL: Duration = Duration::from_secs(10);
 /// So long the weather is bad.
 const BAD: Duration = Duration::from_secs(40);
+/// So long plans are kept after their end.
+pub(super) const KEPT: Duration = Duration::from_secs(10);
 /// So long it may take until everything has ended well.
 const GOOD: Duration = Duration::from_mins(3);
 
@@ -41,52 +44,12 @@ pub enum Twin {
     UndoesFailedSteps,
     /// A nominal time is fired by each node that finds it due, whoever has written the schedule meanwhile.
     FiresWhatIsFired,
-}
-
-/// How much a run really did.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Did {
-    /// Plans, sub-tasks too.
-    pub plans: usize,
-    /// Rows of their journals.
-    pub rows: usize,
-    /// Bodies that ran, undoing ones too.
-    pub executions: usize,
-    /// Calls that were made to fail, late beyond measure or doubled, and nodes that stood still.
-    pub faults: usize,
-    /// Nodes that died.
-    pub crashes: usize,
-    /// Take-overs by another owner than the last.
-    pub take_overs: usize,
-    /// Times that a plan had to wait for a place.
-    pub waited: usize,
-    /// Plans that were reverted.
-    pub reverted: usize,
-    /// What operators did and were acknowledged.
-    pub actions: usize,
-    /// How often a step waited at a gate that was not open.
-    pub at_gates: usize,
-    /// Attempts that failed at such a gate, and did not count.
-    pub turned_back: usize,
-    /// Runs of schedules.
-    pub scheduled: usize,
-}
-
-impl std::ops::AddAssign for Did {
-    fn add_assign(&mut self, other: Self) {
-        self.plans += other.plans;
-        self.rows += other.rows;
-        self.executions += other.executions;
-        self.faults += other.faults;
-        self.crashes += other.crashes;
-        self.take_overs += other.take_overs;
-        self.waited += other.waited;
-        self.reverted += other.reverted;
-        self.actions += other.actions;
-        self.at_gates += other.at_gates;
-        self.turned_back += other.turned_back;
-        self.scheduled += other.scheduled;
-    }
+    /// The store finds nobody in the way of a lock.
+    LocksForAll,
+    /// Plans are deleted as they were seen, whatever they have become since.
+    ForgetsWhatWasSeen,
+    /// All who wait for a place count as equally urgent.
+    FirstComeFirstServed,
 }
 
 /// Where everything random comes from.
@@ -106,6 +69,12 @@ impl Dice {
     pub(super) fn part(&self) -> f64 {
         let mut dice = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         dice.random_range(0.0..1.0)
+    }
+
+    /// One of these.
+    pub(super) fn one<'a, T>(&self, of: &'a [T]) -> Option<&'a T> {
+        let count = u32::try_from(of.len()).ok().filter(|count| *count > 0)?;
+        of.get(self.below(count) as usize)
     }
 
     fn seed(&self) -> u64 {
@@ -129,46 +98,47 @@ pub fn play(seed: u64, twin: Option<Twin>) -> Result<Did, Vec<String>> {
     })
 }
 
-type SimNode = Node<World, Chaos>;
+pub(super) type SimNode = Node<World, Chaos>;
 
-struct Scene {
-    dice: Dice,
-    memory: Memory,
-    weather: Arc<Weather>,
-    world: Arc<World>,
+pub(super) struct Scene {
+    pub(super) dice: Dice,
+    pub(super) memory: Memory,
+    pub(super) weather: Arc<Weather>,
+    pub(super) world: Arc<World>,
+    pub(super) witness: Arc<Witness>,
     twin: Option<Twin>,
     /// The seats of nodes: empty while dead.
-    nodes: Vec<Option<(SimNode, Chaos)>>,
-    acknowledged: Arc<Mutex<Acknowledged>>,
+    pub(super) nodes: Vec<Option<(SimNode, Chaos)>>,
+    pub(super) acknowledged: Arc<Mutex<Acknowledged>>,
     /// The nominal times that come in this run.
     nominal: Vec<Timestamp>,
     /// Whoever waits for an answer.
-    people: JoinSet<()>,
-    crashes: usize,
+    pub(super) people: JoinSet<()>,
 }
 
 impl Scene {
     async fn new(seed: u64, twin: Option<Twin>) -> Result<Self, Vec<String>> {
-        let dice = Dice::new(seed);
+        let (dice, tally) = (Dice::new(seed), Arc::<Tally>::default());
+        let turns = Turns::new(tally.clone());
+        let clock = Clock::of_runtime(Timestamp(1_700_000_000_000));
+        let witness = Witness::new(tally.clone(), turns.clone(), clock, KEPT);
         let weather = Arc::new(Weather {
             dice: dice.clone(),
             bad: AtomicBool::new(true),
             hints_only: twin == Some(Twin::HintsOnly),
-            clock: Clock::of_runtime(Timestamp(1_700_000_000_000)),
+            clock,
             ttl: TTL,
-            faults: AtomicUsize::new(0),
+            tally: tally.clone(),
+            turns,
         });
         let world = Arc::new(World {
             dice: dice.clone(),
+            tally,
             troubled: AtomicBool::new(true),
             down: AtomicBool::new(false),
             seen: Mutex::default(),
         });
-        let memory = if twin == Some(Twin::FenceOff) {
-            Memory::without_fence()
-        } else {
-            Memory::default()
-        };
+        let memory = Memory::witnessed(witness.clone(), twin);
         let nominal = schedule(&memory, weather.clock.now()).await?;
         let count = 2 + dice.below(2) as usize;
         let mut scene = Self {
@@ -176,17 +146,21 @@ impl Scene {
             memory,
             weather,
             world,
+            witness,
             twin,
             nodes: (0..count).map(|_| None).collect(),
             acknowledged: Arc::default(),
             nominal,
             people: JoinSet::new(),
-            crashes: 0,
         };
         for seat in 0..count {
             scene.start(seat).await?;
         }
         Ok(scene)
+    }
+
+    fn note(&self, deed: Deed) {
+        self.weather.tally.note(deed);
     }
 
     async fn start(&mut self, seat: usize) -> Result<(), Vec<String>> {
@@ -197,17 +171,24 @@ impl Scene {
         options.seed = Some(self.dice.seed());
         options.twin = self.twin;
         // Few enough that plans wait for each other.
-        options.at_once = 1 + self.dice.below(4) as usize;
+        options.at_once = 1 + self.dice.below(3) as usize;
         options.steps_per_commit = if self.dice.below(2) == 0 { 1 } else { 16 };
+        let is_held = self.weather.bad.load(Ordering::Relaxed) && self.dice.below(12) == 0;
+        options.held_by = is_held.then(|| "somebody".to_owned());
         // Clocks differ by up to two seconds.
         let skew = i64::from(self.dice.below(4000)) - 2000;
         let clock = Clock::of_runtime(Timestamp(self.weather.clock.now().0 + skew));
-        let knows = workflows().map_err(|error| vec![error.to_string()])?;
-        let chaos = Chaos::new(self.memory.clone(), self.weather.clone());
+        let knows = workflows().map_err(|error| vec![error])?;
+        let chaos = Chaos::new(self.memory.clone(), self.weather.clone(), clock);
         let (world, store) = (self.world.clone(), chaos.clone());
         // In bad weather a start may fail: then the seat stays empty for now.
         if let Ok(node) = Node::start(options, store, world, knows, clock, None).await {
             self.nodes[seat] = Some((node, chaos));
+            if is_held {
+                self.note(Deed::HeldStart);
+            }
+        } else {
+            self.note(Deed::FailedStart);
         }
         Ok(())
     }
@@ -221,11 +202,7 @@ impl Scene {
             let seat =
                 self.dice
                     .below(u32::try_from(self.nodes.len()).unwrap_or(1)) as usize;
-            match self.dice.below(24) {
-                20 | 21 => {
-                    self.world.down.fetch_xor(true, Ordering::Relaxed);
-                }
-                22 => self.operate_a_gate(seat),
+            match self.dice.below(26) {
                 0 => self.crash(seat).await,
                 1 => {
                     if let Some((_, chaos)) = &self.nodes[seat] {
@@ -236,27 +213,21 @@ impl Scene {
                     submitted += 1;
                     self.submit(seat);
                 }
-                8..16 => self.operate(seat).await,
+                8..16 => self.operate(seat),
+                16 | 17 => self.forget_the_ended(seat),
+                18 => self.drain(seat).await,
+                20 | 21 => {
+                    self.world.down.fetch_xor(true, Ordering::Relaxed);
+                }
+                22 => self.operate_a_gate(seat),
                 _ if self.nodes[seat].is_none() => self.start(seat).await?,
                 _ => {}
             }
         }
         self.clear_up().await?;
-        let acknowledged = {
-            let acknowledged = self.acknowledged.lock();
-            acknowledged.unwrap_or_else(PoisonError::into_inner).clone()
-        };
-        let mut wrong = verdict::wrong(&self.memory, &self.world, &acknowledged).await;
-        wrong.extend(verdict::fired(&self.memory, &self.nominal).await);
+        let wrong = verdict::wrong(&self, &self.nominal).await;
         if wrong.is_empty() {
-            Ok(verdict::did(
-                &self.memory,
-                &self.world,
-                self.weather.faults.load(Ordering::Relaxed),
-                self.crashes,
-                &acknowledged,
-            )
-            .await)
+            Ok(self.weather.tally.did())
         } else {
             Err(wrong)
         }
@@ -265,118 +236,16 @@ impl Scene {
     async fn crash(&mut self, seat: usize) {
         if let Some((node, _)) = self.nodes[seat].take() {
             node.kill().await;
-            self.crashes += 1;
+            self.note(Deed::Crash);
         }
     }
 
-    /// Somebody submits a plan, and perhaps gives up waiting.
-    fn submit(&mut self, seat: usize) {
-        let Some((node, _)) = self.nodes[seat].clone() else {
-            return;
-        };
-        let (n, acknowledged) = (self.dice.below(12), self.acknowledged.clone());
-        self.people.spawn(async move {
-            if let Some(plan) = submit(&node, n).await {
-                let mut acknowledged = acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
-                acknowledged.plans.push(plan);
-            }
-        });
-    }
-
-    /// Somebody does something to some plan, sense or no sense.
-    async fn operate(&mut self, seat: usize) {
-        let Some((node, _)) = self.nodes[seat].clone() else {
-            return;
-        };
-        let plans = all_plans(&self.memory).await;
-        if plans.is_empty() {
-            return;
-        }
-        let which = self.dice.below(u32::try_from(plans.len()).unwrap_or(1)) as usize;
-        let plan = &plans[which];
-        let steps: Vec<&str> = plan.graph().iter().map(|step| step.name.as_str()).collect();
-        if steps.is_empty() {
-            return;
-        }
-        let step = steps[self.dice.below(u32::try_from(steps.len()).unwrap_or(1)) as usize];
-        let step = step.to_owned();
-        let number = Json::of(&self.dice.below(100)).ok();
-        let action = match self.dice.below(22) {
-            0..4 => Action::Resume,
-            4 => Action::Cancel,
-            5 => Action::Abort,
-            6..9 => Action::Revert,
-            9 | 10 => Action::Hold,
-            11..13 => Action::Release,
-            13 | 14 => Action::Skip {
-                step,
-                output: number,
-            },
-            15 => Action::Skip { step, output: None },
-            16 | 17 => Action::RetryNow { step },
-            18 => Action::Resolve { step, output: None },
-            19 => Action::Resolve {
-                step,
-                output: number,
-            },
-            _ => match number {
-                Some(payload) => Action::Event {
-                    name: "told".into(),
-                    payload,
-                },
-                None => return,
-            },
-        };
-        let (plan, acknowledged) = (plan.id, self.acknowledged.clone());
-        self.people.spawn(async move {
-            let message = by_somebody(action.clone());
-            if node.act(plan, message).await.is_ok() {
-                let mut acknowledged = acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
-                *acknowledged
-                    .actions
-                    .entry((plan, action.to_string()))
-                    .or_default() += 1;
-            }
-        });
-    }
-
-    /// Somebody closes or opens a gate: of the backend, of a workflow, of a node.
-    fn operate_a_gate(&mut self, seat: usize) {
-        let Some((node, _)) = self.nodes[seat].clone() else {
-            return;
-        };
-        let gates = self.gates();
-        let which = self.dice.below(u32::try_from(gates.len()).unwrap_or(1)) as usize;
-        let (gate, closes) = (gates[which].clone(), self.dice.below(2) == 0);
-        self.people.spawn(async move {
-            let by = "somebody".to_owned();
-            let _it_may_be_so_already = if closes {
-                node.close_gate(gate, by, None, nothing()).await
-            } else {
-                node.open_gate(gate, by, None, nothing()).await
-            };
-        });
-    }
-
-    fn gates(&self) -> Vec<GateId> {
-        let nodes = (0..self.nodes.len()).map(|seat| GateId::Node(node_id(seat)));
-        let others = [
-            GateId::Backend(BACKEND.into()),
-            GateId::Workflow("big".into()),
-            GateId::Workflow("small".into()),
-        ];
-        others.into_iter().chain(nodes).collect()
-    }
-
-    /// Whatever a person has closed, a person opens. What closed by itself is left alone.
-    async fn open_what_people_closed(&self, node: &SimNode) {
-        for gate in self.gates() {
-            if node.gate(&gate).gate.is_closed_by_hand() {
-                drop(
-                    node.open_gate(gate, "somebody".into(), None, nothing())
-                        .await,
-                );
-            }
+    /// Signs off, and lets end what is under way, or not.
+    async fn drain(&mut self, seat: usize) {
+        if let Some((node, _)) = self.nodes[seat].take() {
+            node.drain(Duration::from_millis(self.dice.below(2000).into()))
+                .await;
+            self.note(Deed::Drain);
         }
     }
 
@@ -399,47 +268,53 @@ impl Scene {
         let node = node.ok_or_else(|| vec!["no node starts in good weather".to_owned()])?;
         let until = tokio::time::Instant::now() + GOOD;
         loop {
-            let plans = all_plans(&self.memory).await;
-            let open: Vec<&Plan> = plans
-                .iter()
-                .filter(|plan| plan.state != PlanState::Stopped)
-                .collect();
-            let mail = self.memory.unread().await;
-            let due = next_of_schedules(&self.memory).await;
-            if open.is_empty() && mail == 0 && due.is_none() {
-                return Ok(());
-            }
-            let busy = plans.iter().find(|plan| plan.seq > 2000);
-            if let Some(busy) = busy {
-                return Err(vec![format!("it goes round in circles: {}", told(busy))]);
-            }
-            if tokio::time::Instant::now() > until {
-                let mut wrong: Vec<String> = open
-                    .iter()
-                    .map(|plan| format!("it never ends: {}", told(plan)))
-                    .collect();
-                wrong.extend(due.map(|at| format!("the run of {at} is never fired")));
-                if mail > 0 {
-                    wrong.push(format!("{mail} messages are never read"));
+            let (mail, due) = (self.memory.unread().await, self.memory.next_run().await);
+            let is_late = tokio::time::Instant::now() > until;
+            let help = {
+                let record = self.witness.record();
+                if !record.wrong.is_empty() {
+                    return Err(record.wrong.clone());
                 }
-                return Err(wrong);
-            }
+                let is_open = |plan: &&Plan| plan.state != PlanState::Stopped;
+                let open: Vec<&Plan> = record.present().filter(is_open).collect();
+                if open.is_empty() && mail == 0 && due.is_none() {
+                    return Ok(());
+                }
+                if let Some(busy) = record.present().find(|plan| plan.seq > 2000) {
+                    return Err(vec![format!("it goes round in circles: {}", told(busy))]);
+                }
+                if is_late {
+                    return Err(stays(&open, mail, due));
+                }
+                let dice = &self.dice;
+                let help = open
+                    .into_iter()
+                    .filter_map(|plan| Some((plan.id, helps(plan, dice)?)));
+                help.collect::<Vec<_>>()
+            };
             self.open_what_people_closed(&node).await;
-            for plan in open {
-                if let Some(action) = helps(plan) {
-                    drop(node.act(plan.id, by_somebody(action)).await);
-                }
+            for (plan, wish) in help {
+                drop(wish.come_true(&node, plan).await);
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 }
 
-fn nothing() -> Work<MemoryTx, (), StoreError> {
-    Box::new(|_| Box::pin(async { Ok(()) }))
+/// What does not end although nothing is in its way.
+fn stays(open: &[&Plan], mail: usize, due: Option<Timestamp>) -> Vec<String> {
+    let open = open.iter();
+    let mut wrong: Vec<String> = open
+        .map(|plan| format!("it never ends: {}", told(plan)))
+        .collect();
+    wrong.extend(due.map(|at| format!("the run of {at} is never fired")));
+    if mail > 0 {
+        wrong.push(format!("{mail} messages are never read"));
+    }
+    wrong
 }
 
-fn node_id(seat: usize) -> NodeId {
+pub(super) fn node_id(seat: usize) -> NodeId {
     NodeId(Uuid::from_u128(1 + seat as u128))
 }
 
@@ -448,10 +323,11 @@ async fn schedule(memory: &Memory, now: Timestamp) -> Result<Vec<Timestamp>, Vec
     let wrong = |error: &dyn std::fmt::Display| vec![error.to_string()];
     let schedule = Schedule {
         id: ScheduleId::default(),
-        name: "each minute".into(),
+        name: "four times".into(),
         workflow: "small".into(),
         input: Json::of(&serde_json::json!({ "n": 7 })).map_err(|error| wrong(&error))?,
-        cron: "* * * * *".into(),
+        // Of each minute around, as it is written to be found soonest.
+        cron: "11-14 22 * * *".into(),
         time_zone: "UTC".into(),
         missed: Missed::All,
         end_at: Some(now + BAD),
@@ -478,28 +354,6 @@ async fn schedule(memory: &Memory, now: Timestamp) -> Result<Vec<Timestamp>, Vec
         Put::Kept(_) => Ok(nominal),
         Put::Stale | Put::NameTaken => Err(vec!["the schedule is not kept".into()]),
     }
-}
-
-/// When the next run comes, if one does.
-async fn next_of_schedules(memory: &Memory) -> Option<Timestamp> {
-    let schedules = memory.schedules().await.unwrap_or_default();
-    schedules.iter().filter_map(Schedule::next_at).min()
-}
-
-/// What a person would do for a plan that needs one.
-fn helps(plan: &Plan) -> Option<Action> {
-    if plan.held.is_some() {
-        return Some(Action::Release);
-    }
-    let interrupted = plan
-        .steps
-        .iter()
-        .position(|step| step.state == StepState::Interrupted);
-    if let Some(step) = interrupted {
-        let step = plan.graph().get(step)?.name.clone();
-        return Some(Action::Resolve { step, output: None });
-    }
-    (plan.state == PlanState::Paused).then_some(Action::Resume)
 }
 
 /// A plan in one line.
@@ -534,30 +388,4 @@ fn told(plan: &Plan) -> String {
         plan.node,
         steps.join(", ")
     )
-}
-
-fn by_somebody(action: Action) -> Message {
-    Message {
-        action,
-        by: "somebody".into(),
-        reason: None,
-    }
-}
-
-/// Every plan that there is, folded afresh.
-pub(super) async fn all_plans(memory: &Memory) -> Vec<Plan> {
-    let page = Page {
-        limit: 10_000,
-        ..Page::default()
-    };
-    let everything = crate::search::Search::default();
-    let Ok(listing) = memory.list(everything, page).await else {
-        return Vec::new();
-    };
-    let rows = memory.load_all(listing.plans).await.unwrap_or_default();
-    let folded: BTreeMap<PlanId, Plan> = rows
-        .iter()
-        .map(|(plan, rows)| (*plan, Plan::fold(*plan, rows)))
-        .collect();
-    folded.into_values().collect()
 }

@@ -1,94 +1,105 @@
 //! What must be true once everything has ended.
 
-use super::scene::{Did, all_plans};
-use super::world::{IN_TRANSACTION, Place, Seen, World, row_of};
+use super::people::Acknowledged;
+use super::scene::Scene;
+use super::tally::{Deed, Tally};
+use super::witness::{Known, Record};
+use super::world::{IN_TRANSACTION, Place, Seen, row_of};
 use crate::check::check;
 use crate::clock::Timestamp;
 use crate::journal::{Action, Entry, PlanId, PlanResult, Row};
 use crate::plan::Plan;
 use crate::state::{PlanState, StepState};
-use crate::store::Store;
-use crate::store::memory::Memory;
-use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 
-/// What somebody was told is done.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Acknowledged {
-    pub(super) plans: Vec<PlanId>,
-    pub(super) actions: BTreeMap<(PlanId, String), usize>,
-}
-
-/// Everything that is wrong.
-pub(super) async fn wrong(
-    memory: &Memory,
-    world: &World,
-    acknowledged: &Acknowledged,
-) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let plans = all_plans(memory).await;
-    let table = memory.table().await;
-    let seen = world
-        .seen
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+/// Everything that is wrong, of deleted plans too: they were once as they had to be.
+pub(super) async fn wrong(scene: &Scene, nominal: &[Timestamp]) -> Vec<String> {
+    let table = scene.memory.table().await;
+    let there: BTreeSet<PlanId> = scene.memory.ids().await.into_iter().collect();
+    let acknowledged = {
+        let acknowledged = scene.acknowledged.lock();
+        acknowledged.unwrap_or_else(PoisonError::into_inner).clone()
+    };
+    let record = scene.witness.record();
+    let seen = scene.world.seen.lock();
+    let seen = seen.unwrap_or_else(PoisonError::into_inner);
+    let tally = &scene.weather.tally;
+    let executions = seen.values().map(|seen| (seen.runs + seen.undos) as usize);
+    tally.add(Deed::Execution, executions.sum());
+    let mut wrong = record.wrong.clone();
+    wrong.extend(scene.weather.turns.wrong());
     for plan in &acknowledged.plans {
-        if !plans.iter().any(|known| known.id == *plan) {
-            wrong.push(format!("task {plan} was acknowledged and is gone"));
+        if !record.plans.contains_key(plan) {
+            wrong.push(format!("task {plan} was acknowledged and never written"));
         }
     }
-    let mut children = BTreeMap::<(PlanId, String), usize>::new();
-    for plan in &plans {
-        let rows = memory.load(plan.id).await.unwrap_or_default();
-        let mut of_plan = check(plan.id, &rows);
-        of_plan.extend(keeps_actions(plan, &rows, acknowledged));
-        of_plan.extend(lost_to_itself(&rows));
-        for (step, known) in plan.graph().iter().enumerate() {
-            let found = seen
-                .iter()
-                .find(|((id, name), _)| *id == plan.id && *name == known.name);
-            if let Some((place, found)) = found {
-                of_plan.extend(steps(plan, step, *place, *found));
-            }
-            of_plan.extend(writes(plan, step, &table));
+    for (id, known) in &record.plans {
+        if there.contains(id) == known.forgotten {
+            let deleted = known.forgotten;
+            wrong.push(format!("task {id} was deleted: {deleted}, and is not so"));
         }
-        for child in plan.children() {
-            let key = (plan.id, child.wanted.key.clone());
-            *children.entry(key).or_default() += 1;
-        }
-        if !of_plan.is_empty() {
-            of_plan.extend(rows.iter().map(told));
-        }
-        wrong.extend(of_plan.iter().map(|why| {
-            format!(
-                "task {} ({}, {}): {why}",
-                plan.id,
-                plan.workflow(),
-                plan.result
-            )
-        }));
+        wrong.extend(of_plan(known, &seen, &table, &acknowledged, tally));
     }
-    for ((plan, key), count) in children {
-        if count > 1 {
-            wrong.push(format!("task {plan} has {count} sub-tasks `{key}`"));
-        }
-    }
-    wrong.extend(orphaned_children(&plans));
+    wrong.extend(children(&record));
+    wrong.extend(fired(&record, nominal));
     wrong
 }
 
+fn of_plan(
+    known: &Known,
+    seen: &BTreeMap<Place, Seen>,
+    table: &BTreeMap<String, String>,
+    acknowledged: &Acknowledged,
+    tally: &Tally,
+) -> Vec<String> {
+    let (plan, rows) = (&known.plan, &known.rows);
+    let mut wrong = check(plan.id, rows);
+    wrong.extend(keeps_actions(plan, rows, acknowledged, tally));
+    wrong.extend(lost_to_itself(rows));
+    for (step, of_graph) in plan.graph().iter().enumerate() {
+        let name = of_graph.name.as_str();
+        if let Some(found) = seen.get(&(plan.id, name)) {
+            wrong.extend(steps(plan, step, name, *found));
+        }
+        wrong.extend(writes(plan, step, table));
+    }
+    if !wrong.is_empty() {
+        wrong.extend(rows.iter().map(|row| told(row)));
+    }
+    let whose = |why: String| {
+        let (workflow, result) = (plan.workflow(), plan.result);
+        format!("task {} ({workflow}, {result}): {why}", plan.id)
+    };
+    wrong.into_iter().map(whose).collect()
+}
+
+/// Of a key there is one sub-task, and each is known to its parent.
+fn children(record: &Record) -> Vec<String> {
+    let mut children = BTreeMap::<(PlanId, &str), usize>::new();
+    for plan in record.plans.values().map(|known| &known.plan) {
+        for child in plan.children() {
+            let key = (plan.id, child.wanted.key.as_str());
+            *children.entry(key).or_default() += 1;
+        }
+    }
+    let twice = children.into_iter().filter(|(_, count)| *count > 1);
+    let twice =
+        twice.map(|((plan, key), count)| format!("task {plan} has {count} sub-tasks `{key}`"));
+    twice.chain(orphaned_children(record)).collect()
+}
+
 /// Each nominal time was fired, and once.
-pub(super) async fn fired(memory: &Memory, nominal: &[Timestamp]) -> Vec<String> {
-    let mut runs = BTreeMap::<String, usize>::new();
-    for plan in all_plans(memory).await {
-        if let Some(at) = plan.link("scheduled_for") {
-            *runs.entry(at.to_owned()).or_default() += 1;
+fn fired(record: &Record, nominal: &[Timestamp]) -> Vec<String> {
+    let mut runs = BTreeMap::<&str, usize>::new();
+    for known in record.plans.values() {
+        if let Some(at) = known.plan.link("scheduled_for") {
+            *runs.entry(at).or_default() += 1;
         }
     }
     let mut wrong = Vec::new();
     for at in nominal {
-        let count = runs.remove(&at.to_rfc3339()).unwrap_or(0);
+        let count = runs.remove(at.to_rfc3339().as_str()).unwrap_or(0);
         if count != 1 {
             wrong.push(format!("the run of {at} was fired {count} times"));
         }
@@ -125,17 +136,15 @@ fn told(row: &Row) -> String {
 }
 
 /// Each sub-task is known to its parent, or was one that was cancelled and replaced.
-fn orphaned_children(plans: &[Plan]) -> Vec<String> {
+fn orphaned_children(record: &Record) -> Vec<String> {
     let mut wrong = Vec::new();
-    for plan in plans {
+    for plan in record.plans.values().map(|known| &known.plan) {
         let Some(parent) = plan.submitted.as_ref().and_then(|it| it.parent) else {
             continue;
         };
-        let known = plans
-            .iter()
-            .filter(|other| other.id == parent.plan)
-            .flat_map(Plan::children)
-            .any(|child| child.plan == Some(plan.id));
+        let parent = record.plans.get(&parent.plan);
+        let mut siblings = parent.iter().flat_map(|known| known.plan.children());
+        let known = siblings.any(|child| child.plan == Some(plan.id));
         let replaced = matches!(plan.result, PlanResult::Cancelled | PlanResult::Reverted);
         if !known && !replaced {
             wrong.push(format!("task {} is nobody's sub-task", plan.id));
@@ -144,31 +153,46 @@ fn orphaned_children(plans: &[Plan]) -> Vec<String> {
     wrong
 }
 
-/// What an operator was told is done is in the journal.
-fn keeps_actions(plan: &Plan, rows: &[Row], acknowledged: &Acknowledged) -> Vec<String> {
+/// What an operator was told is done is in the journal, and what he was told is kept was read.
+fn keeps_actions(
+    plan: &Plan,
+    rows: &[Arc<Row>],
+    acknowledged: &Acknowledged,
+    tally: &Tally,
+) -> Vec<String> {
     let mut wrong = Vec::new();
-    for ((id, action), count) in &acknowledged.actions {
-        if *id != plan.id {
-            continue;
-        }
-        let consumed = rows.iter().flat_map(|row| &row.entries).filter(|entry| {
-            matches!(entry, Entry::Operator { message, refused: None, .. }
-                if message.action.to_string() == *action
-                    && !matches!(message.action, Action::ChildMoved { .. }))
-        });
-        let consumed = consumed.count();
-        if consumed < *count {
+    let actions = acknowledged.actions.range((plan.id, String::new())..);
+    for ((_, action), (done, kept)) in actions.take_while(|((id, _), _)| *id == plan.id) {
+        let consumed = |refused_too: bool| {
+            let entries = rows.iter().flat_map(|row| &row.entries);
+            let consumed = entries.filter(|entry| {
+                matches!(entry, Entry::Operator { message, refused, .. }
+                    if (refused.is_none() || refused_too)
+                        && !matches!(message.action, Action::ChildMoved { .. })
+                        && message.action.to_string() == *action)
+            });
+            consumed.count()
+        };
+        let (recorded, read) = (consumed(false), consumed(true));
+        if recorded < *done {
             wrong.push(format!(
-                "{action} was acknowledged {count} times and recorded {consumed} times"
+                "{action} was acknowledged {done} times and recorded {recorded} times"
             ));
         }
+        if read < done + kept {
+            wrong.push(format!(
+                "{action} was acknowledged {done} times, kept {kept} times and read {read} times"
+            ));
+        }
+        tally.add(Deed::Action, *done);
+        tally.add(Deed::KeptAction, *kept);
     }
     wrong
 }
 
 /// A node takes a plan from itself only after it was restarted or lost its lease, which both begin a new life; or where it does
 /// not know whether it has submitted it.
-fn lost_to_itself(rows: &[Row]) -> Vec<String> {
+fn lost_to_itself(rows: &[Arc<Row>]) -> Vec<String> {
     let pairs = rows.windows(2);
     pairs
         .filter(|pair| {
@@ -181,8 +205,8 @@ fn lost_to_itself(rows: &[Row]) -> Vec<String> {
         .collect()
 }
 
-fn steps(plan: &Plan, step: usize, place: Place, seen: Seen) -> Vec<String> {
-    let (name, status) = (place.1, &plan.steps[step]);
+fn steps(plan: &Plan, step: usize, name: &str, seen: Seen) -> Vec<String> {
+    let status = &plan.steps[step];
     let mut wrong = Vec::new();
     let (begun, undone) = (status.attempts(), status.undo_attempts());
     // A polling body starts anew after its old ticket. Transactional ones are rolled back and run again when one after them in
@@ -231,43 +255,4 @@ fn writes(plan: &Plan, step: usize, table: &BTreeMap<String, String>) -> Vec<Str
         return Vec::new();
     }
     vec![format!("{name} is {state} and has written {there} times")]
-}
-
-pub(super) async fn did(
-    memory: &Memory,
-    world: &World,
-    faults: usize,
-    crashes: usize,
-    acknowledged: &Acknowledged,
-) -> Did {
-    let plans = all_plans(memory).await;
-    let mut did = Did {
-        plans: plans.len(),
-        faults,
-        crashes,
-        ..Did::default()
-    };
-    for plan in &plans {
-        let rows = memory.load(plan.id).await.unwrap_or_default();
-        did.rows += rows.len();
-        did.take_overs += rows
-            .windows(2)
-            .filter(|pair| pair[0].node != pair[1].node)
-            .count();
-        for entry in rows.iter().flat_map(|row| &row.entries) {
-            did.at_gates += usize::from(matches!(entry, Entry::AtGate { .. }));
-            did.turned_back += usize::from(matches!(entry, Entry::TurnedBack { .. }));
-        }
-        let asked = |row: &&crate::journal::Row| row.entries.contains(&Entry::PlaceAsked);
-        did.waited += rows.iter().filter(asked).count();
-        did.scheduled += usize::from(plan.link("scheduled_for").is_some());
-        did.reverted += usize::from(plan.result == PlanResult::Reverted);
-    }
-    let seen = world.seen.lock().unwrap_or_else(PoisonError::into_inner);
-    did.executions = seen
-        .values()
-        .map(|seen| (seen.runs + seen.undos) as usize)
-        .sum();
-    did.actions = acknowledged.actions.values().sum();
-    did
 }

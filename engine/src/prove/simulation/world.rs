@@ -1,9 +1,12 @@
 //! Workflows that use everything the engine has, and the world that they change.
 
+use super::house::{self, House};
 use super::scene::Dice;
+use super::tally::{Deed, Tally};
 use crate::journal::{PlanId, Rescue};
 use crate::lock::{Lock, OnPause};
 use crate::node::{Node, Workflows};
+use crate::priority::Priority;
 use crate::step::{
     Begun, Child, ContextOf, Declared, Policy, Polled, PollingStep, Received, Services,
     SpawningStep, Step, StepError, TransactionalStep, Until,
@@ -14,7 +17,7 @@ use crate::workflow::{DeclarationError, Steps, Workflow, after};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A step of a plan.
@@ -24,6 +27,7 @@ pub(super) type Place = (PlanId, &'static str);
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) dice: Dice,
+    pub(super) tally: Arc<Tally>,
     pub(super) troubled: AtomicBool,
     /// What stands behind the gate answers nobody.
     pub(super) down: AtomicBool,
@@ -55,8 +59,12 @@ impl World {
         tokio::time::sleep(Duration::from_millis(time.into())).await;
     }
 
-    fn trouble(&self) -> Result<(), StepError> {
-        if !self.troubled.load(Ordering::Relaxed) {
+    pub(super) fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn trouble(&self) -> Result<(), StepError> {
+        if !self.is_troubled() {
             return Ok(());
         }
         match self.dice.below(24) {
@@ -76,7 +84,7 @@ impl World {
     }
 
     /// A body that changes the world, or fails without having done so.
-    async fn change(&self, place: Place) -> Result<(), StepError> {
+    pub(super) async fn change(&self, place: Place) -> Result<(), StepError> {
         self.see(place, |seen| seen.runs += 1);
         self.takes_time().await;
         self.answers(place)?;
@@ -86,7 +94,7 @@ impl World {
         Ok(())
     }
 
-    async fn undo(&self, place: Place) -> Result<(), StepError> {
+    pub(super) async fn undo(&self, place: Place) -> Result<(), StepError> {
         self.see(place, |seen| seen.undos += 1);
         self.takes_time().await;
         self.answers(place)?;
@@ -143,6 +151,27 @@ impl Workflow for Big {
     fn revertible_for() -> Option<Duration> {
         Some(Duration::from_hours(100))
     }
+
+    fn priority(&self) -> Priority {
+        priority_of(self.n)
+    }
+
+    fn organization(&self) -> Option<String> {
+        organization_of(self.n)
+    }
+}
+
+/// Urgent, usual and background work.
+pub(super) fn priority_of(n: u32) -> Priority {
+    match n % 3 {
+        0 => Priority::Background,
+        1 => Priority::Normal,
+        _ => Priority::Urgent,
+    }
+}
+
+pub(super) fn organization_of(n: u32) -> Option<String> {
+    n.is_multiple_of(2).then(|| "even".to_owned())
 }
 
 impl Workflow for Small {
@@ -156,6 +185,16 @@ impl Workflow for Small {
 
     fn action(&self) -> String {
         format!("Small {}", self.n)
+    }
+
+    fn locks(&self) -> Vec<Lock> {
+        // A parent that has it alone goes on without a sub-task that waits for it.
+        let shared = Lock::shared(format!("r{}", self.n % 3)).on_pause(OnPause::Release);
+        if self.n.is_multiple_of(2) {
+            Vec::new()
+        } else {
+            vec![shared]
+        }
     }
 
     fn at_once() -> Option<usize> {
@@ -180,7 +219,7 @@ macro_rules! declared {
 pub(super) const BACKEND: &str = "backend";
 const GATED: [&str; 3] = ["plain", "elsewhere", "small_plain"];
 
-const QUICK: Policy = Policy::idempotent()
+pub(super) const QUICK: Policy = Policy::idempotent()
     .attempts(3)
     .timeout(Duration::from_secs(5));
 
@@ -277,6 +316,7 @@ impl PollingStep for Elsewhere {
         _: &Big,
         ticket: &u32,
     ) -> Result<Polled<u32>, StepError> {
+        cx.services.tally.note(Deed::Poll);
         cx.services.trouble()?;
         Ok(match cx.services.dice.below(4) {
             0 => Polled::Done(*ticket),
@@ -348,21 +388,36 @@ impl PollingStep for Told {
     ) -> Result<u32, StepError> {
         cx.services.trouble()?;
         match event {
-            Received::Event(payload) => payload.decode().map_err(StepError::permanent),
-            Received::TimeIsOver => Ok(0),
+            Received::Event(payload) => {
+                cx.services.tally.note(Deed::Event);
+                payload.decode().map_err(StepError::permanent)
+            }
+            Received::TimeIsOver => {
+                cx.services.tally.note(Deed::Timer);
+                Ok(0)
+            }
         }
     }
 }
 
 pub(super) fn workflows() -> Result<Workflows<World>, DeclarationError> {
-    Workflows::default().register::<Big>()?.register::<Small>()
+    let workflows = Workflows::default()
+        .register::<Big>()?
+        .register::<Small>()?;
+    house::register(workflows)
 }
+
+/// How many kinds of plans [`submit`] knows.
+pub(super) const KINDS: u32 = 20;
 
 pub(super) async fn submit<St: Store<Tx = MemoryTx>>(
     node: &Node<World, St>,
     n: u32,
 ) -> Option<PlanId> {
-    node.submit(&Big { n }, Some(format!("user {n}")))
-        .await
-        .ok()
+    let actor = Some(format!("user {n}"));
+    let submitted = match n.checked_sub(12) {
+        None => node.submit(&Big { n }, actor).await,
+        Some(n) => node.submit(&House { n, note: n }, actor).await,
+    };
+    submitted.ok()
 }

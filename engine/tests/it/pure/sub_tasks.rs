@@ -117,28 +117,36 @@ fn a_sub_task_that_could_not_be_submitted_counts_as_failed_once_the_others_have_
     );
 }
 
+/// The step wants these sub-tasks, one at a time, and the first of them is submitted.
+fn submits_one(story: &mut Story, step: &str, keys: &[&str], until: Until) -> PlanId {
+    let step = story.step(step);
+    let wanted = keys.iter().map(|key| WantedChild {
+        key: (*key).into(),
+        workflow: "child".into(),
+        input: json(key),
+    });
+    story.happens(Happening::Spawns {
+        step,
+        children: wanted.collect(),
+        until,
+        at_once: 1,
+    });
+    let one = PlanId(Uuid::from_u128(9));
+    story.happens(Happening::Submitted {
+        step,
+        children: vec![(keys[0].into(), one)],
+        refused: vec![],
+    });
+    one
+}
+
 #[test]
 fn a_poisoned_parent_keeps_the_locks_that_its_open_sub_tasks_rely_on() {
-    let poisoned_with = |child: ChildState| {
+    let poisoned_with = |until: Until, child: ChildState| {
         let graph = vec![step("waits", &[]), step("kills", &[])];
         let graph = with(graph, "kills", |step| step.attempts = 9);
         let mut story = Story::with_locks(graph, vec![lock("quay", None)]);
-        story.happens(Happening::Spawns {
-            step: 0,
-            children: vec![WantedChild {
-                key: "one".into(),
-                workflow: "child".into(),
-                input: json("one"),
-            }],
-            until: Until::Ended,
-            at_once: 1,
-        });
-        let one = PlanId(Uuid::from_u128(9));
-        story.happens(Happening::Submitted {
-            step: 0,
-            children: vec![("one".into(), one)],
-            refused: vec![],
-        });
+        let one = submits_one(&mut story, "waits", &["one"], until);
         story.told(Action::ChildMoved {
             child: one,
             state: child,
@@ -150,7 +158,37 @@ fn a_poisoned_parent_keeps_the_locks_that_its_open_sub_tasks_rely_on() {
         story.plan.locks[0].state
     };
 
-    assert_eq!(poisoned_with(ChildState::Open), LockState::Held);
+    let inside = poisoned_with(Until::Ended, ChildState::Open);
+    assert_eq!(inside, LockState::Held);
     let over = ChildState::Ended(PlanResult::Success);
-    assert_eq!(poisoned_with(over), LockState::GivenUp);
+    assert_eq!(poisoned_with(Until::Ended, over), LockState::GivenUp);
+    let with_its_own = poisoned_with(Until::EndedOrStuck, ChildState::Open);
+    assert_eq!(with_its_own, LockState::GivenUp);
+}
+
+#[test]
+fn a_revert_does_not_wait_for_a_sub_task_that_is_stuck_and_goes_on_alone() {
+    let reverted_with = |until: Until| {
+        let mut story = Story::of(vec![step("first", &[]), step("spawns", &[0])]);
+        story.succeeds("first");
+        let one = submits_one(&mut story, "spawns", &["one", "other"], until);
+        // The other one will never be submitted, and this one may wait for a lock of its parent.
+        assert_eq!(story.told(Action::Revert), None);
+        assert_eq!(story.states(), "first success, spawns suspended");
+        story.told(Action::ChildMoved {
+            child: one,
+            state: ChildState::Stuck,
+        });
+        story.states()
+    };
+
+    assert_eq!(
+        reverted_with(Until::EndedOrStuck),
+        "first compensating, spawns cancelled"
+    );
+    assert_eq!(
+        reverted_with(Until::Ended),
+        "first success, spawns suspended",
+        "it is at work inside the locks of its parent"
+    );
 }
