@@ -55,11 +55,10 @@ impl Counts {
 
     pub(super) fn done(&self) -> Done {
         Done {
-            plans: 0,
             executions: self.all_bodies(),
             compensations: self.undos.values().sum(),
             faults: self.faults,
-            actions: 0,
+            ..Done::default()
         }
     }
 }
@@ -136,10 +135,15 @@ impl Told {
         let effect = befalls
             .filter(|(which, _)| which == step || which == EACH)
             .map(|(_, effect)| effect)
-            .filter(|effect| may_run_twice || *effect != Effect::RunTwice)?;
+            .filter(|effect| may_run_twice || !repeats(*effect))?;
         self.counts.faults += 1;
         Some(effect)
     }
+}
+
+/// What it did, it does once more.
+const fn repeats(effect: Effect) -> bool {
+    matches!(effect, Effect::RunTwice | Effect::FailAfter)
 }
 
 const fn times(effect: Option<Effect>) -> usize {

@@ -176,8 +176,13 @@ impl<W: World, St: Store<Tx = <W::Services as Services>::Tx>> Stage<W, St> {
 
     /// The plan once it is paused or stopped and every interrupted step has an answer.
     pub(super) async fn settled(&mut self) -> Arc<Plan> {
+        self.settled_within(PATIENCE).await
+    }
+
+    /// The same, for one that may take longer than others.
+    pub(super) async fn settled_within(&mut self, at_most: Duration) -> Arc<Plan> {
         loop {
-            let plan = self.node.wait(self.id, PATIENCE).await;
+            let plan = self.node.wait(self.id, at_most).await;
             let plan = plan.expect("a submitted plan is there");
             assert!(plan.has_settled(), "it settles in time: {}", states(&plan));
             if plan.seq < self.seq {

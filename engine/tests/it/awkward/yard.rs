@@ -11,6 +11,7 @@ use engine::workflow::Workflow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// The place outside.
 #[derive(Default)]
@@ -203,6 +204,8 @@ impl<W: Sample> World for Fresh<W> {
     type Store = Memory;
 
     const TRIED: usize = W::TRIED;
+    /// Time passes by itself while nothing else happens: the steps' own timeouts come.
+    const HANGS: Duration = Duration::MAX;
 
     async fn fresh() -> Self {
         Self {
