@@ -57,6 +57,8 @@ pub trait World: Sized + Send + Sync {
     /// So long a body hangs that never returns, unless its step's own timeout is shorter: little, so that nobody waits for it. A
     /// world whose time moves by itself can wait for the step's own.
     const HANGS: Duration = Duration::from_millis(20);
+    /// The workflows of plans that are submitted beside the proven one, so that it must wait for their locks or they for its.
+    const BESIDE: &'static [&'static str] = &[];
 
     /// A new world in which nothing has happened.
     fn fresh() -> impl Future<Output = Self>;
@@ -70,7 +72,7 @@ pub trait World: Sized + Send + Sync {
     fn clock(&self) -> Clock {
         Clock::system()
     }
-    /// Submits the plan, through whatever node.
+    /// Submits the plan, and those beside it, through whatever node.
     fn submit<St: Store<Tx = <Self::Services as Services>::Tx>>(
         &self,
         node: &Node<Self::Services, St>,
@@ -102,6 +104,12 @@ pub struct Done {
     pub actions: usize,
     /// Steps of which people saw what they had done although no success was recorded.
     pub unrecorded: usize,
+    /// Looks at the locks of all plans, one after each commit.
+    pub looks: usize,
+    /// Looks that found a plan waiting for a lock that another one held.
+    pub contended: usize,
+    /// Looks that found a lock shared by several plans.
+    pub shared: usize,
 }
 
 impl AddAssign for Done {
@@ -112,5 +120,8 @@ impl AddAssign for Done {
         self.faults += more.faults;
         self.actions += more.actions;
         self.unrecorded += more.unrecorded;
+        self.looks += more.looks;
+        self.contended += more.contended;
+        self.shared += more.shared;
     }
 }

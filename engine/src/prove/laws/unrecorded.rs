@@ -41,7 +41,7 @@ pub async fn time_out_at_each_step<W: World>() -> Done {
 /// The world when the step has failed without having done anything; none where that reverts the plan, or does not happen.
 async fn picture_without<W: World>(step: &str, done: &mut Done) -> Option<String> {
     let script = Script::default().befalling(step, Effect::Fail);
-    let mut stage = Stage::<W, _>::set(script).await;
+    let mut stage = Stage::<W>::set(script).await;
     let failed = stage.settled().await;
     let stays = stage.script.counts().faults > 0 && failed.result != PlanResult::Reverted;
     let picture = stage.world.picture().await;
@@ -57,7 +57,7 @@ async fn unrecorded<W: World>(calm: &Calm, step: &str, effect: Effect, done: &mu
         format!("after step {step} failed after its work and was mended")
     };
     let script = Script::default().befalling(step, effect);
-    let mut stage = Stage::<W, _>::set(script).await;
+    let mut stage = Stage::<W>::set(script).await;
     let failed = stage.settled_within(ALL_ATTEMPTS).await;
     stage.script.mend();
     let counts = stage.script.counts();
@@ -143,7 +143,7 @@ fn assert_failed_each_time(failed: &Plan, step: &str, effect: Effect, faults: us
 }
 
 async fn is_as_if_it_had_happened_once<W: World>(
-    stage: &mut Stage<W, W::Store>,
+    stage: &mut Stage<W>,
     calm: &Calm,
     failed: &Plan,
     when: &str,
