@@ -138,10 +138,8 @@ async fn crash_at<W: World>(
     let when = format!("after a crash {moment:?} write {write}");
     let world = W::fresh().await;
     let dying = Faulty::dying(world.store(), write, moment);
-    let stage = tokio::select! {
-        biased;
-        stage = Stage::on(world, dying.clone(), script) => stage,
-        () = dying.death() => return, // while those beside it were submitted
+    let Some(stage) = Stage::on_dying(world, &dying, script).await else {
+        return;
     };
     tokio::select! {
         biased;

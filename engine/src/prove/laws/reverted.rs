@@ -156,10 +156,8 @@ async fn crash_at<W: World>(calm: &Calm, write: usize, moment: Moment, done: &mu
     let world = W::fresh().await;
     let dying = Faulty::dying(world.store(), write, moment);
     let script = calm.held_at_the_end::<W>(Script::default());
-    let stage = tokio::select! {
-        biased;
-        stage = Stage::on(world, dying.clone(), script) => stage,
-        () = dying.death() => return, // while those beside it were submitted
+    let Some(stage) = Stage::on_dying(world, &dying, script).await else {
+        return;
     };
     let reverts = async {
         stage.at_the_gate().await;

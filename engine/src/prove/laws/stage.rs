@@ -150,6 +150,23 @@ impl<W: World> Stage<W> {
         }
     }
 
+    /// The same on a store that dies. None: it died while plans beside the proven one were submitted.
+    pub(super) async fn on_dying(
+        world: W,
+        dying: &Faulty<W::Store>,
+        script: Script,
+    ) -> Option<Self> {
+        let stage = Self::on(world, dying.clone(), script);
+        if W::BESIDE.is_empty() {
+            return Some(stage.await); // its submit is the first write, at which nothing dies
+        }
+        tokio::select! {
+            biased;
+            stage = stage => Some(stage),
+            () = dying.death() => None,
+        }
+    }
+
     /// Whether a body stands at the gate; otherwise the plan has settled without one.
     pub(super) async fn at_the_gate(&self) -> bool {
         tokio::select! {
