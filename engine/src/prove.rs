@@ -1,6 +1,7 @@
 //! Proof, written once: what every store must do ([`conformance`]), and what must hold for every workflow ([`laws`]).
 
 pub mod conformance;
+pub mod corpus;
 mod exclusion;
 mod faulty;
 pub mod laws;

@@ -30,7 +30,7 @@ fn short() -> Rehearsal {
 
 impl House {
     /// What lies there of a plan.
-    async fn marks(&self, plan: PlanId) -> Vec<Mark> {
+    pub(crate) async fn marks(&self, plan: PlanId) -> Vec<Mark> {
         let mut tx = self.services.database.read().await.unwrap();
         rehearsals::marks(&mut tx, plan).await.unwrap()
     }
