@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::caller::{Caller, Purpose};
-use super::drill::Effect;
+use super::drill::{Effect, ends_by};
 use super::gates::Place;
 use crate::caught::said;
 use crate::clock::{Clock, Timestamp};
@@ -126,16 +126,14 @@ impl Wanted {
 pub(super) struct InTransaction {
     pub(super) step: StepIndex,
     pub(super) undoes: bool,
-    /// A drill: its body runs before, and that is rolled back.
-    pub(super) rehearses: bool,
-    /// A drill: the process aborts once it is recorded.
-    pub(super) crashes_after: bool,
+    /// What a drill does to it at the store.
+    pub(super) effect: Option<Effect>,
 }
 
 impl InTransaction {
     /// It may be recorded together with others.
     pub(super) fn is_plain(&self) -> bool {
-        !(self.undoes || self.rehearses || self.crashes_after)
+        !self.undoes && self.effect.is_none()
     }
 }
 
@@ -363,8 +361,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Bodies<S, St> {
         self.for_the_store.push_back(InTransaction {
             step,
             undoes: plan.steps[step].state == StepState::Compensating,
-            rehearses: effect == Some(Effect::RunTwice),
-            crashes_after: effect == Some(Effect::CrashAfter),
+            effect: effect.filter(|effect| effect.is_of_transactions()),
         });
     }
 
@@ -490,7 +487,8 @@ async fn drilled<Tx>(
                 None => return failed(StepError(Failure::timeout(limit))),
             }
         }
-        Some(Effect::CrashAfter | Effect::RunTwice) | None => {}
+        Some(Effect::CrashAfter | Effect::RunTwice | Effect::FailAfter | Effect::HangAfter(_))
+        | None => {}
     }
     match call(ticket.clone()) {
         Job::InTransaction(_) => Ended::Asked(effect),
@@ -502,7 +500,7 @@ async fn drilled<Tx>(
                 }
                 return Ended::Asked(None);
             }
-            let outcome = bounded(body, limit).await;
+            let outcome = bounded(Box::pin(ends_by(effect, body)), limit).await;
             Ended::Body {
                 outcome,
                 crashes_after: effect == Some(Effect::CrashAfter),

@@ -5,6 +5,7 @@
 use super::actor::{Actor, Lost, crash};
 use super::bodies::{Bodies, InTransaction, panicked};
 use super::caller::{Caller, Purpose};
+use super::drill::{Effect, ends_by};
 use crate::clock::Clock;
 use crate::decide::{Admission, Happening, decide_with};
 use crate::journal::{Failure, NodeId, PlanId, StepIndex};
@@ -74,8 +75,9 @@ impl<S: Services> Together<S> {
             } else {
                 FURTHER_STEP_LIMIT
             });
+            let effect = first.effect.filter(|_| after == 0);
             let happening = self
-                .attempt(tx, &plan, (step, undoes), limit)
+                .attempt(tx, &plan, (step, undoes), (limit, effect))
                 .await
                 .map_err(failed)?;
             let decision = decide_with(
@@ -123,7 +125,7 @@ impl<S: Services> Together<S> {
         tx: &mut S::Tx,
         plan: &Arc<Plan>,
         (step, undoes): (StepIndex, bool),
-        limit: Duration,
+        (limit, effect): (Duration, Option<Effect>),
     ) -> Result<Happening, StepError> {
         let Job::InTransaction(job) = self.caller.job(plan, step, &Purpose::undoing(undoes), None)
         else {
@@ -131,7 +133,8 @@ impl<S: Services> Together<S> {
                 "a step that runs by itself was given to the store",
             ));
         };
-        let body = tokio::time::timeout(limit, AssertUnwindSafe(job(tx)).catch_unwind());
+        let body = AssertUnwindSafe(ends_by(effect, job(tx))).catch_unwind();
+        let body = tokio::time::timeout(limit, body);
         let outcome = match body.await {
             Err(_) => return Err(StepError(Failure::timeout(limit))),
             Ok(Err(panic)) => return Err(panicked(panic.as_ref())),
@@ -160,7 +163,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
         first: InTransaction,
         bodies: &Bodies<S, St>,
     ) -> Result<(), Lost> {
-        if first.rehearses {
+        if first.effect == Some(Effect::RunTwice) {
             self.rehearse(first, bodies).await;
         }
         let mut at_most = self.at_most_together(first, bodies).await;
@@ -195,7 +198,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             self.happen(failed).await?;
             break;
         }
-        if first.crashes_after {
+        if first.effect == Some(Effect::CrashAfter) {
             crash(&self.plan, first.step);
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! A store with a fault at a chosen write: it dies, as a process does that is killed, and answers nothing after that; or it
 //! cannot tell whether the write is durable, as when a connection is lost; or it has no space for any.
 
+use super::Watch;
 use crate::clock::Timestamp;
 use crate::gate::Gate;
 use crate::journal::{Message, NodeId, PlanId, Row};
@@ -40,6 +41,8 @@ pub struct Faulty<St> {
     exclusive: bool,
     /// So long reading several plans takes.
     reading: Duration,
+    /// Looks at the locks of all plans after each write.
+    watch: Option<Arc<Watch>>,
 }
 
 impl<St> Faulty<St> {
@@ -54,6 +57,16 @@ impl<St> Faulty<St> {
             full: Arc::default(),
             exclusive: false,
             reading: Duration::ZERO,
+            watch: None,
+        }
+    }
+
+    /// After each write that is made, and before anybody learns of it, this looks at the locks of all plans.
+    #[must_use]
+    pub fn watched(self, watch: &Arc<Watch>) -> Self {
+        Self {
+            watch: Some(watch.clone()),
+            ..self
         }
     }
 
@@ -130,6 +143,17 @@ impl<St> Faulty<St> {
         }
     }
 
+    async fn fail(&self) -> Result<(), StoreError> {
+        if self.survives {
+            return Err(StoreError::Unknown("the connection was lost".into()));
+        }
+        self.dead.cancel();
+        self.alive().await;
+        Ok(())
+    }
+}
+
+impl<St: Store> Faulty<St> {
     async fn write<T>(
         &self,
         write: impl Future<Output = Result<T, StoreError>>,
@@ -141,20 +165,14 @@ impl<St> Faulty<St> {
             self.fail().await?;
         }
         let done = write.await;
+        if let Some(watch) = &self.watch {
+            watch.look(&self.inner).await;
+        }
         if self.fault == Some((number, Moment::After)) {
             self.fail().await?;
         }
         self.alive().await;
         done
-    }
-
-    async fn fail(&self) -> Result<(), StoreError> {
-        if self.survives {
-            return Err(StoreError::Unknown("the connection was lost".into()));
-        }
-        self.dead.cancel();
-        self.alive().await;
-        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod skipped;
 mod stage;
 mod stopped;
 mod undone;
+mod unrecorded;
 
 pub use held::{hold_at_each_step, hold_the_workflow_at_each_step};
 pub use repeated::{
@@ -26,6 +27,8 @@ pub use undone::{
     undo_each_step_twice,
 };
 
+pub use unrecorded::{fail_after_each_step, time_out_at_each_step};
+
 use crate::clock::Clock;
 use crate::journal::{Json, PlanId};
 use crate::node::{Node, Workflows};
@@ -33,6 +36,7 @@ use crate::step::Services;
 use crate::store::Store;
 use std::ops::AddAssign;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The world that a workflow works on, made afresh for each case.
 pub trait World: Sized + Send + Sync {
@@ -50,6 +54,11 @@ pub trait World: Sized + Send + Sync {
     /// A step may fail when another is skipped whose output it does not read: it relies on what that did outside, or an output
     /// of one world means nothing in another.
     const LEANS: bool = false;
+    /// So long a body hangs that never returns, unless its step's own timeout is shorter: little, so that nobody waits for it. A
+    /// world whose time moves by itself can wait for the step's own.
+    const HANGS: Duration = Duration::from_millis(20);
+    /// The workflows of plans that are submitted beside the proven one, so that it must wait for their locks or they for its.
+    const BESIDE: &'static [&'static str] = &[];
 
     /// A new world in which nothing has happened.
     fn fresh() -> impl Future<Output = Self>;
@@ -63,7 +72,7 @@ pub trait World: Sized + Send + Sync {
     fn clock(&self) -> Clock {
         Clock::system()
     }
-    /// Submits the plan, through whatever node.
+    /// Submits the plan, and those beside it, through whatever node.
     fn submit<St: Store<Tx = <Self::Services as Services>::Tx>>(
         &self,
         node: &Node<Self::Services, St>,
@@ -93,6 +102,14 @@ pub struct Done {
     pub faults: usize,
     /// What operators wanted and got.
     pub actions: usize,
+    /// Steps of which people saw what they had done although no success was recorded.
+    pub unrecorded: usize,
+    /// Looks at the locks of all plans, one after each commit.
+    pub looks: usize,
+    /// Looks that found a plan waiting for a lock that another one held.
+    pub contended: usize,
+    /// Looks that found a lock shared by several plans.
+    pub shared: usize,
 }
 
 impl AddAssign for Done {
@@ -102,5 +119,9 @@ impl AddAssign for Done {
         self.compensations += more.compensations;
         self.faults += more.faults;
         self.actions += more.actions;
+        self.unrecorded += more.unrecorded;
+        self.looks += more.looks;
+        self.contended += more.contended;
+        self.shared += more.shared;
     }
 }

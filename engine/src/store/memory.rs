@@ -155,6 +155,13 @@ impl Kept {
         }
     }
 
+    fn rows(&self, plan: PlanId) -> Vec<Row> {
+        let rows = self.journal.get(&plan);
+        rows.map_or_else(Vec::new, |rows| {
+            rows.iter().map(|row| Row::clone(row)).collect()
+        })
+    }
+
     /// The first row that excludes this one.
     fn in_the_way(&self, n: i64) -> Option<&LockRow> {
         #[cfg(feature = "prove")]
@@ -459,23 +466,14 @@ impl Store for Memory {
     }
 
     async fn load(&self, plan: PlanId) -> Result<Vec<Row>, StoreError> {
-        let kept = self.0.lock().await;
-        Ok(kept
-            .journal
-            .get(&plan)
-            .map(|rows| rows.iter().map(|row| Row::clone(row)).collect())
-            .unwrap_or_default())
+        Ok(self.0.lock().await.rows(plan))
     }
 
     async fn load_all(&self, plans: Vec<PlanId>) -> Result<Vec<(PlanId, Vec<Row>)>, StoreError> {
-        let mut all = Vec::new();
-        for plan in plans {
-            let rows = self.load(plan).await?;
-            if !rows.is_empty() {
-                all.push((plan, rows));
-            }
-        }
-        Ok(all)
+        // As all of them are at one moment.
+        let kept = self.0.lock().await;
+        let all = plans.into_iter().map(|plan| (plan, kept.rows(plan)));
+        Ok(all.filter(|(_, rows)| !rows.is_empty()).collect())
     }
 
     async fn mail(&self, plan: PlanId) -> Result<Vec<Mail>, StoreError> {

@@ -77,6 +77,10 @@ async fn a_push_that_crashes_at_any_append_ends_the_same() {
 keeps! { push: Wharf;
     a_push_that_crashes_at_any_commit_of_several_steps_ends_the_same:
         crash_before_and_after_each_commit_of_several_steps does at least 8 20 0 6 0;
+    a_push_that_fails_after_the_work_of_any_step_is_mended_and_ends_the_same:
+        fail_after_each_step does at least 17 85 0 16 8;
+    a_push_that_is_timed_out_at_any_step_is_mended_and_ends_the_same:
+        time_out_at_each_step does at least 17 100 0 40 8;
     a_push_that_is_reverted_at_any_step_leaves_no_product_and_no_repository:
         revert_at_each_step does at least 19 95 20 8 14;
     a_published_push_is_not_reverted:

@@ -9,6 +9,7 @@ mod again_and_against;
 mod by_digest;
 mod cleanup;
 mod copies;
+mod corpus;
 mod exact_copy;
 mod goes_on;
 mod house;

@@ -30,7 +30,7 @@ fn short() -> Rehearsal {
 
 impl House {
     /// What lies there of a plan.
-    async fn marks(&self, plan: PlanId) -> Vec<Mark> {
+    pub(crate) async fn marks(&self, plan: PlanId) -> Vec<Mark> {
         let mut tx = self.services.database.read().await.unwrap();
         rehearsals::marks(&mut tx, plan).await.unwrap()
     }
@@ -90,6 +90,10 @@ impl World for Stage {
 keeps! { rehearsal: Stage;
     a_rehearsal_that_fails_at_any_step_is_mended_and_ends_the_same:
         fail_at_each_step does at least 8 60 0 7 7;
+    a_rehearsal_that_fails_after_the_work_of_any_step_is_mended_and_ends_the_same:
+        fail_after_each_step does at least 15 100 0 12 6;
+    a_rehearsal_that_is_timed_out_at_any_step_is_mended_and_ends_the_same:
+        time_out_at_each_step does at least 15 100 0 35 7;
     a_rehearsal_whose_steps_run_twice_ends_the_same:
         run_each_step_twice does at least 9 80 0 14 0;
     a_rehearsal_that_crashes_at_any_append_ends_the_same:

@@ -63,6 +63,10 @@ impl World for Corner {
 keeps! { rehearsal_part: Corner;
     a_part_that_fails_is_mended_and_ends_the_same:
         fail_at_each_step does at least 2 3 0 1 1;
+    a_part_that_fails_after_its_work_is_mended_and_ends_the_same:
+        fail_after_each_step does at least 3 4 0 2 1;
+    a_part_that_is_timed_out_is_mended_and_ends_the_same:
+        time_out_at_each_step does at least 3 8 0 6 1;
     a_part_that_runs_twice_ends_the_same:
         run_each_step_twice does at least 3 5 0 2 0;
     a_part_that_crashes_at_any_append_ends_the_same:
@@ -125,6 +129,10 @@ impl World for Attic {
 keeps! { cleanup: Attic;
     a_cleanup_that_fails_goes_on_and_ends_the_same:
         fail_at_each_step does at least 2 3 0 1 1;
+    a_cleanup_that_fails_after_its_work_goes_on_and_ends_the_same:
+        fail_after_each_step does at least 3 4 0 2 1;
+    a_cleanup_that_is_timed_out_goes_on_and_ends_the_same:
+        time_out_at_each_step does at least 3 8 0 6 1;
     a_cleanup_that_runs_twice_ends_the_same:
         run_each_step_twice does at least 3 5 0 2 0;
     a_cleanup_that_crashes_at_any_append_ends_the_same:
@@ -207,6 +215,10 @@ impl World for Bench {
 keeps! { bulk_cancel: Bench;
     a_bulk_that_fails_goes_on_and_asks_nobody_twice:
         fail_at_each_step does at least 2 3 0 1 1;
+    a_bulk_that_fails_after_its_work_asks_nobody_twice:
+        fail_after_each_step does at least 3 4 0 2 1;
+    a_bulk_that_is_timed_out_asks_nobody_twice:
+        time_out_at_each_step does at least 3 8 0 6 1;
     a_bulk_that_runs_twice_asks_nobody_twice:
         run_each_step_twice does at least 3 5 0 2 0;
     a_bulk_that_crashes_at_any_append_asks_nobody_twice:

@@ -14,7 +14,7 @@ pub async fn hold_at_each_step<W: World>() -> Done {
     let calm = calm::<W>(&mut done).await;
     for step in &calm.steps {
         let script = Script::default().gate(Gate::Step(step.clone()));
-        let mut stage = Stage::<W, _>::set(script).await;
+        let mut stage = Stage::<W>::set(script).await;
         if stage.at_the_gate().await {
             stage.must(Action::Hold).await;
             stage.script.open();
@@ -53,7 +53,7 @@ pub async fn hold_the_workflow_at_each_step<W: World>() -> Done {
     let calm = calm::<W>(&mut done).await;
     for step in &calm.steps {
         let script = Script::default().gate(Gate::Step(step.clone()));
-        let mut stage = Stage::<W, _>::set(script).await;
+        let mut stage = Stage::<W>::set(script).await;
         if stage.at_the_gate().await {
             let plan = stage.node.plan(stage.id).await;
             let plan = plan.expect("a submitted plan is there");

@@ -15,7 +15,7 @@ pub async fn fail_at_each_step<W: World>() -> Done {
     let calm = calm::<W>(&mut done).await;
     for step in &calm.steps {
         let script = Script::default().befalling(step, Effect::Fail);
-        let mut stage = Stage::<W, _>::set(script).await;
+        let mut stage = Stage::<W>::set(script).await;
         let failed = stage.settled().await;
         stage.script.mend();
         let caused = stage.script.counts().faults;
@@ -66,7 +66,7 @@ pub async fn run_each_step_twice<W: World>() -> Done {
     let calm = calm::<W>(&mut done).await;
     for step in calm.steps.iter().map(String::as_str).chain([EACH]) {
         let script = Script::default().befalling(step, Effect::RunTwice);
-        let mut stage = Stage::<W, _>::set(script).await;
+        let mut stage = Stage::<W>::set(script).await;
         let ended = stage.settled().await;
         assert_eq!(
             ended.result,
@@ -138,7 +138,9 @@ async fn crash_at<W: World>(
     let when = format!("after a crash {moment:?} write {write}");
     let world = W::fresh().await;
     let dying = Faulty::dying(world.store(), write, moment);
-    let stage = Stage::on(world, dying.clone(), script).await;
+    let Some(stage) = Stage::on_dying(world, &dying, script).await else {
+        return;
+    };
     tokio::select! {
         biased;
         () = dying.death() => {}

@@ -9,8 +9,6 @@ use crate::journal::{Action, PlanResult};
 use crate::node::{Effect, NodeError};
 use crate::plan::Plan;
 use crate::prove::{Faulty, Moment};
-use crate::step::Services;
-use crate::store::Store;
 use std::time::Duration;
 
 /// The revert is asked while a step is under way, and after it failed for good: what is under way comes to its end, everything
@@ -20,7 +18,7 @@ pub async fn revert_at_each_step<W: World>() -> Done {
     let calm = calm::<W>(&mut done).await;
     for step in &calm.steps {
         let script = Script::default().gate(Gate::Step(step.clone()));
-        let mut stage = Stage::<W, _>::set(script).await;
+        let mut stage = Stage::<W>::set(script).await;
         if stage.at_the_gate().await {
             let asked = stage.act(Action::Revert).await;
             stage.script.open();
@@ -35,7 +33,7 @@ pub async fn revert_at_each_step<W: World>() -> Done {
         stage.end(&mut done).await;
 
         let script = Script::default().befalling(step, Effect::Fail);
-        let mut stage = Stage::<W, _>::set(script).await;
+        let mut stage = Stage::<W>::set(script).await;
         let failed = stage.settled().await;
         let when = format!("after step {step} failed");
         if failed.result == PlanResult::Reverted {
@@ -56,8 +54,8 @@ pub(super) fn may_be_reverted(plan: &Plan) -> bool {
 }
 
 /// What was asked comes true; of a plan that leaves nothing behind it is refused.
-async fn assert_reverts<W: World, St: Store<Tx = <W::Services as Services>::Tx>>(
-    stage: &mut Stage<W, St>,
+async fn assert_reverts<W: World>(
+    stage: &mut Stage<W>,
     calm: &Calm,
     asked: Result<(), NodeError>,
     when: &str,
@@ -96,7 +94,7 @@ pub async fn revert_when_finished<W: World>() -> Done {
     let time = calm.plan.submitted.as_ref();
     let time = time.and_then(|submitted| submitted.revertible_for);
 
-    let mut stage = Stage::<W, _>::set(Script::default()).await;
+    let mut stage = Stage::<W>::set(Script::default()).await;
     stage.settled().await;
     let asked = stage.act(Action::Revert).await;
     if time.is_some() {
@@ -107,7 +105,7 @@ pub async fn revert_when_finished<W: World>() -> Done {
     }
     stage.end(&mut done).await;
 
-    let stage = Stage::<W, _>::set(Script::default()).await;
+    let stage = Stage::<W>::set(Script::default()).await;
     let mut stage = finished_long_ago(stage, time.unwrap_or_default()).await;
     let refused = stage.act(Action::Revert).await;
     let refused = refused.expect_err("the time for a revert is over");
@@ -121,10 +119,7 @@ pub async fn revert_when_finished<W: World>() -> Done {
 }
 
 /// The plan is finished, and so much time has passed since.
-async fn finished_long_ago<W: World>(
-    mut stage: Stage<W, W::Store>,
-    time: Duration,
-) -> Stage<W, W::Store> {
+async fn finished_long_ago<W: World>(mut stage: Stage<W>, time: Duration) -> Stage<W> {
     stage.settled().await;
     stage.node.drain(PATIENCE).await;
     let later = stage.world.clock().now() + time + Duration::from_secs(1);
@@ -161,7 +156,9 @@ async fn crash_at<W: World>(calm: &Calm, write: usize, moment: Moment, done: &mu
     let world = W::fresh().await;
     let dying = Faulty::dying(world.store(), write, moment);
     let script = calm.held_at_the_end::<W>(Script::default());
-    let stage = Stage::on(world, dying.clone(), script).await;
+    let Some(stage) = Stage::on_dying(world, &dying, script).await else {
+        return;
+    };
     let reverts = async {
         stage.at_the_gate().await;
         let asked = stage.node.act(stage.id, wanted(Action::Revert)).await;

@@ -29,6 +29,8 @@ pub(super) struct Script {
     told: Mutex<Told>,
     /// Transactional steps that follow each other are recorded by one commit; only the first of them is asked for and counted.
     together: bool,
+    /// Nothing befalls plans of these workflows, and what they do is not counted.
+    alone: &'static [&'static str],
 }
 
 #[derive(Default)]
@@ -55,11 +57,10 @@ impl Counts {
 
     pub(super) fn done(&self) -> Done {
         Done {
-            plans: 0,
             executions: self.all_bodies(),
             compensations: self.undos.values().sum(),
             faults: self.faults,
-            actions: 0,
+            ..Done::default()
         }
     }
 }
@@ -80,6 +81,10 @@ impl Script {
             gate: Some(gate),
             ..self
         }
+    }
+
+    pub(super) fn leaving_alone(self, alone: &'static [&'static str]) -> Self {
+        Self { alone, ..self }
     }
 
     /// Nothing befalls a step, and several may be recorded together.
@@ -136,10 +141,15 @@ impl Told {
         let effect = befalls
             .filter(|(which, _)| which == step || which == EACH)
             .map(|(_, effect)| effect)
-            .filter(|effect| may_run_twice || *effect != Effect::RunTwice)?;
+            .filter(|effect| may_run_twice || !repeats(*effect))?;
         self.counts.faults += 1;
         Some(effect)
     }
+}
+
+/// What it did, it does once more.
+const fn repeats(effect: Effect) -> bool {
+    matches!(effect, Effect::RunTwice | Effect::FailAfter)
 }
 
 const fn times(effect: Option<Effect>) -> usize {
@@ -156,6 +166,9 @@ impl Drill for Script {
 
     fn before<'a>(&'a self, plan: &'a Plan, step: &'a str) -> BoxFuture<'a, Option<Effect>> {
         Box::pin(async move {
+            if self.alone.contains(&plan.workflow()) {
+                return None;
+            }
             let known = plan.graph().iter().find(|known| known.name == step);
             let is_once = known.is_some_and(|known| known.once);
             let effect = {
@@ -171,8 +184,11 @@ impl Drill for Script {
         })
     }
 
-    fn before_undo<'a>(&'a self, _: &'a Plan, step: &'a str) -> BoxFuture<'a, Option<Effect>> {
+    fn before_undo<'a>(&'a self, plan: &'a Plan, step: &'a str) -> BoxFuture<'a, Option<Effect>> {
         Box::pin(async move {
+            if self.alone.contains(&plan.workflow()) {
+                return None;
+            }
             let mut told = self.told();
             let befalls = told.befalls_undo.clone();
             let effect = told.strikes(befalls, step, true);

@@ -26,7 +26,7 @@ pub async fn skip_each_step<W: World>() -> Done {
 
 async fn skip<W: World>(calm: &Calm, step: &str, output: Option<Json>, done: &mut Done) {
     let script = Script::default().befalling(step, Effect::Fail);
-    let mut stage = Stage::<W, _>::set(script).await;
+    let mut stage = Stage::<W>::set(script).await;
     let failed = stage.settled().await;
     if stage.script.counts().faults > 0 && failed.state == PlanState::Paused {
         let skip = Action::Skip {

@@ -6,9 +6,8 @@ use crate::check::check;
 use crate::journal::{Action, GraphStep, Message, NodeId, PlanId, PlanResult, Reason};
 use crate::node::{Drill, Effect, Node, NodeError, NodeOptions};
 use crate::plan::{Plan, StepStatus};
-use crate::prove::Faulty;
+use crate::prove::{Faulty, Watch};
 use crate::state::StepState;
-use crate::step::Services;
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +16,14 @@ use uuid::Uuid;
 /// Longer than any plan of a test takes, also on a slow disk.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
-pub(super) type NodeOf<W, St> = Node<<W as World>::Services, St>;
+pub(super) type NodeOf<W> = Node<<W as World>::Services, Faulty<<W as World>::Store>>;
 
-pub(super) async fn start<W: World, St: Store<Tx = <W::Services as Services>::Tx>>(
+async fn start<W: World>(
     world: &W,
-    store: St,
+    store: Faulty<W::Store>,
     script: &Arc<Script>,
     clock: crate::clock::Clock,
-) -> NodeOf<W, St> {
+) -> NodeOf<W> {
     let mut options = NodeOptions::new(NodeId(Uuid::from_u128(1)), "prover");
     options.poll = Duration::from_millis(100);
     options.abort_grace = Duration::from_millis(20);
@@ -111,29 +110,31 @@ impl Calm {
 }
 
 /// A case: its parts, and what was done in it.
-pub(super) struct Stage<W: World, St: Store<Tx = <W::Services as Services>::Tx>> {
+pub(super) struct Stage<W: World> {
     pub(super) world: W,
-    pub(super) node: NodeOf<W, St>,
+    pub(super) node: NodeOf<W>,
     pub(super) script: Arc<Script>,
     pub(super) id: PlanId,
     /// What a revert restores, as it was before the plan.
     pub(super) before: String,
+    /// What is seen of the locks of all plans.
+    watch: Arc<Watch>,
     /// The plan's journal is known to be at least so long.
     seq: i64,
     actions: usize,
 }
 
-impl<W: World> Stage<W, W::Store> {
+impl<W: World> Stage<W> {
     pub(super) async fn set(script: Script) -> Self {
         let world = W::fresh().await;
-        let store = world.store();
+        let store = Faulty::sound(world.store());
         Self::on(world, store, script).await
     }
-}
 
-impl<W: World, St: Store<Tx = <W::Services as Services>::Tx>> Stage<W, St> {
-    pub(super) async fn on(world: W, store: St, script: Script) -> Self {
-        let script = Arc::new(script);
+    pub(super) async fn on(world: W, store: Faulty<W::Store>, script: Script) -> Self {
+        let script = Arc::new(script.leaving_alone(W::BESIDE));
+        let watch = Arc::<Watch>::default();
+        let store = store.watched(&watch);
         let node = start(&world, store, &script, world.clock()).await;
         let before = world.undone().await;
         let id = world.submit(&node).await;
@@ -143,8 +144,26 @@ impl<W: World, St: Store<Tx = <W::Services as Services>::Tx>> Stage<W, St> {
             script,
             id,
             before,
+            watch,
             seq: 0,
             actions: 0,
+        }
+    }
+
+    /// The same on a store that dies. None: it died while plans beside the proven one were submitted.
+    pub(super) async fn on_dying(
+        world: W,
+        dying: &Faulty<W::Store>,
+        script: Script,
+    ) -> Option<Self> {
+        let stage = Self::on(world, dying.clone(), script);
+        if W::BESIDE.is_empty() {
+            return Some(stage.await); // its submit is the first write, at which nothing dies
+        }
+        tokio::select! {
+            biased;
+            stage = stage => Some(stage),
+            () = dying.death() => None,
         }
     }
 
@@ -176,8 +195,13 @@ impl<W: World, St: Store<Tx = <W::Services as Services>::Tx>> Stage<W, St> {
 
     /// The plan once it is paused or stopped and every interrupted step has an answer.
     pub(super) async fn settled(&mut self) -> Arc<Plan> {
+        self.settled_within(PATIENCE).await
+    }
+
+    /// The same, for one that may take longer than others.
+    pub(super) async fn settled_within(&mut self, at_most: Duration) -> Arc<Plan> {
         loop {
-            let plan = self.node.wait(self.id, PATIENCE).await;
+            let plan = self.node.wait(self.id, at_most).await;
             let plan = plan.expect("a submitted plan is there");
             assert!(plan.has_settled(), "it settles in time: {}", states(&plan));
             if plan.seq < self.seq {
@@ -252,13 +276,14 @@ impl<W: World, St: Store<Tx = <W::Services as Services>::Tx>> Stage<W, St> {
         assert!(plan.has_settled(), "it settles in time: {}", states(&plan));
     }
 
-    /// Its journal is sound; what was done is counted.
+    /// Its journal is sound, and at no commit two plans held what excludes each other; what was done is counted.
     pub(super) async fn end(self, done: &mut Done) -> Counts {
         assert_sound(self.node.store(), self.id).await;
         self.script.open();
         self.node.drain(PATIENCE).await;
         let counts = self.script.counts();
         *done += counts.done();
+        self.watch.report(done);
         done.plans += 1;
         done.actions += self.actions;
         counts
@@ -276,8 +301,8 @@ impl<W: World, St: Store<Tx = <W::Services as Services>::Tx>> Stage<W, St> {
     }
 
     /// Another node goes on in the same world.
-    pub(super) async fn heir(self, clock: crate::clock::Clock) -> Stage<W, W::Store> {
-        let store = self.world.store();
+    pub(super) async fn heir(self, clock: crate::clock::Clock) -> Stage<W> {
+        let store = Faulty::sound(self.world.store()).watched(&self.watch);
         let node = start(&self.world, store, &self.script, clock).await;
         Stage {
             world: self.world,
@@ -285,6 +310,7 @@ impl<W: World, St: Store<Tx = <W::Services as Services>::Tx>> Stage<W, St> {
             script: self.script,
             id: self.id,
             before: self.before,
+            watch: self.watch,
             seq: 0,
             actions: self.actions,
         }

@@ -24,7 +24,7 @@ async fn stop_at_each_step<W: World>(action: &Action, ends_by_itself: bool) -> D
     for step in &calm.steps {
         let when = format!("after {action:?} while step {step} ran");
         let script = Script::default().gate(Gate::Step(step.clone()));
-        let mut stage = Stage::<W, _>::set(script).await;
+        let mut stage = Stage::<W>::set(script).await;
         if !stage.at_the_gate().await {
             stage.end(&mut done).await; // the request has recorded it
             continue;

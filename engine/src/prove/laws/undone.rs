@@ -25,8 +25,8 @@ pub async fn undo_each_step_twice<W: World>() -> Done {
 }
 
 /// All that the plan does has begun, its revert is asked, and what is under way may end.
-async fn reverting<W: World>(calm: &Calm, script: Script) -> Stage<W, W::Store> {
-    let mut stage = Stage::<W, _>::set(calm.held_at_the_end::<W>(script)).await;
+async fn reverting<W: World>(calm: &Calm, script: Script) -> Stage<W> {
+    let mut stage = Stage::<W>::set(calm.held_at_the_end::<W>(script)).await;
     assert!(stage.at_the_gate().await, "the last body begins");
     stage.must(Action::Revert).await;
     stage.script.open();
@@ -50,7 +50,7 @@ pub async fn fail_to_undo_each_step<W: World>() -> Done {
     done
 }
 
-async fn cannot_undo<W: World>(calm: &Calm, step: &str) -> Stage<W, W::Store> {
+async fn cannot_undo<W: World>(calm: &Calm, step: &str) -> Stage<W> {
     let script = Script::default().befalling_undo(step, Effect::Fail);
     let mut stage = reverting::<W>(calm, script).await;
     let paused = stage.settled().await;
@@ -110,7 +110,7 @@ pub async fn accept_what_cannot_be_undone<W: World>() -> Done {
     done
 }
 
-async fn accepted<W: World>(calm: &Calm, step: &str) -> Stage<W, W::Store> {
+async fn accepted<W: World>(calm: &Calm, step: &str) -> Stage<W> {
     let mut stage = cannot_undo::<W>(calm, step).await;
     let output = None;
     let skip = Action::Skip {

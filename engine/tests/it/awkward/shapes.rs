@@ -12,6 +12,15 @@ const UNDOABLE: Policy = Policy::idempotent().undoable();
 
 macro_rules! workflow {
     ($workflow:ident $name:literal, $steps:expr $(, $also:item)*) => {
+        $crate::it::awkward::shapes::workflow!(bare $workflow $name, $steps $(, $also)*);
+
+        impl Sample for $workflow {
+            fn sample() -> Self {
+                Self
+            }
+        }
+    };
+    (bare $workflow:ident $name:literal, $steps:expr $(, $also:item)*) => {
         #[derive(Serialize, Deserialize)]
         pub(in crate::it::awkward) struct $workflow;
 
@@ -30,14 +39,9 @@ macro_rules! workflow {
 
             $($also)*
         }
-
-        impl Sample for $workflow {
-            fn sample() -> Self {
-                Self
-            }
-        }
     };
 }
+pub(super) use workflow;
 
 /// Two branches of different kinds between a first and a last step; its success can be reverted for an hour.
 pub(super) mod diamond {
@@ -117,6 +121,65 @@ pub(super) mod once {
     step!(once Charge "charge" of Once, needs Prepare, Policy::once().undoable());
     step!(polling Pack "pack" of Once, needs Prepare, UNDOABLE);
     step!(transactional Receipt "receipt" of Once, needs (Charge, Pack), UNDOABLE);
+}
+
+/// Work that must not be begun twice goes on elsewhere, and is asked for.
+pub(super) mod ordered {
+    use super::*;
+    use engine::step::{Begun, ContextOf, Polled, PollingStep, StepError};
+
+    workflow!(
+        Ordered "ordered",
+        Steps::first(Choose)
+            .step(Order, after::<Choose>())
+            .step(Reserve, after::<Choose>())
+            .step(Receive, after::<(Order, Reserve)>()),
+        fn revertible_for() -> Option<Duration> {
+            Some(Duration::from_hours(1))
+        }
+    );
+    step!(plain Choose "choose" of Ordered, needs (), UNDOABLE);
+    step!(declared Order "order" of Ordered, needs Choose, Policy::once().undoable());
+    step!(polling Reserve "reserve" of Ordered, needs Choose, UNDOABLE);
+    step!(transactional Receive "receive" of Ordered, needs (Order, Reserve), UNDOABLE);
+
+    impl PollingStep for Order {
+        type Ticket = String;
+
+        /// A second order is seen.
+        async fn start(
+            &self,
+            cx: &ContextOf<Self>,
+            _: &Ordered,
+            _: u32,
+        ) -> Result<Begun<u32, String>, StepError> {
+            cx.services.add("order");
+            Ok(Begun::Ticket(cx.idempotency_key().to_string()))
+        }
+
+        async fn poll(
+            &self,
+            cx: &ContextOf<Self>,
+            _: &Ordered,
+            ticket: &String,
+        ) -> Result<Polled<u32>, StepError> {
+            Ok(if cx.services.is_done(ticket) {
+                Polled::Done(1)
+            } else {
+                Polled::Wait(Duration::from_millis(1))
+            })
+        }
+
+        async fn compensate(
+            &self,
+            cx: &ContextOf<Self>,
+            _: &Ordered,
+            _: u32,
+        ) -> Result<(), StepError> {
+            cx.services.take("order");
+            Ok(())
+        }
+    }
 }
 
 /// Locks of both modes, of which one ends early, one is kept over a pause and one is not.

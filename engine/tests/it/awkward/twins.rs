@@ -75,3 +75,15 @@ async fn a_step_that_has_nothing_to_undo_is_caught() {
 async fn a_step_that_must_not_run_twice_and_does_not_say_so_is_caught() {
     laws::run_each_step_twice::<Fresh<Twice>>().await;
 }
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "after step adds failed after its work and was mended")]
+async fn a_step_that_does_its_work_again_after_it_failed_is_caught() {
+    laws::fail_after_each_step::<Fresh<Twice>>().await;
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "after step adds was timed out and mended")]
+async fn a_step_that_does_its_work_again_after_it_was_timed_out_is_caught() {
+    laws::time_out_at_each_step::<Fresh<Twice>>().await;
+}

@@ -11,6 +11,7 @@ use engine::workflow::Workflow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// The place outside.
 #[derive(Default)]
@@ -186,8 +187,24 @@ pub(super) use step;
 /// A workflow that is proven.
 pub(super) trait Sample: Workflow<Services = Yard> {
     const TRIED: usize = usize::MAX;
+    /// What its sub-tasks leave: they are tasks of their own, and its revert does not undo them.
+    const STAYS: &'static [&'static str] = &[];
+    const BESIDE: &'static [&'static str] = &[];
 
     fn sample() -> Self;
+
+    /// All workflows that it needs.
+    fn known() -> Workflows<Yard> {
+        Workflows::default().register::<Self>().unwrap()
+    }
+
+    /// Submits what stands beside it: some before, some after it.
+    fn beside<St: Store<Tx = MemoryTx>>(
+        _: &Node<Yard, St>,
+        _before: bool,
+    ) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 }
 
 /// A yard in which nothing lies, and the plan that will fill it.
@@ -203,6 +220,9 @@ impl<W: Sample> World for Fresh<W> {
     type Store = Memory;
 
     const TRIED: usize = W::TRIED;
+    /// Time passes by itself while nothing else happens: the steps' own timeouts come.
+    const HANGS: Duration = Duration::MAX;
+    const BESIDE: &'static [&'static str] = W::BESIDE;
 
     async fn fresh() -> Self {
         Self {
@@ -222,7 +242,7 @@ impl<W: Sample> World for Fresh<W> {
     }
 
     fn workflows() -> Workflows<Yard> {
-        Workflows::default().register::<W>().unwrap()
+        W::known()
     }
 
     fn clock(&self) -> Clock {
@@ -230,13 +250,20 @@ impl<W: Sample> World for Fresh<W> {
     }
 
     async fn submit<St: Store<Tx = MemoryTx>>(&self, node: &Node<Yard, St>) -> PlanId {
-        node.submit(&W::sample(), Some("alice".into()))
-            .await
-            .unwrap()
+        W::beside(node, true).await;
+        let submitted = node.submit(&W::sample(), Some("alice".into())).await;
+        W::beside(node, false).await;
+        submitted.unwrap()
     }
 
     async fn picture(&self) -> String {
         format!("{:?} {:?}", self.store.table().await, self.yard.things())
+    }
+
+    async fn undone(&self) -> String {
+        let mut things = self.yard.things();
+        things.retain(|thing, _| !W::STAYS.contains(thing));
+        format!("{:?} {things:?}", self.store.table().await)
     }
 
     async fn looked_up(&self, step: &str) -> Option<Json> {

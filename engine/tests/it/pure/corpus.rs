@@ -7,23 +7,23 @@
 //! cargo test -p engine --test it -- --ignored write_down_what_the_corpus_lacks
 //! ```
 
-use super::generate::{submissions, tries};
-use super::{Seen, walk};
+use super::generate::{Try, submissions, tries};
+use super::{Seen, Walk, all_goes_well, walk};
 use engine::check::check;
 use engine::clock::Timestamp;
 use engine::decide::{Happening, decide, fits};
 use engine::draw;
 use engine::explain::Task;
-use engine::journal::{Action, Entry, Message, NodeId, PlanId, Row};
+use engine::gate::Closed;
+use engine::journal::{Action, Entry, Message, NodeId, PlanId, Row, Submitted};
 use engine::plan::Plan;
+use engine::prove;
+use engine::prove::corpus::{Kept, meanings};
 use engine::state::PlanState;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fmt::Write;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use strum::VariantNames as _;
@@ -33,80 +33,13 @@ const ID: PlanId = PlanId(Uuid::from_u128(7));
 /// Enough for the rarest entry.
 const WALKS: usize = 20_000;
 
-/// A journal as it is stored, and what it means.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    /// Where the plan is after each row.
-    means: Vec<String>,
-    rows: Vec<KeptRow>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct KeptRow {
-    seq: i64,
-    at: Timestamp,
-    node: NodeId,
-    entries: Vec<Entry>,
-}
-
-impl Kept {
-    fn of(rows: &[Row]) -> Self {
-        let kept = rows.iter().map(|row| KeptRow {
-            seq: row.seq,
-            at: row.at,
-            node: row.node,
-            entries: row.entries.clone(),
-        });
-        Self {
-            means: meanings(rows),
-            rows: kept.collect(),
-        }
-    }
-
-    fn rows(&self) -> Vec<Row> {
-        let row = |kept: &KeptRow| Row {
-            seq: kept.seq,
-            nonce: 0,
-            node: kept.node,
-            at: kept.at,
-            entries: kept.entries.clone(),
-            unreadable: None,
-        };
-        self.rows.iter().map(row).collect()
-    }
-}
-
-/// Plan, result and steps after each row.
-fn meanings(rows: &[Row]) -> Vec<String> {
-    let mut plan = Plan::empty(ID);
-    let after = |row: &Row| {
-        plan.append(row);
-        let mut text = format!("{} {}", plan.state, plan.result);
-        for step in &plan.steps {
-            let _writing_to_a_text_cannot_fail = write!(text, " {}", step.state);
-        }
-        text
-    };
-    rows.iter().map(after).collect()
-}
-
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")
 }
 
 /// Every journal of every release.
 fn corpus() -> Vec<(String, Kept)> {
-    let mut all = Vec::new();
-    for file in fs::read_dir(folder()).unwrap() {
-        let path = file.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        for (n, line) in (1..).zip(fs::read_to_string(&path).unwrap().lines()) {
-            let kept = serde_json::from_str(line);
-            let kept = kept.unwrap_or_else(|error| panic!("{name} line {n}: {error}"));
-            all.push((format!("{name} line {n}"), kept));
-        }
-    }
-    all
+    prove::corpus::read(&folder()).unwrap()
 }
 
 /// The kinds of entries of a journal.
@@ -140,9 +73,46 @@ fn every_kind_of_entry_is_in_the_corpus() {
     );
 }
 
+/// What no kind of entry stands for and must be there all the same.
+const ALSO: [&str; 17] = [
+    "event done",
+    "event refused",
+    "resume_edited done",
+    "child_moved done",
+    "supersede done",
+    "output in a later form",
+    "output with a warning",
+    "ticket in a later form",
+    "sub-tasks that cannot be",
+    "awaiting event true time true",
+    "priority background",
+    "priority urgent",
+    "cause schedule",
+    "submission with a parent",
+    "submission with an organization",
+    "submission with links",
+    "submission with steps of a later form",
+];
+
+#[test]
+fn what_an_entry_need_not_have_is_in_the_corpus_too() {
+    let held: BTreeSet<String> = corpus()
+        .iter()
+        .flat_map(|(_, kept)| shows(&kept.rows()))
+        .collect();
+
+    println!("{} things are shown", held.len());
+    let lacking = ALSO.iter().filter(|what| !held.contains(**what));
+    assert_eq!(
+        lacking.collect::<Vec<_>>(),
+        [&""; 0],
+        "add them as the head of this file says"
+    );
+}
+
 #[test]
 fn what_was_stored_is_read_means_the_same_is_shown_and_goes_on() {
-    let (mut plans, mut resumed) = (0, 0);
+    let (mut plans, mut resumed, mut rows_to_the_end) = (0, 0, 0);
     let corpus = corpus();
     for (place, kept) in &corpus {
         let rows = kept.rows();
@@ -157,15 +127,17 @@ fn what_was_stored_is_read_means_the_same_is_shown_and_goes_on() {
             assert!(draw::svg(&picture).starts_with("<svg"), "{place}");
             assert!(draw::mermaid(&picture).contains("flowchart"), "{place}");
             resumed += usize::from(goes_on(&plan, place));
+            rows_to_the_end += comes_to_its_end(&rows[..end], place);
         }
     }
 
     println!(
-        "{} journals, {plans} plans of them read and shown, {resumed} resumed or taken over",
+        "{} journals, {plans} plans of them read and shown, {resumed} resumed or taken over, each brought to its end by {rows_to_the_end} further rows",
         corpus.len()
     );
     assert!(corpus.len() >= 30, "{} journals", corpus.len());
     assert!(plans >= 150 && resumed >= 100, "{plans} {resumed}");
+    assert!(rows_to_the_end >= 500, "{rows_to_the_end}");
 }
 
 fn plan_time(plan: &Plan) -> Timestamp {
@@ -196,13 +168,106 @@ fn goes_on(plan: &Plan, place: &str) -> bool {
     true
 }
 
-/// What a journal shows: its kinds of entries, and the moves that plan and steps make.
+/// Another node takes it over, and when all goes well from here on it ends; by so many rows.
+fn comes_to_its_end(rows: &[Row], place: &str) -> usize {
+    let plan = Plan::fold(ID, rows);
+    let last = rows.last().map_or(0, |row| row.at.0);
+    let mut walk = Walk {
+        n: last.max(plan.seq),
+        plan,
+        rows: rows.to_vec(),
+        closed: Closed::default(),
+    };
+    let go = |walk: &mut Walk, choice| {
+        let gone = walk.step_on(choice);
+        gone.unwrap_or_else(|error| panic!("{place} row {}: {error}", rows.len()));
+    };
+    if walk.plan.state.is_driven() {
+        go(&mut walk, Try::Claim);
+    }
+    for round in 0..200 {
+        if walk.plan.state == PlanState::Stopped {
+            break;
+        }
+        for choice in all_goes_well(round) {
+            go(&mut walk, choice);
+        }
+    }
+    assert_eq!(
+        walk.plan.state,
+        PlanState::Stopped,
+        "{place} row {}: it does not end: {:?}",
+        rows.len(),
+        walk.plan
+    );
+    assert_eq!(check(ID, &walk.rows), [""; 0], "{place} row {}", rows.len());
+    walk.rows.len() - rows.len()
+}
+
+/// What a journal shows: its kinds of entries with what need not be in them, and the moves that plan and steps make.
 fn shows(rows: &[Row]) -> BTreeSet<String> {
     let mut seen = Seen::default();
     seen.note(ID, rows);
     let steps = seen.steps.iter().map(|it| format!("{it:?}"));
     let plans = seen.plans.iter().map(|it| format!("{it:?}"));
-    kinds(rows).into_iter().chain(steps).chain(plans).collect()
+    let entries = rows.iter().flat_map(|row| &row.entries);
+    let more = entries.flat_map(what_else);
+    let all = kinds(rows).into_iter().chain(more);
+    all.chain(steps).chain(plans).collect()
+}
+
+/// What an entry has besides its kind, and others of its kind have not.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other entries always have the same fields"
+)]
+fn what_else(entry: &Entry) -> Vec<String> {
+    match entry {
+        Entry::Submitted(submitted) => of_a_submission(submitted),
+        Entry::Operator {
+            message, refused, ..
+        } => {
+            let how = if refused.is_some() { "refused" } else { "done" };
+            vec![format!("{} {how}", message.action)]
+        }
+        Entry::StepSucceeded { form: 2.., .. } => vec!["output in a later form".into()],
+        Entry::StepSucceeded {
+            warning: Some(_), ..
+        } => vec!["output with a warning".into()],
+        Entry::Suspended { form: 2.., .. } => vec!["ticket in a later form".into()],
+        Entry::Spawning { told, .. } if !told.is_empty() => vec!["sub-tasks are told".into()],
+        Entry::ChildrenSubmitted { refused, .. } if !refused.is_empty() => {
+            vec!["sub-tasks that cannot be".into()]
+        }
+        Entry::AtGate { gate, .. } | Entry::TurnedBack { gate, .. } => {
+            vec![format!("at gate of a {}", gate.kind())]
+        }
+        Entry::Awaiting { event, until, .. } => {
+            let (event, until) = (event.is_some(), until.is_some());
+            vec![format!("awaiting event {event} time {until}")]
+        }
+        _ => vec![],
+    }
+}
+
+fn of_a_submission(submitted: &Submitted) -> Vec<String> {
+    let mut more = vec![format!("priority {}", submitted.priority)];
+    let has = [
+        (submitted.parent.is_some(), "a parent"),
+        (submitted.actor.is_some(), "an actor"),
+        (submitted.organization.is_some(), "an organization"),
+        (submitted.revertible_for.is_some(), "a time for reverts"),
+        (!submitted.links.is_empty(), "links"),
+        (
+            submitted.graph.iter().any(|step| step.form > 1),
+            "steps of a later form",
+        ),
+    ];
+    let cause = submitted.cause.map(|cause| format!("cause {cause}"));
+    let has = has.into_iter().filter(|(has, _)| *has);
+    more.extend(cause);
+    more.extend(has.map(|(_, what)| format!("submission with {what}")));
+    more
 }
 
 /// The same plan, ended by a person although nobody could read it.
@@ -242,17 +307,26 @@ fn write_down_what_the_corpus_lacks() {
     journals.sort_by_key(Vec::len);
     journals.push(abandoned(&journals[0]));
 
-    let mut lines = String::new();
+    let mut lacked = Vec::new();
     for rows in journals {
         let shown = shows(&rows);
         if !shown.is_subset(&held) {
             held.extend(shown);
-            let line = serde_json::to_string(&Kept::of(&rows)).unwrap();
-            writeln!(lines, "{line}").unwrap();
+            lacked.push(Kept::of(&rows));
         }
     }
+    println!("{} journals", lacked.len());
+    assert!(!lacked.is_empty(), "nothing is lacking");
 
-    let path = folder().join(format!("release-{}.jsonl", env!("CARGO_PKG_VERSION")));
-    assert!(!path.exists(), "{} is written already", path.display());
-    fs::write(path, lines).unwrap();
+    prove::corpus::write(&a_further_file(), &lacked).unwrap();
+}
+
+/// The first file of this release that is not written yet.
+fn a_further_file() -> PathBuf {
+    let name = |n: u32| match n {
+        1 => format!("release-{}.jsonl", env!("CARGO_PKG_VERSION")),
+        n => format!("release-{}-{n}.jsonl", env!("CARGO_PKG_VERSION")),
+    };
+    let mut paths = (1..).map(|n| folder().join(name(n)));
+    paths.find(|path| !path.exists()).unwrap()
 }

@@ -4,8 +4,8 @@ use engine::clock::Timestamp;
 use engine::decide::Happening;
 use engine::gate::{Closed, GateId};
 use engine::journal::{
-    Action, ChildState, Failure, GraphStep, Json, Message, NodeId, PlanId, PlanResult,
-    RefusedChild, Rescue, Submitted, Until, WantedChild,
+    Action, Cause, ChildState, Failure, GraphStep, Json, Message, NodeId, Parent, PlanId,
+    PlanResult, RefusedChild, Rescue, Submitted, Until, WantedChild,
 };
 use engine::lock::{LockMode, LockRequest, OnPause};
 use engine::plan::{Family, Plan, StepStatus};
@@ -44,7 +44,7 @@ pub(super) fn graphs() -> impl Strategy<Value = Arc<[GraphStep]>> {
                 rescue,
                 once: kind % 4 == 0,
                 undoable: kind & 16 != 0,
-                form: 1,
+                form: if kind & 8 != 0 { 2 } else { 1 },
                 needs: (kind & 32 != 0).then(|| {
                     let needed = before(8);
                     before(0)
@@ -60,7 +60,9 @@ pub(super) fn graphs() -> impl Strategy<Value = Arc<[GraphStep]>> {
 }
 
 pub(super) fn submissions() -> impl Strategy<Value = Submitted> {
-    (graphs(), 0..3_usize, any::<u64>()).prop_map(|(graph, locks, until)| Submitted {
+    let origin = (any::<u8>(), any::<u8>());
+    let parts = (graphs(), 0..3_usize, any::<u64>(), origin);
+    parts.prop_map(|(graph, locks, until, (origin, urgent))| Submitted {
         workflow: "any".into(),
         version: 1,
         action: "Any".into(),
@@ -82,13 +84,30 @@ pub(super) fn submissions() -> impl Strategy<Value = Submitted> {
             })
             .collect(),
         graph,
-        actor: None,
-        organization: None,
-        links: vec![],
-        cause: None,
-        parent: None,
+        actor: (origin & 1 != 0).then(|| "alice".into()),
+        organization: (origin & 2 != 0).then(|| "acme".into()),
+        links: if origin & 4 != 0 {
+            vec![("tag".into(), "latest".into())]
+        } else {
+            vec![]
+        },
+        cause: [
+            None,
+            Some(Cause::Client),
+            Some(Cause::Duty),
+            Some(Cause::Schedule),
+        ][usize::from(origin >> 3 & 3)],
+        parent: (origin & 32 != 0).then_some(Parent {
+            plan: PlanId(Uuid::from_u128(8)),
+            until: if origin & 64 != 0 {
+                Until::Ended
+            } else {
+                Until::EndedOrStuck
+            },
+        }),
         revertible_for: (until & 1 << 9 != 0).then(|| Duration::from_secs(until & 1 << 10)),
-        priority: Priority::default(),
+        priority: [Priority::Background, Priority::Normal, Priority::Urgent]
+            [usize::from(urgent % 3)],
     })
 }
 
@@ -127,6 +146,7 @@ pub(super) enum Try {
     RetryNow(usize),
     Await(usize),
     Tell,
+    ResumeEdited,
     Spawn(usize),
     SubmitChildren(usize),
     RefuseChildren(usize),
@@ -180,6 +200,7 @@ pub(super) fn tries() -> impl Strategy<Value = Vec<Try>> {
         1 => step.clone().prop_map(Try::ItDidNot),
         1 => step.clone().prop_map(Try::Await),
         1 => Just(Try::Tell),
+        1 => Just(Try::ResumeEdited),
         2 => step.clone().prop_map(Try::Spawn),
         3 => step.clone().prop_map(Try::SubmitChildren),
         1 => step.clone().prop_map(Try::RefuseChildren),
@@ -215,12 +236,13 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
     };
     let running: fn(StepState) -> bool = |state| state == StepState::Running;
     let once = |step: usize| plan.graph()[step].once;
+    let form = |step: usize| plan.graph()[step].form;
     let being_undone = |at: usize| {
         (0..count)
             .map(|step| (at + step) % count)
             .find(|step| plan.steps[*step].is_being_undone())
     };
-    let name = |step: usize| format!("step_{}", step % count);
+    let name = |step: usize| plan.graph()[step % count].name.clone();
     let failure = |transient| Failure::new("test", "it broke", transient);
     let mail = |action| Happening::Mail {
         n,
@@ -239,14 +261,14 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
         Try::Succeed(step) => Happening::Succeeded {
             step: may_end(step)?,
             output: json(&format!("output {n}")),
-            warning: None,
-            form: 1,
+            warning: (n % 16 == 0).then(|| "look at it".into()),
+            form: form(may_end(step)?),
         },
         Try::Suspend(step) => Happening::Suspended {
             step: among(step, running)?,
             ticket: json("ticket"),
             wake_at: at,
-            form: 1,
+            form: form(among(step, running)?),
         },
         Try::FailForNow(step) => Happening::Failed {
             step: may_end(step)?,
@@ -289,6 +311,16 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
             retry_at: at,
         },
         Try::Resume => mail(Action::Resume),
+        Try::ResumeEdited => {
+            let input = &plan.submitted.as_ref()?.input;
+            let change = format!(
+                r#"[{{"op":"test","path":"","value":{}}},{{"op":"replace","path":"","value":"input {n}"}}]"#,
+                input.text()
+            );
+            mail(Action::ResumeEdited {
+                change: serde_json::from_str(&change).unwrap(),
+            })
+        }
         Try::Cancel => mail(Action::Cancel),
         Try::Abort => mail(Action::Abort),
         Try::Revert => mail(Action::Revert),

@@ -55,7 +55,10 @@ pub(super) fn explained(plan: &Plan) -> Result<(), TestCaseError> {
             let awaited = step.awaits.as_ref().and_then(|it| it.event.as_ref());
             let has_come = awaited.is_some_and(|name| plan.events.iter().any(|it| it.0 == *name));
             let family = step.family.as_ref().filter(|_| step.awaits.is_none());
-            let submits = !plan.cancelling && !plan.reverting && plan.held.is_none();
+            let submits = !plan.cancelling
+                && !plan.reverting
+                && plan.held.is_none()
+                && !plan.waits_for_locks();
             has_come
                 || family.is_some_and(|family| {
                     family.is_over() || (submits && !family.may_be_submitted().is_empty())
