@@ -234,7 +234,10 @@ impl StepStatus {
     /// Suspended with an open sub-task that has no locks but its parent's.
     #[must_use]
     pub fn lends_its_locks(&self) -> bool {
-        let inside = self.family.as_ref().is_some_and(|it| it.until == Until::Ended);
+        let inside = self
+            .family
+            .as_ref()
+            .is_some_and(|it| it.until == Until::Ended);
         inside && self.has_open_children()
     }
 
