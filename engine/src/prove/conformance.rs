@@ -632,49 +632,56 @@ pub async fn unclean_starts_in_a_row_are_counted<St: Store>(store: &St) {
     let enter = async |of: u128, after: u64| {
         let at = AT + Duration::from_secs(after);
         let unclean = store.enter(node(of), format!("node {of}"), at, window);
-        unclean.await.expect("the store works")
+        let entered = unclean.await.expect("the store works");
+        (entered.unclean_starts, entered.signed_off)
     };
     let at = |after: u64| AT + Duration::from_secs(after);
 
-    assert_eq!(enter(1, 0).await, 0, "its first start");
+    assert_eq!(enter(1, 0).await, (0, None), "its first start");
     store
         .beat(node(1), "node 1".into(), at(0), at(20))
         .await
         .expect("the store works");
-    assert_eq!(enter(1, 30).await, 1, "it had not signed off");
-    assert_eq!(enter(1, 60).await, 2, "and again");
-    assert_eq!(enter(2, 60).await, 0, "each node for itself");
-    assert_eq!(enter(1, 161).await, 1, "long after the start before");
-    assert_eq!(enter(1, 162).await, 2, "and again");
+    assert_eq!(enter(1, 30).await, (1, None), "it had not signed off");
+    assert_eq!(enter(1, 60).await, (2, None), "and again");
+    assert_eq!(enter(2, 60).await, (0, None), "each node for itself");
+    assert_eq!(
+        enter(1, 161).await,
+        (1, None),
+        "long after the start before"
+    );
+    assert_eq!(enter(1, 162).await, (2, None), "and again");
     store
         .leave(node(1), at(170))
         .await
         .expect("the store works");
-    assert_eq!(enter(1, 171).await, 0, "it had signed off");
-    let orphans = store.orphans(node(2), at(171), Duration::from_secs(10), 10);
+    let last_life = Some(at(162));
+    assert_eq!(enter(1, 171).await, (0, last_life), "it had signed off");
+    assert_eq!(enter(1, 172).await, (1, None), "it had not, this time");
+    let orphans = store.orphans(node(2), at(172), Duration::from_secs(10), 10);
     assert_eq!(orphans.await.expect("the store works"), [], "it runs");
 }
 
-/// A node that beats keeps its plans.
+/// A node that beats keeps its plans. Of those whose owner has signed off it is told, and since when that had lived.
 pub async fn plans_of_silent_and_stopped_nodes_are_orphans<St: Store>(store: &St) {
     let ttl = Duration::from_secs(10);
     let plan = placed(store, &[]).await;
     let orphans = async |of: u128, after: u64| {
         let now = AT + Duration::from_secs(after);
-        store
-            .orphans(node(of), now, ttl, 10)
-            .await
-            .expect("the store works")
+        let orphans = store.orphans(node(of), now, ttl, 10);
+        let orphans = orphans.await.expect("the store works");
+        let told = orphans.iter().map(|it| (it.plan, it.signed_off));
+        told.collect::<Vec<_>>()
     };
     store
         .beat(node(1), "one".into(), AT, AT)
         .await
         .expect("the store works");
     assert_eq!(orphans(2, 9).await, [], "it beat a moment ago");
-    assert_eq!(orphans(2, 10).await, [plan.id], "it is silent");
-    assert_eq!(orphans(1, 0).await, [plan.id], "its own");
+    assert_eq!(orphans(2, 10).await, [(plan.id, None)], "it is silent");
+    assert_eq!(orphans(1, 0).await, [(plan.id, None)], "its own");
     store.leave(node(1), AT).await.expect("the store works");
-    assert_eq!(orphans(2, 0).await, [plan.id], "it has stopped");
+    assert_eq!(orphans(2, 0).await, [(plan.id, Some(AT))], "it has stopped");
     store
         .beat(node(1), "one".into(), AT, AT)
         .await

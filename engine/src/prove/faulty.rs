@@ -10,8 +10,8 @@ use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::Search;
 use crate::step::Work;
 use crate::store::{
-    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, NodeRow, OpenPlan, Page, Store,
-    StoreError, Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Ended, Entered, Listing, Mail, NodeRow, OpenPlan,
+    Orphan, Page, Store, StoreError, Submission, Visible,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -255,7 +255,7 @@ impl<St: Store> Store for Faulty<St> {
         name: String,
         at: Timestamp,
         window: Duration,
-    ) -> Result<u32, StoreError> {
+    ) -> Result<Entered, StoreError> {
         self.alive().await;
         self.has_space()?;
         self.inner.enter(node, name, at, window).await
@@ -285,7 +285,7 @@ impl<St: Store> Store for Faulty<St> {
         now: Timestamp,
         ttl: Duration,
         limit: u32,
-    ) -> Result<Vec<PlanId>, StoreError> {
+    ) -> Result<Vec<Orphan>, StoreError> {
         self.alive().await;
         self.inner.orphans(node, now, ttl, limit).await
     }

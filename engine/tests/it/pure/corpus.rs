@@ -252,7 +252,14 @@ fn write_down_what_the_corpus_lacks() {
         }
     }
 
-    let path = folder().join(format!("release-{}.jsonl", env!("CARGO_PKG_VERSION")));
-    assert!(!path.exists(), "{} is written already", path.display());
+    assert!(!lines.is_empty(), "the corpus lacks nothing");
+    let version = env!("CARGO_PKG_VERSION");
+    let mut path = folder().join(format!("release-{version}.jsonl"));
+    for further in 2.. {
+        if !path.exists() {
+            break;
+        }
+        path = folder().join(format!("release-{version}-{further}.jsonl"));
+    }
     fs::write(path, lines).unwrap();
 }
