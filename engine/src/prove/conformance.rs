@@ -1,9 +1,11 @@
 //! What every store must do. One line tests a store: `engine::store_conformance!(fresh)`, where `fresh` makes an empty one, and with
-//! it whatever must be kept meanwhile.
+//! it whatever must be kept meanwhile. A second one tests it on a disk that fills up:
+//! `engine::store_conformance_on_a_small_disk!(fresh)`, where `fresh` makes its disk too.
 
 mod families;
 mod gates;
 mod lists;
+mod no_space;
 mod retention;
 mod schedules;
 
@@ -29,6 +31,10 @@ pub use lists::{
     every_order_comes_whole_through_its_pages_while_plans_come_and_end,
     lists_are_newest_first_and_paged, nobody_sees_what_he_may_not_see,
 };
+pub use no_space::{
+    SmallDisk, a_disk_that_is_full_in_the_middle_takes_writes_whole_or_not_and_goes_on_with_space,
+    of_writes_that_wait_together_those_that_fail_leave_nothing,
+};
 pub use retention::{
     a_family_is_forgotten_as_a_whole, a_forgotten_plan_leaves_nothing,
     a_plan_says_how_long_it_can_be_reverted, a_plan_that_is_not_as_it_was_seen_is_left,
@@ -52,6 +58,7 @@ macro_rules! store_conformance {
             of_two_appends_at_one_number_exactly_one_is_kept_whole
             eight_writers_at_the_next_number_leave_no_gap_and_know_what_they_wrote
             a_work_that_refuses_leaves_nothing
+            of_writes_that_wait_together_those_that_fail_leave_nothing
             an_open_key_is_free_once_its_plan_is_past_its_locks
             a_superseded_plan_gives_its_key_up_at_once
             a_plan_that_goes_on_is_given_its_key_again
