@@ -28,7 +28,8 @@ use crate::lock::LockState;
 use crate::plan::Plan;
 use crate::state::{Refused, StepState};
 
-/// A plan that was taken over more often than this without any progress in between is paused as `poison`.
+/// A plan that was taken over more often than this without any progress in between is paused as `poison`. Only owners count that
+/// have not signed off.
 pub const MAX_RECOVERIES: u32 = 3;
 
 /// Something that happened to a plan.
@@ -36,6 +37,8 @@ pub const MAX_RECOVERIES: u32 = 3;
 pub enum Happening {
     /// This node becomes its owner.
     Claimed,
+    /// The same, and the owner before has signed off: what it cut off has not ended it.
+    HandedOver,
     /// This node becomes its owner, and lets it ask for a place before anything begins: its mail is read first.
     ClaimedAtRest,
     /// The store says that it is first in the queue of each of its locks.
@@ -324,10 +327,14 @@ pub fn decide_with(
     let mut refused = None;
     match happening {
         Happening::Claimed => {
-            to.claim()?;
+            to.claim(Entry::Claimed)?;
             to.take_place()?;
         }
-        Happening::ClaimedAtRest => to.claim()?,
+        Happening::HandedOver => {
+            to.claim(Entry::HandedOver)?;
+            to.take_place()?;
+        }
+        Happening::ClaimedAtRest => to.claim(Entry::Claimed)?,
         Happening::PlaceGranted => to.take_place()?,
         Happening::LocksGranted => {
             if plan.waits_for_locks() {

@@ -49,7 +49,7 @@ use crate::workflow::{DeclarationError, InputError};
 use drivers::Driver;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -182,6 +182,8 @@ struct Inner<S: Services, St> {
     places: Arc<places::Places>,
     /// It has started again and again without having signed off before.
     brake: brake::Brake,
+    /// It had signed off before it started, from a life that began then.
+    signed_off: OnceLock<Option<Timestamp>>,
     nonce: AtomicI64,
     chance: chance::Chance,
     /// Rows that have their time and are not durable yet.
@@ -227,6 +229,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             left_alone: Mutex::default(),
             places,
             brake: brake::Brake::default(),
+            signed_off: OnceLock::new(),
             nonce: AtomicI64::new(chance.number()),
             chance,
             lease,
@@ -245,9 +248,10 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
             .store
             .enter(options.id, options.name.clone(), node.0.started_at, window);
         match enter.await {
-            Ok(unclean_starts) => {
+            Ok(entered) => {
                 node.0.lease.renew(begun);
-                node.0.brake.set(unclean_starts);
+                node.0.brake.set(entered.unclean_starts);
+                let _first = node.0.signed_off.set(entered.signed_off);
                 // It beats before it reads its plans: they may be so many that this takes longer than its lease.
                 duties::begin_beating(&node.0);
                 if let Err(error) = duties::take_over(&node.0).await {

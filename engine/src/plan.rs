@@ -58,7 +58,7 @@ pub struct Plan {
     pub node: Option<NodeId>,
     /// How many owners there were after the first. Goes to the outside world as information.
     pub epoch: u32,
-    /// Take-overs that interrupted a step, since the last progress.
+    /// Take-overs that interrupted a step, since the last progress. Who was handed over by an owner that signed off counts none.
     pub recoveries: u32,
     /// When it was submitted, begun, ended; since when it is paused; when it was last resumed.
     pub times: Times,

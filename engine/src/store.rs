@@ -300,6 +300,24 @@ pub struct Due {
     pub granted: Vec<PlanId>,
 }
 
+/// How a node has started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entered {
+    /// So often in a row without having signed off before: 0 after a clean stop.
+    pub unclean_starts: u32,
+    /// It had signed off before, from a life that began then.
+    pub signed_off: Option<Timestamp>,
+}
+
+/// An open plan that nobody drives, as far as the store knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    /// Which one.
+    pub plan: PlanId,
+    /// Its owner has signed off, from a life that began then.
+    pub signed_off: Option<Timestamp>,
+}
+
 /// A node, as its store knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeRow {
@@ -441,15 +459,15 @@ pub trait Store: Send + Sync + 'static {
         waiting: Vec<PlanId>,
     ) -> impl Future<Output = Result<Due, StoreError>> + Send;
 
-    /// This node starts, as of `at`. Answers how often it has started in a row without having signed off before, each time within
-    /// `window` of the start before: 0 after a clean stop.
+    /// This node starts, as of `at`. Answers whether it had signed off before; where it had not, starts count as in a row that
+    /// are within `window` of the start before.
     fn enter(
         &self,
         node: NodeId,
         name: String,
         at: Timestamp,
         window: Duration,
-    ) -> impl Future<Output = Result<u32, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Entered, StoreError>> + Send;
 
     /// This node runs, as of `at`.
     fn beat(
@@ -474,7 +492,7 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
         ttl: Duration,
         limit: u32,
-    ) -> impl Future<Output = Result<Vec<PlanId>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Orphan>, StoreError>> + Send;
 
     /// Every node that ever ran, by name.
     fn nodes(&self) -> impl Future<Output = Result<Vec<NodeRow>, StoreError>> + Send;

@@ -4,6 +4,7 @@
 mod it {
     mod awkward;
     mod brake;
+    mod clean_stops;
     mod drawn;
     mod edited;
     mod events;

@@ -1,6 +1,7 @@
 //! Versions as intervals, the same for the catalog and for the embedded backend: what is in version `n` has `added <= n`
 //! and `removed` none or `> n`.
 
+use crate::catalog::stored_json;
 use crate::{Digest, Tag, Tx};
 
 /// What an interval is about.
@@ -15,6 +16,7 @@ pub(crate) enum Kind {
 pub(crate) struct Intervals {
     end: &'static str,
     begin: &'static str,
+    begin_all: &'static str,
     find: &'static str,
 }
 
@@ -30,6 +32,12 @@ macro_rules! intervals {
                 "INSERT INTO ", $table, " (", $owner, ", kind, name, digest, added)
                  SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM ", $table, " WHERE ", $owner,
                 " = $1 AND kind = $2 AND name = $3 AND removed IS NULL)"
+            ),
+            begin_all: concat!(
+                "INSERT INTO ", $table, " (", $owner, ", kind, name, digest, added)
+                 SELECT $1, 'manifest', value, value, $3 FROM json_each($2)
+                 WHERE NOT EXISTS (SELECT 1 FROM ", $table, " WHERE ", $owner,
+                " = $1 AND kind = 'manifest' AND name = value AND removed IS NULL)"
             ),
             find: concat!(
                 "SELECT digest FROM ", $table, " WHERE ", $owner,
@@ -73,17 +81,22 @@ impl Intervals {
             .await
     }
 
-    /// From version `number` on the manifest is there.
-    pub(crate) async fn add_manifest(
+    /// From version `number` on these manifests are there: one statement, however many. Each is named once.
+    pub(crate) async fn add_manifests(
         &self,
         tx: &mut Tx,
         owner: i64,
-        digest: &Digest,
+        digests: &[Digest],
         number: i64,
     ) -> Result<(), sqlx::Error> {
-        let digest = digest.to_string();
-        self.begin(tx, owner, Kind::Manifest, &digest, &digest, number)
-            .await
+        if digests.is_empty() {
+            return Ok(());
+        }
+        let added = sqlx::query(self.begin_all)
+            .bind(owner)
+            .bind(stored_json(&digests)?)
+            .bind(number);
+        added.execute(&mut *tx).await.map(drop)
     }
 
     /// From version `number` on the manifest is gone.

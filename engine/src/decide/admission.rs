@@ -28,7 +28,10 @@ pub enum Place {
 impl Admission {
     /// The same for this plan. While it waits for a place it begins nothing, whatever happens meanwhile.
     pub(super) fn of(&self, plan: &Plan, happening: &Happening) -> Self {
-        let grants = matches!(happening, Happening::PlaceGranted | Happening::Claimed);
+        let grants = matches!(
+            happening,
+            Happening::PlaceGranted | Happening::Claimed | Happening::HandedOver
+        );
         let rests = matches!(happening, Happening::ClaimedAtRest);
         let has_place = self.place == Place::Free && !rests && (grants || !plan.waits_for_place());
         Self {

@@ -6,8 +6,8 @@ use crate::plan::StepStatus;
 use crate::state::{PlanState, Refused, StepState};
 
 impl Writer {
-    pub(super) fn claim(&mut self) -> Result<(), Refused> {
-        self.write(Entry::Claimed)?;
+    pub(super) fn claim(&mut self, how: Entry) -> Result<(), Refused> {
+        self.write(how)?;
         if !self.next.state.is_driven() {
             return Ok(());
         }

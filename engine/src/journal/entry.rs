@@ -18,6 +18,8 @@ pub enum Entry {
     Submitted(Box<Submitted>),
     /// The row's node owns the plan from here on.
     Claimed,
+    /// The same, and the owner before had let it go: it had signed off, so nothing of the plan has ended it.
+    HandedOver,
     /// All locks are held.
     LocksGranted,
     /// The plan has begun.
@@ -257,6 +259,12 @@ impl Entry {
         }
     }
 
+    /// With it a node becomes the owner of the plan.
+    #[must_use]
+    pub const fn takes_over(&self) -> bool {
+        matches!(self, Self::Claimed | Self::HandedOver)
+    }
+
     /// The login of the person who wanted it, where a person did.
     #[must_use]
     pub fn actor(&self) -> Option<&str> {
@@ -306,6 +314,7 @@ impl Entry {
             | Self::CompensationAccepted { step } => Some(*step),
             Self::Submitted(_)
             | Self::Claimed
+            | Self::HandedOver
             | Self::LocksGranted
             | Self::Started
             | Self::Operator { .. }

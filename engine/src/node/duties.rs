@@ -3,12 +3,14 @@
 use super::drivers::{Driver, Nudge};
 use super::{Inner, NodeError, locked};
 use crate::caught::said;
+use crate::clock::Timestamp;
 use crate::decide::Happening;
-use crate::journal::PlanId;
+use crate::journal::{PlanId, Row};
 use crate::plan::Plan;
 use crate::step::Services;
-use crate::store::{Store, StoreError};
+use crate::store::{Orphan, Store, StoreError};
 use futures_util::FutureExt;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -178,7 +180,7 @@ pub(super) async fn take_over<S: Services, St: Store<Tx = S::Tx>>(
         let all = orphans.len() < limit as usize;
         let unknown = load_unknown(node, orphans).await?;
         let last = all || unknown.is_empty();
-        for (plan, rows) in unknown {
+        for (plan, rows, signed_off) in unknown {
             let now = Arc::new(Plan::fold(plan, &rows));
             if let Some(why) = &now.unreadable {
                 locked(&node.left_alone).insert(plan);
@@ -191,7 +193,12 @@ pub(super) async fn take_over<S: Services, St: Store<Tx = S::Tx>>(
                 tracing::error!(task.id = %plan, "task {plan} waits: this node does not know workflow `{workflow}` with all its steps");
             } else if !node.brake.hold_back(&now, node.clock.now()) {
                 tracing::info!(task.id = %plan, "task {plan} is taken over");
-                node.drive(now, Some(Happening::Claimed), Some(Nudge::Granted), None);
+                let first = if was_let_go(node, rows.last(), signed_off) {
+                    Happening::HandedOver
+                } else {
+                    Happening::Claimed
+                };
+                node.drive(now, Some(first), Some(Nudge::Granted), None);
             }
         }
         if last || node.lease.is_over() {
@@ -201,11 +208,28 @@ pub(super) async fn take_over<S: Services, St: Store<Tx = S::Tx>>(
     }
 }
 
+/// Whoever wrote this last row of a plan has signed off since, and nobody had it in between: so it has not ended its owner.
+fn was_let_go<S: Services, St: Store<Tx = S::Tx>>(
+    node: &Inner<S, St>,
+    last: Option<&Row>,
+    signed_off: Option<Timestamp>,
+) -> bool {
+    let Some(last) = last else { return false };
+    if last.node != node.options.id {
+        return signed_off.is_some_and(|began| last.at >= began);
+    }
+    let before = node.signed_off.get().copied().flatten();
+    before.is_some_and(|began| (began..=node.started_at).contains(&last.at))
+}
+
+/// A plan with its rows, and since when its owner had lived that has signed off.
+type Found = (PlanId, Vec<Row>, Option<Timestamp>);
+
 async fn load_unknown<S: Services, St: Store<Tx = S::Tx>>(
     node: &Arc<Inner<S, St>>,
-    plans: Vec<PlanId>,
-) -> Result<Vec<(PlanId, Vec<crate::journal::Row>)>, StoreError> {
-    let unknown: Vec<PlanId> = {
+    orphans: Vec<Orphan>,
+) -> Result<Vec<Found>, StoreError> {
+    let unknown: BTreeMap<PlanId, Option<Timestamp>> = {
         let (actors, submitting) = (locked(&node.actors), locked(&node.submitting));
         let left_alone = locked(&node.left_alone);
         let is_known = |plan: &PlanId| {
@@ -214,11 +238,16 @@ async fn load_unknown<S: Services, St: Store<Tx = S::Tx>>(
                 || left_alone.contains(plan)
                 || node.brake.knows(*plan)
         };
-        plans.into_iter().filter(|plan| !is_known(plan)).collect()
+        let unknown = orphans.iter().filter(|it| !is_known(&it.plan));
+        unknown.map(|it| (it.plan, it.signed_off)).collect()
     };
     if unknown.is_empty() {
-        Ok(Vec::new())
-    } else {
-        node.store.load_all(unknown).await
+        return Ok(Vec::new());
     }
+    let read = node.store.load_all(unknown.keys().copied().collect());
+    let found = read.await?.into_iter().map(|(plan, rows)| {
+        let signed_off = unknown.get(&plan).copied().flatten();
+        (plan, rows, signed_off)
+    });
+    Ok(found.collect())
 }

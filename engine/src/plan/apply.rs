@@ -25,7 +25,11 @@ impl Plan {
         }
         match entry {
             Entry::Submitted(submitted) => self.submit(submitted, at),
-            Entry::Claimed => self.claim(at),
+            Entry::Claimed => {
+                self.note_cut_off(at);
+                self.claim(at)
+            }
+            Entry::HandedOver => self.claim(at),
             Entry::LocksGranted => {
                 self.change_locks(|lock| {
                     (lock.state == LockState::Queued).then_some(LockState::Held)
@@ -352,14 +356,18 @@ impl Plan {
             self.on(PlanEvent::TakeOver)?;
         }
         self.epoch = self.epoch.saturating_add(1);
+        self.times.claimed = Some(at);
+        Ok(())
+    }
+
+    /// What was under way of it when its owner was gone may be what has ended that.
+    fn note_cut_off(&mut self, at: Timestamp) {
         let cut_off = |step: &StepStatus| {
             step.state == StepState::Running || step.is_being_undone() || self.is_due(step, at)
         };
         if self.steps.iter().any(cut_off) {
             self.recoveries = self.recoveries.saturating_add(1);
         }
-        self.times.claimed = Some(at);
-        Ok(())
     }
 
     fn message(&mut self, message: &Message, at: Timestamp) -> Result<(), String> {

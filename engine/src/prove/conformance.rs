@@ -1,9 +1,11 @@
 //! What every store must do. One line tests a store: `engine::store_conformance!(fresh)`, where `fresh` makes an empty one, and with
-//! it whatever must be kept meanwhile.
+//! it whatever must be kept meanwhile. A second one tests it on a disk that fills up:
+//! `engine::store_conformance_on_a_small_disk!(fresh)`, where `fresh` makes its disk too.
 
 mod families;
 mod gates;
 mod lists;
+mod no_space;
 mod retention;
 mod schedules;
 
@@ -29,6 +31,10 @@ pub use lists::{
     every_order_comes_whole_through_its_pages_while_plans_come_and_end,
     lists_are_newest_first_and_paged, nobody_sees_what_he_may_not_see,
 };
+pub use no_space::{
+    SmallDisk, a_disk_that_is_full_in_the_middle_takes_writes_whole_or_not_and_goes_on_with_space,
+    of_writes_that_wait_together_those_that_fail_leave_nothing,
+};
 pub use retention::{
     a_family_is_forgotten_as_a_whole, a_forgotten_plan_leaves_nothing,
     a_plan_says_how_long_it_can_be_reverted, a_plan_that_is_not_as_it_was_seen_is_left,
@@ -52,6 +58,7 @@ macro_rules! store_conformance {
             of_two_appends_at_one_number_exactly_one_is_kept_whole
             eight_writers_at_the_next_number_leave_no_gap_and_know_what_they_wrote
             a_work_that_refuses_leaves_nothing
+            of_writes_that_wait_together_those_that_fail_leave_nothing
             an_open_key_is_free_once_its_plan_is_past_its_locks
             a_superseded_plan_gives_its_key_up_at_once
             a_plan_that_goes_on_is_given_its_key_again
@@ -632,49 +639,56 @@ pub async fn unclean_starts_in_a_row_are_counted<St: Store>(store: &St) {
     let enter = async |of: u128, after: u64| {
         let at = AT + Duration::from_secs(after);
         let unclean = store.enter(node(of), format!("node {of}"), at, window);
-        unclean.await.expect("the store works")
+        let entered = unclean.await.expect("the store works");
+        (entered.unclean_starts, entered.signed_off)
     };
     let at = |after: u64| AT + Duration::from_secs(after);
 
-    assert_eq!(enter(1, 0).await, 0, "its first start");
+    assert_eq!(enter(1, 0).await, (0, None), "its first start");
     store
         .beat(node(1), "node 1".into(), at(0), at(20))
         .await
         .expect("the store works");
-    assert_eq!(enter(1, 30).await, 1, "it had not signed off");
-    assert_eq!(enter(1, 60).await, 2, "and again");
-    assert_eq!(enter(2, 60).await, 0, "each node for itself");
-    assert_eq!(enter(1, 161).await, 1, "long after the start before");
-    assert_eq!(enter(1, 162).await, 2, "and again");
+    assert_eq!(enter(1, 30).await, (1, None), "it had not signed off");
+    assert_eq!(enter(1, 60).await, (2, None), "and again");
+    assert_eq!(enter(2, 60).await, (0, None), "each node for itself");
+    assert_eq!(
+        enter(1, 161).await,
+        (1, None),
+        "long after the start before"
+    );
+    assert_eq!(enter(1, 162).await, (2, None), "and again");
     store
         .leave(node(1), at(170))
         .await
         .expect("the store works");
-    assert_eq!(enter(1, 171).await, 0, "it had signed off");
-    let orphans = store.orphans(node(2), at(171), Duration::from_secs(10), 10);
+    let last_life = Some(at(162));
+    assert_eq!(enter(1, 171).await, (0, last_life), "it had signed off");
+    assert_eq!(enter(1, 172).await, (1, None), "it had not, this time");
+    let orphans = store.orphans(node(2), at(172), Duration::from_secs(10), 10);
     assert_eq!(orphans.await.expect("the store works"), [], "it runs");
 }
 
-/// A node that beats keeps its plans.
+/// A node that beats keeps its plans. Of those whose owner has signed off it is told, and since when that had lived.
 pub async fn plans_of_silent_and_stopped_nodes_are_orphans<St: Store>(store: &St) {
     let ttl = Duration::from_secs(10);
     let plan = placed(store, &[]).await;
     let orphans = async |of: u128, after: u64| {
         let now = AT + Duration::from_secs(after);
-        store
-            .orphans(node(of), now, ttl, 10)
-            .await
-            .expect("the store works")
+        let orphans = store.orphans(node(of), now, ttl, 10);
+        let orphans = orphans.await.expect("the store works");
+        let told = orphans.iter().map(|it| (it.plan, it.signed_off));
+        told.collect::<Vec<_>>()
     };
     store
         .beat(node(1), "one".into(), AT, AT)
         .await
         .expect("the store works");
     assert_eq!(orphans(2, 9).await, [], "it beat a moment ago");
-    assert_eq!(orphans(2, 10).await, [plan.id], "it is silent");
-    assert_eq!(orphans(1, 0).await, [plan.id], "its own");
+    assert_eq!(orphans(2, 10).await, [(plan.id, None)], "it is silent");
+    assert_eq!(orphans(1, 0).await, [(plan.id, None)], "its own");
     store.leave(node(1), AT).await.expect("the store works");
-    assert_eq!(orphans(2, 0).await, [plan.id], "it has stopped");
+    assert_eq!(orphans(2, 0).await, [(plan.id, Some(AT))], "it has stopped");
     store
         .beat(node(1), "one".into(), AT, AT)
         .await

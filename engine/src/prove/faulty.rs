@@ -11,11 +11,11 @@ use crate::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use crate::search::Search;
 use crate::step::Work;
 use crate::store::{
-    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, NodeRow, OpenPlan, Page, Store,
-    StoreError, Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Ended, Entered, Listing, Mail, NodeRow, OpenPlan,
+    Orphan, Page, Store, StoreError, Submission, Visible,
 };
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,9 @@ pub enum Moment {
     After,
 }
 
+/// There is always space.
+const ENDLESS: usize = usize::MAX;
+
 /// A store around another one.
 #[derive(Clone)]
 pub struct Faulty<St> {
@@ -37,7 +40,8 @@ pub struct Faulty<St> {
     survives: bool,
     writes: Arc<AtomicUsize>,
     dead: CancellationToken,
-    full: Arc<AtomicBool>,
+    /// So many more writes have space.
+    room: Arc<AtomicUsize>,
     exclusive: bool,
     /// So long reading several plans takes.
     reading: Duration,
@@ -54,7 +58,7 @@ impl<St> Faulty<St> {
             survives: false,
             writes: Arc::default(),
             dead: CancellationToken::new(),
-            full: Arc::default(),
+            room: Arc::new(AtomicUsize::new(ENDLESS)),
             exclusive: false,
             reading: Duration::ZERO,
             watch: None,
@@ -88,7 +92,12 @@ impl<St> Faulty<St> {
 
     /// There is no space any more, until [`Faulty::free`].
     pub fn fill(&self) {
-        self.full.store(true, Ordering::SeqCst);
+        self.fill_after(0);
+    }
+
+    /// There is space for so many more writes, until [`Faulty::free`].
+    pub fn fill_after(&self, writes: usize) {
+        self.room.store(writes, Ordering::SeqCst);
     }
 
     /// Has no space for anything, until [`Faulty::free`].
@@ -100,14 +109,25 @@ impl<St> Faulty<St> {
 
     /// There is space again.
     pub fn free(&self) {
-        self.full.store(false, Ordering::SeqCst);
+        self.room.store(ENDLESS, Ordering::SeqCst);
     }
 
     fn has_space(&self) -> Result<(), StoreError> {
-        if self.full.load(Ordering::SeqCst) {
+        if self.room.load(Ordering::SeqCst) == 0 {
             return Err(StoreError::Full);
         }
         Ok(())
+    }
+
+    fn take_space(&self) -> Result<(), StoreError> {
+        let less = |room: usize| match room {
+            ENDLESS => Some(ENDLESS),
+            room => room.checked_sub(1),
+        };
+        let taken = self
+            .room
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        taken.map(drop).map_err(|_| StoreError::Full)
     }
 
     /// Dies at write number `at`, counted from 0.
@@ -159,7 +179,7 @@ impl<St: Store> Faulty<St> {
         write: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         self.alive().await;
-        self.has_space()?;
+        self.take_space()?;
         let number = self.writes.fetch_add(1, Ordering::SeqCst);
         if self.fault == Some((number, Moment::Before)) {
             self.fail().await?;
@@ -273,7 +293,7 @@ impl<St: Store> Store for Faulty<St> {
         name: String,
         at: Timestamp,
         window: Duration,
-    ) -> Result<u32, StoreError> {
+    ) -> Result<Entered, StoreError> {
         self.alive().await;
         self.has_space()?;
         self.inner.enter(node, name, at, window).await
@@ -303,7 +323,7 @@ impl<St: Store> Store for Faulty<St> {
         now: Timestamp,
         ttl: Duration,
         limit: u32,
-    ) -> Result<Vec<PlanId>, StoreError> {
+    ) -> Result<Vec<Orphan>, StoreError> {
         self.alive().await;
         self.inner.orphans(node, now, ttl, limit).await
     }

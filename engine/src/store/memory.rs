@@ -1,8 +1,8 @@
 //! The store in memory: for tests, simulations and examples. Nothing survives the process.
 
 use super::{
-    Accepted, Append, Appended, Count, Due, Ended, Head, Listing, Mail, NodeRow, OpenPlan, Page,
-    Store, StoreError, Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Ended, Entered, Head, Listing, Mail, NodeRow, OpenPlan,
+    Orphan, Page, Store, StoreError, Submission, Visible,
 };
 use crate::clock::Timestamp;
 use crate::gate::{Gate, GateId};
@@ -19,6 +19,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+
+/// When the life began from which the node has signed off, if so.
+fn signed_off(node: &NodeRow) -> Option<Timestamp> {
+    (!node.runs).then_some(node.started_at)
+}
 
 /// All that is kept; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -592,18 +597,23 @@ impl Store for Memory {
         name: String,
         at: Timestamp,
         window: Duration,
-    ) -> Result<u32, StoreError> {
+    ) -> Result<Entered, StoreError> {
         let mut kept = self.0.lock().await;
         let nodes = Arc::make_mut(&mut kept.nodes);
-        let unclean_starts = match nodes.get(&id) {
+        let before = nodes.get(&id);
+        let unclean_starts = match before {
             Some((known, starts)) if known.runs && at.since(known.started_at) <= window => {
                 starts + 1
             }
             Some((known, _)) if known.runs => 1,
             _ => 0,
         };
+        let signed_off = before.and_then(|(known, _)| signed_off(known));
         nodes.insert(id, (NodeRow::running(id, name, at, at), unclean_starts));
-        Ok(unclean_starts)
+        Ok(Entered {
+            unclean_starts,
+            signed_off,
+        })
     }
 
     async fn beat(
@@ -673,7 +683,7 @@ impl Store for Memory {
         now: Timestamp,
         ttl: Duration,
         limit: u32,
-    ) -> Result<Vec<PlanId>, StoreError> {
+    ) -> Result<Vec<Orphan>, StoreError> {
         let kept = self.0.lock().await;
         let lost = |owner: NodeId| {
             owner == node
@@ -682,11 +692,15 @@ impl Store for Memory {
                     .get(&owner)
                     .is_none_or(|(it, _)| !it.runs || now.since(it.beat_at) >= ttl)
         };
-        let open = kept
-            .plans
-            .iter()
-            .filter(|(_, row)| row.head.owner.is_some_and(lost));
-        Ok(open.map(|(id, _)| *id).take(limit as usize).collect())
+        let open = kept.plans.iter().filter_map(|(plan, row)| {
+            let owner = row.head.owner.filter(|owner| lost(*owner))?;
+            let node = kept.nodes.get(&owner);
+            Some(Orphan {
+                plan: *plan,
+                signed_off: node.and_then(|(it, _)| signed_off(it)),
+            })
+        });
+        Ok(open.take(limit as usize).collect())
     }
 
     async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {

@@ -69,7 +69,7 @@ fn step_event(entry: &Entry) -> Option<StepEvent> {
 fn plan_event(entry: &Entry) -> Option<PlanEvent> {
     match entry {
         Entry::Started => Some(PlanEvent::Start),
-        Entry::Claimed => Some(PlanEvent::TakeOver),
+        Entry::Claimed | Entry::HandedOver => Some(PlanEvent::TakeOver),
         Entry::Paused { .. } => Some(PlanEvent::Pause),
         Entry::Resumed => Some(PlanEvent::Resume),
         Entry::Cancelling { .. } => Some(PlanEvent::Cancel),
@@ -452,6 +452,7 @@ fn entries() -> impl Strategy<Value = Entry> {
     prop_oneof![
         submissions().prop_map(|submitted| Entry::Submitted(Box::new(submitted))),
         Just(Entry::Claimed),
+        Just(Entry::HandedOver),
         Just(Entry::LocksGranted),
         Just(Entry::Started),
         step.clone().prop_map(|step| Entry::StepStarted { step }),

@@ -5,6 +5,7 @@ mod blobs;
 mod cost;
 mod credentials;
 mod manifests;
+mod many_parts;
 mod tokens;
 mod uploads;
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use engine::clock::Timestamp;
 use sqlx::Row as _;
 
-use super::{CatalogError, DestinationId, json, parsed, parsed_option, stored_size};
+use super::{CatalogError, DestinationId, json, parsed, parsed_option, stored_json, stored_size};
 use crate::{Digest, Tx};
 
 pub use document::{MediaKind, Unreadable};
@@ -202,6 +202,26 @@ pub async fn exists(tx: &mut Tx, digest: &Digest) -> Result<bool, CatalogError> 
         .fetch_optional(&mut *tx)
         .await?;
     Ok(found.is_some())
+}
+
+/// The manifests that these name and that must be in that destination, in one question however many there are.
+pub async fn children(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digests: &[Digest],
+) -> Result<Vec<Digest>, CatalogError> {
+    const SQL: &str = "
+        SELECT DISTINCT o.digest FROM json_each($2) asked
+        CROSS JOIN pushed_manifests p CROSS JOIN manifest_parts o
+        WHERE p.destination_id = $1 AND p.digest = asked.value
+          AND o.pushed_id = p.id AND o.kind = 'manifest'";
+    let rows = sqlx::query(SQL)
+        .bind(destination)
+        .bind(stored_json(&digests)?)
+        .fetch_all(&mut *tx)
+        .await?;
+    let children = rows.iter().map(|row| parsed(row, "digest"));
+    Ok(children.collect::<Result<_, _>>()?)
 }
 
 /// What the manifest names and must be in that destination, each once, in its own order; nothing if it is not there.

@@ -193,7 +193,8 @@ pub async fn waiting(tx: &mut Tx) -> Result<Vec<Waiting>, CatalogError> {
     Ok(waiting)
 }
 
-/// Records that `plan` has filed these manifests into a version. What another plan has filed stays that plan's.
+/// Records that `plan` has filed these manifests into a version, in one statement however many there are. What another plan has
+/// filed stays that plan's.
 pub async fn file(
     tx: &mut Tx,
     destination: DestinationId,
@@ -202,14 +203,16 @@ pub async fn file(
 ) -> Result<(), CatalogError> {
     const SQL: &str = "
         UPDATE pushed_manifests SET filed_by_plan = $3
-        WHERE destination_id = $1 AND digest = $2 AND filed_by_plan IS NULL";
-    for digest in digests {
-        sqlx::query(SQL)
-            .bind(destination)
-            .bind(digest.to_string())
-            .bind(plan.0)
-            .execute(&mut *tx)
-            .await?;
+        WHERE destination_id = $1 AND filed_by_plan IS NULL
+          AND digest IN (SELECT value FROM json_each($2))";
+    if digests.is_empty() {
+        return Ok(());
     }
+    sqlx::query(SQL)
+        .bind(destination)
+        .bind(stored_json(&digests)?)
+        .bind(plan.0)
+        .execute(&mut *tx)
+        .await?;
     Ok(())
 }

@@ -135,9 +135,8 @@ pub async fn record(
     for tag in &changes.tags_removed {
         CATALOG.remove_tag(tx, owner, tag, number).await?;
     }
-    for digest in &changes.manifests_added {
-        CATALOG.add_manifest(tx, owner, digest, number).await?;
-    }
+    let added = &changes.manifests_added;
+    CATALOG.add_manifests(tx, owner, added, number).await?;
     for digest in &changes.manifests_removed {
         CATALOG.remove_manifest(tx, owner, digest, number).await?;
     }

@@ -25,8 +25,8 @@ use engine::schedule::{DueSchedules, Put, Schedule, ScheduleId};
 use engine::search::Search;
 use engine::step::Work;
 use engine::store::{
-    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, NodeRow, OpenPlan, Page, Store,
-    StoreError, Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Ended, Entered, Listing, Mail, NodeRow, OpenPlan,
+    Orphan, Page, Store, StoreError, Submission, Visible,
 };
 use std::time::Duration;
 
@@ -145,7 +145,7 @@ impl Store for Journal {
         name: String,
         at: Timestamp,
         window: Duration,
-    ) -> Result<u32, StoreError> {
+    ) -> Result<Entered, StoreError> {
         node::enter(&self.database, id, name, at, window).await
     }
 
@@ -187,7 +187,7 @@ impl Store for Journal {
         now: Timestamp,
         ttl: Duration,
         limit: u32,
-    ) -> Result<Vec<PlanId>, StoreError> {
+    ) -> Result<Vec<Orphan>, StoreError> {
         let mut tx = self.database.read().await?;
         node::orphans(&mut tx, node, now - ttl, limit).await
     }

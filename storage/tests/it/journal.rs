@@ -1,5 +1,6 @@
 //! The journal in SQLite keeps what every store must keep.
 
+use engine::prove::conformance::SmallDisk;
 use engine::store::Store as _;
 use storage::Database;
 use storage::journal::Journal;
@@ -14,6 +15,47 @@ async fn fresh() -> (Journal, TempDir) {
 }
 
 engine::store_conformance!(fresh);
+
+/// As large as SQLite lets the file become.
+struct Limit(Database);
+
+impl Limit {
+    /// So many pages more than there are.
+    async fn set(&self, more: i64) {
+        let work: storage::database::Work<(), sqlx::Error> = Box::new(move |tx| {
+            Box::pin(async move {
+                let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
+                    .fetch_one(&mut *tx)
+                    .await?;
+                let limit = format!("PRAGMA max_page_count = {}", pages + more);
+                let mut limit = sqlx::QueryBuilder::<storage::Sqlite>::new(limit);
+                let set = limit.build().fetch_one(&mut *tx).await?;
+                assert_eq!(sqlx::Row::get::<i64, _>(&set, 0), pages + more);
+                Ok(())
+            })
+        });
+        self.0.transact(work).await.unwrap().unwrap();
+    }
+}
+
+impl SmallDisk for Limit {
+    async fn leave(&self, writes: usize, bytes: usize) {
+        const PAGE: usize = 4096;
+        let pages = (writes * bytes).div_ceil(PAGE);
+        self.set(i64::try_from(pages).unwrap()).await;
+    }
+
+    async fn free(&self) {
+        self.set(1_000_000).await;
+    }
+}
+
+engine::store_conformance_on_a_small_disk!(async || {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wharfinger.db");
+    let database = Database::open(&path).await.unwrap();
+    (Journal::new(database.clone()), Limit(database), folder)
+});
 
 #[tokio::test]
 async fn a_row_that_is_not_understood_is_told_and_the_rest_can_still_be_listed() {

@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod copies;
 mod credentials;
 mod filling;
 mod house;

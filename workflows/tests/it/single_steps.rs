@@ -3,7 +3,7 @@
 use crate::house::{FOR_EVER, House, HouseNode, of_a_house};
 use crate::keeps::keeps;
 use engine::clock::Clock;
-use engine::journal::PlanId;
+use engine::journal::{Entry, PlanId, Row};
 use engine::node::Node;
 use engine::prove::laws::World;
 use engine::search::Search;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use storage::Tx;
 use storage::catalog::rehearsals;
 use workflows::Services;
-use workflows::bulk::{Bulk, BulkCancel};
+use workflows::bulk::{Bulk, BulkCancel, BulkResume};
 use workflows::cleanup::Cleanup;
 use workflows::rehearsal::{Fault, Part, Rehearsal};
 
@@ -143,10 +143,53 @@ keeps! { cleanup: Attic;
         hold_at_each_step does at least 2 2 0 0 1;
 }
 
-/// Where two rehearsals wait for an operator.
+/// Where two rehearsals wait for an operator, who cancels them.
 struct Bench {
     house: House,
     paused: Vec<PlanId>,
+}
+
+/// Where two rehearsals wait for an operator, who lets them go on.
+struct Waiting {
+    house: House,
+    paused: Vec<PlanId>,
+}
+
+async fn two_paused() -> (House, Vec<PlanId>) {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let paused = vec![paused(&node).await, paused(&node).await];
+    node.drain(FOR_EVER).await;
+    (house, paused)
+}
+
+fn bulk_of(paused: &[PlanId]) -> Bulk {
+    Bulk {
+        found_by: "state = paused".into(),
+        plans: paused.to_vec(),
+        by: "alice".into(),
+        reason: None,
+        organization: None,
+    }
+}
+
+/// Each of them with its journal. None was asked twice, and none has a question left that nobody has read.
+async fn asked_at_most_once(house: &House, paused: &[PlanId]) -> Vec<(PlanId, Vec<Row>)> {
+    let journals = house.journal().load_all(paused.to_vec()).await.unwrap();
+    for (id, rows) in &journals {
+        let unread = house.journal().mail(*id).await.unwrap().len();
+        let read = count(rows, |entry| entry.consumes().is_some());
+        assert!(
+            read + unread <= 1,
+            "task {id} was asked {read} times, and {unread} times more"
+        );
+    }
+    journals
+}
+
+fn count(rows: &[Row], which: impl Fn(&Entry) -> bool) -> usize {
+    let entries = rows.iter().flat_map(|row| &row.entries);
+    entries.filter(|entry| which(entry)).count()
 }
 
 async fn paused(node: &HouseNode) -> PlanId {
@@ -170,37 +213,21 @@ impl World for Bench {
     of_a_house!();
 
     async fn fresh() -> Self {
-        let house = House::new().await;
-        let node = house.node(None).await;
-        let paused = vec![paused(&node).await, paused(&node).await];
-        node.drain(FOR_EVER).await;
+        let (house, paused) = two_paused().await;
         Self { house, paused }
     }
 
     async fn submit<St: Store<Tx = Tx>>(&self, node: &Node<Services, St>) -> PlanId {
-        let bulk = BulkCancel(Bulk {
-            found_by: "state = paused".into(),
-            plans: self.paused.clone(),
-            by: "alice".into(),
-            reason: None,
-            organization: None,
-        });
+        let bulk = BulkCancel(bulk_of(&self.paused));
         node.submit(&bulk, Some("alice".into())).await.unwrap()
     }
 
     /// How often each of them was cancelled, and how it is now.
     async fn picture(&self) -> String {
         let mut picture = String::new();
-        for (id, rows) in self
-            .house
-            .journal()
-            .load_all(self.paused.clone())
-            .await
-            .unwrap()
-        {
+        for (id, rows) in asked_at_most_once(&self.house, &self.paused).await {
             let plan = engine::plan::Plan::fold(id, &rows);
-            let entries = rows.iter().flat_map(|row| &row.entries);
-            let asked = entries.filter(|entry| entry.consumes().is_some()).count();
+            let asked = count(&rows, |entry| entry.consumes().is_some());
             writeln!(picture, "{} after {asked} messages", plan.result).unwrap();
         }
         picture
@@ -224,5 +251,46 @@ keeps! { bulk_cancel: Bench;
     a_bulk_that_crashes_at_any_append_asks_nobody_twice:
         crash_before_and_after_each_append does at least 3 3 0 2 0;
     a_bulk_that_is_held_ends_the_same:
+        hold_at_each_step does at least 2 2 0 0 1;
+}
+
+impl World for Waiting {
+    of_a_house!();
+
+    async fn fresh() -> Self {
+        let (house, paused) = two_paused().await;
+        Self { house, paused }
+    }
+
+    async fn submit<St: Store<Tx = Tx>>(&self, node: &Node<Services, St>) -> PlanId {
+        let bulk = BulkResume(bulk_of(&self.paused));
+        node.submit(&bulk, Some("alice".into())).await.unwrap()
+    }
+
+    /// How often each of them was asked, and has gone on. What comes of that is its own.
+    async fn picture(&self) -> String {
+        let mut picture = String::new();
+        for (_, rows) in asked_at_most_once(&self.house, &self.paused).await {
+            let asked = count(&rows, |entry| entry.consumes().is_some());
+            let resumed = count(&rows, |entry| *entry == Entry::Resumed);
+            writeln!(picture, "resumed {resumed} times after {asked} messages").unwrap();
+        }
+        picture
+    }
+
+    /// What goes on is not held up again.
+    async fn undone(&self) -> String {
+        String::new()
+    }
+}
+
+keeps! { bulk_resume: Waiting;
+    a_bulk_resume_that_fails_goes_on_and_asks_nobody_twice:
+        fail_at_each_step does at least 2 3 0 1 1;
+    a_bulk_resume_that_runs_twice_asks_nobody_twice:
+        run_each_step_twice does at least 3 5 0 2 0;
+    a_bulk_resume_that_crashes_at_any_append_asks_nobody_twice:
+        crash_before_and_after_each_append does at least 5 12 0 4 0;
+    a_bulk_resume_that_is_held_ends_the_same:
         hold_at_each_step does at least 2 2 0 0 1;
 }

@@ -13,8 +13,8 @@ use crate::search::Search;
 use crate::step::Work;
 use crate::store::memory::{Memory, MemoryTx};
 use crate::store::{
-    Accepted, Append, Appended, Count, Due, Ended, Listing, Mail, NodeRow, OpenPlan, Page, Store,
-    StoreError, Submission, Visible,
+    Accepted, Append, Appended, Count, Due, Ended, Entered, Listing, Mail, NodeRow, OpenPlan,
+    Orphan, Page, Store, StoreError, Submission, Visible,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -258,7 +258,7 @@ impl Store for Chaos {
         name: String,
         at: Timestamp,
         window: Duration,
-    ) -> Result<u32, StoreError> {
+    ) -> Result<Entered, StoreError> {
         self.on_the_way().await;
         if self.weather.hits(20, Deed::RefusedCall) {
             return Err(unavailable());
@@ -293,7 +293,7 @@ impl Store for Chaos {
         _now: Timestamp,
         ttl: Duration,
         limit: u32,
-    ) -> Result<Vec<PlanId>, StoreError> {
+    ) -> Result<Vec<Orphan>, StoreError> {
         let now = self.weather.clock.now();
         self.read(self.inner.orphans(node, now, ttl, limit)).await
     }

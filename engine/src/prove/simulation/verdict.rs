@@ -196,7 +196,7 @@ fn lost_to_itself(rows: &[Arc<Row>]) -> Vec<String> {
     let pairs = rows.windows(2);
     pairs
         .filter(|pair| {
-            let claims = pair[1].entries.first() == Some(&Entry::Claimed);
+            let claims = pair[1].entries.first().is_some_and(Entry::takes_over);
             // The numbers of a life follow each other from where chance began.
             let same_life = pair[0].nonce.abs_diff(pair[1].nonce) < 1_000_000;
             claims && pair[0].node == pair[1].node && same_life && pair[0].seq > 1

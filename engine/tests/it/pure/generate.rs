@@ -120,6 +120,7 @@ fn step_of_time(n: i64) -> usize {
 pub(super) enum Try {
     Claim,
     ClaimAtRest,
+    HandOver,
     Grant,
     GrantPlace,
     Succeed(usize),
@@ -176,6 +177,7 @@ pub(super) fn tries() -> impl Strategy<Value = Vec<Try>> {
     let one = prop_oneof![
         1 => Just(Try::Claim),
         1 => Just(Try::ClaimAtRest),
+        1 => Just(Try::HandOver),
         3 => Just(Try::Grant),
         3 => Just(Try::GrantPlace),
         8 => step.clone().prop_map(Try::Succeed),
@@ -256,6 +258,7 @@ pub(super) fn happening(plan: &Plan, choice: Try, n: i64) -> Option<Happening> {
     Some(match choice {
         Try::Claim => Happening::Claimed,
         Try::ClaimAtRest => Happening::ClaimedAtRest,
+        Try::HandOver => Happening::HandedOver,
         Try::Grant => Happening::LocksGranted,
         Try::GrantPlace => Happening::PlaceGranted,
         Try::Succeed(step) => Happening::Succeeded {

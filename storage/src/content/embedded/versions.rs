@@ -1,12 +1,12 @@
 //! The backend's own versions of a destination's repository: one per plan that copies into it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
 use sqlx::Row as _;
 
-use crate::catalog::manifests::{self, PartKind};
+use crate::catalog::manifests;
 use crate::catalog::versions::{Base, Changes};
 use crate::catalog::{DestinationId, parsed};
 use crate::content::ContentError;
@@ -113,11 +113,10 @@ async fn fill(
     let Brought { tag, manifests, .. } = brought;
     leave_out(tx, destination, number, base, tag.map(|(tag, _)| tag)).await?;
     let pushed = manifests.iter().chain(tag.map(|(_, digest)| digest));
-    for digest in with_children(tx, destination, pushed).await? {
-        BACKEND
-            .add_manifest(tx, destination.0, &digest, number)
-            .await?;
-    }
+    let all = with_children(tx, destination, pushed.copied().collect()).await?;
+    BACKEND
+        .add_manifests(tx, destination.0, &all, number)
+        .await?;
     if let Some((tag, digest)) = tag {
         BACKEND
             .set_tag(tx, destination.0, tag, digest, number)
@@ -163,22 +162,23 @@ async fn leave_out(
     Ok(())
 }
 
-/// These manifests and all that they consist of.
+/// These manifests and all that they consist of, each once: one question for the indexes, one for the indexes in them, and so
+/// on, however many they name.
 async fn with_children(
     tx: &mut Tx,
     destination: DestinationId,
-    pushed: impl Iterator<Item = &Digest>,
-) -> Result<BTreeSet<Digest>, ContentError> {
-    let mut open: VecDeque<Digest> = pushed.copied().collect();
-    let mut all = BTreeSet::new();
-    while let Some(digest) = open.pop_front() {
-        if all.insert(digest) {
-            let parts = manifests::parts(tx, destination, &digest).await?;
-            let children = parts.iter().filter(|part| part.kind == PartKind::Manifest);
-            open.extend(children.map(|child| child.digest));
-        }
+    pushed: BTreeSet<Digest>,
+) -> Result<Vec<Digest>, ContentError> {
+    let (mut all, mut asked) = (pushed.clone(), pushed);
+    while !asked.is_empty() {
+        let of: Vec<Digest> = asked.into_iter().collect();
+        let children = manifests::children(tx, destination, &of).await?;
+        asked = children
+            .into_iter()
+            .filter(|child| all.insert(*child))
+            .collect();
     }
-    Ok(all)
+    Ok(all.into_iter().collect())
 }
 
 /// Checks that the version has the tag at this digest; else [`ContentError::Absent`].

@@ -5,7 +5,7 @@ use super::row::{self, unreadable};
 use crate::database::{Database, Tx};
 use engine::clock::Timestamp;
 use engine::journal::{NodeId, PlanId};
-use engine::store::{NodeRow, StoreError};
+use engine::store::{Entered, NodeRow, Orphan, StoreError};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -90,14 +90,15 @@ pub(super) async fn list(tx: &mut Tx) -> Result<Vec<NodeRow>, StoreError> {
     Ok(nodes.collect())
 }
 
-/// Writes that the node starts, and answers how often it has done so in a row without having signed off before.
+/// Writes that the node starts, and answers how the life before has ended.
 pub(super) async fn enter(
     database: &Database,
     node: NodeId,
     name: String,
     at: Timestamp,
     window: Duration,
-) -> Result<u32, StoreError> {
+) -> Result<Entered, StoreError> {
+    const BEFORE: &str = "SELECT started_at FROM node WHERE id = $1 AND state = 'stopped'";
     const SQL: &str = "
         INSERT INTO node (id, name, version, started_at, beat_at, state) VALUES ($1, $2, $3, $4, $4, 'running')
         ON CONFLICT (id) DO UPDATE SET
@@ -109,9 +110,14 @@ pub(super) async fn enter(
             beat_at = excluded.beat_at, state = excluded.state
         RETURNING unclean_starts";
     database
-        .transact::<u32, StoreError>(move |tx| {
+        .transact::<Entered, StoreError>(move |tx| {
             Box::pin(async move {
-                sqlx::query_scalar(SQL)
+                let signed_off: Option<i64> = sqlx::query_scalar(BEFORE)
+                    .bind(node.0)
+                    .fetch_optional(&mut *tx)
+                    .await
+                    .map_err(failed)?;
+                let unclean_starts = sqlx::query_scalar(SQL)
                     .bind(node.0)
                     .bind(name)
                     .bind(env!("CARGO_PKG_VERSION"))
@@ -119,7 +125,11 @@ pub(super) async fn enter(
                     .bind((at - window).0)
                     .fetch_one(tx)
                     .await
-                    .map_err(failed)
+                    .map_err(failed)?;
+                Ok(Entered {
+                    unclean_starts,
+                    signed_off: signed_off.map(Timestamp),
+                })
             })
         })
         .await?
@@ -144,20 +154,25 @@ pub(super) async fn orphans(
     node: NodeId,
     silent_since: Timestamp,
     limit: u32,
-) -> Result<Vec<PlanId>, StoreError> {
+) -> Result<Vec<Orphan>, StoreError> {
     const SQL: &str = "
-        SELECT plan.id FROM plan LEFT JOIN node ON node.id = plan.owner
+        SELECT plan.id, CASE WHEN node.state = 'stopped' THEN node.started_at END
+        FROM plan LEFT JOIN node ON node.id = plan.owner
         WHERE plan.state <> 'stopped' AND plan.owner IS NOT NULL
           AND (plan.owner = $1 OR node.id IS NULL OR node.state = 'stopped' OR node.beat_at <= $2)
         ORDER BY plan.id LIMIT $3";
-    let plans: Vec<Uuid> = sqlx::query_scalar(SQL)
+    let plans: Vec<(Uuid, Option<i64>)> = sqlx::query_as(SQL)
         .bind(node.0)
         .bind(silent_since.0)
         .bind(i64::from(limit))
         .fetch_all(&mut *tx)
         .await
         .map_err(unreadable)?;
-    Ok(plans.into_iter().map(row::plan_id).collect())
+    let orphan = |(plan, signed_off): (Uuid, Option<i64>)| Orphan {
+        plan: row::plan_id(plan),
+        signed_off: signed_off.map(Timestamp),
+    };
+    Ok(plans.into_iter().map(orphan).collect())
 }
 
 #[cfg(test)]
