@@ -320,3 +320,28 @@ async fn a_node_that_drains_keeps_its_lease_until_the_last_step_has_ended() {
     assert_eq!(ended.node, Some(leaving.id()), "nobody has taken it over");
     assert_eq!(ended.steps[0].attempts(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_resumes_a_plan_that_is_deleted_in_that_moment_is_told_that_it_is_not_there() {
+    let house = House::new();
+    let node = house.node(1).await;
+    let plan = failed(&house, &node, "open").await;
+    let families = house.store.families(vec![plan]).await.unwrap();
+
+    let resumed = node.act_and(
+        plan,
+        wants(Action::Resume),
+        Box::new(move |tx| {
+            Box::pin(async move {
+                let deleted = Memory::forget_in(tx, families).await?;
+                assert_eq!(deleted, [plan]);
+                Ok(())
+            })
+        }),
+    );
+
+    match resumed.await {
+        Err(NodeError::NotFound(it)) => assert_eq!(it, plan),
+        other => panic!("nobody will ever read that: {other:?}"),
+    }
+}

@@ -158,12 +158,44 @@ impl fmt::Display for Did {
 impl Deed {
     /// So often at least it must have happened in so many seeds, and once at least.
     fn least(self, seeds: usize) -> usize {
-        (self.least_in_a_hundred() * seeds / 100).max(1)
+        (self.least_in_ten_thousand() * seeds / 10_000).max(1)
     }
 
     /// About half of what happens.
-    const fn least_in_a_hundred(self) -> usize {
-        1
+    const fn least_in_ten_thousand(self) -> usize {
+        match self {
+            Self::Row => 600_000,
+            Self::Execution => 200_000,
+            Self::Plan => 80_000,
+            Self::RefusedCall | Self::LateCall | Self::Scheduled => 40_000,
+            Self::Poll | Self::SubTask | Self::Retry | Self::LockWait => 30_000,
+            Self::TakeOver | Self::PlaceWait | Self::Forgotten => 20_000,
+            Self::UnknownCommit
+            | Self::Stop
+            | Self::Crash
+            | Self::Drain
+            | Self::Timer
+            | Self::SubTaskInside
+            | Self::StuckSubTask
+            | Self::Failure
+            | Self::Pause
+            | Self::Resume
+            | Self::Action
+            | Self::SharedLock
+            | Self::AtGate => 10_000,
+            Self::DoubledCall | Self::StopBeyondLease | Self::Revert | Self::Undo => 6_000,
+            Self::LostHint
+            | Self::FailedStart
+            | Self::HeldStart
+            | Self::Interruption
+            | Self::Cancel => 3_000,
+            Self::Abort | Self::Hold | Self::Release => 1_800,
+            Self::RefusedSubTask | Self::Edit | Self::KeptAction => 1_000,
+            Self::Event | Self::EditSeen | Self::TurnedBack => 800,
+            Self::Skip => 600,
+            Self::LostStep | Self::Resolution | Self::FailedUndo => 350,
+            Self::Overtaking => 150,
+        }
     }
 }
 
