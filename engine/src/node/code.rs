@@ -16,6 +16,16 @@ pub struct Workflows<S: Services> {
     pub(super) schedules: Option<Arc<dyn MayRun<S>>>,
 }
 
+impl<S: Services> Clone for Workflows<S> {
+    fn clone(&self) -> Self {
+        Self {
+            known: self.known.clone(),
+            probes: self.probes.clone(),
+            schedules: self.schedules.clone(),
+        }
+    }
+}
+
 impl<S: Services> Default for Workflows<S> {
     fn default() -> Self {
         Self {

@@ -17,7 +17,7 @@ use crate::workflow::{DeclarationError, Steps, Workflow, after};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A step of a plan.
@@ -400,11 +400,15 @@ impl PollingStep for Told {
     }
 }
 
-pub(super) fn workflows() -> Result<Workflows<World>, DeclarationError> {
-    let workflows = Workflows::default()
-        .register::<Big>()?
-        .register::<Small>()?;
-    house::register(workflows)
+/// What every node knows, declared once for all runs.
+pub(super) fn workflows() -> Result<Workflows<World>, String> {
+    static KNOWN: LazyLock<Result<Workflows<World>, DeclarationError>> = LazyLock::new(|| {
+        let workflows = Workflows::default()
+            .register::<Big>()?
+            .register::<Small>()?;
+        house::register(workflows)
+    });
+    KNOWN.as_ref().cloned().map_err(ToString::to_string)
 }
 
 /// How many kinds of plans [`submit`] knows.
