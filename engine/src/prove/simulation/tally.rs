@@ -39,6 +39,8 @@ pub enum Deed {
     HeldStart,
     /// Another owner took a plan over.
     TakeOver,
+    /// One whose owner had signed off.
+    HandOver,
     /// A ticket was asked for.
     Poll,
     /// A step ended because its time had come.
@@ -189,7 +191,7 @@ impl Deed {
             | Self::HeldStart
             | Self::Interruption
             | Self::Cancel => 3_000,
-            Self::Abort | Self::Hold | Self::Release => 1_800,
+            Self::HandOver | Self::Abort | Self::Hold | Self::Release => 1_800,
             Self::RefusedSubTask | Self::Edit | Self::KeptAction => 1_000,
             Self::Event | Self::EditSeen | Self::TurnedBack => 800,
             Self::Skip => 600,

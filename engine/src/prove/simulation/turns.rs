@@ -103,7 +103,7 @@ impl Turns {
         }
         let Some(mut waits) = waits else { return };
         let mine = row.node == waits.node && row.nonce.abs_diff(waits.nonce) < ONE_LIFE;
-        if !mine || has(&Entry::Claimed) {
+        if !mine || row.entries.iter().any(Entry::takes_over) {
             return; // its seat is gone with its owner
         }
         if plan.waits_for_place() {

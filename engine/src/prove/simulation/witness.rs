@@ -295,6 +295,7 @@ fn deed_of(entry: &Entry) -> Option<Deed> {
         Entry::Cancelling { .. } => Deed::Cancel,
         Entry::Paused { .. } => Deed::Pause,
         Entry::Resumed => Deed::Resume,
+        Entry::HandedOver => Deed::HandOver,
         Entry::Held => Deed::Hold,
         Entry::Released => Deed::Release,
         Entry::PlaceAsked => Deed::PlaceWait,
