@@ -161,7 +161,7 @@ impl SpawningStep for Rooms {
     ) -> Result<Vec<(String, Room)>, StepError> {
         cx.services.trouble()?;
         let room = |room| (format!("room {room}"), Room { of: house.n, room });
-        let mut rooms: Vec<_> = (0..1 + house.n % 3).map(room).collect();
+        let mut rooms: Vec<_> = (0..=house.n % 3).map(room).collect();
         if cx.services.is_troubled() && cx.services.dice.below(6) == 0 {
             // It is refused, and its step fails for good.
             cx.services.tally.note(Deed::RefusedSubTask);

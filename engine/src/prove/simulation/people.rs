@@ -42,13 +42,13 @@ impl Wish {
     ) -> (Option<Action>, Result<(), NodeError>) {
         let action = match self {
             Self::Act(action) => action,
-            Self::Edit(note) => match node.edited(plan, &json!({ "note": note })).await {
+            Self::Edit(to) => match node.edited(plan, &json!({ "note": to })).await {
                 Ok(action) => action,
                 Err(error) => return (None, Err(error)),
             },
         };
-        let acted = node.act(plan, by_somebody(action.clone())).await;
-        (Some(action), acted.map(drop))
+        let done = node.act(plan, by_somebody(action.clone())).await;
+        (Some(action), done.map(drop))
     }
 }
 
@@ -122,12 +122,12 @@ impl Scene {
         };
         let (clock, dice) = (self.weather.clock, self.dice.clone());
         self.people.spawn(async move {
-            let hour = Duration::from_hours(1);
             let Ok(rules) = serde_json::from_str::<Retention>(r#"{"other": "1h"}"#) else {
                 return;
             };
-            // Of an hour that a plan is kept all but a moment has passed already.
-            let (until, now) = (clock.now() - KEPT, clock.now() + (hour - KEPT));
+            // Of the hour that they say all but a moment has passed already.
+            let until = clock.now() - KEPT;
+            let now = until + Duration::from_hours(1);
             let Ok(ended) = node.store().ended(until, None, 32).await else {
                 return;
             };

@@ -1,9 +1,9 @@
 //! Whose turn it is when a place comes free, as it can be seen from outside of a node.
 //!
 //! A plan waits for a place of its node from when its node knows that the row is durable by which it has asked for one. When its
-//! turn comes it reads its mail in the same moment, and then records that it has the place. So of two plans that wait on one
-//! node, of which nothing else is under way: the later one has read no mail before the earlier one, if that was the more urgent
-//! one at its turn.
+//! turn comes it reads its mail in the same moment, and then records that it has the place. So when a plan is about to record
+//! that, everybody who was known to wait on its node before its turn came, and was more urgent by then, has read his mail too:
+//! his turn came first. Told only of plans of which nothing else was under way meanwhile, for those read their mail later.
 
 use super::tally::{Deed, Tally};
 use crate::clock::{Clock, Timestamp};
