@@ -6,6 +6,7 @@
 //! come to its end with nothing lost, doubled or left over.
 
 mod chaos;
+mod closures;
 mod scene;
 mod verdict;
 mod world;

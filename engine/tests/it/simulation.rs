@@ -76,6 +76,8 @@ fn whatever_the_weather_every_plan_ends_with_nothing_lost_or_doubled() {
     let least = usize::try_from(count).unwrap();
     let enough = did.plans >= 10 * least
         && did.at_gates >= 2 * least
+        && did.closures >= least
+        && did.begins >= 20 * least
         && did.waited >= least
         && did.scheduled >= 3 * least;
     assert!(one.is_some() || enough, "too little was done");
@@ -94,6 +96,7 @@ fn a_broken_twin_is_noticed() {
         Twin::HintsOnly,
         Twin::UndoesFailedSteps,
         Twin::FiresWhatIsFired,
+        Twin::PassesClosedGates,
     ] {
         let (_, wrong) = play_all(0..2000, Some(twin));
         let (seed, wrong) = wrong.unwrap_or_else(|| panic!("nobody noticed {twin:?}"));

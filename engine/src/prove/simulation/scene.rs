@@ -1,6 +1,7 @@
 //! One run: everything happens, then it must end well.
 
 use super::chaos::{Chaos, Weather};
+use super::closures::Closures;
 use super::verdict::{self, Acknowledged};
 use super::world::{BACKEND, World, submit, workflows};
 use crate::clock::{Clock, Timestamp};
@@ -41,6 +42,8 @@ pub enum Twin {
     UndoesFailedSteps,
     /// A nominal time is fired by each node that finds it due, whoever has written the schedule meanwhile.
     FiresWhatIsFired,
+    /// Steps begin whatever gate is closed before them.
+    PassesClosedGates,
 }
 
 /// How much a run really did.
@@ -68,6 +71,10 @@ pub struct Did {
     pub at_gates: usize,
     /// Attempts that failed at such a gate, and did not count.
     pub turned_back: usize,
+    /// Gates that people closed, and were told so.
+    pub closures: usize,
+    /// Begins of steps that were held against those.
+    pub begins: usize,
     /// Runs of schedules.
     pub scheduled: usize,
 }
@@ -85,6 +92,8 @@ impl std::ops::AddAssign for Did {
         self.actions += other.actions;
         self.at_gates += other.at_gates;
         self.turned_back += other.turned_back;
+        self.closures += other.closures;
+        self.begins += other.begins;
         self.scheduled += other.scheduled;
     }
 }
@@ -163,6 +172,7 @@ impl Scene {
             troubled: AtomicBool::new(true),
             down: AtomicBool::new(false),
             seen: Mutex::default(),
+            closures: Closures::default(),
         });
         let memory = if twin == Some(Twin::FenceOff) {
             Memory::without_fence()
@@ -264,6 +274,7 @@ impl Scene {
 
     async fn crash(&mut self, seat: usize) {
         if let Some((node, _)) = self.nodes[seat].take() {
+            self.world.closures.dies(node.id());
             node.kill().await;
             self.crashes += 1;
         }
@@ -348,13 +359,23 @@ impl Scene {
         let gates = self.gates();
         let which = self.dice.below(u32::try_from(gates.len()).unwrap_or(1)) as usize;
         let (gate, closes) = (gates[which].clone(), self.dice.below(2) == 0);
+        let (world, before) = (
+            self.world.clone(),
+            self.world.closures.before(&gate, node.id()),
+        );
         self.people.spawn(async move {
             let by = "somebody".to_owned();
-            let _it_may_be_so_already = if closes {
-                node.close_gate(gate, by, None, nothing()).await
+            if closes {
+                let told = node.close_gate(gate.clone(), by, None, nothing()).await;
+                if told.is_ok() {
+                    let (id, clock) = (node.id(), node.clock());
+                    world.closures.closed(gate, id, clock, before);
+                }
             } else {
-                node.open_gate(gate, by, None, nothing()).await
-            };
+                world.closures.opens(&gate);
+                let _it_may_be_so_already = node.open_gate(gate.clone(), by, None, nothing()).await;
+                world.closures.answered(&gate);
+            }
         });
     }
 
@@ -372,10 +393,10 @@ impl Scene {
     async fn open_what_people_closed(&self, node: &SimNode) {
         for gate in self.gates() {
             if node.gate(&gate).gate.is_closed_by_hand() {
-                drop(
-                    node.open_gate(gate, "somebody".into(), None, nothing())
-                        .await,
-                );
+                self.world.closures.opens(&gate);
+                let opened = node.open_gate(gate.clone(), "somebody".into(), None, nothing());
+                drop(opened.await);
+                self.world.closures.answered(&gate);
             }
         }
     }

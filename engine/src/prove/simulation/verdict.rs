@@ -44,6 +44,7 @@ pub(super) async fn wrong(
         let mut of_plan = check(plan.id, &rows);
         of_plan.extend(keeps_actions(plan, &rows, acknowledged));
         of_plan.extend(lost_to_itself(&rows));
+        of_plan.extend(world.closures.wrong(plan.id, &rows));
         for (step, known) in plan.graph().iter().enumerate() {
             let found = seen
                 .iter()
@@ -269,5 +270,6 @@ pub(super) async fn did(
         .map(|seen| (seen.runs + seen.undos) as usize)
         .sum();
     did.actions = acknowledged.actions.values().sum();
+    (did.closures, did.begins) = world.closures.looked();
     did
 }
