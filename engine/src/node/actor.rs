@@ -6,6 +6,7 @@ use super::places::{Place, Turn};
 use super::{Inner, locked};
 use crate::clock::Timestamp;
 use crate::decide::{self, Admission, Decision, Happening, decide_with};
+use crate::gate::Closed;
 use crate::journal::{Action, PlanId, Row, StepIndex};
 use crate::plan::Plan;
 use crate::priority::Priority;
@@ -346,8 +347,16 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
             } else {
                 decide::Place::Free
             },
-            closed: self.node.gates.closed(),
+            closed: self.closed_gates(),
         }
+    }
+
+    fn closed_gates(&self) -> Closed {
+        #[cfg(feature = "prove")]
+        if self.node.options.twin == Some(crate::prove::simulation::Twin::PassesClosedGates) {
+            return Closed::default();
+        }
+        self.node.gates.closed()
     }
 
     /// Makes the decision durable, however often that must be tried.

@@ -6,6 +6,7 @@
 //! way. Then the weather clears, and every plan must come to its end with nothing lost, doubled or left over.
 
 mod chaos;
+mod closures;
 mod house;
 mod people;
 mod scene;

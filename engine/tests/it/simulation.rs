@@ -93,6 +93,7 @@ fn a_broken_twin_is_noticed() {
         Twin::LocksForAll,
         Twin::ForgetsWhatWasSeen,
         Twin::FirstComeFirstServed,
+        Twin::PassesClosedGates,
     ] {
         let (_, wrong) = play_all(0..2000, Some(twin));
         let (seed, wrong) = wrong.unwrap_or_else(|| panic!("nobody noticed {twin:?}"));

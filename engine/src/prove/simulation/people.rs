@@ -105,13 +105,21 @@ impl Scene {
             return;
         };
         let closes = self.dice.below(2) == 0;
+        let world = self.world.clone();
+        let before = world.closures.before(&gate, node.id());
         self.people.spawn(async move {
             let by = "somebody".to_owned();
-            let _it_may_be_so_already = if closes {
-                node.close_gate(gate, by, None, nothing()).await
+            if closes {
+                let told = node.close_gate(gate.clone(), by, None, nothing()).await;
+                if told.is_ok() {
+                    let (id, clock) = (node.id(), node.clock());
+                    world.closures.closed(gate, id, clock, before);
+                }
             } else {
-                node.open_gate(gate, by, None, nothing()).await
-            };
+                world.closures.opens(&gate);
+                let _it_may_be_so_already = node.open_gate(gate.clone(), by, None, nothing()).await;
+                world.closures.answered(&gate);
+            }
         });
     }
 
@@ -161,10 +169,10 @@ impl Scene {
     pub(super) async fn open_what_people_closed(&self, node: &SimNode) {
         for gate in self.gates() {
             if node.gate(&gate).gate.is_closed_by_hand() {
-                drop(
-                    node.open_gate(gate, "somebody".into(), None, nothing())
-                        .await,
-                );
+                self.world.closures.opens(&gate);
+                let opened = node.open_gate(gate.clone(), "somebody".into(), None, nothing());
+                drop(opened.await);
+                self.world.closures.answered(&gate);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! One run: everything happens, then it must end well.
 
 use super::chaos::{Chaos, Weather};
+use super::closures::Closures;
 use super::people::{Acknowledged, helps};
 use super::tally::{Deed, Did, Tally};
 use super::turns::Turns;
@@ -50,6 +51,8 @@ pub enum Twin {
     ForgetsWhatWasSeen,
     /// All who wait for a place count as equally urgent.
     FirstComeFirstServed,
+    /// Steps begin whatever gate is closed before them.
+    PassesClosedGates,
 }
 
 /// Where everything random comes from.
@@ -137,6 +140,7 @@ impl Scene {
             troubled: AtomicBool::new(true),
             down: AtomicBool::new(false),
             seen: Mutex::default(),
+            closures: Closures::default(),
         });
         let memory = Memory::witnessed(witness.clone(), twin);
         let nominal = schedule(&memory, weather.clock.now()).await?;
@@ -235,6 +239,7 @@ impl Scene {
 
     async fn crash(&mut self, seat: usize) {
         if let Some((node, _)) = self.nodes[seat].take() {
+            self.world.closures.dies(node.id());
             node.kill().await;
             self.note(Deed::Crash);
         }
@@ -243,6 +248,7 @@ impl Scene {
     /// Signs off, and lets end what is under way, or not.
     async fn drain(&mut self, seat: usize) {
         if let Some((node, _)) = self.nodes[seat].take() {
+            self.world.closures.dies(node.id());
             node.drain(Duration::from_millis(self.dice.below(2000).into()))
                 .await;
             self.note(Deed::Drain);

@@ -105,6 +105,10 @@ pub enum Deed {
     AtGate,
     /// An attempt failed at such a gate, and did not count.
     TurnedBack,
+    /// A gate was closed by a person, who was told so.
+    Closure,
+    /// The begin of a step was held against those.
+    LookAtGates,
     /// A run of a schedule.
     Scheduled,
     /// A plan was deleted after its end, while others were under way.
@@ -169,6 +173,8 @@ impl Deed {
             Self::Row => 600_000,
             Self::Execution => 200_000,
             Self::Plan => 80_000,
+            Self::LookAtGates => 300_000,
+            Self::Closure => 6_000,
             Self::RefusedCall | Self::LateCall | Self::Scheduled => 40_000,
             Self::Poll | Self::SubTask | Self::Retry | Self::LockWait => 30_000,
             Self::TakeOver | Self::PlaceWait | Self::Forgotten => 20_000,

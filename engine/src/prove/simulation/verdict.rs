@@ -34,13 +34,18 @@ pub(super) async fn wrong(scene: &Scene, nominal: &[Timestamp]) -> Vec<String> {
             wrong.push(format!("task {plan} was acknowledged and never written"));
         }
     }
+    let closures = &scene.world.closures;
     for (id, known) in &record.plans {
+        wrong.extend(closures.wrong(*id, &known.rows));
         if there.contains(id) == known.forgotten {
             let deleted = known.forgotten;
             wrong.push(format!("task {id} was deleted: {deleted}, and is not so"));
         }
         wrong.extend(of_plan(known, &seen, &table, &acknowledged, tally));
     }
+    let (closed, begins) = closures.looked();
+    tally.add(Deed::Closure, closed);
+    tally.add(Deed::LookAtGates, begins);
     wrong.extend(children(&record));
     wrong.extend(fired(&record, nominal));
     wrong

@@ -1,5 +1,6 @@
 //! Workflows that use everything the engine has, and the world that they change.
 
+use super::closures::Closures;
 use super::house::{self, House};
 use super::scene::Dice;
 use super::tally::{Deed, Tally};
@@ -32,6 +33,8 @@ pub(super) struct World {
     /// What stands behind the gate answers nobody.
     pub(super) down: AtomicBool,
     pub(super) seen: Mutex<BTreeMap<Place, Seen>>,
+    /// The gates that people keep closed.
+    pub(super) closures: Closures,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
