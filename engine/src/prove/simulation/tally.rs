@@ -182,6 +182,7 @@ impl Deed {
             | Self::Stop
             | Self::Crash
             | Self::Drain
+            | Self::HandOver
             | Self::Timer
             | Self::SubTaskInside
             | Self::StuckSubTask
@@ -197,7 +198,7 @@ impl Deed {
             | Self::HeldStart
             | Self::Interruption
             | Self::Cancel => 3_000,
-            Self::HandOver | Self::Abort | Self::Hold | Self::Release => 1_800,
+            Self::Abort | Self::Hold | Self::Release => 1_800,
             Self::RefusedSubTask | Self::Edit | Self::KeptAction => 1_000,
             Self::Event | Self::EditSeen | Self::TurnedBack => 800,
             Self::Skip => 600,
