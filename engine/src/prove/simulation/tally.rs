@@ -174,7 +174,6 @@ impl Deed {
             Self::Execution => 200_000,
             Self::Plan => 80_000,
             Self::LookAtGates => 300_000,
-            Self::Closure => 6_000,
             Self::RefusedCall | Self::LateCall | Self::Scheduled => 40_000,
             Self::Poll | Self::SubTask | Self::Retry | Self::LockWait => 30_000,
             Self::TakeOver | Self::PlaceWait | Self::Forgotten => 20_000,
@@ -192,7 +191,11 @@ impl Deed {
             | Self::Action
             | Self::SharedLock
             | Self::AtGate => 10_000,
-            Self::DoubledCall | Self::StopBeyondLease | Self::Revert | Self::Undo => 6_000,
+            Self::DoubledCall
+            | Self::Closure
+            | Self::StopBeyondLease
+            | Self::Revert
+            | Self::Undo => 6_000,
             Self::LostHint
             | Self::FailedStart
             | Self::HeldStart
