@@ -7,7 +7,9 @@ mod sqlite;
 
 pub use newer::newer;
 pub(crate) use sqlite::append_batch;
-pub use sqlite::inspect::{Record, lost_journals, lost_locks, lost_sub_tasks, records, rows};
+pub use sqlite::inspect::{
+    Record, contenders, lost_journals, lost_locks, lost_sub_tasks, records, rows,
+};
 
 use crate::database::{Database, DatabaseError};
 use engine::store::StoreError;

@@ -1,9 +1,9 @@
 //! Every journal folds, and what is kept beside it agrees.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use engine::journal::PlanId;
-use engine::lock::LockState;
+use engine::journal::{PlanId, Row};
+use engine::lock::{LockMode, LockState};
 use engine::plan::Plan;
 use engine::state::PlanState;
 use engine::store::Head;
@@ -48,6 +48,9 @@ pub(super) async fn examine(
             }
         }
     }
+    for wrong in doubly_held(&journal::contenders(&mut database.read().await?).await?) {
+        whole.find(wrong, RESTORE);
+    }
     for (plan, resource) in journal::lost_locks(&mut database.read().await?).await? {
         whole.find(
             format!("task {plan}: it is not open and stands in the queue of lock {resource}"),
@@ -70,6 +73,32 @@ pub(super) async fn examine(
         .looked_at
         .extend([(plans, "tasks"), (rows, "journal rows")]);
     Ok(())
+}
+
+/// Locks that several plans have at once of which one wants it alone.
+fn doubly_held(contenders: &[(PlanId, Vec<Row>)]) -> Vec<String> {
+    let mut holders = BTreeMap::<String, Vec<(PlanId, LockMode)>>::new();
+    for (id, rows) in contenders {
+        let locks = Plan::fold(*id, rows).locks;
+        for lock in locks.iter().filter(|it| it.state == LockState::Held) {
+            let request = &lock.request;
+            let of_this = holders.entry(request.resource.clone()).or_default();
+            of_this.push((*id, request.mode));
+        }
+    }
+    let excludes = |held: &[(PlanId, LockMode)]| {
+        held.len() > 1 && held.iter().any(|(_, mode)| *mode == LockMode::Exclusive)
+    };
+    let wrong = holders.into_iter().filter(|(_, held)| excludes(held));
+    wrong
+        .map(|(resource, held)| {
+            let held: Vec<String> = held
+                .iter()
+                .map(|(plan, mode)| format!("task {plan} ({mode})"))
+                .collect();
+            format!("lock {resource}: held at once by {}", held.join(" and "))
+        })
+        .collect()
 }
 
 /// The push that this plan is to bring to its end; none if it is no push, or has stopped.
@@ -290,6 +319,36 @@ mod tests {
                 behind: None,
             }],
         }
+    }
+
+    /// A push that has its lock, in this mode.
+    fn holding(n: u128, mode: LockMode) -> (PlanId, Vec<Row>) {
+        let mut rows = waiting().rows;
+        if let Entry::Submitted(submitted) = &mut rows[0].entries[0] {
+            submitted.locks[0].mode = mode;
+        }
+        rows.push(row(2, vec![Entry::LocksGranted, Entry::Started]));
+        (PlanId(Uuid::from_u128(n)), rows)
+    }
+
+    #[test]
+    fn a_lock_that_two_have_at_once_of_which_one_wants_it_alone_is_found() {
+        let (shared, alone) = (LockMode::Shared, LockMode::Exclusive);
+        let waits = waiting();
+
+        let in_order = [
+            doubly_held(&[holding(1, shared), holding(2, shared)]),
+            doubly_held(&[holding(1, alone), (waits.plan, waits.rows)]),
+        ];
+        let wrong = doubly_held(&[holding(1, shared), holding(2, alone)]);
+
+        assert_eq!(in_order, [[""; 0], [""; 0]]);
+        assert_eq!(
+            wrong,
+            [
+                "lock destination/7: held at once by task 00000000-0000-0000-0000-000000000001 (shared) and task 00000000-0000-0000-0000-000000000002 (exclusive)"
+            ]
+        );
     }
 
     #[test]

@@ -57,6 +57,9 @@ async fn nothing_acknowledged_is_lost_by_forty_kills_at_random_and_aimed_moments
             aimed += 1;
         }
         server.kill().await;
+        let found = server.doctor().await.said();
+        let looked = found.contains(" tasks") && !found.contains("held at once");
+        assert!(looked, "as the kill has left it: {found}");
         server.restart().await;
         remember_done_steps(&rest, &mut done_steps).await;
     }

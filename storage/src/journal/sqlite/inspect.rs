@@ -122,6 +122,23 @@ pub async fn rows(tx: &mut Tx, plan: PlanId) -> Result<Vec<Row>, StoreError> {
     find::rows(tx, plan).await
 }
 
+/// The plans that stand with others in the queue of a lock, with their journals, all of one moment.
+pub async fn contenders(tx: &mut Tx) -> Result<Vec<(PlanId, Vec<Row>)>, StoreError> {
+    const SQL: &str = "
+        SELECT DISTINCT plan_id FROM lock
+        WHERE resource IN (SELECT resource FROM lock GROUP BY resource HAVING count(*) > 1)
+        ORDER BY plan_id";
+    let plans: Vec<uuid::Uuid> = sqlx::query_scalar(SQL)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(row::unreadable)?;
+    let mut contenders = Vec::with_capacity(plans.len());
+    for plan in plans.into_iter().map(PlanId) {
+        contenders.push((plan, find::rows(tx, plan).await?));
+    }
+    Ok(contenders)
+}
+
 /// Locks of plans that are stopped, or of no plan: nobody would ever let them go.
 pub async fn lost_locks(tx: &mut Tx) -> Result<Vec<(PlanId, String)>, StoreError> {
     const SQL: &str = "
