@@ -375,7 +375,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
         if let Err(error) = self
             .0
             .store
-            .leave(self.0.options.id, self.0.clock.now())
+            .leave(self.0.options.id, self.0.started_at, self.0.clock.now())
             .await
         {
             tracing::warn!(%error, "the node could not sign off; its plans are taken over after the lease");

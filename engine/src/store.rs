@@ -478,10 +478,11 @@ pub trait Store: Send + Sync + 'static {
         at: Timestamp,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// This node has stopped: its open plans may be taken over at once.
+    /// This node has stopped, which began at `started_at`: its open plans may be taken over at once.
     fn leave(
         &self,
         node: NodeId,
+        started_at: Timestamp,
         at: Timestamp,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 

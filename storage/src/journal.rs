@@ -8,7 +8,7 @@ mod sqlite;
 pub use newer::newer;
 pub(crate) use sqlite::append_batch;
 pub use sqlite::inspect::{
-    Record, contenders, lost_journals, lost_locks, lost_sub_tasks, records, rows,
+    Record, contended, lost_journals, lost_locks, lost_sub_tasks, records, rows,
 };
 
 use crate::database::{Database, DatabaseError};

@@ -28,9 +28,7 @@ impl Writer {
         }
         let poison = self.next.recoveries > MAX_RECOVERIES && !self.next.cancelling;
         if poison && self.next.state == PlanState::Running {
-            self.write(Entry::Paused {
-                reason: Reason::Poison,
-            })?;
+            self.pause(Reason::Poison)?;
         }
         Ok(())
     }

@@ -16,6 +16,15 @@ enum End {
 }
 
 impl Writer {
+    /// A person says how it goes on; those of its locks that sub-tasks rely on are kept until they have ended.
+    pub(super) fn pause(&mut self, reason: Reason) -> Result<(), Refused> {
+        let keeps_locks = self.next.lends_locks();
+        self.write(Entry::Paused {
+            reason,
+            keeps_locks,
+        })
+    }
+
     pub(super) fn settle(&mut self) -> Result<(), Refused> {
         // Each round either ends, or skips steps or begins the revert: both happen only so often.
         loop {
@@ -33,7 +42,7 @@ impl Writer {
                 return Ok(());
             }
             match self.end() {
-                End::Pause(reason) => return self.write(Entry::Paused { reason }),
+                End::Pause(reason) => return self.pause(reason),
                 End::Stop(result) => {
                     self.cancel_pending()?;
                     return self.write(Entry::Stopped { result });

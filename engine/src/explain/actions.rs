@@ -82,7 +82,12 @@ impl RevertPreview {
     /// What reverting this plan would do.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
-        let under_way = |step: &StepIndex| plan.steps[*step].state.is_under_way();
+        let under_way = |step: &StepIndex| {
+            let step = &plan.steps[*step];
+            // Sub-tasks that are not submitted never will be, and one that is stuck and goes on alone is not waited for.
+            let is_left = step.waits_for_children() && !step.waits_for_open_children();
+            step.state.is_under_way() && !is_left
+        };
         let unknown = |step: &StepIndex| plan.steps[*step].state == StepState::Interrupted;
         let locks = plan.locks.iter();
         let is_over = |lock: &PlanLock| matches!(lock.state, LockState::GivenUp | LockState::Ended);

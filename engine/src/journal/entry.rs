@@ -1,6 +1,6 @@
 //! What can become true of a plan.
 
-use super::graph::{first_form, is_first_form};
+use super::graph::{first_form, is_false, is_first_form};
 use super::{
     Action, Failure, Json, Message, PlanId, PlanResult, Reason, RefusedChild, StepIndex, Submitted,
     Until, WantedChild,
@@ -240,6 +240,9 @@ pub enum Entry {
     Paused {
         /// Why.
         reason: Reason,
+        /// Sub-tasks are at work that have no locks but the plan's: it keeps them until they have ended.
+        #[serde(default, skip_serializing_if = "is_false")]
+        keeps_locks: bool,
     },
     /// The plan has ended.
     Stopped {

@@ -57,7 +57,7 @@ pub(super) fn is_first_form(form: &u32) -> bool {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes a reference to the field"
 )]
-fn is_false(flag: &bool) -> bool {
+pub(super) fn is_false(flag: &bool) -> bool {
     !flag
 }
 

@@ -91,7 +91,10 @@ impl Plan {
                 self.abandon(at);
                 Ok(())
             }
-            Entry::Paused { reason } => self.pause(*reason, at),
+            Entry::Paused {
+                reason,
+                keeps_locks,
+            } => self.pause(*reason, *keeps_locks, at),
             Entry::Stopped { result } => self.stop(*result, at),
             Entry::AtGate { step, gate } => self.waits_at(*step, gate, at),
             Entry::TurnedBack { step, gate, error } => self.turned_back(*step, gate, error, at),

@@ -1,8 +1,8 @@
 //! What a plan knows of its sub-tasks.
 
-use super::{Child, Family, Plan};
+use super::{Child, Family, Plan, StepStatus};
 use crate::journal::{ChildState, PlanId, PlanResult, RefusedChild, StepIndex, Until, WantedChild};
-use crate::state::StepEvent;
+use crate::state::{PlanState, StepEvent};
 
 impl Plan {
     pub(super) fn child_moved(&mut self, plan: PlanId, state: ChildState) -> Result<(), String> {
@@ -15,7 +15,16 @@ impl Plan {
             .find(|child| child.plan == Some(plan))
             .ok_or_else(|| format!("task {plan} is no sub-task of it"))?;
         child.state = state;
+        if self.state == PlanState::Paused && !self.lends_locks() {
+            self.gives_locks_up();
+        }
         Ok(())
+    }
+
+    /// Sub-tasks are at work that have no locks but its own.
+    #[must_use]
+    pub fn lends_locks(&self) -> bool {
+        self.steps.iter().any(StepStatus::lends_its_locks)
     }
 
     /// The sub-tasks that a step wants. One that it knows already stays what it is, unless it has ended without being done.

@@ -73,21 +73,29 @@ impl Plan {
         (self.recoveries, self.aborting) = (0, false);
     }
 
-    pub(super) fn pause(&mut self, reason: Reason, at: Timestamp) -> Result<(), String> {
+    pub(super) fn pause(
+        &mut self,
+        reason: Reason,
+        keeps_locks: bool,
+        at: Timestamp,
+    ) -> Result<(), String> {
         self.on(PlanEvent::Pause)?;
         self.leaves_the_gates();
         (self.reason, self.result) = (Some(reason), PlanResult::Error);
         (self.times.paused, self.place_asked) = (Some(at), None);
-        // Sub-tasks that are still at work have no locks but these.
-        if self.steps.iter().any(StepStatus::lends_its_locks) {
-            return Ok(());
+        if !keeps_locks {
+            self.gives_locks_up();
         }
+        Ok(())
+    }
+
+    /// Those that are not to be kept while it is paused.
+    pub(super) fn gives_locks_up(&mut self) {
         self.change_locks(|lock| {
             let given_up = lock.request.on_pause == OnPause::Release;
             (given_up && matches!(lock.state, LockState::Held | LockState::Queued))
                 .then_some(LockState::GivenUp)
         });
-        Ok(())
     }
 
     /// It ends wherever it is, because nobody can tell where that is.

@@ -659,11 +659,20 @@ pub async fn unclean_starts_in_a_row_are_counted<St: Store>(store: &St) {
     );
     assert_eq!(enter(1, 162).await, (2, None), "and again");
     store
-        .leave(node(1), at(170))
+        .leave(node(1), at(162), at(170))
         .await
         .expect("the store works");
     let last_life = Some(at(162));
     assert_eq!(enter(1, 171).await, (0, last_life), "it had signed off");
+    store
+        .leave(node(1), at(168), at(171))
+        .await
+        .expect("the store works");
+    assert_eq!(
+        enter(1, 171).await,
+        (0, Some(at(168))),
+        "the life that could not be entered, and not the one before it"
+    );
     assert_eq!(enter(1, 172).await, (1, None), "it had not, this time");
     let orphans = store.orphans(node(2), at(172), Duration::from_secs(10), 10);
     assert_eq!(orphans.await.expect("the store works"), [], "it runs");
@@ -687,7 +696,7 @@ pub async fn plans_of_silent_and_stopped_nodes_are_orphans<St: Store>(store: &St
     assert_eq!(orphans(2, 9).await, [], "it beat a moment ago");
     assert_eq!(orphans(2, 10).await, [(plan.id, None)], "it is silent");
     assert_eq!(orphans(1, 0).await, [(plan.id, None)], "its own");
-    store.leave(node(1), AT).await.expect("the store works");
+    store.leave(node(1), AT, AT).await.expect("the store works");
     assert_eq!(orphans(2, 0).await, [(plan.id, Some(AT))], "it has stopped");
     store
         .beat(node(1), "one".into(), AT, AT)

@@ -311,10 +311,15 @@ impl<St: Store> Store for Faulty<St> {
         self.inner.beat(node, name, started_at, at).await
     }
 
-    async fn leave(&self, node: NodeId, at: Timestamp) -> Result<(), StoreError> {
+    async fn leave(
+        &self,
+        node: NodeId,
+        started_at: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         self.alive().await;
         self.has_space()?;
-        self.inner.leave(node, at).await
+        self.inner.leave(node, started_at, at).await
     }
 
     async fn orphans(

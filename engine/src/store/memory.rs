@@ -631,10 +631,15 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn leave(&self, node: NodeId, at: Timestamp) -> Result<(), StoreError> {
+    async fn leave(
+        &self,
+        node: NodeId,
+        started_at: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut kept = self.0.lock().await;
         if let Some((row, _)) = Arc::make_mut(&mut kept.nodes).get_mut(&node) {
-            (row.beat_at, row.runs) = (at, false);
+            (row.started_at, row.beat_at, row.runs) = (started_at, at, false);
         }
         Ok(())
     }

@@ -514,7 +514,8 @@ fn entries() -> impl Strategy<Value = Entry> {
             reason: Reason::Operator
         }),
         Just(Entry::Paused {
-            reason: Reason::Error
+            reason: Reason::Error,
+            keeps_locks: false
         }),
         Just(Entry::Stopped {
             result: PlanResult::Success

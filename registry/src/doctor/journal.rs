@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::journal::{PlanId, Row};
-use engine::lock::{LockMode, LockState};
+use engine::journal::PlanId;
+use engine::lock::{LockMode, LockRequest, LockState};
 use engine::plan::Plan;
 use engine::state::PlanState;
 use engine::store::Head;
@@ -48,7 +48,7 @@ pub(super) async fn examine(
             }
         }
     }
-    for wrong in doubly_held(&journal::contenders(&mut database.read().await?).await?) {
+    for wrong in doubly_held(journal::contended(&mut database.read().await?).await?) {
         whole.find(wrong, RESTORE);
     }
     for (plan, resource) in journal::lost_locks(&mut database.read().await?).await? {
@@ -76,15 +76,11 @@ pub(super) async fn examine(
 }
 
 /// Locks that several plans have at once of which one wants it alone.
-fn doubly_held(contenders: &[(PlanId, Vec<Row>)]) -> Vec<String> {
+fn doubly_held(held: Vec<(PlanId, LockRequest)>) -> Vec<String> {
     let mut holders = BTreeMap::<String, Vec<(PlanId, LockMode)>>::new();
-    for (id, rows) in contenders {
-        let locks = Plan::fold(*id, rows).locks;
-        for lock in locks.iter().filter(|it| it.state == LockState::Held) {
-            let request = &lock.request;
-            let of_this = holders.entry(request.resource.clone()).or_default();
-            of_this.push((*id, request.mode));
-        }
+    for (plan, lock) in held {
+        let of_this = holders.entry(lock.resource).or_default();
+        of_this.push((plan, lock.mode));
     }
     let excludes = |held: &[(PlanId, LockMode)]| {
         held.len() > 1 && held.iter().any(|(_, mode)| *mode == LockMode::Exclusive)
@@ -321,28 +317,24 @@ mod tests {
         }
     }
 
-    /// A push that has its lock, in this mode.
-    fn holding(n: u128, mode: LockMode) -> (PlanId, Vec<Row>) {
-        let mut rows = waiting().rows;
-        if let Entry::Submitted(submitted) = &mut rows[0].entries[0] {
-            submitted.locks[0].mode = mode;
-        }
-        rows.push(row(2, vec![Entry::LocksGranted, Entry::Started]));
-        (PlanId(Uuid::from_u128(n)), rows)
+    fn held(plan: u128, mode: LockMode) -> (PlanId, LockRequest) {
+        let lock = LockRequest {
+            resource: "destination/7".to_owned(),
+            mode,
+            until: None,
+            on_pause: OnPause::Release,
+        };
+        (PlanId(Uuid::from_u128(plan)), lock)
     }
 
     #[test]
     fn a_lock_that_two_have_at_once_of_which_one_wants_it_alone_is_found() {
         let (shared, alone) = (LockMode::Shared, LockMode::Exclusive);
-        let waits = waiting();
 
-        let in_order = [
-            doubly_held(&[holding(1, shared), holding(2, shared)]),
-            doubly_held(&[holding(1, alone), (waits.plan, waits.rows)]),
-        ];
-        let wrong = doubly_held(&[holding(1, shared), holding(2, alone)]);
+        let in_order = doubly_held(vec![held(1, shared), held(2, shared)]);
+        let wrong = doubly_held(vec![held(1, shared), held(2, alone)]);
 
-        assert_eq!(in_order, [[""; 0], [""; 0]]);
+        assert_eq!(in_order, [""; 0]);
         assert_eq!(
             wrong,
             [

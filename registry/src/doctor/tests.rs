@@ -8,6 +8,7 @@ use bytes::Bytes;
 use engine::clock::{Clock, Timestamp};
 use engine::decide;
 use engine::journal::{GraphStep, Json, NodeId, PlanId, Submitted};
+use engine::lock::{LockMode, LockRequest, OnPause};
 use engine::plan::Plan;
 use engine::store::{Append, Store as _, StoreError, Submission};
 use futures_util::stream;
@@ -177,18 +178,18 @@ async fn an_object_that_no_row_answers_for_is_found() {
     );
 }
 
-/// The first row of a sub-task of this parent.
-fn sub_task(plan: PlanId, parent: PlanId) -> Append {
+/// What is first written of a plan without a workflow that anybody knows, which has all its locks.
+fn first_row(plan: PlanId, links: Vec<(String, String)>, locks: Vec<LockRequest>) -> Append {
     let submitted = Submitted {
         workflow: "mirror".to_owned(),
         version: 1,
         action: "Mirror".to_owned(),
         graph: [GraphStep::new("only", vec![])].into(),
         input: Json::of(&()).unwrap(),
-        locks: Vec::new(),
+        locks,
         actor: None,
         organization: None,
-        links: vec![("parent".to_owned(), parent.to_string())],
+        links,
         cause: None,
         parent: None,
         revertible_for: None,
@@ -196,7 +197,56 @@ fn sub_task(plan: PlanId, parent: PlanId) -> Append {
     };
     let (at, node) = (Timestamp(1), NodeId(uuid::Uuid::nil()));
     let decision = decide::submit(plan, submitted, vec![], true, at, node).unwrap();
-    Append::new(&Plan::empty(plan), &decision, node, 7).unwrap()
+    let nonce = i64::try_from(plan.0.as_u128()).unwrap();
+    Append::new(&Plan::empty(plan), &decision, node, nonce).unwrap()
+}
+
+/// The first row of a sub-task of this parent.
+fn sub_task(plan: PlanId, parent: PlanId) -> Append {
+    first_row(
+        plan,
+        vec![("parent".to_owned(), parent.to_string())],
+        vec![],
+    )
+}
+
+/// Writes it, whoever else has its locks.
+async fn submit(database: &Database, first: Append) {
+    let submission = Submission {
+        queued: first.clone(),
+        granted: first,
+        open_key: None,
+    };
+    let submitted =
+        database.transact::<_, StoreError>(move |tx| Box::pin(Journal::submit_in(tx, submission)));
+    submitted.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_that_two_tasks_have_at_once_is_found() {
+    let house = House::with_a_blob().await;
+    let ids = [1, 2].map(|n| PlanId(uuid::Uuid::from_u128(n)));
+    let database = Database::open(&house.config.database).await.unwrap();
+    for plan in ids {
+        let lock = LockRequest {
+            resource: "dock".to_owned(),
+            mode: LockMode::Exclusive,
+            until: None,
+            on_pause: OnPause::Hold,
+        };
+        submit(&database, first_row(plan, vec![], vec![lock])).await;
+    }
+    database.close().await;
+
+    let findings = house.findings().await;
+
+    assert_eq!(
+        findings,
+        [format!(
+            "lock dock: held at once by task {} (exclusive) and task {} (exclusive)",
+            ids[0], ids[1]
+        )]
+    );
 }
 
 #[tokio::test]
@@ -204,26 +254,10 @@ async fn a_journal_without_its_task_and_a_sub_task_without_its_parent_are_found(
     let house = House::with_a_blob().await;
     let ids = [1, 2, 3].map(|n| PlanId(uuid::Uuid::from_u128(n)));
     let database = Database::open(&house.config.database).await.unwrap();
-    let first = sub_task(ids[0], ids[1]);
-    let submission = Submission {
-        queued: first.clone(),
-        granted: first.clone(),
-        open_key: None,
-    };
-    let submitted =
-        database.transact::<_, StoreError>(move |tx| Box::pin(Journal::submit_in(tx, submission)));
-    submitted.await.unwrap().unwrap();
+    submit(&database, sub_task(ids[0], ids[1])).await;
     let of_nobody = Append {
-        plan: ids[2],
         head: None,
         ..sub_task(ids[2], ids[0])
-    };
-    let of_nobody = Append {
-        row: engine::journal::Row {
-            nonce: 8,
-            ..of_nobody.row
-        },
-        ..of_nobody
     };
     let journal = Journal::new(database.clone());
     journal.append(of_nobody).await.unwrap();

@@ -159,8 +159,13 @@ impl Store for Journal {
         node::beat(&self.database, id, name, started_at, at).await
     }
 
-    async fn leave(&self, id: NodeId, at: Timestamp) -> Result<(), StoreError> {
-        node::leave(&self.database, id, at).await
+    async fn leave(
+        &self,
+        id: NodeId,
+        started_at: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        node::leave(&self.database, id, started_at, at).await
     }
 
     async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {

@@ -94,7 +94,10 @@ pub async fn nodes_are_listed_with_the_open_plans_that_are_theirs<St: Store>(sto
     beats(2, "beta", AT).await;
     beats(1, "alpha", AT).await;
     beats(1, "alpha", later).await;
-    store.leave(node(2), later).await.expect("the store works");
+    store
+        .leave(node(2), AT, later)
+        .await
+        .expect("the store works");
     let plan = happens(store, plan, succeeded(0)).await;
     happens(store, plan, succeeded(1)).await;
 

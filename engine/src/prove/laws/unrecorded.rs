@@ -28,6 +28,9 @@ pub async fn fail_after_each_step<W: World>() -> Done {
 
 /// The body of a step does its work and never returns: each of its attempts is timed out. Once it is mended and the plan resumed,
 /// all is as if it had happened once. One that must not run twice has one attempt, and a person looks whether it happened.
+///
+/// In a world whose time does not move by itself the attempt ends as one that was timed out ends ([`World::HANGS`]): that the
+/// step's own limit drops its body is shown by worlds whose time does.
 pub async fn time_out_at_each_step<W: World>() -> Done {
     let mut done = Done::default();
     let calm = calm::<W>(&mut done).await;

@@ -282,9 +282,14 @@ impl Store for Chaos {
         self.inner.beat(node, name, started_at, at).await
     }
 
-    async fn leave(&self, node: NodeId, _at: Timestamp) -> Result<(), StoreError> {
+    async fn leave(
+        &self,
+        node: NodeId,
+        started_at: Timestamp,
+        _at: Timestamp,
+    ) -> Result<(), StoreError> {
         let at = self.weather.clock.now();
-        self.write(self.inner.leave(node, at)).await
+        self.write(self.inner.leave(node, started_at, at)).await
     }
 
     async fn orphans(

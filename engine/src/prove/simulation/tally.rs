@@ -172,11 +172,11 @@ impl Deed {
         match self {
             Self::Row => 600_000,
             Self::Execution => 200_000,
-            Self::Plan => 80_000,
+            Self::Plan => 100_000,
             Self::LookAtGates => 300_000,
             Self::RefusedCall | Self::LateCall | Self::Scheduled => 40_000,
             Self::Poll | Self::SubTask | Self::Retry | Self::LockWait => 30_000,
-            Self::TakeOver | Self::PlaceWait | Self::Forgotten => 20_000,
+            Self::TakeOver | Self::PlaceWait | Self::AtGate | Self::Forgotten => 20_000,
             Self::UnknownCommit
             | Self::Stop
             | Self::Crash
@@ -189,8 +189,7 @@ impl Deed {
             | Self::Pause
             | Self::Resume
             | Self::Action
-            | Self::SharedLock
-            | Self::AtGate => 10_000,
+            | Self::SharedLock => 10_000,
             Self::DoubledCall
             | Self::Closure
             | Self::StopBeyondLease
@@ -202,8 +201,8 @@ impl Deed {
             | Self::Interruption
             | Self::Cancel => 3_000,
             Self::Abort | Self::Hold | Self::Release => 1_800,
-            Self::RefusedSubTask | Self::Edit | Self::KeptAction => 1_000,
-            Self::Event | Self::EditSeen | Self::TurnedBack => 800,
+            Self::RefusedSubTask | Self::Edit | Self::KeptAction | Self::TurnedBack => 1_000,
+            Self::Event | Self::EditSeen => 800,
             Self::Skip => 600,
             Self::LostStep | Self::Resolution | Self::FailedUndo => 350,
             Self::Overtaking => 150,

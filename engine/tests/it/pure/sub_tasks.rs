@@ -142,7 +142,7 @@ fn submits_one(story: &mut Story, step: &str, keys: &[&str], until: Until) -> Pl
 
 #[test]
 fn a_poisoned_parent_keeps_the_locks_that_its_open_sub_tasks_rely_on() {
-    let poisoned_with = |until: Until, child: ChildState| {
+    let poisoned = |until: Until, child: ChildState| {
         let graph = vec![step("waits", &[]), step("kills", &[])];
         let graph = with(graph, "kills", |step| step.attempts = 9);
         let mut story = Story::with_locks(graph, vec![lock("quay", None)]);
@@ -155,13 +155,23 @@ fn a_poisoned_parent_keeps_the_locks_that_its_open_sub_tasks_rely_on() {
             story.happens(Happening::Claimed);
         }
         assert_eq!(story.plan.reason, Some(Reason::Poison));
-        story.plan.locks[0].state
+        story
     };
+    let poisoned_with = |until, child| poisoned(until, child).plan.locks[0].state;
 
     let inside = poisoned_with(Until::Ended, ChildState::Open);
     assert_eq!(inside, LockState::Held);
     let over = ChildState::Ended(PlanResult::Success);
     assert_eq!(poisoned_with(Until::Ended, over), LockState::GivenUp);
+    let mut story = poisoned(Until::Ended, ChildState::Open);
+    let told = story.told(Action::ChildMoved {
+        child: PlanId(Uuid::from_u128(9)),
+        state: over,
+    });
+    assert_eq!(
+        (told, story.plan.locks[0].state),
+        (None, LockState::GivenUp)
+    );
     let with_its_own = poisoned_with(Until::EndedOrStuck, ChildState::Open);
     assert_eq!(with_its_own, LockState::GivenUp);
 }

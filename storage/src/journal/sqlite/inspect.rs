@@ -5,7 +5,8 @@ use crate::database::Tx;
 use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
 use engine::journal::{NodeId, PlanId, Row};
-use engine::lock::Seat;
+use engine::lock::{LockRequest, LockState, Seat};
+use engine::plan::Plan;
 use engine::store::{Head, StoreError};
 use sqlx::Row as _;
 
@@ -122,8 +123,8 @@ pub async fn rows(tx: &mut Tx, plan: PlanId) -> Result<Vec<Row>, StoreError> {
     find::rows(tx, plan).await
 }
 
-/// The plans that stand with others in the queue of a lock, with their journals, all of one moment.
-pub async fn contenders(tx: &mut Tx) -> Result<Vec<(PlanId, Vec<Row>)>, StoreError> {
+/// The locks that are held, as their journals say, by plans that stand with others in the queue of one; all of one moment.
+pub async fn contended(tx: &mut Tx) -> Result<Vec<(PlanId, LockRequest)>, StoreError> {
     const SQL: &str = "
         SELECT DISTINCT plan_id FROM lock
         WHERE resource IN (SELECT resource FROM lock GROUP BY resource HAVING count(*) > 1)
@@ -132,11 +133,13 @@ pub async fn contenders(tx: &mut Tx) -> Result<Vec<(PlanId, Vec<Row>)>, StoreErr
         .fetch_all(&mut *tx)
         .await
         .map_err(row::unreadable)?;
-    let mut contenders = Vec::with_capacity(plans.len());
+    let mut held = Vec::new();
     for plan in plans.into_iter().map(PlanId) {
-        contenders.push((plan, find::rows(tx, plan).await?));
+        let locks = Plan::fold(plan, &find::rows(tx, plan).await?).locks;
+        let of_plan = locks.into_iter().filter(|it| it.state == LockState::Held);
+        held.extend(of_plan.map(|lock| (plan, lock.request)));
     }
-    Ok(contenders)
+    Ok(held)
 }
 
 /// Locks of plans that are stopped, or of no plan: nobody would ever let them go.

@@ -44,14 +44,17 @@ pub(super) async fn beat(
 pub(super) async fn leave(
     database: &Database,
     node: NodeId,
+    started_at: Timestamp,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    const SQL: &str = "UPDATE node SET beat_at = $2, state = 'stopped' WHERE id = $1";
+    const SQL: &str =
+        "UPDATE node SET started_at = $2, beat_at = $3, state = 'stopped' WHERE id = $1";
     database
         .transact::<(), StoreError>(move |tx| {
             Box::pin(async move {
                 sqlx::query(SQL)
                     .bind(node.0)
+                    .bind(started_at.0)
                     .bind(at.0)
                     .execute(tx)
                     .await

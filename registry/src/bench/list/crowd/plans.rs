@@ -155,6 +155,7 @@ impl Model {
         });
         entries.push(Entry::Paused {
             reason: Reason::Error,
+            keeps_locks: false,
         });
         entries
     }
