@@ -3,7 +3,7 @@
 mod document;
 mod json;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use engine::clock::Timestamp;
@@ -184,14 +184,23 @@ async fn as_written_down(
     }))
 }
 
-/// How long the manifest is; none if it is not kept.
-pub async fn size_bytes(tx: &mut Tx, digest: &Digest) -> Result<Option<u64>, CatalogError> {
-    const SQL: &str = "SELECT size_bytes FROM manifests WHERE digest = $1";
-    let row = sqlx::query(SQL)
-        .bind(digest.to_string())
-        .fetch_optional(&mut *tx)
+/// How long these manifests are, of those that are kept: one statement for all of them.
+pub async fn sizes(
+    tx: &mut Tx,
+    digests: impl IntoIterator<Item = &Digest>,
+) -> Result<HashMap<Digest, u64>, CatalogError> {
+    const SQL: &str = "
+        SELECT m.digest, m.size_bytes FROM json_each($1) asked
+        CROSS JOIN manifests m WHERE m.digest = asked.value";
+    let digests: Vec<&Digest> = digests.into_iter().collect();
+    let rows = sqlx::query(SQL)
+        .bind(stored_json(&digests)?)
+        .fetch_all(&mut *tx)
         .await?;
-    Ok(row.map(|row| super::size(&row, "size_bytes")).transpose()?)
+    let sizes = rows
+        .iter()
+        .map(|row| Ok((parsed(row, "digest")?, super::size(row, "size_bytes")?)));
+    Ok(sizes.collect::<Result<_, sqlx::Error>>()?)
 }
 
 /// True if the manifest is kept, wherever it was pushed to.

@@ -5,6 +5,7 @@ use crate::error::Failed;
 use crate::services::Services;
 use engine::step::{Context, Declared, Step, StepError};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use storage::Digest;
 use storage::catalog::images::{self, Image, ImageKind};
 use storage::catalog::versions::{self, Cause, Changes};
@@ -156,6 +157,8 @@ struct Found {
     /// What the push has brought that was in a version before, and is another thing now that it was pushed under another
     /// media type.
     unread: Vec<Digest>,
+    /// How long each manifest is that is to be read.
+    sizes: HashMap<Digest, u64>,
 }
 
 impl Found {
@@ -182,10 +185,13 @@ async fn find(
     };
     let mut unread = images::unread(&mut tx, destination, brought).await?;
     unread.retain(|digest| !changes.manifests_added.contains(digest));
+    let to_read = changes.manifests_added.iter().chain(&unread);
+    let sizes = manifests::sizes(&mut tx, to_read).await?;
     Ok(Found {
         indexed: latest.map(|version| version.number),
         changes,
         unread,
+        sizes,
     })
 }
 
@@ -211,12 +217,8 @@ async fn read(
     };
     let mut images = Vec::new();
     for digest in found.to_read() {
-        let size = {
-            let mut tx = services.database.look_up().await?;
-            manifests::size_bytes(&mut tx, digest).await?
-        };
-        let size = size.ok_or_else(|| missing(digest))?;
-        let _turn = turn_of(size).await;
+        let size = found.sizes.get(digest).ok_or_else(|| missing(digest))?;
+        let _turn = turn_of(*size).await;
         let manifest = {
             let mut tx = services.database.look_up().await?;
             manifests::get(&mut tx, destination, digest).await?

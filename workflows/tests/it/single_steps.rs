@@ -294,7 +294,7 @@ keeps! { bulk_resume: Waiting;
     a_bulk_resume_that_runs_twice_asks_nobody_twice:
         run_each_step_twice does at least 3 5 0 2 0;
     a_bulk_resume_that_crashes_at_any_append_asks_nobody_twice:
-        crash_before_and_after_each_append does at least 12 40 0 12 0;
+        crash_before_and_after_each_append does at least 5 12 0 4 0;
     a_bulk_resume_that_is_held_ends_the_same:
         hold_at_each_step does at least 2 2 0 0 1;
 }

@@ -146,7 +146,7 @@ async fn crash_at<W: World>(
         () = dying.death() => {}
         () = stage.comes_to_rest() => {
             // Steps that ended side by side went into one row this time: it made fewer writes than the calm run.
-            stage.end(done).await;
+            stage.end_on_dying(&dying, done).await;
             return;
         }
     }

@@ -172,7 +172,7 @@ async fn crash_at<W: World>(calm: &Calm, write: usize, moment: Moment, done: &mu
         () = reverts => true,
     };
     if survived {
-        stage.end(done).await; // with fewer writes than the calm run: what ended side by side went into one row
+        stage.end_on_dying(&dying, done).await; // with fewer writes than the calm run: what ended side by side went into one row
         return;
     }
     let recorded = stage.dies().await;

@@ -289,6 +289,15 @@ impl<W: World> Stage<W> {
         counts
     }
 
+    /// The same on a store that may die yet, of what others do that the plan has set going.
+    pub(super) async fn end_on_dying(self, dying: &Faulty<W::Store>, done: &mut Done) {
+        tokio::select! {
+            biased;
+            () = dying.death() => {}
+            _counts = self.end(done) => {}
+        }
+    }
+
     /// The node dies; what it had recorded, and what had run by then.
     pub(super) async fn dies(&self) -> Recorded {
         self.node.kill().await;
