@@ -224,6 +224,11 @@ impl<W: World> Stage<W> {
 
     /// The plan once nothing of it is under way.
     pub(super) async fn quiet(&mut self) -> Arc<Plan> {
+        self.quiet_once(|_| true).await
+    }
+
+    /// The same, once it is so.
+    pub(super) async fn quiet_once(&mut self, is_so: impl Fn(&Plan) -> bool) -> Arc<Plan> {
         loop {
             let plan = self.node.plan(self.id).await;
             let plan = plan.expect("a submitted plan is there");
@@ -231,7 +236,7 @@ impl<W: World> Stage<W> {
                 .steps
                 .iter()
                 .any(|it| it.state.is_under_way() && !awaits_a_start(it));
-            if plan.seq >= self.seq && !under_way {
+            if plan.seq >= self.seq && !under_way && is_so(&plan) {
                 return plan;
             }
             let beyond = self.node.beyond(self.id, plan.seq, PATIENCE).await;
