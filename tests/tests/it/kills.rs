@@ -61,7 +61,7 @@ async fn nothing_acknowledged_is_lost_by_forty_kills_at_random_and_aimed_moments
         let of_locks = ["held at once", "in the queue of"];
         let in_order = of_locks.iter().all(|wrong| !found.contains(wrong));
         assert!(
-            in_order && found.contains(" tasks"),
+            in_order && found.contains("tasks: "),
             "as the kill has left it: {found}"
         );
         server.restart().await;
