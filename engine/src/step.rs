@@ -12,7 +12,7 @@ mod needs;
 pub use crate::journal::Until;
 pub use crate::plan::Child;
 pub use context::{Context, Progress};
-pub use erased::{AnyStep, Call, Job, Outcome, Runs};
+pub use erased::{AnyStep, Call, Job, Outcome, Polling, Runs, Transactional};
 pub use needs::Needs;
 
 use crate::journal::{Failure, Json, Rescue};
@@ -42,6 +42,8 @@ pub trait Declared: Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// How often it is tried, how long an attempt may take, what its last failure means.
     const POLICY: Policy = Policy::idempotent();
+    /// The same on a node whose backend is another server ([`BackendPlace`](crate::workflow::BackendPlace)).
+    const ELSEWHERE: Policy = Self::POLICY;
     /// The workflow it belongs to.
     type Workflow: Workflow;
     /// The steps whose outputs it reads: a step type, `()`, or a tuple of them. Each must be an ancestor in the graph.
@@ -176,6 +178,8 @@ pub enum Begun<O, T> {
     Done(O),
     /// It goes on elsewhere; ask with this.
     Ticket(T),
+    /// The same, and it is hardly done before this time has passed: ask first then.
+    Later(T, Duration),
     /// It goes on when the plan is told of this event, which may have happened already; or after the time.
     Event {
         /// Its name.

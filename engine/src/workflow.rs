@@ -6,7 +6,10 @@ use crate::caught::{caught, said};
 use crate::journal::{GraphStep, Json, MAX_INPUT_BYTES, MAX_STEPS, PlanId, StepIndex, Submitted};
 use crate::lock::{Lock, LockRequest};
 use crate::priority::Priority;
-use crate::step::{AnyStep, BoxFuture, Declared, Needs, Policy, Runs, Services, StepError};
+use crate::step::{
+    AnyStep, BoxFuture, Declared, Needs, Policy, Polling, PollingStep, Runs, Services, StepError,
+    Transactional, TransactionalStep,
+};
 use futures_util::FutureExt;
 use petgraph::algo;
 use petgraph::graph::DiGraph;
@@ -106,12 +109,28 @@ pub struct Steps<W: Workflow>(Vec<Line<W::Services>>);
 
 struct Line<S> {
     name: &'static str,
-    policy: Policy,
     after: Vec<&'static str>,
     needs: Vec<&'static str>,
     required: Vec<&'static str>,
     form: u32,
+    here: Code<S>,
+    elsewhere: Code<S>,
+}
+
+/// How a step is tried, and what it does.
+struct Code<S> {
+    policy: Policy,
     body: Arc<dyn AnyStep<S>>,
+}
+
+/// Where the backend is that the steps of a node work on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackendPlace {
+    /// In the store of the journal: its work is part of the transaction that records the step's success.
+    #[default]
+    Here,
+    /// Another server: its work is begun, and asked for with a ticket.
+    Elsewhere,
 }
 
 /// "Not before these have succeeded."
@@ -123,6 +142,15 @@ pub fn after<N: Needs>() -> After<N> {
     After(PhantomData)
 }
 
+impl<S> Line<S> {
+    fn code(&self, backend: BackendPlace) -> &Code<S> {
+        match backend {
+            BackendPlace::Here => &self.here,
+            BackendPlace::Elsewhere => &self.elsewhere,
+        }
+    }
+}
+
 impl<W: Workflow> Steps<W> {
     /// The step that waits for nothing.
     pub fn first<S: Runs<Kind> + Declared<Workflow = W>, Kind>(step: S) -> Self {
@@ -132,18 +160,46 @@ impl<W: Workflow> Steps<W> {
     /// A further step.
     #[must_use]
     pub fn step<S: Runs<Kind> + Declared<Workflow = W>, Kind, N: Needs>(
-        mut self,
+        self,
         step: S,
+        after: After<N>,
+    ) -> Self {
+        let body = step.erased();
+        self.line::<S, N>(after, body.clone(), body)
+    }
+
+    /// A further step, which works on a backend: in the transaction of its success where that is in the store of the journal, and
+    /// elsewhere where it is another server. Which of both, [`Workflows::backend`](crate::node::Workflows::backend) says for a
+    /// whole node. What it leaves is the same.
+    #[must_use]
+    pub fn step_of_backend<S, N: Needs>(self, step: S, after: After<N>) -> Self
+    where
+        S: TransactionalStep + PollingStep + Declared<Workflow = W> + Copy,
+    {
+        let here = Runs::<Transactional>::erased(step);
+        self.line::<S, N>(after, here, Runs::<Polling>::erased(step))
+    }
+
+    fn line<S: Declared<Workflow = W>, N: Needs>(
+        mut self,
         _: After<N>,
+        here: Arc<dyn AnyStep<W::Services>>,
+        elsewhere: Arc<dyn AnyStep<W::Services>>,
     ) -> Self {
         self.0.push(Line {
             name: S::NAME,
-            policy: S::POLICY,
             after: N::names(),
             needs: S::Needs::names(),
             required: S::Needs::required(),
             form: S::FORM,
-            body: step.erased(),
+            here: Code {
+                policy: S::POLICY,
+                body: here,
+            },
+            elsewhere: Code {
+                policy: S::ELSEWHERE,
+                body: elsewhere,
+            },
         });
         self
     }
@@ -333,6 +389,13 @@ pub struct Registered<S: Services> {
 impl<S: Services> Registered<S> {
     /// Checks the declaration: names are unique, the graph is a DAG, every step reads only its ancestors.
     pub fn new<W: Workflow<Services = S>>() -> Result<Self, DeclarationError> {
+        Self::with_backend::<W>(BackendPlace::Here)
+    }
+
+    /// As [`Registered::new`], for a node whose backend is there.
+    pub(crate) fn with_backend<W: Workflow<Services = S>>(
+        backend: BackendPlace,
+    ) -> Result<Self, DeclarationError> {
         let (workflow, lines) = (W::NAME, W::steps().0);
         if lines.len() > MAX_STEPS {
             return Err(DeclarationError::TooManySteps {
@@ -349,7 +412,7 @@ impl<S: Services> Registered<S> {
                     step: line.name,
                 });
             }
-            if line.policy.attempts == 0 {
+            if line.code(backend).policy.attempts == 0 {
                 return Err(DeclarationError::NoAttempt {
                     workflow,
                     step: line.name,
@@ -397,9 +460,15 @@ impl<S: Services> Registered<S> {
         Ok(Self {
             name: workflow,
             version: W::VERSION,
-            graph: steps.clone().map(|line| graph_step(line, &place)).collect(),
-            policies: steps.clone().map(|line| line.policy).collect(),
-            bodies: steps.map(|line| line.body.clone()).collect(),
+            graph: steps
+                .clone()
+                .map(|line| graph_step(line, line.code(backend).policy, &place))
+                .collect(),
+            policies: steps
+                .clone()
+                .map(|line| line.code(backend).policy)
+                .collect(),
+            bodies: steps.map(|line| line.code(backend).body.clone()).collect(),
             at_once: W::at_once(),
             editable: W::editable(),
             sentences: (W::SAFE, W::ELSE),
@@ -532,7 +601,7 @@ fn judged<W: Workflow>(
     })
 }
 
-fn graph_step<S>(line: &Line<S>, place: &HashMap<&str, StepIndex>) -> GraphStep {
+fn graph_step<S>(line: &Line<S>, policy: Policy, place: &HashMap<&str, StepIndex>) -> GraphStep {
     let places = |names: &[&str]| -> Vec<StepIndex> {
         let mut places: Vec<StepIndex> = names.iter().map(|name| place[name]).collect();
         places.sort_unstable();
@@ -546,7 +615,7 @@ fn graph_step<S>(line: &Line<S>, place: &HashMap<&str, StepIndex>) -> GraphStep 
         undoable,
         gate,
         ..
-    } = line.policy;
+    } = policy;
     GraphStep {
         name: line.name.into(),
         needs: (needs != after).then_some(needs),

@@ -3,6 +3,7 @@
 
 mod it {
     mod awkward;
+    mod backends;
     mod brake;
     mod clean_stops;
     mod drawn;

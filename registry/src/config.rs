@@ -3,6 +3,7 @@
 //! One table of keys ([`keys::KEYS`]) makes the flags, the variables, the TOML keys and `wharfinger config`.
 //! Nothing else in the program reads the environment.
 
+mod content;
 mod effective;
 mod environment;
 mod keys;
@@ -21,6 +22,7 @@ use clap::Args;
 
 use crate::cli::{exit, terminal};
 
+pub(crate) use content::{ContentBackend, PulpSettingError};
 pub(crate) use effective::Source;
 pub(crate) use environment::Environment;
 pub(crate) use keys::Settings;
@@ -48,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// The blobs.
     pub(crate) content_dir: PathBuf,
+    /// Where blobs and versions are kept.
+    pub(crate) content: ContentBackend,
     /// The file of the SQLite database.
     pub(crate) database: PathBuf,
     /// How long a manifest PUT waits for its push to be published before it answers with a `Warning`.
@@ -102,6 +106,7 @@ impl Config {
                 .get_unless_empty("trusted_proxies", TrustedProxies::parse)?
                 .unwrap_or_default()
                 .that_write(effective.get("forwarded_header", ForwardedHeader::parse)?),
+            content: ContentBackend::of(effective)?,
             content_dir: content_dir.unwrap_or_else(|| data_dir.join("content")),
             database: database.unwrap_or_else(|| data_dir.join("wharfinger.db")),
             data_dir,
@@ -407,11 +412,20 @@ mod tests {
         config(&[], &[]).unwrap();
         for key in keys::KEYS {
             let flag = format!("{}={}", key.flag(), key.example);
-            let flags = match key.name {
-                "tls_cert" => vec![flag.as_str(), "--tls-key=tls.key"],
-                "tls_key" => vec![flag.as_str(), "--tls-cert=tls.crt"],
-                _ => vec![flag.as_str()],
+            // Those without which this one is of no use.
+            let pulp = ["--content-backend=pulp", "--content-url=https://pulp"];
+            let user = ["--content-username=a", "--content-password-file=p"];
+            let certificate = ["--content-client-cert=c", "--content-client-key=k"];
+            let mut flags = match key.name {
+                "tls_cert" => vec!["--tls-key=tls.key"],
+                "tls_key" => vec!["--tls-cert=tls.crt"],
+                "content.client_cert" | "content.client_key" => [pulp, certificate].concat(),
+                name if name.starts_with("content.") => [pulp, user].concat(),
+                _ => Vec::new(),
             };
+            let name = key.flag();
+            flags.retain(|other| !other.starts_with(&format!("{name}=")));
+            flags.push(&flag);
             config(&flags, &[]).unwrap();
         }
     }

@@ -55,7 +55,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 async fn answer_any(State(app): State<Arc<App>>, request: Request) -> Response {
     let is_head = request.method() == Method::HEAD;
-    let mut response = match answer_one(&app, request).await {
+    let answered = answer_one(&app, request).await;
+    match &answered {
+        Ok(response) if response.status() == StatusCode::CREATED => app.full_disk.note_success(),
+        Err(OciError::Full) => app.full_disk.note_refusal(),
+        Ok(_) | Err(_) => {}
+    }
+    let mut response = match answered {
         Ok(response) => response,
         // Such a HEAD begins a push, and a client that is told 400 without a text ends there. With 404 it goes on to the
         // POST, whose answer says what is wrong with the name.
@@ -74,11 +80,6 @@ async fn answer_any(State(app): State<Arc<App>>, request: Request) -> Response {
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; sandbox"),
     );
-    match response.status() {
-        StatusCode::INSUFFICIENT_STORAGE => app.full_disk.note_refusal(),
-        StatusCode::CREATED => app.full_disk.note_success(),
-        _ => {}
-    }
     response
 }
 

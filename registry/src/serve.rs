@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engine::clock::Clock;
 use engine::node::NodeOptions;
@@ -14,6 +14,7 @@ use rustix::fs::Mode;
 use secrecy::SecretString;
 use storage::catalog::CatalogError;
 use storage::catalog::sizes::Sizes;
+use storage::content::pulp::{Lacking, PulpError};
 use storage::content::{Content, ContentError};
 use storage::{Database, DatabaseError};
 use tokio::net::TcpListener;
@@ -29,7 +30,7 @@ use crate::auth::failed_logins::FailedLogins;
 use crate::auth::key_rotation::{self, RotationError};
 use crate::auth::tokens::{TokenError, Tokens};
 use crate::cli::{exit, terminal};
-use crate::config::{Config, Environment, Limits, Settings, Tls};
+use crate::config::{Config, ContentBackend, Environment, Limits, PulpSettingError, Settings, Tls};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::first_start::{self, ADMIN, AdminPassword, DEFAULT_ORGANIZATION, FirstStartError};
 use crate::full_disk::FullDisk;
@@ -47,6 +48,8 @@ pub(crate) enum StartError {
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Content(#[from] ContentError),
+    #[error(transparent)]
+    Pulp(#[from] PulpSettingError),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
@@ -165,6 +168,36 @@ fn bearable(limits: Limits) -> Limits {
     bearable
 }
 
+/// A Pulp that does not answer at the start is waited for by the pushes, not by everybody else.
+const PULP_CHECKED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Opens the content. A Pulp that does not answer now may later; one that refuses us is told at once.
+async fn open_content(
+    config: &Config,
+    database: &Database,
+    clock: Clock,
+) -> Result<Content, StartError> {
+    let pulp = match &config.content {
+        ContentBackend::Embedded => None,
+        ContentBackend::Pulp(pulp) => Some(pulp.options(clock)?),
+    };
+    let content = Content::open(database.clone(), &config.content_dir, pulp, clock.now()).await?;
+    if let Some(pulp) = content.pulp() {
+        let checked = tokio::time::timeout(PULP_CHECKED_WITHIN, pulp.check()).await;
+        match checked {
+            Ok(Ok(())) => {}
+            Ok(Err(Lacking::Pulp(
+                error @ (PulpError::Login { .. }
+                | PulpError::Refused { .. }
+                | PulpError::Unreadable { .. }),
+            ))) => return Err(ContentError::from(error).into()),
+            Ok(Err(error)) => warn!(%error, "{error}; pushes wait until that is mended"),
+            Err(_) => warn!("{pulp:?} does not answer; pushes wait until it does"),
+        }
+    }
+    Ok(content)
+}
+
 impl Serving {
     /// Opens everything and listens. `password` counts only if this is the first start on this database.
     pub(crate) async fn start(
@@ -177,7 +210,7 @@ impl Serving {
         let clock = Clock::system();
         let database = Database::open(&config.database).await?;
         let password = first_start::make(&database, &data_dir, password, clock.now()).await?;
-        let content = Content::open(database.clone(), &config.content_dir, clock.now()).await?;
+        let content = open_content(&config, &database, clock).await?;
         let keys = key_rotation::keys(&database, clock.now()).await?;
         let tokens = Tokens::new(&keys, config.token_lifetime)?;
         let services = workflows::Services {

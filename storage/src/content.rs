@@ -8,22 +8,26 @@ mod error;
 mod instance;
 pub mod inventory;
 pub mod objects;
+pub mod pulp;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use engine::clock::Timestamp;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use embedded::blobs::{Blob, BlobReader};
+pub use embedded::blobs::{Blob, BlobReader, Located, Place};
 pub use embedded::uploads::{Upload, UploadError, UploadId, find_upload, has_open_upload};
 pub use embedded::{blobs, push_repository, versions};
 pub use error::ContentError;
 
 use crate::Database;
+use crate::catalog::instance::Backend;
 use embedded::uploads::Busy;
 use objects::{DiskObjects, Objects};
+use pulp::{Pulp, PulpOptions};
 
 /// Where the objects lie inside `content_dir`.
 const OBJECTS_FOLDER: &str = "objects";
@@ -37,6 +41,10 @@ struct Inner {
     objects: Arc<dyn Objects>,
     /// The upload sessions somebody is writing to just now.
     busy: Busy,
+    /// Where the content goes on to; none: it stays here.
+    pulp: Option<Pulp>,
+    /// Ends what goes on to Pulp: each push does it again.
+    closing: CancellationToken,
     /// Work on uploads outlives the requests that began it, to record how far it came.
     writers: TaskTracker,
 }
@@ -52,33 +60,55 @@ impl Content {
     ///
     /// The folder and the database must belong together: each holds the id of the instance. `at` is the time of the
     /// first start, if this is it.
+    ///
+    /// With a Pulp the content goes on to there, and the folder holds only what is on its way.
     pub async fn open(
         database: Database,
         content_dir: &Path,
+        pulp: Option<PulpOptions>,
         at: Timestamp,
     ) -> Result<Self, ContentError> {
-        instance::check(&database, content_dir, at).await?;
+        let backend = match pulp {
+            Some(_) => Backend::Pulp,
+            None => Backend::Embedded,
+        };
+        let id = instance::check(&database, content_dir, backend, at).await?;
         let folder = content_dir.join(OBJECTS_FOLDER);
         let objects = DiskObjects::open(&folder).map_err(|error| ContentError::Folder {
             path: folder,
             source: Arc::new(error),
         })?;
-        Ok(Self::on(database, Arc::new(objects)))
+        let pulp = pulp.map(|options| Pulp::new(options, id)).transpose();
+        let pulp = pulp.map_err(|error| ContentError::Certificate(Arc::new(error)))?;
+        Ok(Self::with(database, Arc::new(objects), pulp))
     }
 
     /// Content whose objects lie in a store that was opened already.
     #[must_use]
     pub fn on(database: Database, objects: Arc<dyn Objects>) -> Self {
+        Self::with(database, objects, None)
+    }
+
+    fn with(database: Database, objects: Arc<dyn Objects>, pulp: Option<Pulp>) -> Self {
         Self(Arc::new(Inner {
             database,
             objects,
+            pulp,
+            closing: CancellationToken::new(),
             busy: Busy::default(),
             writers: TaskTracker::new(),
         }))
     }
 
+    /// The Pulp that the content goes on to, if it does.
+    #[must_use]
+    pub fn pulp(&self) -> Option<&Pulp> {
+        self.0.pulp.as_ref()
+    }
+
     /// Waits until every upload that has lost its request has recorded how far it came.
     pub async fn close(self) {
+        self.0.closing.cancel();
         self.0.writers.close();
         self.0.writers.wait().await;
     }

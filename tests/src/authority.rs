@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+};
 
 /// An authority of its own, which nobody trusts unless told.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -24,7 +26,18 @@ impl Authority {
     /// Signs a fresh certificate for servers on loopback; answers with certificate and key.
     pub fn sign(&self) -> (String, String) {
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
-        let params = CertificateParams::new(names).expect("names of a server");
+        self.signed(&CertificateParams::new(names).expect("names of a server"))
+    }
+
+    /// Signs a fresh certificate for a client of that name; answers with certificate and key.
+    pub fn sign_client(&self, name: &str) -> (String, String) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.signed(&params)
+    }
+
+    fn signed(&self, params: &CertificateParams) -> (String, String) {
         let key = KeyPair::generate().expect("a random key");
         let signed = params.signed_by(&key, &self.0).expect("a certificate");
         (signed.pem(), key.serialize_pem())

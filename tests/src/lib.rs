@@ -25,6 +25,7 @@ pub mod oras;
 pub mod page;
 pub mod podman;
 pub mod proxy;
+pub mod pulp;
 pub mod raw;
 pub mod rest;
 pub mod schemathesis;

@@ -1,5 +1,8 @@
 //! Bytes that no compressor or cache can shorten, the same for the same seed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use rand::rngs::StdRng;
@@ -14,6 +17,15 @@ pub fn bytes(seed: u64, size: usize) -> Bytes {
     let mut bytes = BytesMut::zeroed(size);
     StdRng::seed_from_u64(seed).fill_bytes(&mut bytes);
     bytes.freeze()
+}
+
+/// A number that no other call has had, in no other run either: for what must be new to a store that outlives the tests.
+pub fn unique() -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanoseconds = since.expect("after 1970").as_nanos();
+    let nanoseconds = u64::try_from(nanoseconds).expect("before 2554");
+    nanoseconds.wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A long run of bytes that is made on the way and never lies in memory whole.

@@ -7,6 +7,23 @@ use std::convert::Infallible;
 /// The gate of the content backend.
 pub const CONTENT: &str = "content";
 
+/// The gate of a Pulp that is the content backend.
+pub const PULP: &str = "pulp";
+
+/// Asks Pulp whether pushes would work.
+pub(crate) struct PulpProbe;
+
+impl engine::node::Probe<Services> for PulpProbe {
+    fn probe<'a>(&'a self, services: &'a Services) -> BoxFuture<'a, Result<(), StepError>> {
+        Box::pin(async move {
+            match services.content.pulp() {
+                Some(pulp) => pulp.check().await.map_err(StepError::transient),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
 /// Asks the content backend. The embedded one keeps its push repositories and versions in the database: it is back when that takes
 /// a write again.
 pub(crate) struct ContentProbe;

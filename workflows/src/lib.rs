@@ -21,18 +21,32 @@ pub use services::{Node, Services, StartError, start};
 pub use storage::journal::Journal;
 
 use engine::node::Workflows;
-use engine::workflow::DeclarationError;
+use engine::workflow::{BackendPlace, DeclarationError};
+
+/// Where the content is that pushes go to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// Beside the catalog.
+    #[default]
+    Embedded,
+    /// In a Pulp 3.
+    Pulp,
+}
 
 /// Every workflow of this program, checked.
-pub fn all() -> Result<Workflows<Services>, DeclarationError> {
-    let all = Workflows::default()
+pub fn all(backend: Backend) -> Result<Workflows<Services>, DeclarationError> {
+    let all = match backend {
+        Backend::Embedded => Workflows::default().probe(gate::CONTENT, gate::ContentProbe),
+        Backend::Pulp => Workflows::default()
+            .backend(BackendPlace::Elsewhere)
+            .probe(gate::PULP, gate::PulpProbe),
+    };
+    let all = all
         .register::<push::Push>()?
         .register::<bulk::BulkResume>()?
         .register::<bulk::BulkCancel>()?
         .register::<cleanup::Cleanup>()?
         .register::<rehearsal::Rehearsal>()?
         .register::<rehearsal::Part>()?;
-    Ok(all
-        .probe(gate::CONTENT, gate::ContentProbe)
-        .schedules_judged_by(owner::OwnersMayRun))
+    Ok(all.schedules_judged_by(owner::OwnersMayRun))
 }

@@ -10,6 +10,7 @@
 mod authorize;
 mod copy;
 mod distribute;
+mod elsewhere;
 mod ensure_product;
 mod ensure_repository;
 mod file_pending;
@@ -21,14 +22,15 @@ mod sync_proxies;
 
 pub(crate) use authorize::judge;
 pub use authorize::{Authorize, Authorized};
-pub use copy::{Copied, CopyContent};
+pub use copy::{Copied, CopyContent, InPulpVersion};
 pub use distribute::{Distribute, Distributed};
+pub use elsewhere::NoTicket;
 pub use ensure_product::{EnsureProduct, EnsuredProduct};
 pub use ensure_repository::{EnsureRepository, EnsuredRepository};
 pub use file_pending::{file_pending, keep_filing};
 pub use forward::{Forward, Forwarded};
 pub use locate_push_repository::{LocatePushRepository, Located};
-pub use reindex::{Reindex, Reindexed};
+pub use reindex::{Reindex, Reindexed, Serving};
 pub use submit::{NewPush, PushError, Submitted, submit};
 pub use sync_proxies::{SyncProxies, SyncedProxies};
 
@@ -97,9 +99,9 @@ impl Workflow for Push {
 
     fn steps() -> Steps<Self> {
         Steps::first(Authorize)
-            .step(Forward, after::<Authorize>())
-            .step(LocatePushRepository, after::<Forward>())
-            .step(CopyContent, after::<LocatePushRepository>())
+            .step_of_backend(Forward, after::<Authorize>())
+            .step_of_backend(LocatePushRepository, after::<Forward>())
+            .step_of_backend(CopyContent, after::<LocatePushRepository>())
             .step(EnsureProduct, after::<Authorize>())
             .step(EnsureRepository, after::<(CopyContent, EnsureProduct)>())
             .step(Reindex, after::<EnsureRepository>())

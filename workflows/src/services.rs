@@ -37,11 +37,15 @@ pub async fn start(
     let drill = allow_drills
         .then(|| Arc::new(CatalogDrill::new(services.database.clone())) as Arc<dyn Drill>);
     let clock = services.clock;
+    let backend = match services.content.pulp() {
+        Some(_) => crate::Backend::Pulp,
+        None => crate::Backend::Embedded,
+    };
     Ok(engine::node::Node::start(
         options,
         store,
         Arc::new(services),
-        crate::all()?,
+        crate::all(backend)?,
         clock,
         drill,
     )

@@ -80,6 +80,18 @@ impl Watched {
         }
     }
 
+    /// Its backend was asked because a last attempt had failed, and is down. True: the gate is closed by it.
+    pub fn is_down(&mut self, why: &str, now: Timestamp) -> bool {
+        let closes = self.gate.state != GateState::Closed;
+        if closes {
+            self.closes(
+                &format!("the last attempt of a task failed, and its backend is down: {why}"),
+                now,
+            );
+        }
+        closes
+    }
+
     /// An attempt succeeded. True: the gate is changed by it.
     pub fn succeeded(&mut self, now: Timestamp) -> bool {
         match self.gate.state {

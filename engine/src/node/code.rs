@@ -5,7 +5,7 @@ use crate::journal::GraphStep;
 use crate::plan::Plan;
 use crate::step::Services;
 use crate::store::Store;
-use crate::workflow::{DeclarationError, Registered, Workflow};
+use crate::workflow::{BackendPlace, DeclarationError, Registered, Workflow};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ pub struct Workflows<S: Services> {
     pub(super) known: HashMap<&'static str, Arc<Registered<S>>>,
     pub(super) probes: HashMap<&'static str, Arc<dyn Probe<S>>>,
     pub(super) schedules: Option<Arc<dyn MayRun<S>>>,
+    backend: BackendPlace,
 }
 
 impl<S: Services> Clone for Workflows<S> {
@@ -22,6 +23,7 @@ impl<S: Services> Clone for Workflows<S> {
             known: self.known.clone(),
             probes: self.probes.clone(),
             schedules: self.schedules.clone(),
+            backend: self.backend,
         }
     }
 }
@@ -32,14 +34,22 @@ impl<S: Services> Default for Workflows<S> {
             known: HashMap::new(),
             probes: HashMap::new(),
             schedules: None,
+            backend: BackendPlace::Here,
         }
     }
 }
 
 impl<S: Services> Workflows<S> {
+    /// Where the backend of the workflows is that are registered from now on.
+    #[must_use]
+    pub fn backend(mut self, place: BackendPlace) -> Self {
+        self.backend = place;
+        self
+    }
+
     /// Checks and adds a workflow.
     pub fn register<W: Workflow<Services = S>>(mut self) -> Result<Self, DeclarationError> {
-        let registered = Arc::new(Registered::new::<W>()?);
+        let registered = Arc::new(Registered::with_backend::<W>(self.backend)?);
         if self.known.insert(W::NAME, registered).is_some() {
             return Err(DeclarationError::RegisteredTwice { workflow: W::NAME });
         }

@@ -91,16 +91,23 @@ async fn beat<S: Services, St: Store<Tx = S::Tx>>(node: Arc<Inner<S, St>>) {
             .beat(options.id, options.name.clone(), node.started_at, now);
         // Not beyond the end of the lease: then there is something else to do first.
         let patience = (begun + ttl / 2).min(node.lease.until().max(begun + ttl / 10));
-        match tokio::time::timeout_at(patience, beat).await {
+        let had_run_out = match tokio::time::timeout_at(patience, beat).await {
             Ok(Ok(())) => node.lease.renew(begun),
             Ok(Err(error @ StoreError::Full)) if node.store.is_exclusive() => {
                 tracing::warn!(%error, "the node could not write that it runs; nobody else can take its plans");
-                node.lease.renew(begun);
+                node.lease.renew(begun)
             }
-            Ok(Err(error)) => tracing::warn!(%error, "the node could not beat"),
-            Err(_) => tracing::warn!("the node could not beat: the database does not answer"),
-        }
-        if node.lease.is_over() && !locked(&node.actors).is_empty() {
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the node could not beat");
+                false
+            }
+            Err(_) => {
+                tracing::warn!("the node could not beat: the database does not answer");
+                false
+            }
+        };
+        // It had run out before this beat where the whole process stood still: its bodies are dropped, and nobody told its actors.
+        if (had_run_out || node.lease.is_over()) && !locked(&node.actors).is_empty() {
             tracing::error!(
                 "the node has lost its lease and drops its plans; it takes up what nobody else took"
             );

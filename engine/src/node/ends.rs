@@ -38,11 +38,15 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 outcome,
                 crashes_after: true,
             } => {
+                let policy = bodies.caller().policy(step);
+                self.ask_before_giving_up(step, policy, &outcome).await;
                 let happening = self.of_body(step, outcome, bodies);
                 self.happen(happening).await?;
                 crash(&self.plan, step)
             }
             Ended::Body { outcome, .. } => {
+                let policy = bodies.caller().policy(step);
+                self.ask_before_giving_up(step, policy, &outcome).await;
                 let happening = self.of_body(step, outcome, bodies);
                 self.happen_together(step, happening, bodies).await
             }

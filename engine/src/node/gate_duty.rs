@@ -103,7 +103,7 @@ async fn put<S: Services, St: Store<Tx = S::Tx>>(
 }
 
 /// Where nobody can ask the backend, the steps themselves find out.
-async fn probe<S: Services, St: Store<Tx = S::Tx>>(
+pub(super) async fn probe<S: Services, St: Store<Tx = S::Tx>>(
     node: Arc<Inner<S, St>>,
     gate: GateId,
 ) -> (GateId, Result<(), String>) {

@@ -183,6 +183,14 @@ impl Gates {
         self.state_of(gate) != GateState::Open
     }
 
+    /// Its backend was asked before a step is given up, and is down.
+    fn is_down(self: &Arc<Self>, gate: &GateId, why: &str, now: Timestamp) {
+        if self.change(gate, now, |watched| watched.is_down(why, now)) {
+            tracing::error!(gate = %gate, "{gate} is closed: its backend is down: {why}");
+            counter!("wharfinger_gate_closures_total", "gate" => gate.name()).increment(1);
+        }
+    }
+
     /// It was looked at how its backend is.
     pub(super) fn probed(
         self: &Arc<Self>,
@@ -350,6 +358,38 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
     pub(super) fn tell_gate_of_success(&self, step: StepIndex) {
         if let Some(gate) = self.backend_of(step) {
             self.node.gates.succeeded(&gate, self.node.clock.now());
+        }
+    }
+
+    /// Before a step is given up because its last attempt has failed, its backend is asked, where somebody can: when that is down,
+    /// the step waits until it is back. One plan alone would use up no budget.
+    pub(super) async fn ask_before_giving_up(
+        &self,
+        step: StepIndex,
+        policy: Policy,
+        outcome: &Result<Outcome, StepError>,
+    ) {
+        let Err(StepError(error)) = outcome else {
+            return;
+        };
+        let Some(gate) = self.backend_of(step) else {
+            return;
+        };
+        let failures = self.plan.steps.get(step).map_or(0, |it| match &it.undo {
+            Some(undo) => undo.failures,
+            None => it.failures,
+        });
+        let attempts = self.plan.graph().get(step).map_or(0, |it| it.attempts);
+        let gives_up = error.blames_the_backend() && failures + 1 >= attempts;
+        if !gives_up || policy.once || self.plan.cancelling {
+            return;
+        }
+        if self.node.gates.state_of(&gate) == GateState::Closed {
+            return; // it is turned back there
+        }
+        let (gate, found) = super::gate_duty::probe(self.node.clone(), gate).await;
+        if let Err(why) = found {
+            self.node.gates.is_down(&gate, &why, self.node.clock.now());
         }
     }
 

@@ -40,13 +40,16 @@ impl Lease {
         }
     }
 
-    /// A beat arrived that began then. Where the lease had run out before, it is another one.
-    pub(super) fn renew(&self, begun: Instant) {
+    /// A beat arrived that began then. Where the lease had run out before, it is another one, and what runs under the old one is
+    /// dropped: true.
+    pub(super) fn renew(&self, begun: Instant) -> bool {
         let mut kept = locked(&self.kept);
-        if begun > kept.until {
+        let had_run_out = begun > kept.until;
+        if had_run_out {
             kept.lose();
         }
         kept.until = kept.until.max(begun + self.ttl.mul_f64(0.7));
+        had_run_out
     }
 
     pub(super) fn until(&self) -> Instant {

@@ -194,7 +194,9 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
                 bodies.caller().policy(first.step),
                 bodies.caller().form(first.step),
             );
-            let failed = self.happened(first.step, first.undoes, Err(error), policy, form);
+            let failed = Err(error);
+            self.ask_before_giving_up(first.step, policy, &failed).await;
+            let failed = self.happened(first.step, first.undoes, failed, policy, form);
             self.happen(failed).await?;
             break;
         }

@@ -162,7 +162,8 @@ pub trait AnyStep<S: Services>: Send + Sync {
     }
 }
 
-/// Implemented for a step type by exactly one of three blanket impls; the marker `Kind` is inferred and keeps them apart.
+/// Implemented for a step type by the blanket impl of each of its kinds; the marker `Kind` keeps them apart, and is inferred where
+/// there is one. A [`step_of_backend`](crate::workflow::Steps::step_of_backend) has two.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does nothing yet",
     label = "implement one of Step, TransactionalStep, PollingStep, SpawningStep for {Self}"
@@ -321,6 +322,10 @@ impl<S: PollingStep> Erased<S, Polling> {
             Begun::Ticket(ticket) => Outcome::Wait {
                 ticket: written(&ticket, S::NAME, "ticket")?,
                 after: Some(Duration::ZERO),
+            },
+            Begun::Later(ticket, after) => Outcome::Wait {
+                ticket: written(&ticket, S::NAME, "ticket")?,
+                after: Some(after),
             },
             Begun::Event { name, within } => Outcome::Await {
                 event: Some(name),

@@ -343,3 +343,22 @@ async fn a_node_that_loses_its_lease_after_a_clean_start_has_not_let_go() {
     let (_, handed_over) = house.owners(plan).await;
     assert!(handed_over >= 1, "at the clean start");
 }
+
+/// As a process that is stopped and continued, or a guest whose machine is paused: all its timers come at once, and the first
+/// beat arrives.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stood_still_for_longer_than_its_lease_takes_up_again_what_it_drove() {
+    let house = House::new();
+    let node = house.node(1).await;
+    let plans = both(&node).await;
+    house.begun(2).await;
+
+    tokio::time::advance(Duration::from_mins(1)).await;
+    house.begun(2).await;
+    house.open();
+
+    for plan in plans {
+        let ended = node.wait(plan, FOR_EVER).await.unwrap();
+        assert_eq!(ended.result, PlanResult::Success);
+    }
+}

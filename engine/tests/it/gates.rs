@@ -369,6 +369,29 @@ async fn reaches_state(node: &Harbour, state: GateState) {
     panic!("it never got there: {:?}", node.gate(&overseas()));
 }
 
+/// Alone it would use up no budget; but before it is given up its backend is asked.
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_fails_alone_waits_where_a_probe_finds_its_backend_down_and_needs_nobody() {
+    let mut house = House::new();
+    house.probes = true;
+    let node = house.node(1).await;
+    house.overseas.is_down(true);
+    let plans = deliver(&node, 1).await;
+    reaches_state(&node, GateState::Closed).await;
+    let reason = node.gate(&overseas()).gate.reason.unwrap();
+    assert!(
+        reason.contains("the last attempt of a task failed"),
+        "{reason}"
+    );
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let waits = node.plan(plans[0]).await.unwrap();
+    assert_eq!(waits.state, PlanState::Running, "it is not paused");
+
+    house.overseas.is_down(false);
+
+    house.ends_well(&node, &plans).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn where_there_is_a_probe_no_step_is_tried_until_it_finds_the_backend_up() {
     let mut house = House::new();

@@ -93,11 +93,15 @@ async fn database(app: &App) -> Result<(), String> {
     app.full_disk.database.check()
 }
 
-/// The folder is there, and it is ours: a file system that was unmounted leaves an empty one.
+/// The folder is there, and it is ours: a file system that was unmounted leaves an empty one. A Pulp behind it has all its parts.
 async fn content(app: &App) -> Result<(), String> {
     let mark = app.config.content_dir.join("instance");
     match tokio::fs::read(&mark).await {
-        Ok(_) => app.full_disk.content.check(),
-        Err(error) => Err(format!("{} cannot be read: {error}", mark.display())),
+        Ok(_) => app.full_disk.content.check()?,
+        Err(error) => return Err(format!("{} cannot be read: {error}", mark.display())),
+    }
+    match app.services.content.pulp() {
+        Some(pulp) => pulp.check().await.map_err(|error| error.to_string()),
+        None => Ok(()),
     }
 }

@@ -41,6 +41,24 @@ pub(super) const KEYS: &[Key] = &[
         .because("The other is thrown away: a proxy that does not write it passes on what the client wrote, who could choose an address."),
     key("data_dir", "data-dir", "./wharfinger-data", "/var/lib/wharfinger", "Folder of this node's database, id and lock; never shared"),
     key("content_dir", "content-dir", "", "/var/lib/wharfinger/content", "Folder of the blobs [default: <data-dir>/content]"),
+    key("content.backend", "content-backend", "embedded", "pulp", "Where content is kept: embedded, in the content folder, or pulp, in a Pulp 3")
+        .because("With pulp the folder holds only what is on its way there."),
+    key("content.url", "content-url", "", "https://pulp.example.org", "URL of Pulp's API and registry [default: none]"),
+    key("content.username", "content-username", "", "wharfinger", "User of Pulp whose account this registry has for itself [default: none]"),
+    key("content.password_file", "content-password-file", "", "/etc/wharfinger/pulp-password", "File of his password [default: none]")
+        .because("The password is sent once for a session: each check of it costs Pulp a third of a second."),
+    key("content.client_cert", "content-client-cert", "", "/etc/wharfinger/pulp.crt", "PEM file of a certificate in place of user and password [default: none]")
+        .because("For a Pulp behind a web server that checks certificates, as Katello sets it up."),
+    key("content.client_key", "content-client-key", "", "/etc/wharfinger/pulp.key", "PEM file of that certificate's private key [default: none]"),
+    key("content.ca_file", "content-ca-file", "", "/etc/wharfinger/pulp-ca.crt", "PEM file of authorities that Pulp's certificate may be of, besides the usual ones [default: none]"),
+    key("content.domain", "content-domain", "", "images", "Domain of Pulp that everything is kept in, where Pulp has domains [default: none]"),
+    key("content.prefix", "content-prefix", "wharfinger", "wharfinger", "What the names of all repositories and distributions of this registry in Pulp begin with")
+        .because("Two registries on one Pulp need two. Never changed later: what is there would not be found."),
+    key("content.content_url", "content-content-url", "", "https://pulp.example.org", "URL of Pulp's content app, where Pulp names another than can be reached [default: where Pulp says]"),
+    key("content.blobs", "content-blobs", "stream", "redirect", "How a blob that Pulp keeps is given: stream, through this registry, or redirect, to Pulp's content app")
+        .because("A redirect needs a content app that every client can reach, and saves the way through here."),
+    key("content.spool_bytes", "content-spool-bytes", "64GiB", "64GiB", "How much of the content folder may be taken by what is on its way to Pulp: uploads that go on, and blobs that Pulp does not have yet")
+        .because("Who uploads more waits up to 20 s and is answered 507 then. No blob may be larger."),
     key("database_url", "database-url", "", "sqlite:/var/lib/wharfinger/wharfinger.db", "Database [default: sqlite:<data-dir>/wharfinger.db]"),
     key("push_wait", "push-wait", "20s", "20s", "How long a push waits to be published before it is answered with a warning"),
     key("token_lifetime", "token-lifetime", "900s", "900s", "How long a token is accepted"),

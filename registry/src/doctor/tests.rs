@@ -42,7 +42,7 @@ impl House {
         first_start::make(&database, &data_dir, password, at)
             .await
             .unwrap();
-        let content = Content::open(database.clone(), &config.content_dir, at)
+        let content = Content::open(database.clone(), &config.content_dir, None, at)
             .await
             .unwrap();
         let to = database.transact(move |tx| {

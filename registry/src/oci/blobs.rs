@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
 use http::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LOCATION, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use storage::Digest;
@@ -18,6 +18,7 @@ use super::access::Caller;
 use super::answer::{self, DOCKER_CONTENT_DIGEST};
 use super::error::OciError;
 use super::range::{self, Wanted};
+use crate::config::ContentBackend;
 
 /// `HEAD`: is it here, and how large is it? What the disk has lost is not, so that a push brings it again.
 pub(super) async fn head(
@@ -30,8 +31,8 @@ pub(super) async fn head(
     let (destination, size) = find(&mut tx, name, found, digest).await?;
     let located = locate(&mut tx, destination, digest).await?;
     drop(tx);
-    if let Some((blob, object)) = located
-        && !caller.app.services.content.is_whole(&blob, &object).await?
+    if let Some(located) = located
+        && !caller.app.services.content.is_whole(&located).await?
     {
         return Err(unknown(name, digest));
     }
@@ -54,12 +55,19 @@ pub(super) async fn get(
     if let Some(response) = answer::not_modified(&caller.head.headers, digest) {
         return Ok(response);
     }
+    let content = &caller.app.services.content;
+    if let ContentBackend::Pulp(pulp) = &caller.app.config.content
+        && pulp.redirects
+        && let Some(url) = content.blob_url(destination, digest).await?
+    {
+        let to = [(LOCATION, answer::ascii(&url))];
+        return Ok((StatusCode::TEMPORARY_REDIRECT, to, headers(digest)).into_response());
+    }
     let wanted = match range::wanted(range_asked(&caller.head.headers, digest), size) {
         Wanted::Whole => None,
         Wanted::Part(part) => Some(part),
         Wanted::Beyond => return Err(OciError::RangeUnsatisfiable { size }),
     };
-    let content = &caller.app.services.content;
     let read = content
         .read_blob(destination, digest, wanted.clone())
         .await?;

@@ -164,6 +164,16 @@ pub(crate) enum OciError {
         "the registry's disk is full; nothing that was acknowledged is lost, and pushes go on once there is space"
     )]
     Full,
+    /// Too much is on its way to Pulp.
+    #[error(
+        "{most_bytes} bytes wait here for Pulp, and no more may (content.spool_bytes); push again once Pulp has taken them"
+    )]
+    SpoolFull { most_bytes: u64 },
+    /// A blob that could never go on to Pulp.
+    #[error(
+        "the blob is larger than the {most_bytes} bytes that may wait here for Pulp; an operator can set content.spool_bytes higher"
+    )]
+    BlobTooLarge { most_bytes: u64 },
     /// Something here is broken; what, is in the log.
     #[error(
         "the registry failed to answer; its log says why{}",
@@ -213,7 +223,8 @@ impl OciError {
             Self::BodyIdle { .. }           => (StatusCode::REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID"),
             Self::ManifestIdle { .. }       => (StatusCode::REQUEST_TIMEOUT, "UNKNOWN"),
             Self::UploadBusy { .. }         => (StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID"),
-            Self::ManifestTooLarge { .. }   => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
+            Self::ManifestTooLarge { .. } | Self::BlobTooLarge { .. }
+                                            => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
             Self::TooManyTags { .. }        => (StatusCode::URI_TOO_LONG, "SIZE_INVALID"),
             Self::OutOfOrder { .. }         => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
             Self::RangeUnsatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
@@ -221,7 +232,8 @@ impl OciError {
                                             => (StatusCode::FAILED_DEPENDENCY, "UNKNOWN"),
             Self::Internal(_) | Self::Stopping
                                             => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
-            Self::Full                      => (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN"),
+            Self::Full | Self::SpoolFull { .. }
+                                            => (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN"),
         }
     }
 
@@ -289,6 +301,8 @@ impl OciError {
             | Self::SizeMismatch { .. }
             | Self::BodyBroken
             | Self::ManifestTooLarge { .. }
+            | Self::BlobTooLarge { .. }
+            | Self::SpoolFull { .. }
             | Self::Full => {
                 vec![(CONNECTION, HeaderValue::from_static("close"))]
             }

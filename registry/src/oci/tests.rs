@@ -72,6 +72,7 @@ impl World {
         let content = Content::open(
             database.clone(),
             &folder.path().join("content"),
+            None,
             clock.now(),
         )
         .await

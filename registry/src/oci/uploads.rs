@@ -262,6 +262,8 @@ fn refused(name: &PushName, upload: &Upload, error: UploadError) -> OciError {
             expected: Box::new(wanted),
             found: Box::new(found),
         },
+        UploadError::TooLarge { most_bytes, .. } => OciError::BlobTooLarge { most_bytes },
+        UploadError::NoRoom { most_bytes, .. } => OciError::SpoolFull { most_bytes },
         UploadError::Content(error) => error.into(),
     }
 }

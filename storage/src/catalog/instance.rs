@@ -1,15 +1,46 @@
 //! The instance: the id by which a database and a content folder know that they belong together.
 
 use engine::clock::Timestamp;
+use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::CatalogError;
+use super::{CatalogError, parsed};
 use crate::Tx;
 
 /// The id of this instance; `None` before its first start.
 pub async fn id(tx: &mut Tx) -> Result<Option<Uuid>, CatalogError> {
     const SQL: &str = "SELECT id FROM instance WHERE one = 1";
     Ok(sqlx::query_scalar(SQL).fetch_optional(&mut *tx).await?)
+}
+
+/// Where the content of the instance is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum Backend {
+    /// Beside the catalog.
+    Embedded,
+    /// In a Pulp 3.
+    Pulp,
+}
+
+/// Where its content is kept; and whether there may be some.
+pub async fn backend(tx: &mut Tx) -> Result<Option<(Backend, bool)>, CatalogError> {
+    const SQL: &str = "
+        SELECT backend, EXISTS (SELECT 1 FROM destinations) AS used FROM instance WHERE one = 1";
+    let row = sqlx::query(SQL).fetch_optional(&mut *tx).await?;
+    let Some(row) = row else { return Ok(None) };
+    let used: i64 = row.try_get("used")?;
+    Ok(Some((parsed(&row, "backend")?, used == 1)))
+}
+
+/// Keeps its content there from now on.
+pub async fn set_backend(tx: &mut Tx, backend: Backend) -> Result<(), CatalogError> {
+    const SQL: &str = "UPDATE instance SET backend = $1 WHERE one = 1";
+    sqlx::query(SQL)
+        .bind(backend.to_string())
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
 }
 
 /// Gives the instance an id unless it has one; answers the id it has now.

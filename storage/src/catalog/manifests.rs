@@ -193,6 +193,9 @@ pub async fn sizes(
         SELECT m.digest, m.size_bytes FROM json_each($1) asked
         CROSS JOIN manifests m WHERE m.digest = asked.value";
     let digests: Vec<&Digest> = digests.into_iter().collect();
+    if digests.is_empty() {
+        return Ok(HashMap::new());
+    }
     let rows = sqlx::query(SQL)
         .bind(stored_json(&digests)?)
         .fetch_all(&mut *tx)

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::objects::ObjectError;
+use super::pulp::PulpError;
+use crate::catalog::instance::Backend;
 use crate::catalog::{CatalogError, DestinationId};
 use crate::database::DatabaseError;
 
@@ -60,6 +62,22 @@ pub enum ContentError {
         /// How many blobs are missing.
         blobs: i64,
     },
+    /// A certificate or key of Pulp cannot be used.
+    #[error("a certificate or key for Pulp cannot be used; it must be PEM")]
+    Certificate(#[source] Arc<reqwest::Error>),
+    /// The content is in another backend than the one that is configured.
+    #[error(
+        "the content of this instance is in {kept}, but content.backend = \"{wanted}\"; set it to \"{kept}\""
+    )]
+    OtherBackend {
+        /// Where it is.
+        kept: Backend,
+        /// Where it should be.
+        wanted: Backend,
+    },
+    /// Pulp did not do its part.
+    #[error(transparent)]
+    Pulp(#[from] PulpError),
     /// Something that was pushed is not where it should be.
     #[error("the {place} of destination {destination} has no {what}")]
     Absent {
@@ -87,7 +105,12 @@ impl ContentError {
             Self::Object(error) => matches!(error, ObjectError::Full | ObjectError::Io { .. }),
             Self::Database(error) => error.is_transient(),
             Self::Catalog(error) => error.is_transient(),
-            Self::Folder { .. } | Self::ForeignFolder { .. } | Self::EmptyFolder { .. } => false,
+            Self::Pulp(error) => error.is_transient(),
+            Self::Certificate(_)
+            | Self::OtherBackend { .. }
+            | Self::Folder { .. }
+            | Self::ForeignFolder { .. }
+            | Self::EmptyFolder { .. } => false,
         }
     }
 }

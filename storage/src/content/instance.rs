@@ -10,18 +10,19 @@ use uuid::Uuid;
 
 use super::ContentError;
 use crate::Database;
-use crate::catalog::instance;
+use crate::catalog::instance::{self, Backend};
 
 const MARK: &str = "instance";
 /// Where the mark is written before it is whole.
 const UNFINISHED_MARK: &str = "instance.new";
 
-/// Checks that the folder is this database's, and marks it on the first start.
+/// Checks that the folder is this database's, and marks it on the first start; answers with the instance's id.
 pub(super) async fn check(
     database: &Database,
     content_dir: &Path,
+    backend: Backend,
     at: Timestamp,
-) -> Result<(), ContentError> {
+) -> Result<Uuid, ContentError> {
     let unusable = |error| unusable(content_dir, error);
     fs::create_dir_all(content_dir).map_err(unusable)?;
     let (known, blobs) = known_to(database).await?;
@@ -31,26 +32,47 @@ pub(super) async fn check(
         found,
         wanted,
     };
-    match (known, found) {
-        (Some(id), Some(mark)) if mark == id.to_string() => Ok(()),
+    let id = match (known, found) {
+        (Some(id), Some(mark)) if mark == id.to_string() => Ok(id),
         (Some(id), Some(mark)) => Err(refuse(mark, id)),
         (Some(_), None) if blobs > 0 => Err(ContentError::EmptyFolder {
             path: content_dir.to_owned(),
             blobs,
         }),
-        (Some(id), None) => write_mark(content_dir, id).map_err(unusable),
+        (Some(id), None) => write_mark(content_dir, id).map_err(unusable).map(|()| id),
         (None, Some(mark)) => Err(refuse(mark, Uuid::nil())),
         (None, None) => {
             let id = database
                 .transact(move |tx| Box::pin(instance::create(tx, Uuid::new_v4(), at)))
                 .await??;
-            write_mark(content_dir, id).map_err(unusable)
+            write_mark(content_dir, id).map_err(unusable).map(|()| id)
+        }
+    }?;
+    must_be(database, backend).await?;
+    Ok(id)
+}
+
+/// Once there may be content, it stays where it is.
+async fn must_be(database: &Database, wanted: Backend) -> Result<(), ContentError> {
+    let known = {
+        let mut tx = database.read().await?;
+        instance::backend(&mut tx).await?
+    };
+    match known {
+        Some((kept, _)) if kept == wanted => Ok(()),
+        Some((kept, true)) => Err(ContentError::OtherBackend { kept, wanted }),
+        Some((_, false)) | None => {
+            let set = database.transact(move |tx| {
+                Box::pin(async move { instance::set_backend(tx, wanted).await })
+            });
+            Ok(set.await??)
         }
     }
 }
 
+/// The instance, and how many blobs have their bytes in the folder.
 async fn known_to(database: &Database) -> Result<(Option<Uuid>, i64), ContentError> {
-    const BLOBS: &str = "SELECT count(*) FROM blobs";
+    const BLOBS: &str = "SELECT count(*) FROM blobs WHERE has_object = 1";
     let mut tx = database.read().await?;
     let id = instance::id(&mut tx).await?;
     let blobs = sqlx::query_scalar(BLOBS).fetch_one(&mut tx).await?;

@@ -35,14 +35,15 @@ pub fn objects(content_dir: &Path) -> Result<Option<Arc<dyn Objects>>, ContentEr
     }
 }
 
-/// Up to `limit` blobs in the order of their digests, from the one that follows `after`.
+/// Up to `limit` blobs that have an object, in the order of their digests, from the one that follows `after`.
 pub async fn blobs(
     tx: &mut Tx,
     after: Option<&Digest>,
     limit: u32,
 ) -> Result<Vec<StoredBlob>, ContentError> {
     const SQL: &str = "
-        SELECT digest, size_bytes, object FROM blobs WHERE digest > $1 ORDER BY digest LIMIT $2";
+        SELECT digest, size_bytes, object FROM blobs
+        WHERE digest > $1 AND has_object = 1 ORDER BY digest LIMIT $2";
     let rows = sqlx::query(SQL)
         .bind(after.map_or_else(String::new, ToString::to_string))
         .bind(i64::from(limit))
@@ -60,16 +61,17 @@ pub async fn blobs(
     Ok(blobs)
 }
 
-/// How many bytes all blobs have together.
+/// How many bytes all blobs have together that have an object.
 pub async fn bytes(tx: &mut Tx) -> Result<u64, ContentError> {
-    const SQL: &str = "SELECT coalesce(sum(size_bytes), 0) FROM blobs";
+    const SQL: &str = "SELECT coalesce(sum(size_bytes), 0) FROM blobs WHERE has_object = 1";
     let bytes: i64 = sqlx::query_scalar(SQL).fetch_one(&mut *tx).await?;
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
 /// Every object that a row answers for: those of blobs and those of open upload sessions.
 pub async fn accounted_for(tx: &mut Tx) -> Result<BTreeSet<String>, ContentError> {
-    const SQL: &str = "SELECT object FROM blobs UNION SELECT object FROM uploads";
+    const SQL: &str = "
+        SELECT object FROM blobs WHERE has_object = 1 UNION SELECT object FROM uploads";
     let rows = sqlx::query(SQL).fetch_all(&mut *tx).await?;
     let names = rows.iter().map(|row| row.try_get("object"));
     Ok(names.collect::<Result<_, _>>()?)

@@ -121,7 +121,7 @@ async fn open(folder: &TempDir) -> (Database, Content) {
     let database = Database::open(&folder.path().join("wharfinger.db"))
         .await
         .unwrap();
-    let content = Content::open(database.clone(), &folder.path().join("content"), AT)
+    let content = Content::open(database.clone(), &folder.path().join("content"), None, AT)
         .await
         .unwrap();
     (database, content)

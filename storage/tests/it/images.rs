@@ -29,6 +29,33 @@ async fn a_manifest_comes_back_byte_for_byte_with_all_that_was_read() {
     assert!(parts.is_empty());
 }
 
+/// As after an update whose rules are stricter.
+#[tokio::test]
+async fn of_a_manifest_that_cannot_be_read_any_more_all_but_its_parts_is_known() {
+    const UNREADABLE: &[u8] = b"no manifest by any rule";
+    let house = House::new().await;
+    let here = house.destination.id;
+    let bytes = Bytes::from(r#"{"artifactType": "text/note", "annotations": {"of": "old"}}"#);
+    let note = Manifest::read(Digest::of(&bytes), "application/vnd.note", bytes).unwrap();
+    let digest = house.push(here, note.clone()).await;
+    let change = "UPDATE manifests SET bytes = $1";
+    house
+        .write(move |tx| Box::pin(sqlx::query(change).bind(UNREADABLE).execute(tx)))
+        .await;
+
+    let mut tx = house.read().await;
+    let kept = manifests::get(&mut tx, here, &digest).await.unwrap();
+    let content = manifests::content(&mut tx, here, &digest).await.unwrap();
+
+    let written_down = Manifest {
+        bytes: Bytes::from_static(UNREADABLE),
+        parts: Vec::new(),
+        ..note
+    };
+    assert_eq!(content.unwrap().bytes, written_down.bytes);
+    assert_eq!(kept, Some(written_down));
+}
+
 #[tokio::test]
 async fn an_index_weighs_what_its_images_weigh() {
     let house = House::new().await;

@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod backend;
 mod copies;
 mod credentials;
 mod filling;

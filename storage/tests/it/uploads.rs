@@ -581,8 +581,14 @@ async fn a_content_folder_of_another_instance_or_a_lost_one_is_refused() {
         .await
         .unwrap();
 
-    let foreign = Content::open(database, &house.folder.path().join("content"), AT).await;
-    let lost = Content::open(house.database.clone(), &folder.path().join("empty"), AT).await;
+    let foreign = Content::open(database, &house.folder.path().join("content"), None, AT).await;
+    let lost = Content::open(
+        house.database.clone(),
+        &folder.path().join("empty"),
+        None,
+        AT,
+    )
+    .await;
 
     assert!(
         matches!(foreign, Err(ContentError::ForeignFolder { .. })),

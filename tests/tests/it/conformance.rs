@@ -17,8 +17,8 @@ mod uploads;
 
 use std::panic::AssertUnwindSafe;
 
-use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tests::server::Server;
 
 use repository::Repository;
@@ -45,15 +45,28 @@ use checks;
 
 /// Runs an area's checks; fails if one of them does not hold, or if there are fewer than there were once.
 async fn all_hold(area: &str, checks: &[Check], at_least: usize) {
-    let server = Server::start().await;
-    let mut broken = Vec::new();
-    for (n, check) in checks.iter().enumerate() {
-        let repository = Repository::new(&server, &format!("{area}-{n}"));
+    all_hold_on(&Server::start().await, area, checks, at_least).await;
+}
+
+async fn all_hold_on(server: &Server, area: &str, checks: &[Check], at_least: usize) {
+    all_hold_together(server, area, checks, at_least, 1).await;
+}
+
+/// The same with so many checks at once: none knows of another.
+async fn all_hold_together(
+    server: &Server,
+    area: &str,
+    checks: &[Check],
+    at_least: usize,
+    at_once: usize,
+) {
+    let runs = checks.iter().enumerate().map(|(n, check)| async move {
+        let repository = Repository::new(server, &format!("{area}-{n}"));
         let held = AssertUnwindSafe((check.run)(&repository)).catch_unwind();
-        if held.await.is_err() {
-            broken.push(check.cites);
-        }
-    }
+        held.await.is_err().then_some(check.cites)
+    });
+    let ended: Vec<_> = stream::iter(runs).buffered(at_once).collect().await;
+    let broken: Vec<_> = ended.into_iter().flatten().collect();
     println!("conformance, {area}: {} checks", checks.len());
     assert!(broken.is_empty(), "these do not hold: {broken:#?}");
     assert!(
@@ -111,4 +124,16 @@ async fn refusals_are_as_the_specification_says() {
 #[tokio::test]
 async fn http_is_spoken_as_the_specification_says() {
     all_hold("protocol", protocol::CHECKS, 18).await;
+}
+
+/// All areas that say something of content, on a server that keeps it elsewhere, which takes its time.
+pub(crate) async fn content_is_as_everywhere(server: &Server) {
+    const AT_ONCE: usize = 6;
+    all_hold_together(server, "content", content::CHECKS, 25, AT_ONCE).await;
+    all_hold_together(server, "uploads", uploads::CHECKS, 22, AT_ONCE).await;
+    all_hold_together(server, "chunks", chunks::CHECKS, 21, AT_ONCE).await;
+    all_hold_together(server, "mounts", mounts::CHECKS, 9, AT_ONCE).await;
+    all_hold_together(server, "manifests", manifests::CHECKS, 33, AT_ONCE).await;
+    all_hold_together(server, "tags", tags::CHECKS, 13, AT_ONCE).await;
+    all_hold_together(server, "referrers", referrers::CHECKS, 22, AT_ONCE).await;
 }

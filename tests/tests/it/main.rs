@@ -25,6 +25,7 @@ mod operators;
 mod paused;
 mod proxies;
 mod pulls;
+mod pulp;
 mod rehearsals;
 mod rest;
 mod schedules;

@@ -23,9 +23,9 @@ const PAGE: u32 = 500;
 
 /// So many tasks go in one transaction, which everybody else's writes wait for. Families are not torn apart: one that is larger
 /// is a transaction of its own.
-const BATCH: usize = 25;
+const BATCH: usize = 10;
 /// After each transaction it waits so many times as long as that took.
-const PAUSES: u32 = 7;
+const PAUSES: u32 = 9;
 
 /// What counts deleted tasks begins so; how they ended and their workflow follow.
 const TALLY: &str = "tasks";
@@ -347,13 +347,13 @@ mod tests {
 
     #[test]
     fn families_are_not_torn_apart_and_batches_are_small() {
-        let sizes = [1, 23, 2, 1, 400, 15, 15];
+        let sizes = [1, 8, 2, 1, 400, 6, 6];
 
         let batches = batches(sizes.map(family).to_vec());
 
         let plans = |batch: &Vec<Family>| batch.iter().map(|it| it.members.len()).sum::<usize>();
         let plans: Vec<usize> = batches.iter().map(plans).collect();
-        assert_eq!(plans, [24, 3, 400, 15, 15]);
+        assert_eq!(plans, [9, 3, 400, 6, 6]);
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! From the backend's version into the catalog's.
 
+use super::elsewhere::{SOONEST, in_pulp, pulp};
 use super::{Copied, CopyContent, EnsureRepository, EnsuredRepository, Push};
 use crate::error::Failed;
 use crate::services::Services;
-use engine::step::{Context, Declared, Step, StepError};
+use engine::step::{Begun, Context, Declared, Policy, Polled, PollingStep, StepError};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use storage::Digest;
 use storage::catalog::images::{self, Image, ImageKind};
 use storage::catalog::versions::{self, Cause, Changes};
 use storage::catalog::{DestinationId, RepositoryId, manifests, pushed};
+use storage::content::pulp::ServeTicket;
 use storage::content::versions::{self as backend, Brought};
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
@@ -25,6 +27,14 @@ pub struct Reindexed {
     pub manifests: usize,
 }
 
+/// A version on its way to be served by Pulp, and what is read into the catalog then.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Serving {
+    serve: ServeTicket,
+    repository: RepositoryId,
+    copied: Copied,
+}
+
 /// So many bytes of manifests are read together, of all pushes: what is read takes some four times as much. One of the longest
 /// that are taken by default; nearly every manifest has a few KiB, and waits for nobody.
 const READ_TOGETHER_BYTES: u32 = 4 * 1024 * 1024;
@@ -37,81 +47,130 @@ pub struct Reindex;
 
 impl Declared for Reindex {
     const NAME: &'static str = "reindex";
+    const ELSEWHERE: Policy = in_pulp();
     type Workflow = Push;
     type Needs = (CopyContent, EnsureRepository);
     type Output = Reindexed;
 }
 
-impl Step for Reindex {
-    async fn run(
+/// Where Pulp is the backend, it serves the new version first: what the catalog knows can be pulled.
+impl PollingStep for Reindex {
+    type Ticket = Serving;
+
+    async fn start(
         &self,
         cx: &Context<Push>,
         push: &Push,
         (copied, ensured): (Copied, EnsuredRepository),
-    ) -> Result<Reindexed, StepError> {
-        let (destination, repository) = (push.to.id, ensured.repository);
-        let brought: Vec<Digest> = push
-            .digests
-            .iter()
-            .chain(push.tagged().map(|(_, digest)| digest))
-            .chain(&copied.taken_along)
-            .copied()
-            .collect();
-        let copied = on_top(cx, push, repository, copied).await?;
-        let found = find(&cx.services, destination, repository, &copied, &brought).await?;
-        if let Some(version) = found.indexed
-            && found.changes == Changes::default()
-            && found.unread.is_empty()
-        {
-            return Ok(Reindexed {
-                version,
-                manifests: 0,
-            });
-        }
-        let images = read(&cx.services, destination, &found).await?;
-        let (plan, at, count) = (cx.plan(), cx.clock().now(), images.len());
-        let Found {
-            indexed,
-            changes,
-            unread,
-            ..
-        } = found;
-        let version = cx
-            .services
-            .database
-            .transact::<i64, Failed>(move |tx| {
-                Box::pin(async move {
-                    for image in &images {
-                        images::upsert(tx, destination, image).await?;
-                    }
-                    pushed::file(tx, destination, &unread, plan).await?;
-                    if let Some(version) = indexed
-                        && changes == Changes::default()
-                    {
-                        return Ok(version);
-                    }
-                    let cause = Cause::Push;
-                    let number = versions::record(
-                        tx,
-                        repository,
-                        plan,
-                        copied.backend_version,
-                        cause,
-                        &changes,
-                        at,
-                    )
-                    .await?;
-                    pushed::file(tx, destination, &changes.manifests_added, plan).await?;
-                    Ok(number)
-                })
-            })
-            .await
-            .map_err(Failed::from)??;
-        Ok(Reindexed {
-            version,
-            manifests: count,
+    ) -> Result<Begun<Reindexed, Serving>, StepError> {
+        let Some(in_pulp) = &copied.pulp else {
+            let indexed = index(cx, push, copied, ensured.repository).await?;
+            return Ok(Begun::Done(indexed));
+        };
+        let (content, repository) = (&cx.services.content, &in_pulp.repository);
+        let begun = content.begin_to_serve(pulp(cx)?, push.to.id, repository, cx.idempotency_key());
+        let serve = begun.await.map_err(Failed::from)?;
+        let makes_one = serve.task.is_some() && serve.distribution.is_none();
+        let serving = Serving {
+            serve,
+            repository: ensured.repository,
+            copied,
+        };
+        Ok(if makes_one {
+            Begun::Later(serving, SOONEST)
+        } else {
+            Begun::Ticket(serving)
         })
     }
+
+    async fn poll(
+        &self,
+        cx: &Context<Push>,
+        push: &Push,
+        ticket: &Serving,
+    ) -> Result<Polled<Reindexed>, StepError> {
+        let (content, to) = (&cx.services.content, push.to.id);
+        let served = content.is_served(pulp(cx)?, to, &ticket.serve, push.tagged(), &push.digests);
+        if !served.await.map_err(Failed::from)? {
+            return Ok(Polled::NotYet);
+        }
+        let indexed = index(cx, push, ticket.copied.clone(), ticket.repository).await?;
+        let along = ticket.copied.taken_along.iter();
+        let brought = push.all_digests().chain(along).copied();
+        let released = content.release_objects(to, brought).await;
+        released.map_err(Failed::from)?;
+        Ok(Polled::Done(indexed))
+    }
+}
+
+async fn index(
+    cx: &Context<Push>,
+    push: &Push,
+    copied: Copied,
+    repository: RepositoryId,
+) -> Result<Reindexed, Failed> {
+    let destination = push.to.id;
+    let brought: Vec<Digest> = push
+        .digests
+        .iter()
+        .chain(push.tagged().map(|(_, digest)| digest))
+        .chain(&copied.taken_along)
+        .copied()
+        .collect();
+    let copied = on_top(cx, push, repository, copied).await?;
+    let found = find(&cx.services, destination, repository, &copied, &brought).await?;
+    if let Some(version) = found.indexed
+        && found.changes == Changes::default()
+        && found.unread.is_empty()
+    {
+        return Ok(Reindexed {
+            version,
+            manifests: 0,
+        });
+    }
+    let images = read(&cx.services, destination, &found).await?;
+    let (plan, at, count) = (cx.plan(), cx.clock().now(), images.len());
+    let Found {
+        indexed,
+        changes,
+        unread,
+        ..
+    } = found;
+    let version = cx
+        .services
+        .database
+        .transact::<i64, Failed>(move |tx| {
+            Box::pin(async move {
+                for image in &images {
+                    images::upsert(tx, destination, image).await?;
+                }
+                pushed::file(tx, destination, &unread, plan).await?;
+                if let Some(version) = indexed
+                    && changes == Changes::default()
+                {
+                    return Ok(version);
+                }
+                let cause = Cause::Push;
+                let number = versions::record(
+                    tx,
+                    repository,
+                    plan,
+                    copied.backend_version,
+                    cause,
+                    &changes,
+                    at,
+                )
+                .await?;
+                pushed::file(tx, destination, &changes.manifests_added, plan).await?;
+                Ok(number)
+            })
+        })
+        .await
+        .map_err(Failed::from)??;
+    Ok(Reindexed {
+        version,
+        manifests: count,
+    })
 }
 
 /// A push that was paused after its copy comes after those that went by meanwhile: what it had copied is not in their versions.

@@ -99,7 +99,7 @@ async fn goes_on(database: &Database, house: &House, open: &[PlanId]) {
     let id = engine::journal::NodeId(uuid::Uuid::from_u128(1));
     let options = NodeOptions::new(id, "house");
     let (store, clock) = (Journal::new(database.clone()), services.clock);
-    let knows = workflows::all().unwrap();
+    let knows = workflows::all(workflows::Backend::Embedded).unwrap();
     let node = Node::start(options, store, Arc::new(services), knows, clock, None)
         .await
         .unwrap();

@@ -47,6 +47,7 @@ impl House {
         let content = Content::open(
             database.clone(),
             &folder.path().join("content"),
+            None,
             clock.now(),
         )
         .await
@@ -88,7 +89,7 @@ impl House {
         let mut options = NodeOptions::new(NodeId(Uuid::from_u128(1)), "house");
         options.poll = Duration::from_millis(100);
         let services = Arc::new(self.services.clone());
-        let workflows = workflows::all().unwrap();
+        let workflows = workflows::all(workflows::Backend::Embedded).unwrap();
         Node::start(
             options,
             self.journal(),
@@ -288,7 +289,7 @@ macro_rules! of_a_house {
         }
 
         fn workflows() -> engine::node::Workflows<Self::Services> {
-            workflows::all().unwrap()
+            workflows::all(workflows::Backend::Embedded).unwrap()
         }
     };
 }

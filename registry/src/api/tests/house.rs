@@ -91,7 +91,7 @@ impl Api {
         first_start::make(&database, &data_dir, password, clock.now())
             .await
             .unwrap();
-        let content = Content::open(database.clone(), &config.content_dir, clock.now())
+        let content = Content::open(database.clone(), &config.content_dir, None, clock.now())
             .await
             .unwrap();
         let keys = signing_keys::all(&mut database.read().await.unwrap())

@@ -20,7 +20,7 @@ const PAUSED: &[(&str, &str, &str, usize)] = &[
 
 /// Each picture with the name of its file.
 pub(super) fn all() -> Result<Vec<(String, String)>, DeclarationError> {
-    let declared = workflows::all()?.declared();
+    let declared = workflows::all(workflows::Backend::Embedded)?.declared();
     let mut all = vec![
         ("states-of-a-step".to_owned(), draw::step_states()),
         ("states-of-a-plan".to_owned(), draw::plan_states()),

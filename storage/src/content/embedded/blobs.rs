@@ -5,10 +5,12 @@ use std::ops::Range;
 use bytes::Bytes;
 use engine::clock::Timestamp;
 use futures_util::TryStreamExt as _;
+use sqlx::Row as _;
 
 use crate::catalog::{DestinationId, parsed, size, stored_json, stored_size};
 use crate::content::objects::{Chunks, ObjectError, ObjectName};
-use crate::content::{Content, ContentError};
+use crate::content::{Content, ContentError, pulp};
+use crate::sqlite::SqliteRow;
 use crate::{Digest, Tx};
 
 /// A blob.
@@ -18,6 +20,24 @@ pub struct Blob {
     pub digest: Digest,
     /// How large it is.
     pub size_bytes: u64,
+}
+
+/// Where the bytes of a blob are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In an object of ours.
+    Object(ObjectName),
+    /// In Pulp alone.
+    Pulp,
+}
+
+/// A blob, and where its bytes should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The blob.
+    pub blob: Blob,
+    /// The place.
+    pub place: Place,
 }
 
 /// A blob about to be read.
@@ -42,15 +62,24 @@ impl Content {
             locate(&mut tx, destination, digest).await?
         };
         match found {
-            Some((blob, object)) => Ok(self.is_whole(&blob, &object).await?.then_some(blob)),
+            Some(found) => Ok(self.is_whole(&found).await?.then_some(found.blob)),
             None => Ok(None),
         }
     }
 
-    /// True if the bytes are there that the row speaks of. If not, that is told in the log: an upload brings them back.
-    pub async fn is_whole(&self, blob: &Blob, object: &ObjectName) -> Result<bool, ContentError> {
+    /// True if the bytes are there that the row speaks of. If not, that is told in the log: an upload brings them back. Pulp is not
+    /// asked: what it has lost shows when it is read, and is then known.
+    pub async fn is_whole(&self, located: &Located) -> Result<bool, ContentError> {
+        let Located { blob, place } = located;
+        let Place::Object(object) = place else {
+            let mut tx = self.0.database.look_up().await?;
+            return pulp::has(&mut tx, &blob.digest).await;
+        };
         let found = self.0.objects.size(object).await?;
         let whole = found == Some(blob.size_bytes);
+        if !whole && self.moved(located).await?.is_some() {
+            return Ok(true);
+        }
         if !whole {
             lost(
                 &blob.digest,
@@ -65,15 +94,21 @@ impl Content {
         &self,
         blob: &Blob,
     ) -> Result<Option<ObjectName>, ContentError> {
-        const SQL: &str = "SELECT object FROM blobs WHERE digest = $1";
-        let row = {
+        let known = {
             let mut tx = self.0.database.look_up().await?;
-            let row = sqlx::query(SQL).bind(blob.digest.to_string());
-            row.fetch_optional(&mut tx).await?
+            anywhere(&mut tx, &blob.digest).await?
         };
-        let Some(row) = row else { return Ok(None) };
-        let object = parsed(&row, "object")?;
-        Ok((!self.is_whole(blob, &object).await?).then_some(object))
+        let Some(known) = known else { return Ok(None) };
+        if self.is_whole(&known).await? {
+            return Ok(None);
+        }
+        match known.place {
+            Place::Object(object) => Ok(Some(object)),
+            Place::Pulp => {
+                let mut tx = self.0.database.look_up().await?;
+                Ok(Some(object_of(&mut tx, &blob.digest).await?))
+            }
+        }
     }
 
     /// Reads the blob, if it is linked to this destination; the part of `range` that the blob has.
@@ -86,24 +121,40 @@ impl Content {
         let mut tx = self.0.database.look_up().await?;
         let found = locate(&mut tx, destination, digest).await?;
         drop(tx);
-        let Some((blob, object)) = found else {
+        let Some(found) = found else {
             return Ok(None);
         };
+        let blob = found.blob;
         let range = range.unwrap_or(0..blob.size_bytes);
         let range = range.start.min(blob.size_bytes)..range.end.min(blob.size_bytes);
-        let chunks = match self.0.objects.read_range(&object, range.clone()).await {
-            Ok(chunks) => chunks,
-            Err(error @ (ObjectError::Missing { .. } | ObjectError::Lost { .. })) => {
-                lost(digest, &error);
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
+        let Some(chunks) = self.chunks(destination, &found, range.clone()).await? else {
+            return Ok(None);
         };
         Ok(Some(BlobReader {
             blob,
             range,
             chunks,
         }))
+    }
+
+    /// Where somebody without a login can get the blob for a while, if it is linked to this destination and lies in Pulp alone.
+    pub async fn blob_url(
+        &self,
+        destination: DestinationId,
+        digest: &Digest,
+    ) -> Result<Option<String>, ContentError> {
+        let Some(pulp) = self.pulp() else {
+            return Ok(None);
+        };
+        let found = {
+            let mut tx = self.0.database.look_up().await?;
+            locate(&mut tx, destination, digest).await?
+        };
+        if found.is_none_or(|found| found.place != Place::Pulp) {
+            return Ok(None);
+        }
+        let url = self.0.url_of(pulp, destination, digest).await?;
+        Ok(url.map(String::from))
     }
 
     /// All bytes of the blob, if it is linked to this destination and has at most `limit` of them.
@@ -117,16 +168,65 @@ impl Content {
             let mut tx = self.0.database.look_up().await?;
             locate(&mut tx, destination, digest).await?
         };
-        let Some((blob, object)) = found.filter(|(blob, _)| blob.size_bytes <= limit) else {
+        let Some(found) = found.filter(|found| found.blob.size_bytes <= limit) else {
             return Ok(None);
         };
-        let chunks = self
-            .0
-            .objects
-            .read_range(&object, 0..blob.size_bytes)
-            .await?;
+        let whole = 0..found.blob.size_bytes;
+        let Some(chunks) = self.chunks(destination, &found, whole).await? else {
+            return Ok(None);
+        };
         let chunks: Vec<Bytes> = chunks.try_collect().await?;
         Ok(Some(chunks.concat().into()))
+    }
+
+    /// The bytes of that range; none if they are lost, which the log says.
+    async fn chunks(
+        &self,
+        destination: DestinationId,
+        found: &Located,
+        range: Range<u64>,
+    ) -> Result<Option<Chunks>, ContentError> {
+        let digest = &found.blob.digest;
+        let read = match (&found.place, self.pulp()) {
+            (Place::Object(object), _) => {
+                let read = self.0.objects.read_range(object, range.clone()).await;
+                read.map(Some).map_err(ContentError::from)
+            }
+            (Place::Pulp, Some(pulp)) => {
+                self.0
+                    .bytes_of(pulp, destination, found, range.clone())
+                    .await
+            }
+            (Place::Pulp, None) => {
+                lost(
+                    digest,
+                    &"it lies in Pulp, which is not the backend any more",
+                );
+                return Ok(None);
+            }
+        };
+        match read {
+            Err(ContentError::Object(
+                error @ (ObjectError::Missing { .. } | ObjectError::Lost { .. }),
+            )) => {
+                // It may have moved on while it was looked for.
+                if let Some(pulp) = self.pulp()
+                    && let Some(moved) = self.moved(found).await?
+                {
+                    return self.0.bytes_of(pulp, destination, &moved, range).await;
+                }
+                lost(digest, &error);
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
+    /// Where the blob is by now, if that is Pulp and was not before.
+    async fn moved(&self, found: &Located) -> Result<Option<Located>, ContentError> {
+        let mut tx = self.0.database.look_up().await?;
+        let now = anywhere(&mut tx, &found.blob.digest).await?;
+        Ok(now.filter(|now| now.place == Place::Pulp && found.place != Place::Pulp))
     }
 
     /// Links a blob of one destination to another; false if it is not linked to the first, or was lost.
@@ -163,7 +263,9 @@ pub async fn stat(
     destination: DestinationId,
     digest: &Digest,
 ) -> Result<Option<Blob>, ContentError> {
-    Ok(locate(tx, destination, digest).await?.map(|(blob, _)| blob))
+    Ok(locate(tx, destination, digest)
+        .await?
+        .map(|found| found.blob))
 }
 
 /// The first of these blobs that is not linked to this destination.
@@ -203,26 +305,58 @@ pub async fn linked_to(
         .await?)
 }
 
-/// The blob, if it is linked to this destination, and the object that should hold its bytes.
+/// The blob, if it is linked to this destination, and where its bytes should be.
 pub async fn locate(
     tx: &mut Tx,
     destination: DestinationId,
     digest: &Digest,
-) -> Result<Option<(Blob, ObjectName)>, ContentError> {
+) -> Result<Option<Located>, ContentError> {
     const SQL: &str = "
-        SELECT b.size_bytes, b.object FROM blob_links l JOIN blobs b ON b.digest = l.digest
+        SELECT b.size_bytes, b.object, b.has_object
+        FROM blob_links l JOIN blobs b ON b.digest = l.digest
         WHERE l.destination_id = $1 AND l.digest = $2";
     let row = sqlx::query(SQL)
         .bind(destination)
         .bind(digest.to_string())
         .fetch_optional(&mut *tx)
         .await?;
-    let Some(row) = row else { return Ok(None) };
+    row.map(|row| located(digest, &row)).transpose()
+}
+
+/// The blob, wherever it is linked.
+pub(in crate::content) async fn anywhere(
+    tx: &mut Tx,
+    digest: &Digest,
+) -> Result<Option<Located>, ContentError> {
+    const SQL: &str = "SELECT size_bytes, object, has_object FROM blobs WHERE digest = $1";
+    let row = sqlx::query(SQL)
+        .bind(digest.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+    row.map(|row| located(digest, &row)).transpose()
+}
+
+/// The object that a blob has, or has had.
+async fn object_of(tx: &mut Tx, digest: &Digest) -> Result<ObjectName, ContentError> {
+    const SQL: &str = "SELECT object FROM blobs WHERE digest = $1";
+    let row = sqlx::query(SQL)
+        .bind(digest.to_string())
+        .fetch_one(&mut *tx)
+        .await?;
+    Ok(parsed(&row, "object")?)
+}
+
+fn located(digest: &Digest, row: &SqliteRow) -> Result<Located, ContentError> {
     let blob = Blob {
         digest: *digest,
-        size_bytes: size(&row, "size_bytes")?,
+        size_bytes: size(row, "size_bytes")?,
     };
-    Ok(Some((blob, parsed(&row, "object")?)))
+    let has_object: i64 = row.try_get("has_object")?;
+    let place = match has_object {
+        0 => Place::Pulp,
+        _ => Place::Object(parsed(row, "object")?),
+    };
+    Ok(Located { blob, place })
 }
 
 fn lost(digest: &Digest, what: &dyn std::fmt::Display) {
@@ -240,7 +374,8 @@ pub(super) async fn keep(
     const SQL: &str = "
         INSERT INTO blobs (digest, size_bytes, object, created_at) VALUES ($1, $2, $3, $4)
         ON CONFLICT (digest) DO UPDATE
-            SET object = CASE WHEN object = $5 THEN excluded.object ELSE object END
+            SET has_object = CASE WHEN object = $5 THEN 1 ELSE has_object END,
+                object = CASE WHEN object = $5 THEN excluded.object ELSE object END
         RETURNING object";
     let row = sqlx::query(SQL)
         .bind(blob.digest.to_string())

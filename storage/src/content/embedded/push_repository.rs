@@ -1,6 +1,6 @@
 //! The push repository of a destination: what was pushed there, the tags at their newest digest.
 
-use crate::catalog::DestinationId;
+use crate::catalog::{DestinationId, parsed, stored_json};
 use crate::content::ContentError;
 use crate::{Digest, Tag, Tx};
 
@@ -72,5 +72,42 @@ pub async fn locate(
             return Err(absent(format!("tag `{tag}`")));
         }
     }
+    Ok(())
+}
+
+/// Those of these manifests that the push repository does not have, in their own order.
+pub(in crate::content) async fn without(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digests: &[Digest],
+) -> Result<Vec<Digest>, ContentError> {
+    const SQL: &str = "
+        SELECT value AS digest FROM json_each($2)
+        WHERE NOT EXISTS (SELECT 1 FROM embedded_push_manifests
+            WHERE destination_id = $1 AND digest = value)
+        ORDER BY key";
+    let rows = sqlx::query(SQL)
+        .bind(destination)
+        .bind(stored_json(&digests)?)
+        .fetch_all(&mut *tx)
+        .await?;
+    let digests = rows.iter().map(|row| parsed(row, "digest"));
+    Ok(digests.collect::<Result<_, _>>()?)
+}
+
+/// Forgets that the push repository has these manifests: they are sent again.
+pub(in crate::content) async fn forget(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digests: &[Digest],
+) -> Result<(), ContentError> {
+    const SQL: &str = "
+        DELETE FROM embedded_push_manifests
+        WHERE destination_id = $1 AND digest IN (SELECT value FROM json_each($2))";
+    sqlx::query(SQL)
+        .bind(destination)
+        .bind(stored_json(&digests)?)
+        .execute(&mut *tx)
+        .await?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use engine::clock::Timestamp;
@@ -21,6 +22,7 @@ pub(in crate::content) use busy::Busy;
 use super::blobs::{self, Blob};
 use crate::catalog::{DestinationId, UserId};
 use crate::content::objects::ObjectName;
+use crate::content::pulp::{self, NoRoom};
 use crate::content::{Content, ContentError};
 use crate::digest::Running;
 use crate::{Algorithm, Digest};
@@ -28,6 +30,9 @@ use busy::Purpose;
 use intake::{Intake, Stopped};
 use row::UploadRow;
 pub use row::{find_upload, has_open_upload};
+
+/// So long the end of an upload waits for the content to go on to Pulp: less than clients wait for an answer.
+const CARRY_WAIT: Duration = Duration::from_secs(20);
 
 /// The unguessable id of an upload session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -119,6 +124,24 @@ pub enum UploadError {
         wanted: Digest,
         /// The digest of what was sent.
         found: Digest,
+    },
+    /// It alone is more than may be on its way to Pulp. The session is gone.
+    #[error("upload {id} is larger than the {most_bytes} bytes that may be on their way to Pulp")]
+    TooLarge {
+        /// Which.
+        id: UploadId,
+        /// What is set.
+        most_bytes: u64,
+    },
+    /// Too much is on its way to Pulp, and stays so. The session is gone, which makes room for others.
+    #[error(
+        "{most_bytes} bytes are on their way to Pulp, and no more may be; upload {id} is given up"
+    )]
+    NoRoom {
+        /// Which.
+        id: UploadId,
+        /// What is set.
+        most_bytes: u64,
     },
     /// The backend did not do its part.
     #[error(transparent)]
@@ -233,7 +256,21 @@ impl Content {
                 wanted: length.unwrap_or_default(),
                 found,
             }),
+            Err(Stopped::NoRoom(why)) => Err(self.given_up(id, why).await),
         }
+    }
+
+    /// Ends a session that there is no room for.
+    async fn given_up(&self, id: UploadId, why: NoRoom) -> UploadError {
+        let error = match why {
+            NoRoom::TooLarge { most_bytes } => UploadError::TooLarge { id, most_bytes },
+            NoRoom::Full { most_bytes } => UploadError::NoRoom { id, most_bytes },
+            NoRoom::Unknown(error) => return error.into(),
+        };
+        if let Err(error) = self.cancel(id).await {
+            tracing::warn!(%error, "upload {id} could not be given up, and takes room until it expires");
+        }
+        error
     }
 
     /// Ends the writing of somebody who has fallen silent, so that what is durable is all there is; true if there was one.
@@ -284,8 +321,9 @@ impl Content {
             digest: found,
             size_bytes: row.object.size_bytes,
         };
-        let object = row.object.name.clone();
+        let (object, row_destination) = (row.object.name.clone(), row.destination);
         let lost = self.lost_object(&blob).await?;
+        let goes_on = self.pulp().is_some();
         let kept = self
             .0
             .database
@@ -293,6 +331,9 @@ impl Content {
                 Box::pin(async move {
                     let kept = blobs::keep(tx, &blob, &row.object.name, lost.as_ref(), at).await?;
                     blobs::link(tx, row.destination, &blob.digest, at).await?;
+                    if goes_on && kept == row.object.name {
+                        pulp::spooled(tx, row.destination, &blob, at).await?;
+                    }
                     row::delete(tx, id).await?;
                     Ok::<_, ContentError>(kept)
                 })
@@ -302,8 +343,34 @@ impl Content {
         if kept != object {
             // Somebody else's object of the same bytes was first.
             self.0.discard(&object).await;
+            if let Some(pulp) = self.pulp() {
+                pulp.spool.note_room();
+            }
         }
+        self.carry_soon(row_destination, blob).await;
         Ok(blob)
+    }
+
+    /// Begins to carry the blob to where the content goes on to, and gives a large one some time: a client that waits here need not
+    /// wait for its manifest. What is not there by then, the push carries.
+    async fn carry_soon(&self, destination: DestinationId, blob: Blob) {
+        let Some(pulp) = self.pulp() else { return };
+        let (content, digest) = (self.clone(), blob.digest);
+        let behind = pulp.carried_behind(blob.size_bytes);
+        let waits = behind.is_none();
+        let carried = self.0.writers.spawn(async move {
+            let _behind = behind;
+            let Some(pulp) = content.pulp() else { return };
+            let carried = content.0.carry(pulp, destination, digest);
+            let carried = content.0.closing.run_until_cancelled(carried).await;
+            if let Some(Err(error)) = carried {
+                tracing::warn!(%digest, %error, "blob {digest} is kept here until its push carries it to Pulp");
+            }
+        });
+        if waits {
+            // Ended or not: it goes on.
+            let _ = tokio::time::timeout(CARRY_WAIT, carried).await;
+        }
     }
 
     /// The digest of the session's bytes by another algorithm than the one they came in with.
@@ -388,6 +455,9 @@ impl Content {
             .transact(move |tx| Box::pin(async move { row::delete(tx, id).await }))
             .await??;
         self.0.discard(&row.object.name).await;
+        if let Some(pulp) = self.pulp() {
+            pulp.spool.note_room();
+        }
         Ok(())
     }
 }

@@ -164,7 +164,7 @@ async fn leave_out(
 
 /// These manifests and all that they consist of, each once: one question for the indexes, one for the indexes in them, and so
 /// on, however many they name.
-async fn with_children(
+pub(in crate::content) async fn with_children(
     tx: &mut Tx,
     destination: DestinationId,
     pushed: BTreeSet<Digest>,

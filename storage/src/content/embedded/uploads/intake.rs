@@ -22,6 +22,7 @@ use super::UploadError;
 use super::busy::{Lifeline, Writing};
 use super::row::{self, UploadRow};
 use crate::content::objects::ObjectError;
+use crate::content::pulp::{NoRoom, Room};
 use crate::content::{ContentError, Inner};
 
 /// Large enough that handing it to other threads costs nothing, small enough for dozens of uploads at once.
@@ -52,12 +53,19 @@ pub(super) enum Stopped<E> {
         /// How many bytes had come then.
         found: u64,
     },
+    /// There is no room for it. Nothing of it counts.
+    NoRoom(NoRoom),
 }
 
 /// The end of the way that a request holds.
 pub(super) struct Intake {
+    content: Arc<Inner>,
     pieces: mpsc::Sender<Piece>,
     lifeline: Lifeline,
+    /// How many bytes the blob has already.
+    before: u64,
+    /// Where what arrives goes on to a Pulp: the room it takes here. The writer holds it as long as we do.
+    room: Option<Arc<Room>>,
 }
 
 impl Intake {
@@ -71,14 +79,26 @@ impl Intake {
         let (pieces, arriving) = mpsc::channel(1);
         let (record, recorded) = oneshot::channel();
         let lifeline = writing.lifeline();
+        let room = content
+            .pulp
+            .as_ref()
+            .map(|pulp| Arc::new(pulp.spool.room()));
+        let intake = Self {
+            content: Arc::clone(&content),
+            pieces,
+            lifeline,
+            before: row.object.size_bytes,
+            room: room.clone(),
+        };
         let writers = content.writers.clone();
         writers.spawn(async move {
             let ended = write(&content, row, arriving, at).await;
+            drop(room);
             drop(writing);
             // Without a receiver the request is gone; the row knows.
             let _ = record.send(ended);
         });
-        (Self { pieces, lifeline }, recorded)
+        (intake, recorded)
     }
 
     /// Hands the body over in pieces, which must be of that length together if one is given. An error is the body's; the
@@ -134,6 +154,10 @@ impl Intake {
                     }
                     std::mem::take(&mut gathered).freeze()
                 };
+                if let Err(why) = self.make_room(found, piece.len()).await {
+                    self.hand_over(Piece::Void).await;
+                    return Err(Stopped::NoRoom(why));
+                }
                 if !self.hand_over(Piece::Middle(piece)).await {
                     return Ok(());
                 }
@@ -143,8 +167,22 @@ impl Intake {
             self.hand_over(Piece::Void).await;
             return Err(Stopped::OtherLength { found });
         }
+        if let Err(why) = self.make_room(found, gathered.len()).await {
+            self.hand_over(Piece::Void).await;
+            return Err(Stopped::NoRoom(why));
+        }
         self.hand_over(Piece::Last(gathered.freeze())).await;
         Ok(())
+    }
+
+    /// Waits for room for a piece of a body of which so many bytes have come.
+    async fn make_room(&self, found: u64, piece: usize) -> Result<(), NoRoom> {
+        let Some(room) = &self.room else {
+            return Ok(());
+        };
+        let piece = piece as u64;
+        let before = (self.before + found).saturating_sub(piece);
+        self.content.make_room(room, before, piece).await
     }
 
     /// False if the writer has ended early, which it tells by itself.
