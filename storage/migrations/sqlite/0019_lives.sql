@@ -1,0 +1,19 @@
+-- What happens to an image after its push: deletes that can be taken back, environments, names by pattern.
+
+-- What was deleted from a destination and lies in a version that can be brought back. Pushed again, it is there again.
+ALTER TABLE pushed_manifests ADD COLUMN deleted_at INTEGER;
+ALTER TABLE blob_links ADD COLUMN deleted_at INTEGER;
+
+-- How an environment names what it publishes (none: by labels), and whether it is pulled from without a login.
+ALTER TABLE environments ADD COLUMN registry_name_pattern TEXT;
+ALTER TABLE environments ADD COLUMN anonymous_pull INTEGER NOT NULL DEFAULT 0 CHECK (anonymous_pull IN (0, 1));
+ALTER TABLE environments ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
+UPDATE environments SET created_at = (SELECT o.created_at FROM organizations o WHERE o.id = organization_id);
+CREATE INDEX environments_prior ON environments (prior_id) WHERE prior_id IS NOT NULL;
+
+-- The environment whose published version is pulled by this name; none: the pushed path, which shows what Library publishes.
+ALTER TABLE repository_names ADD COLUMN environment_id INTEGER REFERENCES environments (id);
+CREATE INDEX repository_names_environment ON repository_names (environment_id) WHERE environment_id IS NOT NULL;
+
+-- Tags that cannot be moved once they are pushed: globs, as a JSON array.
+ALTER TABLE products ADD COLUMN immutable_tags TEXT NOT NULL DEFAULT '[]';
