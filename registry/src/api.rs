@@ -9,6 +9,7 @@ mod body;
 mod caller;
 mod drawn;
 mod drills;
+mod environments;
 mod fields;
 mod gates;
 mod grants;
@@ -41,8 +42,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use http::Method;
 use storage::catalog::roles::Permission::{
-    Admin, CreateRepositories, ManageAccess, ManageProducts, ManageSchedules, OperateTasks, Pull,
-    ViewTasks,
+    Admin, CreateRepositories, Delete, ManageAccess, ManageProducts, ManageSchedules, OperateTasks,
+    Promote, Pull, ViewTasks,
 };
 
 use crate::app::App;
@@ -117,9 +118,14 @@ fn routes() -> Vec<Route> {
         route(GET,    "/organizations/{organization}/products", Seen, products::list, "Lists the products that one has a role in"),
         route(POST,   "/organizations/{organization}/products", There(ManageProducts), products::create, "Makes a product"),
         route(GET,    "/organizations/{organization}/products/{product}", Seen, products::show, "Shows a product"),
-        route(PATCH,  "/organizations/{organization}/products/{product}", There(ManageProducts), products::change, "Changes a product's name or its anonymous pull"),
+        route(PATCH,  "/organizations/{organization}/products/{product}", There(ManageProducts), products::change, "Changes a product's name, its anonymous pull or its immutable tags"),
         route(GET,    "/organizations/{organization}/products/{product}/repositories", Seen, repositories::list_of_product, "Lists the product's repositories that one may pull from"),
         route(POST,   "/organizations/{organization}/products/{product}/repositories", There(CreateRepositories), repositories::create::create, "Makes a repository without a push"),
+        route(GET,    "/organizations/{organization}/environments", Seen, environments::list, "Lists the organization's lifecycle environments, Library first"),
+        route(POST,   "/organizations/{organization}/environments", There(ManageProducts), environments::create, "Makes an environment that follows another one"),
+        route(GET,    "/organizations/{organization}/environments/{environment}", Seen, environments::show, "Shows an environment"),
+        route(PATCH,  "/organizations/{organization}/environments/{environment}", There(ManageProducts), environments::change, "Changes an environment's name, its naming pattern or its anonymous pull"),
+        route(DELETE, "/organizations/{organization}/environments/{environment}", There(ManageProducts), environments::delete, "Deletes an environment that publishes nothing and that no other one follows").or(DoesNotFit),
         route(GET,    "/repositories", Cut(Pull), repositories::list, "Lists the repositories that one may pull from"),
         route(GET,    "/repositories/{id}", Sight(Pull), repositories::show, "Shows a repository"),
         route(GET,    "/repositories/{id}/versions", Sight(Pull), repositories::versions::list, "Lists the repository's versions, the newest first"),
@@ -127,6 +133,10 @@ fn routes() -> Vec<Route> {
         route(GET,    "/repositories/{id}/tags", Sight(Pull), repositories::tags::list, "Lists the tags that Library publishes"),
         route(GET,    "/repositories/{id}/tags/{tag}", Sight(Pull), repositories::tags::show, "Shows a tag"),
         route(GET,    "/repositories/{id}/manifests/{digest}", Sight(Pull), repositories::manifests::show, "Shows what a manifest says of itself"),
+        route(DELETE, "/repositories/{id}/tags/{tag}", There(Delete), repositories::delete_image::tag, "Deletes a tag, as a task: a new version does not have it"),
+        route(DELETE, "/repositories/{id}/manifests/{digest}", There(Delete), repositories::delete_image::manifest, "Deletes a manifest with every tag that points to it, as a task"),
+        route(POST,   "/repositories/{id}/rollback", There(Promote), repositories::rollback::rollback, "Lets an environment publish an earlier version again, as a task"),
+        route(POST,   "/repositories/{id}/promote", There(Promote), repositories::promote::promote, "Lets the next environment publish a version, as a task"),
 
         route(GET,    "/users", Cut(ManageAccess), users::list, "Lists users, or oneself"),
         route(POST,   "/users", Everywhere(ManageAccess), users::create, "Makes a user, who may do nothing until a role is granted"),

@@ -4,6 +4,7 @@ pub(crate) mod answer;
 pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod drill;
+pub(crate) mod environment;
 pub(crate) mod exit;
 pub(crate) mod gate;
 pub(crate) mod grant;

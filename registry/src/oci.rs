@@ -7,6 +7,7 @@ mod answer;
 mod blobs;
 mod body;
 mod catalog;
+mod deletes;
 mod error;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
@@ -123,6 +124,7 @@ async fn answer_in(
     body: Body,
 ) -> Result<Response, OciError> {
     match wanted {
+        Wanted::DeleteBlob(digest) => blobs::delete(caller, name, &digest).await,
         Wanted::HeadBlob(digest) => blobs::head(caller, name, &digest).await,
         Wanted::GetBlob(digest) => blobs::get(caller, name, &digest).await,
         Wanted::StartUpload(start) => uploads::start(caller, name, start, body).await,
@@ -139,6 +141,7 @@ async fn answer_in(
         Wanted::TagManifest(digest, tags) => {
             manifests::put_with_tags(caller, name, digest, tags, body).await
         }
+        Wanted::DeleteManifest(reference) => deletes::delete(caller, name, reference).await,
         Wanted::ListTags(page) => tags::list(caller, name, &page).await,
         Wanted::ListReferrers(subject, wanted) => {
             referrers::list(caller, name, &subject, &wanted).await

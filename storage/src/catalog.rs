@@ -69,6 +69,26 @@ pub enum CatalogError {
         /// The label, as it was asked for.
         label: String,
     },
+    /// Paths of environments part behind Library only.
+    #[error(
+        "`{prior}` is followed by `{successor}` already, and only Library by more than one; choose the last environment of the path"
+    )]
+    Followed {
+        /// The label of the environment that was to be followed.
+        prior: String,
+        /// The label of the one that follows it.
+        successor: String,
+    },
+    /// It cannot be deleted as long as something needs it.
+    #[error("{what} `{label}` cannot be deleted: {why}")]
+    Needed {
+        /// What it is: "environment".
+        what: &'static str,
+        /// Its label.
+        label: String,
+        /// What needs it, and what to do.
+        why: String,
+    },
     /// What the row should belong to is not there.
     #[error("there is no {what} {id}")]
     Missing {
@@ -92,7 +112,9 @@ impl CatalogError {
         matches!(self, Self::Database(error) if error.is_transient())
     }
 
-    fn missing(what: &'static str, id: impl fmt::Display) -> Self {
+    /// Something that is named by its id is not there.
+    #[must_use]
+    pub fn missing(what: &'static str, id: impl fmt::Display) -> Self {
         Self::Missing {
             what,
             id: id.to_string(),

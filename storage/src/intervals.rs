@@ -17,6 +17,8 @@ pub(crate) struct Intervals {
     end: &'static str,
     begin: &'static str,
     begin_all: &'static str,
+    end_tags: &'static str,
+    begin_tags: &'static str,
     find: &'static str,
 }
 
@@ -38,6 +40,17 @@ macro_rules! intervals {
                  SELECT $1, 'manifest', value, value, $3 FROM json_each($2)
                  WHERE NOT EXISTS (SELECT 1 FROM ", $table, " WHERE ", $owner,
                 " = $1 AND kind = 'manifest' AND name = value AND removed IS NULL)"
+            ),
+            end_tags: concat!(
+                "UPDATE ", $table, " SET removed = $3 FROM json_each($2) asked WHERE ", $owner,
+                " = $1 AND kind = 'tag' AND name = asked.value ->> 0 AND removed IS NULL
+                   AND digest <> coalesce(asked.value ->> 1, '')"
+            ),
+            begin_tags: concat!(
+                "INSERT INTO ", $table, " (", $owner, ", kind, name, digest, added)
+                 SELECT $1, 'tag', value ->> 0, value ->> 1, $3 FROM json_each($2)
+                 WHERE NOT EXISTS (SELECT 1 FROM ", $table, " WHERE ", $owner,
+                " = $1 AND kind = 'tag' AND name = value ->> 0 AND removed IS NULL)"
             ),
             find: concat!(
                 "SELECT digest FROM ", $table, " WHERE ", $owner,
@@ -67,6 +80,39 @@ impl Intervals {
             .await?;
         self.begin(tx, owner, Kind::Tag, tag.as_str(), &digest, number)
             .await
+    }
+
+    /// From version `number` on these tags point to their digests, and those are gone: a statement or two, however many.
+    pub(crate) async fn set_tags(
+        &self,
+        tx: &mut Tx,
+        owner: i64,
+        set: &[(Tag, Digest)],
+        removed: &[Tag],
+        number: i64,
+    ) -> Result<(), sqlx::Error> {
+        let gone = removed.iter().map(|tag| (tag, None));
+        let all: Vec<(&Tag, Option<&Digest>)> = set
+            .iter()
+            .map(|(tag, digest)| (tag, Some(digest)))
+            .chain(gone)
+            .collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let ended = sqlx::query(self.end_tags)
+            .bind(owner)
+            .bind(stored_json(&all)?)
+            .bind(number);
+        ended.execute(&mut *tx).await?;
+        if set.is_empty() {
+            return Ok(());
+        }
+        let begun = sqlx::query(self.begin_tags)
+            .bind(owner)
+            .bind(stored_json(&set)?)
+            .bind(number);
+        begun.execute(&mut *tx).await.map(drop)
     }
 
     /// From version `number` on the tag is gone.

@@ -13,6 +13,7 @@ mod schema;
 mod search;
 mod sqlite;
 mod tag;
+mod tag_glob;
 
 pub use content::Content;
 pub use database::{Database, DatabaseError, Tx};
@@ -20,3 +21,4 @@ pub use digest::{Algorithm, Digest, DigestError, Running};
 pub use label::{Label, LabelError};
 pub use sqlite::Sqlite;
 pub use tag::{Tag, TagError};
+pub use tag_glob::{TagGlob, TagGlobError};

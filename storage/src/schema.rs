@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::catalog::roles::{Permission, PermissionSet};
 use crate::label::Label;
-use crate::{Digest, Tag};
+use crate::{Digest, Tag, TagGlob};
 
 impl JsonSchema for Label {
     fn inline_schema() -> bool {
@@ -39,6 +39,25 @@ impl JsonSchema for Tag {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "pattern": "^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$" })
+    }
+}
+
+impl JsonSchema for TagGlob {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "TagGlob".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "minLength": 1,
+            "maxLength": TagGlob::LONGEST,
+            "pattern": r"^[a-zA-Z0-9_.*?-]+$",
+        })
     }
 }
 

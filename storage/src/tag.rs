@@ -20,7 +20,7 @@ pub struct TagError {
 }
 
 impl Tag {
-    const LONGEST: usize = 128;
+    pub(crate) const LONGEST: usize = 128;
 
     /// The tag's text.
     #[must_use]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use storage::catalog::{DestinationId, OrganizationId};
 
 pub use name::{NameError, PushName};
-pub use resolve::{ResolveError, Resolved, make, resolve};
+pub use resolve::{ResolveError, Resolved, make, resolve, resolve_published};
 
 /// The label of the product that pushes without a product go to.
 pub const CONTAINER_PUSH: &str = "container_push";
@@ -41,6 +41,12 @@ impl Destination {
     #[must_use]
     pub fn label_form(&self) -> String {
         label_form(&self.organization_label, &self.product_label, &self.name)
+    }
+
+    /// What everything locks that changes what lies there.
+    #[must_use]
+    pub fn resource(&self) -> String {
+        format!("destination {} ({self})", self.id)
     }
 }
 

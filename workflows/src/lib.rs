@@ -2,16 +2,21 @@
 
 pub mod bulk;
 pub mod cleanup;
+pub mod delete_image;
 pub mod destination;
 mod drill;
 mod error;
 pub mod export;
 pub mod gate;
+pub mod naming_pattern;
 pub mod owner;
 pub mod permission;
+pub mod promote;
+mod published_names;
 pub mod push;
 pub mod rehearsal;
 mod resume;
+pub mod rollback;
 mod services;
 
 pub use drill::CatalogDrill;
@@ -43,6 +48,9 @@ pub fn all(backend: Backend) -> Result<Workflows<Services>, DeclarationError> {
     };
     let all = all
         .register::<push::Push>()?
+        .register::<delete_image::DeleteImage>()?
+        .register::<rollback::Rollback>()?
+        .register::<promote::Promote>()?
         .register::<bulk::BulkResume>()?
         .register::<bulk::BulkCancel>()?
         .register::<cleanup::Cleanup>()?

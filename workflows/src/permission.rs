@@ -5,6 +5,7 @@ mod puller;
 use std::fmt;
 
 use storage::catalog::CatalogError;
+use storage::catalog::environments;
 use storage::catalog::grants::{self, Place};
 use storage::catalog::roles::Permission;
 use storage::catalog::settings;
@@ -131,8 +132,8 @@ pub async fn judge_push(tx: &mut Tx, user: &User, to: &Resolved) -> Result<Verdi
     })
 }
 
-/// Whether this user may pull from there. From a product with anonymous pull everybody may, known or not, unless the
-/// setting of that name closes all of them.
+/// Whether this user may pull from there. From a product or an environment with anonymous pull everybody may, known or not, unless
+/// the setting of that name closes all of them.
 pub async fn may_pull(
     tx: &mut Tx,
     user: Option<&User>,
@@ -145,7 +146,19 @@ pub async fn may_pull(
     if open && settings::anonymous_pull(tx).await? {
         return Ok(true);
     }
-    holds(tx, user, Permission::Pull, &from.place()).await
+    if holds(tx, user, Permission::Pull, &from.place()).await? {
+        return Ok(true);
+    }
+    // Asked last: most who pull have a right, and most environments are not open.
+    let open = match &from.environment {
+        Some(environment) => environment.anonymous_pull,
+        None if from.repository.is_none() => false,
+        None => {
+            let library = environments::library(tx, from.organization.id).await?;
+            library.anonymous_pull
+        }
+    };
+    Ok(open && settings::anonymous_pull(tx).await?)
 }
 
 #[cfg(test)]

@@ -119,9 +119,8 @@ impl Workflow for Push {
 
     /// Pushes to one destination are ordered; a paused one steps aside.
     fn locks(&self) -> Vec<Lock> {
-        let resource = format!("destination {} ({})", self.to.id, self.to);
         vec![
-            Lock::exclusive(resource)
+            Lock::exclusive(self.to.resource())
                 .until::<Distribute>()
                 .on_pause(OnPause::Release),
         ]
@@ -195,11 +194,11 @@ impl Push {
 }
 
 /// How the open keys of all pushes to this destination begin.
-fn keys_of_destination(to: &Destination) -> String {
+pub(crate) fn keys_of_destination(to: &Destination) -> String {
     format!("push {} ", to.id)
 }
 
 /// How the open keys of all pushes to this tag begin.
-fn keys_of_tag(to: &Destination, tag: &Tag) -> String {
+pub(crate) fn keys_of_tag(to: &Destination, tag: &Tag) -> String {
     format!("{}{tag} ", keys_of_destination(to))
 }

@@ -4,8 +4,10 @@ use std::marker::PhantomData;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use engine::journal::PlanId;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, LOCATION};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -55,6 +57,17 @@ impl<T: Serialize> IntoResponse for Accepted<T> {
     fn into_response(self) -> Response {
         (StatusCode::ACCEPTED, Json(self.0)).into_response()
     }
+}
+
+/// The task that was begun, or that was under way already to do just that.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct BegunTask {
+    /// Its id.
+    pub(super) task_id: PlanId,
+}
+
+impl Located for BegunTask {
+    const PATH: &'static str = "/tasks/{task_id}";
 }
 
 /// 204: it is done, and there is nothing to say about it.

@@ -7,7 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use storage::TagGlob;
 use storage::catalog::roles::PermissionSet;
+use workflows::naming_pattern::MAX_PATTERN_LENGTH;
 
 use crate::auth::passwords::MAX_PASSWORD_BYTES;
 
@@ -17,6 +19,8 @@ const MAX_NAME_CHARACTERS: usize = 255;
 const MAX_REASON_CHARACTERS: usize = 1000;
 const MAX_LOGIN_CHARACTERS: usize = 128;
 const MAX_WORD_CHARACTERS: usize = 64;
+/// Each push of a tag is held against all of them.
+const MAX_GLOBS: usize = 32;
 
 /// `/users/me` is who asks, and clients take dots alone out of a path.
 const NO_LOGINS: [&str; 3] = ["me", ".", ".."];
@@ -90,6 +94,51 @@ text! {
         "type": "string", "maxLength": MAX_REASON_CHARACTERS, "pattern": ONE_LINE_OR_NONE,
     })
 }
+text! {
+    /// How an environment names what it publishes, as it was typed; empty: by none. Stands in one line of a table.
+    Pattern, pattern, json_schema!({
+        "type": "string", "maxLength": MAX_PATTERN_LENGTH, "pattern": ONE_LINE_OR_NONE,
+    })
+}
+
+/// Which tags of a product cannot be moved.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Vec<TagGlob>")]
+pub(super) struct Globs(Vec<TagGlob>);
+
+impl TryFrom<Vec<TagGlob>> for Globs {
+    type Error = String;
+
+    fn try_from(globs: Vec<TagGlob>) -> Result<Self, String> {
+        if globs.len() > MAX_GLOBS {
+            let given = globs.len();
+            return Err(format!("must be at most {MAX_GLOBS} globs, not {given}"));
+        }
+        Ok(Self(globs))
+    }
+}
+
+impl From<Globs> for Vec<TagGlob> {
+    fn from(globs: Globs) -> Self {
+        globs.0
+    }
+}
+
+impl JsonSchema for Globs {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Globs".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Vec::<TagGlob>::json_schema(generator);
+        schema.insert("maxItems".to_owned(), MAX_GLOBS.into());
+        schema
+    }
+}
 
 /// What people call a thing; empty: nothing any more.
 #[derive(Clone, Debug, Deserialize)]
@@ -149,6 +198,15 @@ fn reason(text: String) -> Result<String, String> {
     if text.chars().count() > MAX_REASON_CHARACTERS || text.chars().any(leaves_its_line) {
         return Err(format!(
             "must have at most {MAX_REASON_CHARACTERS} characters, none of which controls or reverses a line or ends it"
+        ));
+    }
+    Ok(text)
+}
+
+fn pattern(text: String) -> Result<String, String> {
+    if text.chars().count() > MAX_PATTERN_LENGTH || text.chars().any(leaves_its_line) {
+        return Err(format!(
+            "must have at most {MAX_PATTERN_LENGTH} characters, none of which controls or reverses a line or ends it"
         ));
     }
     Ok(text)
@@ -272,6 +330,17 @@ impl Told {
             })
         })
     }
+
+    /// Which globs were given, if they were.
+    pub(super) fn globs(field: Option<&Vec<TagGlob>>) -> Self {
+        field.map_or(Self::NotGiven, |globs| {
+            let globs: Vec<&str> = globs.iter().map(TagGlob::as_str).collect();
+            Self::As(match &*globs {
+                [] => "none".to_owned(),
+                _ => globs.join(" "),
+            })
+        })
+    }
 }
 
 /// What was given, for the audit: `name, anonymous_pull true`; `None`: nothing.
@@ -294,6 +363,15 @@ where
     let value = Option::<T>::deserialize(reader)?;
     let null = || D::Error::custom("must not be null; leave it out, or give it a value");
     value.map(Some).ok_or_else(null)
+}
+
+/// Reads a field that can be left out, and be null: then the thing has none any more.
+pub(super) fn or_null<'de, D, T>(reader: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::<T>::deserialize(reader).map(Some)
 }
 
 #[cfg(test)]
@@ -329,6 +407,18 @@ mod tests {
             assert!(reason(bad.to_owned()).is_err(), "{bad:?}");
         }
         assert!(reason("a".repeat(MAX_REASON_CHARACTERS + 1)).is_err());
+    }
+
+    #[test]
+    fn a_product_keeps_at_most_32_globs() {
+        let globs = |count: usize| vec!["v*".parse::<TagGlob>().unwrap(); count];
+
+        assert!(Globs::try_from(globs(0)).is_ok());
+        assert!(Globs::try_from(globs(32)).is_ok());
+        assert_eq!(
+            Globs::try_from(globs(33)).unwrap_err(),
+            "must be at most 32 globs, not 33"
+        );
     }
 
     #[test]

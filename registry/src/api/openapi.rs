@@ -34,6 +34,7 @@ const RESOURCES: &[(&str, &str)] = &[
     ("nodes",         "The processes that drive tasks."),
     ("organizations", "Who things belong to. An image's name begins with an organization's label."),
     ("products",      "What an organization sorts its repositories by."),
+    ("environments",  "Where versions are published: Library, and the paths that begin there."),
     ("repositories",  "What pushes have made: versions, tags, manifests."),
     ("users",         "People who log in."),
     ("robots",        "Users of an organization that are no people, and log in with a token."),

@@ -239,6 +239,8 @@ impl From<CatalogError> for Problem {
             CatalogError::Duplicate { .. } | CatalogError::Taken { .. } => {
                 Self::new(Kind::Duplicate, error.to_string())
             }
+            CatalogError::Followed { .. } => Self::invalid_field("prior", error.to_string()),
+            CatalogError::Needed { .. } => Self::new(Kind::DoesNotFit, error.to_string()),
             CatalogError::Missing { .. } => Self::new(Kind::NotFound, error.to_string()),
         }
     }

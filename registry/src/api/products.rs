@@ -13,12 +13,12 @@ use storage::catalog::organizations::{Organization, find as find_organization};
 use storage::catalog::products::{self, NewProduct, Product, ProductChanges};
 use storage::catalog::roles::Permission;
 use storage::catalog::{CatalogError, ProductId, settings};
-use storage::{Label, Tx};
+use storage::{Label, TagGlob, Tx};
 
 use super::answer::{Created, Located};
 use super::body::Body;
 use super::caller::{Caller, in_organization};
-use super::fields::{self, Name, Told};
+use super::fields::{self, Globs, Name, Told, not_null};
 use super::organizations;
 use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
@@ -40,6 +40,8 @@ pub(super) struct Shown {
     organization: String,
     /// Its repositories are pulled from without a login.
     anonymous_pull: bool,
+    /// Tags that cannot be moved once they are pushed: globs, in which `*` stands for any characters and `?` for one.
+    immutable_tags: Vec<TagGlob>,
     created_at: Time,
 }
 
@@ -59,6 +61,7 @@ impl Shown {
             name: product.name,
             organization: organization.label.clone(),
             anonymous_pull: product.anonymous_pull,
+            immutable_tags: product.immutable_tags,
             created_at: product.created_at.into(),
         }
     }
@@ -122,7 +125,7 @@ pub(super) async fn show(
 /// The body of a POST.
 #[derive(Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "NewProduct", example = json!({"label": "tools", "name": "Tools", "anonymous_pull": false}))]
+#[schemars(rename = "NewProduct", example = json!({"label": "tools", "name": "Tools", "anonymous_pull": false, "immutable_tags": ["v*"]}))]
 pub(super) struct New {
     /// How it stands in image names; unique in its organization whatever its case, and never changes.
     label: Label,
@@ -130,6 +133,9 @@ pub(super) struct New {
     name: Name,
     /// Its repositories are pulled from without a login; false unless given.
     anonymous_pull: Option<bool>,
+    /// Tags that cannot be moved once they are pushed: globs, in which `*` stands for any characters and `?` for one.
+    #[serde(default, deserialize_with = "not_null")]
+    immutable_tags: Option<Globs>,
 }
 
 /// `POST /organizations/{label}/products`.
@@ -153,6 +159,7 @@ pub(super) async fn create(
     }
     let changes = ProductChanges {
         anonymous_pull: new.anonymous_pull,
+        immutable_tags: new.immutable_tags.map(Into::into),
         ..ProductChanges::default()
     };
     let new = NewProduct {
@@ -160,7 +167,13 @@ pub(super) async fn create(
         name: new.name.into(),
     };
     let mut entry = caller.does(Action::Create, subject(new.label.as_str(), &organization));
-    entry.reason = fields::given(&[("anonymous_pull", Told::what(changes.anonymous_pull))]);
+    entry.reason = fields::given(&[
+        ("anonymous_pull", Told::what(changes.anonymous_pull)),
+        (
+            "immutable_tags",
+            Told::globs(changes.immutable_tags.as_ref()),
+        ),
+    ]);
     let (at, id) = (app.services.clock.now(), organization.id);
     let created = app.services.database.transact(move |tx| {
         Box::pin(async move {
@@ -182,9 +195,13 @@ pub(super) struct Changes {
     name: Option<Name>,
     /// Its repositories are pulled from without a login.
     anonymous_pull: Option<bool>,
+    /// Tags that cannot be moved once they are pushed, instead of those before: globs, in which `*` stands for any characters
+    /// and `?` for one.
+    #[serde(default, deserialize_with = "not_null")]
+    immutable_tags: Option<Globs>,
 }
 
-/// `PATCH /organizations/{label}/products/{label}`: name and anonymous pull; the label never changes.
+/// `PATCH /organizations/{label}/products/{label}`: name, anonymous pull and immutable tags; the label never changes.
 pub(super) async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -206,10 +223,15 @@ pub(super) async fn change(
     let changes = ProductChanges {
         name: changes.name.map(Into::into),
         anonymous_pull: changes.anonymous_pull,
+        immutable_tags: changes.immutable_tags.map(Into::into),
     };
     entry.reason = fields::given(&[
         ("name", Told::what(changes.name.as_ref())),
         ("anonymous_pull", Told::what(changes.anonymous_pull)),
+        (
+            "immutable_tags",
+            Told::globs(changes.immutable_tags.as_ref()),
+        ),
     ]);
     if entry.reason.is_none() {
         return Ok(Json(Shown::of(product, &organization)));

@@ -1,7 +1,10 @@
 //! `/repositories`: what pushes have made.
 
 pub(super) mod create;
+pub(super) mod delete_image;
 pub(super) mod manifests;
+pub(super) mod promote;
+pub(super) mod rollback;
 mod scope;
 mod search;
 pub(super) mod tags;
@@ -21,7 +24,7 @@ use storage::catalog::repositories::{self, RepositoryRow};
 use storage::catalog::roles::Permission;
 use storage::catalog::{DestinationId, RepositoryId, pushed, settings};
 use storage::{Digest, Tx};
-use workflows::destination::label_form;
+use workflows::destination::{Destination, label_form};
 
 use super::answer::Located;
 use super::caller::Caller;
@@ -216,6 +219,36 @@ async fn visible(tx: &mut Tx, caller: &Caller, id: RepositoryId) -> Result<Repos
     found
         .filter(|row| caller.may_here(Some(&place(row))) || (open && row.anonymous_pull))
         .ok_or_else(|| Problem::not_found(format!("repository {id}")))
+}
+
+/// The repository with the number in the path, if the caller has the right of the route to it.
+async fn must_reach(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: RepositoryId,
+) -> Result<RepositoryRow, Problem> {
+    let filter = repositories::Filter {
+        repository: Some(id),
+        ..repositories::Filter::default()
+    };
+    let found = repositories::list(tx, filter, None, 1).await?.pop();
+    let row = found
+        .filter(|row| caller.sees(&place(row)))
+        .ok_or_else(|| Problem::not_found(format!("repository {id}")))?;
+    let named = format!("on repository {}", pushed_name(&row));
+    caller.must_here(Some(&place(&row)), named)?;
+    Ok(row)
+}
+
+/// Where pushes to the repository go.
+fn destination(row: &RepositoryRow) -> Destination {
+    Destination {
+        id: row.id.into(),
+        organization: row.organization_id,
+        organization_label: row.organization.clone(),
+        product_label: row.product.clone(),
+        name: row.name.clone(),
+    }
 }
 
 fn place(row: &RepositoryRow) -> Place {

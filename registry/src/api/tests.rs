@@ -2,6 +2,7 @@
 
 mod access;
 mod anonymous_pull;
+mod environments;
 pub(super) mod house;
 mod keeping;
 mod matrix;
@@ -301,6 +302,65 @@ async fn what_is_made_has_a_location_and_cannot_be_made_twice() {
     assert_eq!(like_an_environment.status(), StatusCode::CONFLICT);
     assert_eq!(bad.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(bad.body["errors"][0]["field"], "colour");
+}
+
+#[tokio::test]
+async fn a_product_keeps_its_immutable_tags_until_others_are_given() {
+    let api = Api::start(&[]).await;
+    let products = "/api/v1/organizations/Default_Organization/products";
+    let tools = json!({"label": "tools", "name": "Tools", "immutable_tags": ["v*", "?.0"]});
+    let path = format!("{products}/tools");
+
+    let made = api.post(&ADMIN, products, tools).await;
+    let renamed = api.patch(&ADMIN, &path, json!({"name": "Toolbox"})).await;
+    let changed = json!({"immutable_tags": ["latest"]});
+    let changed = api.patch(&ADMIN, &path, changed).await;
+    let none = json!({"immutable_tags": []});
+    let none = api.patch(&ADMIN, &path, none).await;
+
+    assert_eq!(made.status(), StatusCode::CREATED, "{}", made.body);
+    for (answer, globs) in [
+        (made, json!(["v*", "?.0"])),
+        (renamed, json!(["v*", "?.0"])),
+        (changed, json!(["latest"])),
+        (none, json!([])),
+    ] {
+        assert_eq!(answer.body["immutable_tags"], globs);
+    }
+    let search = "search=subject%20~%20tools";
+    let audit = api.get(&ADMIN, &format!("/api/v1/audit?{search}")).await;
+    let reasons = audit.body["results"].as_array().unwrap().iter();
+    let reasons: Vec<&Value> = reasons.map(|entry| &entry["reason"]).collect();
+    assert_eq!(
+        reasons,
+        [
+            "immutable_tags none",
+            "immutable_tags latest",
+            "name Toolbox",
+            "immutable_tags v* ?.0"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn immutable_tags_that_are_no_globs_or_too_many_are_refused() {
+    let api = Api::start(&[]).await;
+    let product = "/api/v1/organizations/Default_Organization/products/container_push";
+    for (globs, field) in [
+        (json!(["v*", "[0-9]"]), "immutable_tags[1]"),
+        (json!([""]), "immutable_tags[0]"),
+        (json!(["*".repeat(129)]), "immutable_tags[0]"),
+        (json!(vec!["v*"; 33]), "immutable_tags"),
+        (Value::Null, "immutable_tags"),
+        (json!("v*"), "immutable_tags"),
+    ] {
+        let changes = json!({"immutable_tags": globs});
+
+        let refused = api.patch(&ADMIN, product, changes).await;
+
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(refused.body["errors"][0]["field"], field);
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What a token is good for: `repository:<name>:pull,push`.
 
 use serde::{Deserialize, Serialize};
-use strum::{Display, EnumString};
+use strum::{Display, EnumIter, EnumString, IntoEnumIterator as _};
 
 /// How far a token reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,9 @@ const CATALOG: &str = "catalog";
 const ALL: &str = "*";
 
 /// What clients do with a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumString, Display)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumIter, EnumString, Display,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum RepositoryAction {
@@ -68,6 +70,8 @@ pub(crate) enum RepositoryAction {
     Pull,
     /// Upload and put manifests.
     Push,
+    /// Delete tags, manifests and blobs.
+    Delete,
 }
 
 impl Access {
@@ -108,7 +112,7 @@ impl Access {
         let mut known = Vec::new();
         for asked in actions.split(',') {
             let asked = match asked {
-                ALL => vec![RepositoryAction::Pull, RepositoryAction::Push],
+                ALL => RepositoryAction::iter().collect::<Vec<_>>(),
                 _ => asked.parse().into_iter().collect(),
             };
             for action in asked {
@@ -137,7 +141,7 @@ const MAX_ACCESSES: usize = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use RepositoryAction::{Pull, Push};
+    use RepositoryAction::{Delete, Pull, Push};
 
     #[test]
     fn a_scope_names_a_repository_and_actions() {
@@ -157,7 +161,7 @@ mod tests {
             "repository:acme/busybox:pull,*",
         ] {
             let access = Access::parse(text).unwrap();
-            assert_eq!(access.actions, [Pull, Push], "{text}");
+            assert_eq!(access.actions, [Pull, Push, Delete], "{text}");
         }
     }
 
@@ -165,7 +169,7 @@ mod tests {
     fn unknown_actions_and_repeated_ones_are_left_out() {
         let access = Access::parse("repository:acme/busybox:push,delete,fly,push").unwrap();
 
-        assert_eq!(access.actions, [Push]);
+        assert_eq!(access.actions, [Push, Delete]);
     }
 
     #[test]

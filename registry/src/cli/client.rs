@@ -360,6 +360,11 @@ impl Client {
             .map(drop)
     }
 
+    /// `DELETE` of what takes a task.
+    pub(crate) async fn begin_delete(&self, path: &str) -> Result<Answer, ClientError> {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self
             .http

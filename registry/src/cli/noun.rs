@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    audit, drill, gate, grant, node, organization, product, repository, robot, role, schedule,
-    setting, task, token, user, workflow,
+    audit, drill, environment, gate, grant, node, organization, product, repository, robot, role,
+    schedule, setting, task, token, user, workflow,
 };
 use crate::config::Environment;
 
@@ -27,6 +27,8 @@ pub(crate) enum Noun {
     Organization(organization::Command),
     /// See, make and change products
     Product(product::Command),
+    /// See, make, change and delete lifecycle environments
+    Environment(environment::Command),
     /// See, make and change users
     User(user::Command),
     /// See which permissions a role gives, and make roles of your own
@@ -58,6 +60,7 @@ impl Noun {
             Self::Repository(command) => repository::command(command, environment).await,
             Self::Organization(command) => organization::command(command, environment).await,
             Self::Product(command) => product::command(command, environment).await,
+            Self::Environment(command) => environment::command(command, environment).await,
             Self::User(command) => user::command(command, environment).await,
             Self::Role(command) => role::command(command, environment).await,
             Self::Grant(command) => grant::command(command, environment).await,

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use super::client::{Client, ClientError, Connection, segment};
@@ -75,6 +75,10 @@ struct New {
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     anonymous_pull: Option<bool>,
+    /// Tags that cannot be moved once they are pushed, for example `v*`; may be repeated
+    #[arg(long = "immutable-tag", value_name = "GLOB")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    immutable_tags: Vec<String>,
 }
 
 #[derive(Args, Debug, Serialize)]
@@ -88,6 +92,17 @@ struct Changes {
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     anonymous_pull: Option<bool>,
+    /// Tags that cannot be moved once they are pushed, instead of those before; may be repeated, given empty: none
+    #[arg(long = "immutable-tag", value_name = "GLOB")]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        serialize_with = "without_empty"
+    )]
+    immutable_tags: Vec<String>,
+}
+
+fn without_empty<S: Serializer>(globs: &[String], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(globs.iter().filter(|glob| !glob.is_empty()))
 }
 
 pub(super) const COLUMNS: &[Column] = &[
@@ -96,6 +111,7 @@ pub(super) const COLUMNS: &[Column] = &[
     text("NAME", "name").spare(),
     text("ORGANIZATION", "organization").spare(),
     text("ANONYMOUS PULL", "anonymous_pull"),
+    text("IMMUTABLE TAGS", "immutable_tags").spare(),
     time("CREATED", "created_at").spare(),
 ];
 
@@ -142,5 +158,30 @@ impl Of {
 impl Product {
     fn path(&self) -> String {
         self.of.product(&self.label)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn changes(globs: &[&str]) -> Value {
+        json!(Changes {
+            name: None,
+            anonymous_pull: None,
+            immutable_tags: globs.iter().map(|glob| (*glob).to_owned()).collect(),
+        })
+    }
+
+    #[test]
+    fn an_empty_glob_takes_all_away() {
+        assert_eq!(changes(&[]), json!({}));
+        assert_eq!(changes(&[""]), json!({"immutable_tags": []}));
+        assert_eq!(
+            changes(&["v*", "latest"]),
+            json!({"immutable_tags": ["v*", "latest"]})
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::{Value, json};
 use workflows::destination::PushName;
 
@@ -10,6 +11,7 @@ use super::client::{Client, ClientError, Connection, segment};
 use super::page::{Page, Search};
 use super::product::Of;
 use super::show;
+use super::task::Begun;
 use super::view::{Column, View, age, id, read, size, text, time};
 use crate::config::Environment;
 
@@ -64,6 +66,42 @@ enum Verb {
         #[command(flatten)]
         page: Page,
     },
+    /// Delete a tag: a new version does not have it
+    DeleteTag {
+        #[command(flatten)]
+        repository: Repository,
+        /// The tag
+        tag: String,
+        #[command(flatten)]
+        begun: Begun,
+    },
+    /// Delete a manifest with every tag that points to it
+    DeleteManifest {
+        #[command(flatten)]
+        repository: Repository,
+        /// The manifest's digest
+        digest: String,
+        #[command(flatten)]
+        begun: Begun,
+    },
+    /// Let an environment publish an earlier version again
+    Rollback {
+        #[command(flatten)]
+        repository: Repository,
+        #[command(flatten)]
+        rollback: Rollback,
+        #[command(flatten)]
+        begun: Begun,
+    },
+    /// Let the next environment publish a version
+    Promote {
+        #[command(flatten)]
+        repository: Repository,
+        #[command(flatten)]
+        promotion: Promotion,
+        #[command(flatten)]
+        begun: Begun,
+    },
     /// Show a version
     Version {
         #[command(flatten)]
@@ -78,6 +116,34 @@ struct Repository {
     /// The repository's id, or a name by which it is pushed
     #[arg(value_name = "REPOSITORY")]
     which: String,
+}
+
+#[derive(Args, Debug, Serialize)]
+struct Rollback {
+    /// The number of the version, one before that which is published
+    #[arg(long, value_name = "NUMBER")]
+    version: i64,
+    /// The label of the environment
+    #[arg(long, value_name = "LABEL", default_value = "Library")]
+    environment: String,
+    /// Kept in the audit
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Args, Debug, Serialize)]
+struct Promotion {
+    /// The number of the version
+    #[arg(long, value_name = "NUMBER")]
+    version: i64,
+    /// The label of the environment that shall publish it
+    #[arg(long, value_name = "LABEL")]
+    to_environment: String,
+    /// Kept in the audit
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 pub(super) const COLUMNS: &[Column] = &[
@@ -186,6 +252,43 @@ impl Verb {
             Self::Versions { repository, page } => {
                 let path = format!("{}/versions", repository.path(client).await?);
                 view.list(&page.get(client, &path).await?, VERSIONS, "no version yet");
+            }
+            Self::DeleteTag {
+                repository,
+                tag,
+                begun,
+            } => {
+                let path = format!("{}/tags/{}", repository.path(client).await?, segment(&tag));
+                let task = client.begin_delete(&path).await?;
+                return begun.after(client, view, &task).await;
+            }
+            Self::DeleteManifest {
+                repository,
+                digest,
+                begun,
+            } => {
+                let of = repository.path(client).await?;
+                let path = format!("{of}/manifests/{}", segment(&digest));
+                let task = client.begin_delete(&path).await?;
+                return begun.after(client, view, &task).await;
+            }
+            Self::Rollback {
+                repository,
+                rollback,
+                begun,
+            } => {
+                let path = format!("{}/rollback", repository.path(client).await?);
+                let task = client.post(&path, &json!(rollback)).await?;
+                return begun.after(client, view, &task).await;
+            }
+            Self::Promote {
+                repository,
+                promotion,
+                begun,
+            } => {
+                let path = format!("{}/promote", repository.path(client).await?);
+                let task = client.post(&path, &json!(promotion)).await?;
+                return begun.after(client, view, &task).await;
             }
             Self::Version { repository, number } => {
                 let path = format!("{}/versions/{number}", repository.path(client).await?);

@@ -1,6 +1,7 @@
 //! `wharfinger task …`: see tasks and act on them.
 
 mod act;
+mod begun;
 mod bulk;
 mod cleanup;
 mod explain;
@@ -14,6 +15,7 @@ mod step;
 mod watch;
 
 pub(super) use act::print;
+pub(super) use begun::Begun;
 
 use std::process::ExitCode;
 

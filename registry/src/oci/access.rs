@@ -12,7 +12,9 @@ use storage::catalog::roles::Permission;
 use storage::catalog::users::User;
 use storage::content::Upload;
 use storage::database::Tx;
-use workflows::destination::{Destination, PushName, ResolveError, Resolved, make, resolve};
+use workflows::destination::{
+    Destination, PushName, ResolveError, Resolved, make, resolve, resolve_published,
+};
 use workflows::permission::{
     Denied, Puller, Verdict, holds, holds_everywhere, judge_push, may_pull, needed_for_push,
 };
@@ -212,13 +214,21 @@ impl<'a> Caller<'a> {
         Ok(found.filter(|_| self.covered(name, RepositoryAction::Pull).is_ok()))
     }
 
+    /// Pushed paths come first; what is none may be a name by which an environment publishes something.
     async fn visible(&self, tx: &mut Tx, name: &PushName) -> Result<Option<Resolved>, OciError> {
-        let found = match resolve(tx, name).await {
-            Ok(found) => found,
+        let pushed = match resolve(tx, name).await {
+            Ok(found) => Some(found),
             Err(ResolveError::UnknownOrganization { .. } | ResolveError::UnknownProduct { .. }) => {
-                return Ok(None);
+                None
             }
             Err(other) => return Err(other.into()),
+        };
+        let found = match pushed {
+            Some(found) if found.destination.is_some() => found,
+            pushed => match resolve_published(tx, name).await?.or(pushed) {
+                Some(found) => found,
+                None => return Ok(None),
+            },
         };
         let may = may_pull(tx, self.subject.user.as_ref(), &found).await?;
         Ok((may && self.subject.gives(Permission::Pull)).then_some(found))
@@ -284,6 +294,58 @@ impl<'a> Caller<'a> {
         }
     }
 
+    /// What the name means, if the caller may delete there, and shows enough for it.
+    pub(super) async fn delete_from(
+        &self,
+        tx: &mut Tx,
+        name: &PushName,
+    ) -> Result<Resolved, OciError> {
+        let challenge = || self.challenge().with_scope(name.as_str(), "pull,delete");
+        let user = self
+            .subject
+            .user
+            .as_ref()
+            .ok_or_else(|| OciError::Unauthorized {
+                why: format!("log in to delete from `{name}`"),
+                challenge: challenge(),
+            })?;
+        let denied = Denied {
+            login: user.login.clone(),
+            permission: Permission::Delete,
+            name: name.clone(),
+        };
+        let denied = || OciError::Denied(denied.to_string());
+        let found = match resolve(tx, name).await {
+            Ok(found) => found,
+            Err(unknown @ ResolveError::UnknownOrganization { .. }) => {
+                let could_see_it = holds_everywhere(tx, Some(user), Permission::Pull).await?;
+                return Err(if could_see_it {
+                    unknown.into()
+                } else {
+                    denied()
+                });
+            }
+            Err(ResolveError::UnknownProduct { .. }) => return Err(denied()),
+            Err(other) => return Err(other.into()),
+        };
+        if !holds(tx, Some(user), Permission::Delete, &found.place()).await? {
+            return Err(denied());
+        }
+        if !self.subject.gives(Permission::Delete) {
+            return Err(OciError::Denied(
+                "the personal token does not give the permission `delete`; use one whose scope has it"
+                    .to_owned(),
+            ));
+        }
+        self.covered(name, RepositoryAction::Delete)?;
+        if found.destination.is_none() {
+            return Err(OciError::NameUnknown {
+                name: name.to_string(),
+            });
+        }
+        Ok(found)
+    }
+
     /// The destination of what [`push_to`](Self::push_to) has allowed, made if it is the first push there.
     pub(super) async fn make_destination(&self, to: Resolved) -> Result<Destination, OciError> {
         if let Some(destination) = to.destination {
@@ -332,6 +394,7 @@ impl<'a> Caller<'a> {
         let wanted = match action {
             RepositoryAction::Pull => "pull",
             RepositoryAction::Push => "pull,push",
+            RepositoryAction::Delete => "pull,delete",
         };
         Err(OciError::Unauthorized {
             why: format!("the token is not good for `{action}` on `{name}`; get one that is"),

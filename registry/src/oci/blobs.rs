@@ -9,7 +9,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use storage::Digest;
 use storage::catalog::DestinationId;
-use storage::content::blobs::{locate, stat};
+use storage::catalog::audit::{self, Action, NewEntry, Outcome};
+use storage::content::ContentError;
+use storage::content::blobs::{is_part_of, locate, needed_by, stat, unlink};
 use storage::database::Tx;
 use tracing::error;
 use workflows::destination::{PushName, Resolved};
@@ -40,6 +42,53 @@ pub(super) async fn head(
         return Ok(response);
     }
     Ok((headers(digest), [(CONTENT_LENGTH, HeaderValue::from(size))]).into_response())
+}
+
+/// `DELETE`: the repository does not have it any more, until a version is brought back that needs it. What a manifest here consists
+/// of stays.
+pub(super) async fn delete(
+    caller: &Caller<'_>,
+    name: &PushName,
+    digest: &Digest,
+) -> Result<Response, OciError> {
+    let app = caller.app;
+    let found = {
+        let mut tx = app.services.database.look_up().await?;
+        let found = caller.delete_from(&mut tx, name).await?;
+        find(&mut tx, name, found, digest).await?.0
+    };
+    let (at, digest) = (app.services.clock.now(), *digest);
+    let entry = NewEntry {
+        actor: caller.login().to_owned(),
+        action: Action::Delete,
+        subject: format!("blob {digest} in repository {name}"),
+        from: caller.address().map(|it| it.to_string()),
+        result: Outcome::Done,
+        task: None,
+        reason: None,
+    };
+    let deleted = app
+        .services
+        .database
+        .transact::<Result<bool, Digest>, ContentError>(move |tx| {
+            Box::pin(async move {
+                if let Some(manifest) = needed_by(tx, found, &digest).await? {
+                    return Ok(Err(manifest));
+                }
+                let unlinked = unlink(tx, found, &digest, at).await?;
+                audit::record(tx, &entry, at).await?;
+                Ok(Ok(unlinked))
+            })
+        });
+    match deleted.await?? {
+        Ok(true) => Ok(StatusCode::ACCEPTED.into_response()),
+        Ok(false) => Err(unknown(name, &digest)),
+        Err(manifest) => Err(OciError::BlobNeeded {
+            name: name.to_string(),
+            digest,
+            manifest: Box::new(manifest),
+        }),
+    }
 }
 
 /// `GET`: all of it, or one range.
@@ -95,18 +144,28 @@ pub(super) async fn get(
     })
 }
 
-/// Where the blob is linked, and its size; unknown if that is not this repository.
+/// Where the blob is linked, and its size; unknown if that is not this repository. By the name of an environment only parts of
+/// what that publishes are read.
 async fn find(
     tx: &mut Tx,
     name: &PushName,
     found: Resolved,
     digest: &Digest,
 ) -> Result<(DestinationId, u64), OciError> {
-    let Some(destination) = found.destination else {
+    let Some(destination) = found.destination.clone() else {
         return Err(OciError::NameUnknown {
             name: name.to_string(),
         });
     };
+    if found.environment.is_some() {
+        let shown = match found.shown(tx).await? {
+            Some(version) => is_part_of(tx, destination.id, version, digest).await?,
+            None => false,
+        };
+        if !shown {
+            return Err(unknown(name, digest));
+        }
+    }
     let blob = stat(tx, destination.id, digest).await?;
     let blob = blob.ok_or_else(|| unknown(name, digest))?;
     Ok((destination.id, blob.size_bytes))

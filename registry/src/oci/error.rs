@@ -51,6 +51,9 @@ pub(crate) enum OciError {
     /// A name nobody may push to.
     #[error("{0}")]
     NameTaken(String),
+    /// A name by which another repository is pulled.
+    #[error("{0}")]
+    NamePublished(String),
     /// Not a tag.
     #[error(transparent)]
     Tag(#[from] TagError),
@@ -134,9 +137,25 @@ pub(crate) enum OciError {
     /// The path does not take this method.
     #[error("{method} is not possible here; this path takes {allow}")]
     Unsupported { method: Method, allow: &'static str },
+    /// A blob that a manifest consists of.
+    #[error("blob {digest} is a part of manifest {manifest} in `{name}`; delete that first")]
+    BlobNeeded {
+        name: String,
+        digest: Digest,
+        manifest: Box<Digest>,
+    },
     /// No route of the OCI API.
     #[error("`{path}` is no route of this registry's OCI API")]
     NoSuchRoute { path: String },
+    /// A delete or the like waits for a person.
+    #[error(
+        "nothing is published of it yet: {headline}; task {task}: an operator can resume it: {url}"
+    )]
+    PausedDelete {
+        headline: String,
+        task: PlanId,
+        url: String,
+    },
     /// The push is paused: everything is stored, and publishing waits for a person.
     #[error(
         "the image is stored, but not published: {headline}; task {task}: an operator can resume it, or push again: {url}"
@@ -201,6 +220,7 @@ impl OciError {
         match self {
             Self::Name(_) | Self::NameTaken(_) | Self::Tag(_)
                                             => (StatusCode::BAD_REQUEST, "NAME_INVALID"),
+            Self::NamePublished(_)          => (StatusCode::CONFLICT, "NAME_INVALID"),
             Self::Digest(_) | Self::AlgorithmUnknown { .. } | Self::DigestMissing | Self::DigestMismatch { .. }
                                             => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
             Self::SizeMismatch { .. }       => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
@@ -219,7 +239,8 @@ impl OciError {
             Self::BlobUnknown { .. }        => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
             Self::UploadUnknown { .. }      => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
             Self::NoSuchRoute { .. }        => (StatusCode::NOT_FOUND, "UNSUPPORTED"),
-            Self::Unsupported { .. }        => (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
+            Self::Unsupported { .. } | Self::BlobNeeded { .. }
+                                            => (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
             Self::BodyIdle { .. }           => (StatusCode::REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID"),
             Self::ManifestIdle { .. }       => (StatusCode::REQUEST_TIMEOUT, "UNKNOWN"),
             Self::UploadBusy { .. }         => (StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID"),
@@ -228,7 +249,7 @@ impl OciError {
             Self::TooManyTags { .. }        => (StatusCode::URI_TOO_LONG, "SIZE_INVALID"),
             Self::OutOfOrder { .. }         => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
             Self::RangeUnsatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
-            Self::Paused { .. } | Self::Ended { .. }
+            Self::Paused { .. } | Self::PausedDelete { .. } | Self::Ended { .. }
                                             => (StatusCode::FAILED_DEPENDENCY, "UNKNOWN"),
             Self::Internal(_) | Self::Stopping
                                             => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
@@ -283,6 +304,7 @@ impl OciError {
                 vec![(RETRY_AFTER, answer::ascii(&seconds.to_string()))]
             }
             Self::Unsupported { allow, .. } => vec![(ALLOW, HeaderValue::from_static(allow))],
+            Self::BlobNeeded { .. } => vec![(ALLOW, HeaderValue::from_static("GET, HEAD"))],
             Self::OutOfOrder {
                 upload,
                 location,
@@ -344,6 +366,7 @@ impl From<ResolveError> for OciError {
                 Self::PlaceUnknown(error.to_string())
             }
             ResolveError::LabelOfEnvironment { .. } => Self::NameTaken(error.to_string()),
+            ResolveError::PublishedName { .. } => Self::NamePublished(error.to_string()),
             ResolveError::Name(error) => error.into(),
             ResolveError::Catalog(error) => error.into(),
         }

@@ -90,6 +90,7 @@ fn printed(request: &OciRequest) -> (Method, String) {
 fn printed_behind_the_name(wanted: &Wanted) -> (Method, String) {
     let at = |reference: &Reference| format!("manifests/{reference}");
     match wanted {
+        Wanted::DeleteBlob(digest) => (Method::DELETE, format!("blobs/{digest}")),
         Wanted::HeadBlob(digest) => (Method::HEAD, format!("blobs/{digest}")),
         Wanted::GetBlob(digest) => (Method::GET, format!("blobs/{digest}")),
         Wanted::StartUpload(start) => {
@@ -113,6 +114,7 @@ fn printed_behind_the_name(wanted: &Wanted) -> (Method, String) {
         Wanted::HeadManifest(reference) => (Method::HEAD, at(reference)),
         Wanted::GetManifest(reference) => (Method::GET, at(reference)),
         Wanted::PutManifest(reference) => (Method::PUT, at(reference)),
+        Wanted::DeleteManifest(reference) => (Method::DELETE, at(reference)),
         Wanted::TagManifest(digest, tags) => {
             let mut query = Query::default();
             query.all("tag", tags);

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use storage::catalog::answers::Answered;
 use storage::catalog::manifests::{self, Content, Manifest};
-use storage::catalog::{publications, pushed, versions};
+use storage::catalog::{pushed, versions};
 use storage::database::Tx;
 use storage::{Algorithm, Digest, Tag};
 use tokio_util::sync::CancellationToken;
@@ -37,8 +37,9 @@ const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// The tags that were pushed, where there were several.
 const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
-/// `GET` and `HEAD`: the bytes as they came. A tag is what Library publishes; what only lies in the push repository is
-/// shown by its digest alone, so that nobody skips the PUT that would publish it.
+/// `GET` and `HEAD`: the bytes as they came. A tag is what is published by this name; what only lies in the push repository is
+/// shown by its digest alone, so that nobody skips the PUT that would publish it. By the name of an environment nothing is read
+/// but what that publishes.
 pub(super) async fn get(
     caller: &Caller<'_>,
     name: &PushName,
@@ -81,27 +82,33 @@ async fn find(
 ) -> Result<Option<Digest>, OciError> {
     match reference {
         Reference::Tag(tag) => {
-            let Some(repository) = found.repository else {
+            let (Some(repository), Some(version)) = (found.repository, found.shown(tx).await?)
+            else {
                 return Ok(None);
             };
-            let Some(published) = publications::library(tx, repository).await? else {
-                return Ok(None);
-            };
-            Ok(versions::tag(tx, repository, published.version, tag).await?)
+            Ok(versions::tag(tx, repository, version, tag).await?)
         }
         Reference::Digest(digest) => {
-            let published = match found.repository {
-                Some(repository) => versions::holds_manifest(tx, repository, digest).await?,
-                None => false,
+            let here = match (&found.environment, &found.destination) {
+                (None, Some(destination)) => pushed::contains(tx, destination.id, digest).await?,
+                (Some(_), _) => is_shown(tx, found, digest).await?,
+                (None, None) => false,
             };
-            let here = published
-                || match &found.destination {
-                    Some(destination) => pushed::contains(tx, destination.id, digest).await?,
-                    None => false,
-                };
             Ok(here.then_some(*digest))
         }
     }
+}
+
+/// True if what the name shows has this manifest.
+pub(super) async fn is_shown(
+    tx: &mut Tx,
+    found: &Resolved,
+    digest: &Digest,
+) -> Result<bool, OciError> {
+    let (Some(repository), Some(version)) = (found.repository, found.shown(tx).await?) else {
+        return Ok(false);
+    };
+    Ok(versions::has_manifest(tx, repository, version, digest).await?)
 }
 
 /// `PUT`: answered once the tag is pullable, or the push has paused, or `push_wait` is over. By digest it is answered at
@@ -281,6 +288,7 @@ fn refused(name: &PushName, error: PushError) -> OciError {
             name,
             digest: child,
         },
+        PushError::Immutable { .. } => OciError::Denied(error.to_string()),
         PushError::Retired(_) => OciError::PlaceUnknown(error.to_string()),
         PushError::Catalog(error) => error.into(),
         PushError::Content(error) => error.into(),

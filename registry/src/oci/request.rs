@@ -40,6 +40,8 @@ pub(super) enum OciRequest {
 #[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(prefix = "oci.", serialize_all = "snake_case")]
 pub(super) enum Wanted {
+    /// `DELETE …/blobs/<digest>`: out of this repository, unless a manifest needs it.
+    DeleteBlob(Digest),
     /// `HEAD …/blobs/<digest>`
     HeadBlob(Digest),
     /// `GET …/blobs/<digest>`
@@ -62,6 +64,8 @@ pub(super) enum Wanted {
     PutManifest(Reference),
     /// `PUT …/manifests/<digest>?tag=…&tag=…`: the same, for several tags at once.
     TagManifest(Digest, Vec<Tag>),
+    /// `DELETE …/manifests/<reference>`: the tag, or the manifest with all its tags.
+    DeleteManifest(Reference),
     /// `GET …/tags/list`
     ListTags(Page),
     /// `GET …/referrers/<digest>`: what is about this manifest.
@@ -167,7 +171,9 @@ impl OciRequest {
                 | Wanted::AppendUpload(_)
                 | Wanted::FinishUpload(..)
                 | Wanted::CancelUpload(_) => true,
-                Wanted::HeadBlob(_)
+                Wanted::DeleteBlob(_)
+                | Wanted::DeleteManifest(_)
+                | Wanted::HeadBlob(_)
                 | Wanted::GetBlob(_)
                 | Wanted::StartUpload(_)
                 | Wanted::HeadManifest(_)
@@ -203,7 +209,8 @@ impl Wanted {
         match (resource, method.as_str()) {
             (Blob(digest), "HEAD") => Ok(Self::HeadBlob(digest.parse()?)),
             (Blob(digest), "GET") => Ok(Self::GetBlob(digest.parse()?)),
-            (Blob(_), _) => Err(unsupported(method, "GET, HEAD")),
+            (Blob(digest), "DELETE") => Ok(Self::DeleteBlob(digest.parse()?)),
+            (Blob(_), _) => Err(unsupported(method, "GET, HEAD, DELETE")),
 
             (Uploads, "POST") => Ok(Self::StartUpload(Start::of(parameters)?)),
             (Uploads, _) => Err(unsupported(method, "POST")),
@@ -220,7 +227,8 @@ impl Wanted {
             (Manifest(reference), "HEAD") => Ok(Self::HeadManifest(to_read(name, reference)?)),
             (Manifest(reference), "GET") => Ok(Self::GetManifest(to_read(name, reference)?)),
             (Manifest(reference), "PUT") => put_manifest(reference.parse()?, parameters),
-            (Manifest(_), _) => Err(unsupported(method, "GET, HEAD, PUT")),
+            (Manifest(reference), "DELETE") => Ok(Self::DeleteManifest(to_read(name, reference)?)),
+            (Manifest(_), _) => Err(unsupported(method, "GET, HEAD, PUT, DELETE")),
 
             (Tags, "GET") => Ok(Self::ListTags(Page::of(parameters)?)),
             (Referred(subject), "GET") => {

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::LINK;
 use serde_json::json;
 use storage::Tag;
-use storage::catalog::{publications, versions};
+use storage::catalog::versions;
 use workflows::destination::PushName;
 
 use super::access::Caller;
@@ -16,7 +16,7 @@ use super::request::Page;
 /// A page has at most so many tags, whatever is asked for: clients follow the `Link`.
 const MAX_PAGE: usize = 10_000;
 
-/// The tags Library publishes, in the order of their bytes.
+/// The tags that are published by this name, in the order of their bytes.
 pub(super) async fn list(
     caller: &Caller<'_>,
     name: &PushName,
@@ -30,12 +30,12 @@ pub(super) async fn list(
         });
     };
     let size = page.n.unwrap_or(MAX_PAGE).min(MAX_PAGE);
-    let mut tags: Vec<Tag> = match publications::library(&mut tx, repository).await? {
-        Some(published) => {
+    let mut tags: Vec<Tag> = match found.shown(&mut tx).await? {
+        Some(version) => {
             // One more than asked for shows whether there is another page.
             let limit = u32::try_from(size + 1).expect("a page is small");
             let after = page.last.as_deref();
-            let tags = versions::tags(&mut tx, repository, published.version, after, limit).await?;
+            let tags = versions::tags(&mut tx, repository, version, after, limit).await?;
             tags.into_iter().map(|(tag, _)| tag).collect()
         }
         None => Vec::new(),

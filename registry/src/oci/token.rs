@@ -84,6 +84,7 @@ async fn allowed(caller: &Caller<'_>, scopes: &[String]) -> Result<Vec<Access>, 
             let may = match action {
                 RepositoryAction::Pull => caller.pull_from(&mut tx, &name).await.map(drop),
                 RepositoryAction::Push => caller.push_to(&mut tx, &name).await.map(drop),
+                RepositoryAction::Delete => caller.delete_from(&mut tx, &name).await.map(drop),
             };
             match may {
                 Ok(()) => actions.push(action),

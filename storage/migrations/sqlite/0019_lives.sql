@@ -3,6 +3,11 @@
 -- What was deleted from a destination and lies in a version that can be brought back. Pushed again, it is there again.
 ALTER TABLE pushed_manifests ADD COLUMN deleted_at INTEGER;
 ALTER TABLE blob_links ADD COLUMN deleted_at INTEGER;
+CREATE INDEX pushed_manifests_deleted ON pushed_manifests (destination_id) WHERE deleted_at IS NOT NULL;
+CREATE INDEX blob_links_deleted ON blob_links (destination_id) WHERE deleted_at IS NOT NULL;
+DROP INDEX pushed_manifests_pending;
+CREATE INDEX pushed_manifests_pending ON pushed_manifests (destination_id)
+    WHERE filed_by_plan IS NULL AND deleted_at IS NULL;
 
 -- How an environment names what it publishes (none: by labels), and whether it is pulled from without a login.
 ALTER TABLE environments ADD COLUMN registry_name_pattern TEXT;
@@ -17,3 +22,16 @@ CREATE INDEX repository_names_environment ON repository_names (environment_id) W
 
 -- Tags that cannot be moved once they are pushed: globs, as a JSON array.
 ALTER TABLE products ADD COLUMN immutable_tags TEXT NOT NULL DEFAULT '[]';
+
+-- A deleted repository keeps its rows under a name that nobody can push, until it is collected or brought back.
+ALTER TABLE repositories ADD COLUMN deleted_at INTEGER;
+-- What a plan has deleted of a destination, and what a revert of that plan brings back before it is collected.
+CREATE TABLE tombstones (
+    destination_id INTEGER NOT NULL REFERENCES destinations (id),
+    part           TEXT    NOT NULL CHECK (part IN ('container_repository', 'push_repository', 'catalog')),
+    plan_id        BLOB    NOT NULL,
+    since          INTEGER NOT NULL,
+    collecting     INTEGER NOT NULL DEFAULT 0 CHECK (collecting IN (0, 1)), -- 1: too late
+    PRIMARY KEY (destination_id, part)
+) STRICT;
+CREATE INDEX tombstones_since ON tombstones (since);

@@ -37,6 +37,10 @@ pub enum Action {
     Change,
     /// Something was deleted, taken back or revoked.
     Delete,
+    /// A version was promoted to the next environment.
+    Promote,
+    /// An environment was rolled back to an earlier version.
+    Rollback,
     /// A task was resumed.
     Resume,
     /// A task was cancelled.

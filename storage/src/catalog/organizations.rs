@@ -63,7 +63,7 @@ pub async fn create(
         what: "an organization",
         label: new.label.to_string(),
     })?;
-    environments::create_library(tx, organization.id).await?;
+    environments::create_library(tx, organization.id, at).await?;
     Ok(organization)
 }
 

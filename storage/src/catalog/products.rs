@@ -6,8 +6,11 @@ use engine::journal::PlanId;
 use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
-use super::{CatalogError, Ensured, OrganizationId, ProductId, time};
-use crate::{Label, Tx};
+use super::{CatalogError, Ensured, OrganizationId, ProductId, json, stored_json, time};
+use crate::{Label, TagGlob, Tx};
+
+/// The label of the product that pushes go to which name none; in lower case.
+pub(super) const CONTAINER_PUSH: &str = "container_push";
 
 /// A product of an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct Product {
     pub created_by_plan: Option<PlanId>,
     /// True: its repositories are pulled from without a login.
     pub anonymous_pull: bool,
+    /// Which tags of its repositories cannot be moved once they are pushed.
+    pub immutable_tags: Vec<TagGlob>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -47,6 +52,7 @@ impl FromRow<'_, SqliteRow> for Product {
             name: row.try_get("name")?,
             created_by_plan: created_by_plan.map(PlanId),
             anonymous_pull: row.try_get::<i64, _>("anonymous_pull")? == 1,
+            immutable_tags: json(row, "immutable_tags")?,
             created_at: time(row, "created_at")?,
         })
     }
@@ -113,7 +119,7 @@ async fn insert(
         SELECT $1, $2, $3, $4, $5, $6
         WHERE NOT EXISTS (SELECT 1 FROM environments WHERE organization_id = $1 AND label_key = $3)
         ON CONFLICT (organization_id, label_key) DO NOTHING
-        RETURNING id, organization_id, label, name, created_by_plan, anonymous_pull, created_at";
+        RETURNING id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at";
     let inserted = sqlx::query_as(SQL)
         .bind(organization)
         .bind(new.label.as_str())
@@ -178,8 +184,8 @@ pub async fn find(
     label: &str,
 ) -> Result<Option<Product>, CatalogError> {
     const SQL: &str = "
-        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, created_at FROM products
-        WHERE organization_id = $1 AND label_key = $2";
+        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at
+        FROM products WHERE organization_id = $1 AND label_key = $2";
     let found = sqlx::query_as(SQL)
         .bind(organization)
         .bind(label.to_ascii_lowercase());
@@ -189,8 +195,8 @@ pub async fn find(
 /// The product with this number.
 pub async fn get(tx: &mut Tx, id: ProductId) -> Result<Option<Product>, CatalogError> {
     const SQL: &str = "
-        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, created_at FROM products
-        WHERE id = $1";
+        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at
+        FROM products WHERE id = $1";
     Ok(sqlx::query_as(SQL)
         .bind(id)
         .fetch_optional(&mut *tx)
@@ -205,8 +211,8 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<Product>, CatalogError> {
     const SQL: &str = "
-        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, created_at FROM products
-        WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at
+        FROM products WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     let page = sqlx::query_as(SQL)
         .bind(organization)
         .bind(after.map_or(0, |after| after.0))
@@ -215,7 +221,7 @@ pub async fn list(
 }
 
 const OPEN: &str = "
-    SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, created_at
+    SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at
     FROM products WHERE anonymous_pull = 1 ORDER BY id";
 
 /// The products that are pulled from without a login, unless the setting closes them.
@@ -240,6 +246,8 @@ pub struct ProductChanges {
     pub name: Option<String>,
     /// Whether its repositories are pulled from without a login.
     pub anonymous_pull: Option<bool>,
+    /// Which tags of its repositories cannot be moved once they are pushed.
+    pub immutable_tags: Option<Vec<TagGlob>>,
 }
 
 /// Changes what is asked for; `None` if there is no such product. It is a person's from now on, whoever had made it: no revert
@@ -251,12 +259,14 @@ pub async fn update(
 ) -> Result<Option<Product>, CatalogError> {
     const SQL: &str = "
         UPDATE products SET name = coalesce($2, name), anonymous_pull = coalesce($3, anonymous_pull),
-            created_by_plan = NULL
+            immutable_tags = coalesce($4, immutable_tags), created_by_plan = NULL
         WHERE id = $1
-        RETURNING id, organization_id, label, name, created_by_plan, anonymous_pull, created_at";
+        RETURNING id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at";
+    let immutable_tags = changes.immutable_tags.as_ref().map(stored_json);
     let updated = sqlx::query_as(SQL)
         .bind(id)
         .bind(&changes.name)
-        .bind(changes.anonymous_pull.map(i64::from));
+        .bind(changes.anonymous_pull.map(i64::from))
+        .bind(immutable_tags.transpose()?);
     Ok(updated.fetch_optional(&mut *tx).await?)
 }

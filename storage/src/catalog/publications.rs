@@ -53,6 +53,51 @@ pub async fn library(
         .await?)
 }
 
+/// What this environment shows of a repository.
+pub async fn of(
+    tx: &mut Tx,
+    environment: EnvironmentId,
+    repository: RepositoryId,
+) -> Result<Option<Published>, CatalogError> {
+    const SQL: &str = "
+        SELECT environment_id, repository_id, version, plan_id, published_by, since FROM published
+        WHERE environment_id = $1 AND repository_id = $2";
+    let found = sqlx::query_as(SQL).bind(environment).bind(repository);
+    Ok(found.fetch_optional(&mut *tx).await?)
+}
+
+/// What all environments show of a repository, the oldest environment first.
+pub async fn everywhere(
+    tx: &mut Tx,
+    repository: RepositoryId,
+) -> Result<Vec<Published>, CatalogError> {
+    const SQL: &str = "
+        SELECT environment_id, repository_id, version, plan_id, published_by, since FROM published
+        WHERE repository_id = $1 ORDER BY environment_id";
+    let found = sqlx::query_as(SQL).bind(repository);
+    Ok(found.fetch_all(&mut *tx).await?)
+}
+
+/// Points the environment to `version`, be it older or newer than what it shows now.
+pub async fn point(tx: &mut Tx, to: &Published) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        INSERT INTO published (environment_id, repository_id, version, plan_id, published_by, since)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (environment_id, repository_id) DO UPDATE SET
+            version = excluded.version, plan_id = excluded.plan_id,
+            published_by = excluded.published_by, since = excluded.since";
+    sqlx::query(SQL)
+        .bind(to.environment)
+        .bind(to.repository)
+        .bind(to.version)
+        .bind(to.plan.0)
+        .bind(&to.by)
+        .bind(to.since.0)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
+
 /// Moves the environment to `version`, unless it shows a later one; answers the version it shows now.
 pub async fn publish(
     tx: &mut Tx,

@@ -1,5 +1,5 @@
 //! What was pushed to a destination, and what it is there: readable by digest at once, pending until a plan has filed it into
-//! a version.
+//! a version, and until it is deleted.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ pub enum Added {
     New,
     /// Nothing: it was there as the same.
     Same,
-    /// It was there under another media type, and is now what it was pushed as last. It is pending again.
+    /// It was deleted, or there under another media type, and is now what it was pushed as last. It is pending again.
     AsAnother,
 }
 
@@ -40,8 +40,8 @@ pub async fn add(
         RETURNING id";
     const OTHER: &str = "
         UPDATE pushed_manifests SET media_type = $3, artifact_type = $4, subject = $5,
-            annotations = $6, pushed_by = $7, pushed_at = $8, filed_by_plan = NULL
-        WHERE destination_id = $1 AND digest = $2 AND media_type <> $3
+            annotations = $6, pushed_by = $7, pushed_at = $8, filed_by_plan = NULL, deleted_at = NULL
+        WHERE destination_id = $1 AND digest = $2 AND (media_type <> $3 OR deleted_at IS NOT NULL)
         RETURNING id";
     for (sql, added) in [(SQL, Added::New), (OTHER, Added::AsAnother)] {
         let written: Option<i64> = sqlx::query_scalar(sql)
@@ -106,7 +106,7 @@ async fn forget(tx: &mut Tx, id: i64) -> Result<(), CatalogError> {
     Ok(())
 }
 
-/// The first of these manifests that this destination has neither been pushed nor has in a version.
+/// The first of these manifests that was never pushed to this destination, or was deleted from it.
 pub async fn first_missing(
     tx: &mut Tx,
     destination: DestinationId,
@@ -115,9 +115,7 @@ pub async fn first_missing(
     const SQL: &str = "
         SELECT value AS digest FROM json_each($2)
         WHERE NOT EXISTS (SELECT 1 FROM pushed_manifests
-            WHERE destination_id = $1 AND digest = value)
-          AND NOT EXISTS (SELECT 1 FROM content_in
-            WHERE repository_id = $1 AND kind = 'manifest' AND name = value)
+            WHERE destination_id = $1 AND digest = value AND deleted_at IS NULL)
         ORDER BY key LIMIT 1";
     if digests.is_empty() {
         return Ok(None);
@@ -130,13 +128,15 @@ pub async fn first_missing(
     Ok(missing.map(|row| parsed(&row, "digest")).transpose()?)
 }
 
-/// True if the manifest was pushed to this destination, filed or not.
+/// True if the manifest was pushed to this destination, filed or not, and was not deleted.
 pub async fn contains(
     tx: &mut Tx,
     destination: DestinationId,
     digest: &Digest,
 ) -> Result<bool, CatalogError> {
-    const SQL: &str = "SELECT 1 FROM pushed_manifests WHERE destination_id = $1 AND digest = $2";
+    const SQL: &str = "
+        SELECT 1 FROM pushed_manifests
+        WHERE destination_id = $1 AND digest = $2 AND deleted_at IS NULL";
     let found: Option<i64> = sqlx::query_scalar(SQL)
         .bind(destination)
         .bind(digest.to_string())
@@ -149,7 +149,8 @@ pub async fn contains(
 pub async fn pending(tx: &mut Tx, destination: DestinationId) -> Result<Vec<Digest>, CatalogError> {
     const SQL: &str = "
         SELECT digest FROM pushed_manifests
-        WHERE destination_id = $1 AND filed_by_plan IS NULL ORDER BY pushed_at, digest";
+        WHERE destination_id = $1 AND filed_by_plan IS NULL AND deleted_at IS NULL
+        ORDER BY pushed_at, digest";
     let rows = sqlx::query(SQL)
         .bind(destination)
         .fetch_all(&mut *tx)
@@ -177,8 +178,9 @@ pub async fn waiting(tx: &mut Tx) -> Result<Vec<Waiting>, CatalogError> {
         SELECT p.destination_id, min(p.pushed_at) AS oldest_at, max(p.pushed_at) AS newest_at,
             (SELECT n.pushed_by FROM pushed_manifests n
              WHERE n.destination_id = p.destination_id AND n.filed_by_plan IS NULL
+               AND n.deleted_at IS NULL
              ORDER BY n.pushed_at DESC, n.digest LIMIT 1) AS newest_by
-        FROM pushed_manifests p WHERE p.filed_by_plan IS NULL
+        FROM pushed_manifests p WHERE p.filed_by_plan IS NULL AND p.deleted_at IS NULL
         GROUP BY p.destination_id ORDER BY oldest_at, p.destination_id";
     let rows = sqlx::query(SQL).fetch_all(&mut *tx).await?;
     let mut waiting = Vec::with_capacity(rows.len());
@@ -215,4 +217,71 @@ pub async fn file(
         .execute(&mut *tx)
         .await?;
     Ok(())
+}
+
+/// Takes the manifest out of what was pushed: it is not read any more, and comes back with a version that has it, or when it is
+/// pushed again. False: it was not there.
+pub async fn delete(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+    at: Timestamp,
+) -> Result<bool, CatalogError> {
+    const SQL: &str = "
+        UPDATE pushed_manifests SET deleted_at = $3
+        WHERE destination_id = $1 AND digest = $2 AND deleted_at IS NULL";
+    let deleted = sqlx::query(SQL)
+        .bind(destination)
+        .bind(digest.to_string())
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    Ok(deleted.rows_affected() > 0)
+}
+
+const BRING_BACK: &str = "
+    UPDATE pushed_manifests SET deleted_at = NULL
+    WHERE destination_id = $1 AND deleted_at IS NOT NULL
+      AND EXISTS (SELECT 1 FROM content_in c
+          WHERE c.repository_id = $1 AND c.kind = 'manifest' AND c.name = pushed_manifests.digest
+            AND c.added <= $2 AND (c.removed IS NULL OR c.removed > $2))";
+
+const BRING_BACK_BLOBS: &str = "
+    UPDATE blob_links SET deleted_at = NULL
+    WHERE destination_id = $1 AND deleted_at IS NOT NULL
+      AND EXISTS (SELECT 1 FROM manifest_parts o
+          JOIN pushed_manifests h ON h.id = o.pushed_id
+          JOIN content_in c ON c.repository_id = $1 AND c.kind = 'manifest' AND c.name = h.digest
+          WHERE o.destination_id = $1 AND o.digest = blob_links.digest AND o.kind <> 'manifest'
+            AND c.added <= $2 AND (c.removed IS NULL OR c.removed > $2))";
+
+/// Brings back the manifests of this version that were deleted, with their blobs.
+pub async fn bring_back(
+    tx: &mut Tx,
+    destination: DestinationId,
+    version: i64,
+) -> Result<(), CatalogError> {
+    for sql in [BRING_BACK, BRING_BACK_BLOBS] {
+        let back = sqlx::query(sql).bind(destination).bind(version);
+        back.execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BRING_BACK, BRING_BACK_BLOBS};
+    use crate::database::explain;
+
+    #[tokio::test]
+    async fn what_was_deleted_is_found_without_looking_at_all_that_is_there() {
+        for (sql, index) in [
+            (BRING_BACK, "pushed_manifests_deleted"),
+            (BRING_BACK_BLOBS, "blob_links_deleted"),
+        ] {
+            let told = explain(sql).await;
+
+            assert!(told.contains(index) && !told.contains("SCAN"), "{told}");
+        }
+    }
 }

@@ -46,6 +46,7 @@ const LIST: &str = "
     FROM pushed_manifests p CROSS JOIN manifests m
     WHERE p.destination_id = $4 AND p.subject = $1 AND p.digest > $2
       AND ($3 IS NULL OR p.artifact_type = $3) AND m.digest = p.digest
+      AND p.deleted_at IS NULL
       AND (p.filed_by_plan IS NULL OR EXISTS (SELECT 1 FROM content_in c
            WHERE c.repository_id = $4 AND c.kind = 'manifest' AND c.name = p.digest AND c.removed IS NULL))
     ORDER BY p.digest

@@ -4,7 +4,7 @@ use crate::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::grants::Place;
-use super::{CatalogError, RepositoryId};
+use super::{CatalogError, EnvironmentId, RepositoryId, stored_json};
 use crate::Tx;
 
 /// A name, and the repository that is pulled by it.
@@ -19,10 +19,13 @@ pub struct RepositoryName {
 }
 
 const LIST: &str = "
-    SELECT n.name, n.repository_id, r.product_id, p.organization_id, p.anonymous_pull
+    SELECT n.name, n.repository_id, r.product_id, p.organization_id,
+        (p.anonymous_pull = 1 OR e.anonymous_pull = 1) AS anonymous_pull
     FROM repository_names n
     JOIN repositories r ON r.id = n.repository_id
     JOIN products p ON p.id = r.product_id
+    LEFT JOIN environments e ON e.id = coalesce(n.environment_id,
+        (SELECT l.id FROM environments l WHERE l.organization_id = p.organization_id AND l.prior_id IS NULL))
     WHERE n.name > $1 ORDER BY n.name LIMIT $2";
 
 impl FromRow<'_, SqliteRow> for RepositoryName {
@@ -39,12 +42,76 @@ impl FromRow<'_, SqliteRow> for RepositoryName {
     }
 }
 
-/// Gives the repository this name. Twice is once.
+/// Who has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The repository that is pulled by it.
+    pub repository: RepositoryId,
+    /// The environment that publishes it so; none: it is the pushed path.
+    pub environment: Option<EnvironmentId>,
+}
+
+/// Who has this name; none: nobody.
+pub async fn find(tx: &mut Tx, name: &str) -> Result<Option<Owner>, CatalogError> {
+    const SQL: &str = "SELECT repository_id, environment_id FROM repository_names WHERE name = $1";
+    let row = sqlx::query(SQL).bind(name).fetch_optional(&mut *tx).await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Owner {
+        repository: row.try_get("repository_id")?,
+        environment: row.try_get("environment_id")?,
+    }))
+}
+
+/// The names under which environments publish a repository, besides its pushed path.
+pub async fn published(
+    tx: &mut Tx,
+    repository: RepositoryId,
+) -> Result<Vec<(EnvironmentId, String)>, CatalogError> {
+    const SQL: &str = "
+        SELECT environment_id, name FROM repository_names
+        WHERE repository_id = $1 AND environment_id IS NOT NULL ORDER BY environment_id, name";
+    let names = sqlx::query_as(SQL).bind(repository);
+    Ok(names.fetch_all(&mut *tx).await?)
+}
+
+/// Publishes the repository in this environment by these names and no others. Of each nobody else has it, as the caller has seen.
+pub async fn publish(
+    tx: &mut Tx,
+    environment: EnvironmentId,
+    repository: RepositoryId,
+    names: &[String],
+) -> Result<(), CatalogError> {
+    const OTHERS: &str = "
+        DELETE FROM repository_names
+        WHERE repository_id = $1 AND environment_id = $2
+          AND name NOT IN (SELECT value FROM json_each($3))";
+    const SQL: &str = "
+        INSERT INTO repository_names (name, repository_id, environment_id) VALUES ($3, $1, $2)
+        ON CONFLICT (name) DO NOTHING";
+    sqlx::query(OTHERS)
+        .bind(repository)
+        .bind(environment)
+        .bind(stored_json(&names)?)
+        .execute(&mut *tx)
+        .await?;
+    for name in names {
+        sqlx::query(SQL)
+            .bind(repository)
+            .bind(environment)
+            .bind(name)
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Gives the repository this name as its pushed path. Twice is once.
 pub async fn ensure(tx: &mut Tx, name: &str, repository: RepositoryId) -> Result<(), CatalogError> {
     const SQL: &str = "
         INSERT INTO repository_names (name, repository_id) VALUES ($1, $2)
-        ON CONFLICT (name) DO UPDATE SET repository_id = excluded.repository_id
-        WHERE repository_names.repository_id <> excluded.repository_id";
+        ON CONFLICT (name) DO UPDATE SET repository_id = excluded.repository_id, environment_id = NULL
+        WHERE repository_names.repository_id <> excluded.repository_id
+          OR repository_names.environment_id IS NOT NULL";
     sqlx::query(SQL)
         .bind(name)
         .bind(repository)

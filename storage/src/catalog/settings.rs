@@ -1,9 +1,10 @@
 //! Settings that administrators change while the registry runs, each with a type and a default.
 
 use std::fmt;
+use std::time::Duration;
 
 use engine::clock::Timestamp;
-use engine::retention::Retention;
+use engine::retention::{Keep, Retention};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::Row as _;
@@ -42,6 +43,12 @@ pub enum Key {
     SigningKeyDays,
     /// How long tasks are kept after their end.
     TaskRetention,
+    /// How long what was deleted can be brought back.
+    UndoWindow,
+    /// How long a blob that nothing needs is kept for who was just told that it is here.
+    BlobGrace,
+    /// How many versions of a repository are kept, besides those that are published.
+    VersionRetention,
 }
 
 /// What values a setting takes.
@@ -58,6 +65,8 @@ pub enum Type {
     },
     /// How long plans are kept, by how they ended and by workflow.
     Retention,
+    /// A time, or for ever.
+    Time,
 }
 
 impl Type {
@@ -68,6 +77,7 @@ impl Type {
             Self::Bool => "bool",
             Self::Integer { .. } => "integer",
             Self::Retention => "retention",
+            Self::Time => "time",
         }
     }
 
@@ -78,6 +88,11 @@ impl Type {
             Self::Integer { least, most } => value
                 .as_u64()
                 .is_some_and(|number| (least..=most).contains(&number)),
+            Self::Time => match Keep::deserialize(value) {
+                Ok(_) => true,
+                Err(error) if value.is_string() => return Err(Some(error.to_string())),
+                Err(_) => false,
+            },
             Self::Retention if !value.is_object() => false,
             Self::Retention => match Retention::deserialize(value) {
                 Ok(_) => true,
@@ -93,6 +108,7 @@ impl fmt::Display for Type {
         match self {
             Self::Bool => f.write_str("true or false"),
             Self::Integer { least, most } => write!(f, "a whole number from {least} to {most}"),
+            Self::Time => f.write_str("a time as `7d` or `12h`, or `forever`"),
             Self::Retention => f.write_str(
                 r#"times by how a task ended, as {"success": "30d", "other": "90d", "workflows": {"cleanup": {"other": "7d"}}}"#,
             ),
@@ -120,6 +136,9 @@ impl Key {
             Self::TaskRetention => {
                 serde_json::to_value(Retention::default()).expect("times by name are JSON")
             }
+            Self::UndoWindow => Value::from("7d"),
+            Self::BlobGrace => Value::from("24h"),
+            Self::VersionRetention => Value::from(100),
         }
     }
 
@@ -139,6 +158,15 @@ impl Key {
             Self::TaskRetention => {
                 "So long after its end a task is kept, with its sub-tasks, by how it ended and by workflow; the workflow cleanup deletes older ones"
             }
+            Self::UndoWindow => {
+                "So long after a repository was deleted a revert of that task brings it back; then the workflow cleanup collects it. Counts for what is deleted from now on"
+            }
+            Self::BlobGrace => {
+                "So long after a client was told that a blob is here it is kept, whatever becomes of what needs it"
+            }
+            Self::VersionRetention => {
+                "So many versions of a repository are kept, and every one that an environment publishes; the workflow cleanup drops older ones"
+            }
         }
     }
 
@@ -154,6 +182,11 @@ impl Key {
             Self::PersonalTokenMaxDays => days_from(0),
             Self::SigningKeyDays => days_from(1),
             Self::TaskRetention => Type::Retention,
+            Self::UndoWindow | Self::BlobGrace => Type::Time,
+            Self::VersionRetention => Type::Integer {
+                least: 1,
+                most: 1_000_000,
+            },
         }
     }
 
@@ -258,6 +291,32 @@ pub async fn task_retention(tx: &mut Tx) -> Result<Retention, CatalogError> {
     // Only what was checked is set; should it not read, nothing is deleted by a guess.
     Retention::deserialize(&setting.value)
         .map_err(|error| CatalogError::from(sqlx::Error::Decode(error.into())))
+}
+
+/// How long what was deleted can be brought back; `None`: for ever.
+pub async fn undo_window(tx: &mut Tx) -> Result<Option<Duration>, CatalogError> {
+    time(tx, Key::UndoWindow).await
+}
+
+/// How long a blob is kept for who was told that it is here; `None`: for ever.
+pub async fn blob_grace(tx: &mut Tx) -> Result<Option<Duration>, CatalogError> {
+    time(tx, Key::BlobGrace).await
+}
+
+/// How many versions of a repository are kept, besides those that are published.
+pub async fn version_retention(tx: &mut Tx) -> Result<u64, CatalogError> {
+    let setting = get(tx, Key::VersionRetention).await?;
+    Ok(setting.value.as_u64().unwrap_or(u64::MAX))
+}
+
+async fn time(tx: &mut Tx, key: Key) -> Result<Option<Duration>, CatalogError> {
+    let setting = get(tx, key).await?;
+    // Only what was checked is set; should it not read, nothing is deleted by a guess.
+    match Keep::deserialize(&setting.value) {
+        Ok(Keep::For(time)) => Ok(Some(time)),
+        Ok(Keep::Forever) => Ok(None),
+        Err(error) => Err(CatalogError::from(sqlx::Error::Decode(error.into()))),
+    }
 }
 
 #[cfg(test)]

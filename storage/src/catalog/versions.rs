@@ -129,12 +129,8 @@ pub async fn record(
             .ok_or_else(|| CatalogError::missing("version of plan", plan));
     };
     let owner = repository.0;
-    for (tag, digest) in &changes.tags_set {
-        CATALOG.set_tag(tx, owner, tag, digest, number).await?;
-    }
-    for tag in &changes.tags_removed {
-        CATALOG.remove_tag(tx, owner, tag, number).await?;
-    }
+    let (set, gone) = (&changes.tags_set, &changes.tags_removed);
+    CATALOG.set_tags(tx, owner, set, gone, number).await?;
     let added = &changes.manifests_added;
     CATALOG.add_manifests(tx, owner, added, number).await?;
     for digest in &changes.manifests_removed {
@@ -351,22 +347,38 @@ pub async fn count_tags(
     Ok(super::size(&row, "n")?)
 }
 
-/// True if any version that is kept has this manifest.
-pub async fn holds_manifest(
+/// True if that version has this manifest.
+pub async fn has_manifest(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    version: i64,
+    digest: &Digest,
+) -> Result<bool, CatalogError> {
+    let name = digest.to_string();
+    let found = CATALOG
+        .find(tx, repository.0, Kind::Manifest, &name, version)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// The tags of the newest version that point to this manifest.
+pub async fn tags_at(
     tx: &mut Tx,
     repository: RepositoryId,
     digest: &Digest,
-) -> Result<bool, CatalogError> {
-    const SQL: &str = "
-        SELECT 1 FROM content_in
-        WHERE repository_id = $1 AND kind = 'manifest' AND name = $2 LIMIT 1";
-    let held: Option<i64> = sqlx::query_scalar(SQL)
+) -> Result<Vec<Tag>, CatalogError> {
+    let rows = sqlx::query(TAGS_AT)
         .bind(repository)
         .bind(digest.to_string())
-        .fetch_optional(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
-    Ok(held.is_some())
+    let tags = rows.iter().map(|row| parsed(row, "name"));
+    Ok(tags.collect::<Result<_, _>>()?)
 }
+
+const TAGS_AT: &str = "
+    SELECT name FROM content_in
+    WHERE digest = $2 AND repository_id = $1 AND kind = 'tag' AND removed IS NULL ORDER BY name";
 
 /// The manifests of that version.
 pub async fn manifests(

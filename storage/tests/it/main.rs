@@ -9,6 +9,7 @@ mod access;
 mod backend;
 mod copies;
 mod credentials;
+mod environments;
 mod filling;
 mod house;
 mod images;

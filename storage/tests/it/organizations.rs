@@ -12,7 +12,7 @@ async fn an_organization_is_found_in_any_case_and_has_library() {
 
     let mut tx = house.read().await;
     let found = organizations::find(&mut tx, "aCME").await.unwrap();
-    let environments = environments::list(&mut tx, house.organization.id)
+    let environments = environments::all(&mut tx, house.organization.id)
         .await
         .unwrap();
 

@@ -2,11 +2,13 @@
 
 use engine::clock::Timestamp;
 use storage::catalog::destinations;
-use storage::catalog::environments;
+use storage::catalog::environments::{self, Environment};
 use storage::catalog::grants::Place;
 use storage::catalog::organizations::{self, Organization};
 use storage::catalog::products::{self, Product};
+use storage::catalog::publications;
 use storage::catalog::repositories;
+use storage::catalog::repository_names;
 use storage::catalog::{CatalogError, RepositoryId};
 use storage::database::Tx;
 
@@ -30,6 +32,8 @@ pub struct Resolved {
     pub destination: Option<Destination>,
     /// The repository, once a push has made it.
     pub repository: Option<RepositoryId>,
+    /// The environment that publishes the repository by this name; none: it is the pushed path, where Library is shown.
+    pub environment: Option<Environment>,
 }
 
 impl Resolved {
@@ -37,6 +41,18 @@ impl Resolved {
     #[must_use]
     pub fn label_form(&self) -> String {
         label_form(&self.organization.label, &self.product_label, &self.name)
+    }
+
+    /// The version that is pulled from by this name; none: nothing is published yet.
+    pub async fn shown(&self, tx: &mut Tx) -> Result<Option<i64>, CatalogError> {
+        let Some(repository) = self.repository else {
+            return Ok(None);
+        };
+        let published = match &self.environment {
+            Some(environment) => publications::of(tx, environment.id, repository).await?,
+            None => publications::library(tx, repository).await?,
+        };
+        Ok(published.map(|published| published.version))
     }
 
     /// Where grants are looked for: what does not exist yet has none of its own.
@@ -72,6 +88,16 @@ pub enum ResolveError {
         "`{name}` would make a product with the label of the lifecycle environment `{environment}`; choose another product"
     )]
     LabelOfEnvironment {
+        /// The name that was pushed to, in its label form.
+        name: String,
+        /// The environment.
+        environment: String,
+    },
+    /// Somebody pulls another repository by that name.
+    #[error(
+        "`{name}` is the name by which environment `{environment}` publishes another repository; push to another name"
+    )]
+    PublishedName {
         /// The name that was pushed to, in its label form.
         name: String,
         /// The environment.
@@ -144,7 +170,53 @@ pub async fn resolve(tx: &mut Tx, name: &PushName) -> Result<Resolved, ResolveEr
         name: in_product,
         destination,
         repository,
+        environment: None,
     })
+}
+
+/// What the name means as one by which an environment publishes a repository; none: it is no such name. Asked where no push goes
+/// by that name.
+pub async fn resolve_published(
+    tx: &mut Tx,
+    name: &PushName,
+) -> Result<Option<Resolved>, CatalogError> {
+    let Some(owner) = repository_names::find(tx, name.as_str()).await? else {
+        return Ok(None);
+    };
+    let Some(environment) = owner.environment else {
+        return Ok(None);
+    };
+    let (environment, repository) = (
+        environments::get(tx, environment).await?,
+        repositories::get(tx, owner.repository).await?,
+    );
+    let (Some(environment), Some(repository)) = (environment, repository) else {
+        return Ok(None);
+    };
+    let (organization, product) = (
+        organizations::get(tx, environment.organization).await?,
+        products::get(tx, repository.product).await?,
+    );
+    let (Some(organization), Some(product)) = (organization, product) else {
+        return Ok(None);
+    };
+    let destination = Destination {
+        id: repository.id.into(),
+        organization: organization.id,
+        organization_label: organization.label.clone(),
+        product_label: product.label.clone(),
+        name: repository.name.clone(),
+    };
+    Ok(Some(Resolved {
+        asked: name.clone(),
+        organization,
+        product_label: product.label.clone(),
+        product: Some(product),
+        name: repository.name,
+        destination: Some(destination),
+        repository: Some(repository.id),
+        environment: Some(environment),
+    }))
 }
 
 /// The destination of what was resolved, made if it is the first push there; asked only by who may push.
@@ -161,8 +233,17 @@ pub async fn make(tx: &mut Tx, to: &Resolved, at: Timestamp) -> Result<Destinati
         }
         .into());
     }
+    if let Some(owner) = repository_names::find(tx, &label_form).await?
+        && let Some(environment) = owner.environment
+        && let Some(environment) = environments::get(tx, environment).await?
+    {
+        return Err(ResolveError::PublishedName {
+            name: label_form,
+            environment: environment.label,
+        });
+    }
     if to.product.is_none() {
-        let environments = environments::list(tx, to.organization.id).await?;
+        let environments = environments::all(tx, to.organization.id).await?;
         let clash = environments
             .into_iter()
             .find(|environment| environment.label.eq_ignore_ascii_case(&to.product_label));

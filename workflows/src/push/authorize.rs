@@ -60,6 +60,7 @@ pub(crate) async fn judge(tx: &mut Tx, push: &Push) -> Result<Authorized, Failed
             error @ (ResolveError::UnknownOrganization { .. }
             | ResolveError::UnknownProduct { .. }
             | ResolveError::LabelOfEnvironment { .. }
+            | ResolveError::PublishedName { .. }
             | ResolveError::Name(_)) => Failed::for_good(error),
         })?;
     match permission::judge_push(tx, &user, &to).await? {

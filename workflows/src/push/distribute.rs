@@ -2,6 +2,7 @@
 
 use super::{Authorize, Authorized, Push, Reindex, Reindexed};
 use crate::error::Failed;
+use crate::published_names;
 use engine::step::{Context, Declared, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
 use storage::Tx;
@@ -52,6 +53,11 @@ impl TransactionalStep for Distribute {
         )
         .await
         .map_err(Failed::from)?;
+        let mut names = vec![push.to.label_form()];
+        if library.registry_name_pattern.is_some() {
+            let published = published_names::publish(tx, library.id, repository, version).await;
+            names.extend(published.map_err(Failed::from)?);
+        }
         if let Some((tag, digest)) = push.tagged() {
             let points_to = versions::tag(tx, repository, version, tag)
                 .await
@@ -70,7 +76,7 @@ impl TransactionalStep for Distribute {
         Ok(Distributed {
             environment: library.label,
             version,
-            names: vec![push.to.label_form()],
+            names,
         })
     }
 }

@@ -14,13 +14,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::catalog::manifests::{self, Manifest, PartKind};
+use storage::catalog::products::Product;
 use storage::catalog::pushed::{self, Added};
 use storage::catalog::users::User;
 use storage::catalog::{
     CatalogError, RepositoryId, destinations, products, publications, versions,
 };
 use storage::content::{ContentError, blobs};
-use storage::{Digest, Tag, Tx};
+use storage::{Digest, Tag, TagGlob, Tx};
 
 /// Clients repeat a failed PUT three times within seconds: that is no wish of a person to try again.
 const RESUME_NOT_BEFORE: Duration = Duration::from_secs(5);
@@ -82,6 +83,21 @@ pub enum PushError {
         child: Digest,
         /// Where it was pushed to.
         to: Box<Destination>,
+    },
+    /// Its product says that such tags never change.
+    #[error(
+        "tag `{tag}` of {to} is at {now} and cannot be moved: product `{}` keeps tags that match `{rule}` as they are; push another tag",
+        to.product_label
+    )]
+    Immutable {
+        /// Where it was pushed to.
+        to: Box<Destination>,
+        /// The tag.
+        tag: Tag,
+        /// What it matches.
+        rule: TagGlob,
+        /// Where it is, or who is about to say so.
+        now: String,
     },
     /// The destination was retired while the push was under way.
     #[error("{0} was deleted while the push was under way; push again")]
@@ -211,6 +227,10 @@ impl Taken {
             return Ok((Submitted::Kept, None));
         };
         let open = desk.open(tx, keys_of_tag(to, &tag)).await?;
+        let product = products::find(tx, to.organization, &to.product_label).await?;
+        if let Some(product) = &product {
+            may_set(tx, to, product, (&tag, manifest), (&open, &key)).await?;
+        }
         if open.is_empty()
             && added != Added::AsAnother
             && points_to(tx, to, &tag).await? == Some(manifest.digest)
@@ -233,7 +253,6 @@ impl Taken {
                 paused.then_some(same),
             ));
         }
-        let product = products::find(tx, to.organization, &to.product_label).await?;
         let judged = Authorized {
             organization: to.organization,
             product: product.map(|product| product.id),
@@ -280,6 +299,35 @@ async fn all_there(tx: &mut Tx, to: &Destination, manifest: &Manifest) -> Result
         });
     }
     Ok(())
+}
+
+/// Refused where the product keeps such tags as they are, and the tag stands for something else, or is about to: of pushes that wait
+/// for a person none counts.
+async fn may_set(
+    tx: &mut Tx,
+    to: &Destination,
+    product: &Product,
+    (tag, manifest): (&Tag, &Manifest),
+    (open, key): (&[OpenPlan], &str),
+) -> Result<(), PushError> {
+    let Some(rule) = product.immutable_tags.iter().find(|rule| rule.matches(tag)) else {
+        return Ok(());
+    };
+    let other = |plan: &&OpenPlan| plan.key != key && plan.state != PlanState::Paused;
+    let now = match points_to(tx, to, tag).await? {
+        Some(digest) if digest == manifest.digest => return Ok(()),
+        Some(digest) => digest.to_string(),
+        None => match open.iter().find(other) {
+            Some(first) => format!("what task {} publishes", first.id),
+            None => return Ok(()),
+        },
+    };
+    Err(PushError::Immutable {
+        to: Box::new(to.clone()),
+        tag: tag.clone(),
+        rule: rule.clone(),
+        now,
+    })
 }
 
 /// What the tag points to, as published.

@@ -5,6 +5,7 @@
     reason = "a helper of a test that meets an error has failed the test"
 )]
 
+mod after_a_push;
 mod again_and_against;
 mod by_digest;
 mod cleanup;
@@ -15,6 +16,7 @@ mod goes_on;
 mod house;
 mod keeps;
 mod laws;
+mod laws_after_a_push;
 mod push;
 mod rehearsal;
 mod reverted;

@@ -168,7 +168,7 @@ async fn a_product_that_a_person_has_changed_meanwhile_stays() {
             let product = products::find(tx, organization.id, "tools").await?.unwrap();
             let changes = ProductChanges {
                 name: Some("Tools of ours".into()),
-                anonymous_pull: None,
+                ..ProductChanges::default()
             };
             products::update(tx, product.id, &changes).await
         })

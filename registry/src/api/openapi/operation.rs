@@ -15,6 +15,7 @@ use crate::api::rights::Route;
 #[rustfmt::skip]
 const PARTS: &[(&str, &str)] = &[
     ("digest",       "The manifest's digest."),
+    ("environment",  "The environment's label, whatever its case."),
     ("id",           "Its id."),
     ("key",          "The group's key, as the list of groups shows it."),
     ("login",        "The user's login."),

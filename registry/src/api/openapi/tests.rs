@@ -265,6 +265,10 @@ async fn every_example_of_a_body_is_taken() {
             "NewRepository",
             "/organizations/{organization}/products/{product}/repositories",
         ),
+        (
+            "NewEnvironment",
+            "/organizations/{organization}/environments",
+        ),
         ("NewUser", "/users"),
         ("NewRobot", "/robots"),
         ("NewRole", "/roles"),
@@ -303,6 +307,11 @@ async fn every_example_of_a_body_is_taken() {
             "ProductChanges",
             "/organizations/{organization}/products/{product}",
             "/organizations/acme/products/tools",
+        ),
+        (
+            "EnvironmentChanges",
+            "/organizations/{organization}/environments/{environment}",
+            "/organizations/acme/environments/qa",
         ),
         ("UserChanges", "/users/{login}", "/users/ana"),
         ("RoleChanges", "/roles/{name}", "/roles/release_manager"),

@@ -20,7 +20,7 @@ use crate::api::answer::Created;
 use crate::api::body::Body;
 use crate::api::caller::Caller;
 use crate::api::path::Path;
-use crate::api::problem::Problem;
+use crate::api::problem::{Kind, Problem};
 use crate::api::products;
 use crate::app::App;
 
@@ -117,6 +117,7 @@ fn unresolved(error: ResolveError) -> Problem {
         ResolveError::LabelOfEnvironment { .. } | ResolveError::Name(_) => {
             wrong_name(error.to_string())
         }
+        ResolveError::PublishedName { .. } => Problem::new(Kind::Duplicate, error.to_string()),
     }
 }
 

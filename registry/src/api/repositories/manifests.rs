@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use storage::Digest;
 use storage::catalog::manifests::Part;
-use storage::catalog::{DestinationId, RepositoryId, images, manifests, pushed, versions};
+use storage::catalog::{DestinationId, RepositoryId, images, manifests, pushed};
 
 use super::visible;
 use crate::api::caller::Caller;
@@ -69,7 +69,7 @@ impl From<Part> for ShownPart {
     }
 }
 
-/// Any that a version has or a push has brought.
+/// Any that was pushed and not deleted.
 pub(in crate::api) async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -80,9 +80,7 @@ pub(in crate::api) async fn show(
     let repository = visible(&mut tx, &caller, id).await?.id;
     let digest: Digest = text.parse().map_err(|_| unknown())?;
     let destination = DestinationId::from(repository);
-    let held = versions::holds_manifest(&mut tx, repository, &digest).await?
-        || pushed::contains(&mut tx, destination, &digest).await?;
-    if !held {
+    if !pushed::contains(&mut tx, destination, &digest).await? {
         return Err(unknown());
     }
     let manifest = manifests::get(&mut tx, destination, &digest)

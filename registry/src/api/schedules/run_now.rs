@@ -3,31 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use engine::journal::PlanId;
 use engine::node::Placed;
 use engine::schedule::ScheduleId;
-use schemars::JsonSchema;
-use serde::Serialize;
 use storage::catalog::audit::{self, Action};
 
 use super::{NotWritten, Why};
-use crate::api::answer::{Accepted, Located};
+use crate::api::answer::{Accepted, BegunTask};
 use crate::api::body::Body;
 use crate::api::caller::Caller;
 use crate::api::path::Path;
 use crate::api::problem::{Kind, Problem};
 use crate::app::App;
-
-/// The task that was begun.
-#[derive(Debug, JsonSchema, Serialize)]
-pub(in crate::api) struct BegunTask {
-    /// Its id.
-    task_id: PlanId,
-}
-
-impl Located for BegunTask {
-    const PATH: &'static str = "/tasks/{task_id}";
-}
 
 pub(in crate::api) async fn run_now(
     State(app): State<Arc<App>>,

@@ -252,8 +252,15 @@ impl World {
             let user = json!({"login": login, "password": PASSWORD});
             self.make("/users", user).await;
         }
+        let environment = self.fresh("environment");
+        if path.contains("{environment}") {
+            let environments = format!("/organizations/{organization}/environments");
+            let new = json!({"label": environment, "name": "E", "prior": "Library"});
+            self.make(&environments, new).await;
+        }
         let path = path
             .replace("{organization}", organization)
+            .replace("{environment}", &environment)
             .replace("{product}", "tools")
             .replace("{id}", &id)
             .replace("{number}", "1")
@@ -284,6 +291,9 @@ impl World {
             ("POST", "tasks") if path.ends_with("/resolve") => Some(json!({"happened": false})),
             ("POST", "organizations") if path.ends_with("/repositories") => {
                 Some(json!({"name": fresh}))
+            }
+            ("POST", "organizations") if path.ends_with("/environments") => {
+                Some(json!({"label": fresh, "name": "New", "prior": "Library"}))
             }
             ("POST", "organizations") => Some(json!({"label": fresh, "name": "New"})),
             ("PATCH", "organizations" | "users") => Some(json!({"name": "Renamed"})),

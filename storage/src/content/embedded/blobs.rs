@@ -276,7 +276,8 @@ pub async fn first_missing(
 ) -> Result<Option<Digest>, ContentError> {
     const SQL: &str = "
         SELECT value AS digest FROM json_each($2)
-        WHERE NOT EXISTS (SELECT 1 FROM blob_links WHERE destination_id = $1 AND digest = value)
+        WHERE NOT EXISTS (SELECT 1 FROM blob_links
+            WHERE destination_id = $1 AND digest = value AND deleted_at IS NULL)
         ORDER BY key LIMIT 1";
     if digests.is_empty() {
         return Ok(None);
@@ -296,7 +297,7 @@ pub async fn linked_to(
     limit: u32,
 ) -> Result<Vec<DestinationId>, ContentError> {
     const SQL: &str = "
-        SELECT destination_id FROM blob_links WHERE digest = $1
+        SELECT destination_id FROM blob_links WHERE digest = $1 AND deleted_at IS NULL
         ORDER BY since, destination_id LIMIT $2";
     Ok(sqlx::query_scalar(SQL)
         .bind(digest.to_string())
@@ -314,7 +315,7 @@ pub async fn locate(
     const SQL: &str = "
         SELECT b.size_bytes, b.object, b.has_object
         FROM blob_links l JOIN blobs b ON b.digest = l.digest
-        WHERE l.destination_id = $1 AND l.digest = $2";
+        WHERE l.destination_id = $1 AND l.digest = $2 AND l.deleted_at IS NULL";
     let row = sqlx::query(SQL)
         .bind(destination)
         .bind(digest.to_string())
@@ -397,7 +398,8 @@ pub(super) async fn link(
 ) -> Result<(), ContentError> {
     const SQL: &str = "
         INSERT INTO blob_links (destination_id, digest, since) VALUES ($1, $2, $3)
-        ON CONFLICT (destination_id, digest) DO NOTHING";
+        ON CONFLICT (destination_id, digest) DO UPDATE SET since = excluded.since, deleted_at = NULL
+        WHERE deleted_at IS NOT NULL";
     sqlx::query(SQL)
         .bind(destination)
         .bind(digest.to_string())
@@ -405,4 +407,69 @@ pub(super) async fn link(
         .execute(&mut *tx)
         .await?;
     Ok(())
+}
+
+/// A manifest of the destination that has this blob as a part, of those that were not deleted or that an environment publishes.
+pub async fn needed_by(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+) -> Result<Option<Digest>, ContentError> {
+    let found = sqlx::query(NEEDED_BY)
+        .bind(destination)
+        .bind(digest.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(found.map(|row| parsed(&row, "digest")).transpose()?)
+}
+
+const NEEDED_BY: &str = "
+    SELECT h.digest FROM manifest_parts o CROSS JOIN pushed_manifests h
+    WHERE o.destination_id = $1 AND o.digest = $2 AND o.kind <> 'manifest' AND h.id = o.pushed_id
+      AND (h.deleted_at IS NULL OR EXISTS (
+          SELECT 1 FROM published p JOIN content_in c ON c.repository_id = p.repository_id
+          WHERE p.repository_id = $1 AND c.kind = 'manifest' AND c.name = h.digest
+            AND c.added <= p.version AND (c.removed IS NULL OR c.removed > p.version)))
+    LIMIT 1";
+
+/// True if a manifest of that version has this blob as a part.
+pub async fn is_part_of(
+    tx: &mut Tx,
+    destination: DestinationId,
+    version: i64,
+    digest: &Digest,
+) -> Result<bool, ContentError> {
+    let found: Option<i64> = sqlx::query_scalar(IS_PART_OF)
+        .bind(destination)
+        .bind(digest.to_string())
+        .bind(version)
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(found.is_some())
+}
+
+const IS_PART_OF: &str = "
+    SELECT 1 FROM manifest_parts o CROSS JOIN pushed_manifests h CROSS JOIN content_in c
+    WHERE o.destination_id = $1 AND o.digest = $2 AND o.kind <> 'manifest' AND h.id = o.pushed_id
+      AND c.repository_id = $1 AND c.kind = 'manifest' AND c.name = h.digest
+      AND c.added <= $3 AND (c.removed IS NULL OR c.removed > $3)
+    LIMIT 1";
+
+/// Takes the blob out of the destination; it comes back with a version that needs it. False: it was not in it.
+pub async fn unlink(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+    at: Timestamp,
+) -> Result<bool, ContentError> {
+    const SQL: &str = "
+        UPDATE blob_links SET deleted_at = $3
+        WHERE destination_id = $1 AND digest = $2 AND deleted_at IS NULL";
+    let unlinked = sqlx::query(SQL)
+        .bind(destination)
+        .bind(digest.to_string())
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    Ok(unlinked.rows_affected() > 0)
 }

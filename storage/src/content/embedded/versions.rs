@@ -47,22 +47,94 @@ pub async fn copy(
     base: Base,
     at: Timestamp,
 ) -> Result<i64, ContentError> {
+    let Some(number) = begin(tx, destination, brought.plan, at).await? else {
+        return of_plan(tx, destination, brought.plan).await;
+    };
+    fill(tx, destination, number, brought, base).await?;
+    Ok(number)
+}
+
+/// A new version of the plan, which has what the newest has; none where the plan has made its own.
+async fn begin(
+    tx: &mut Tx,
+    destination: DestinationId,
+    plan: PlanId,
+    at: Timestamp,
+) -> Result<Option<i64>, ContentError> {
     const SQL: &str = "
         INSERT INTO embedded_versions (destination_id, number, plan_id, created_at)
         SELECT $1, coalesce(max(number), 0) + 1, $2, $3 FROM embedded_versions
         WHERE destination_id = $1
         ON CONFLICT (destination_id, plan_id) DO NOTHING
         RETURNING number";
-    let new: Option<i64> = sqlx::query_scalar(SQL)
+    let new = sqlx::query_scalar(SQL)
         .bind(destination)
-        .bind(brought.plan.0)
-        .bind(at.0)
-        .fetch_optional(&mut *tx)
-        .await?;
-    let Some(number) = new else {
-        return of_plan(tx, destination, brought.plan).await;
+        .bind(plan.0)
+        .bind(at.0);
+    Ok(new.fetch_optional(&mut *tx).await?)
+}
+
+/// Takes tags and manifests out of the repository, as a new version; answers its number. What others have copied and not
+/// published is not in it, as with [`copy`].
+pub async fn remove(
+    tx: &mut Tx,
+    destination: DestinationId,
+    plan: PlanId,
+    (tags, manifests): (&[Tag], &[Digest]),
+    base: Base,
+    at: Timestamp,
+) -> Result<i64, ContentError> {
+    let Some(number) = begin(tx, destination, plan, at).await? else {
+        return of_plan(tx, destination, plan).await;
     };
-    fill(tx, destination, number, brought, base).await?;
+    leave_out(tx, destination, number, base, None).await?;
+    BACKEND
+        .set_tags(tx, destination.0, &[], tags, number)
+        .await?;
+    for digest in manifests {
+        BACKEND
+            .remove_manifest(tx, destination.0, digest, number)
+            .await?;
+    }
+    Ok(number)
+}
+
+/// What is in no version but the newest, or stands for something else there than in version `$2`.
+const END_ALL_BUT: &str = "
+    UPDATE embedded_content SET removed = $3
+    WHERE destination_id = $1 AND removed IS NULL AND NOT EXISTS (
+        SELECT 1 FROM embedded_content old
+        WHERE old.destination_id = $1 AND old.kind = embedded_content.kind AND old.name = embedded_content.name
+          AND old.digest = embedded_content.digest
+          AND old.added <= $2 AND (old.removed IS NULL OR old.removed > $2))";
+
+const BEGIN_ALL_OF: &str = "
+    INSERT INTO embedded_content (destination_id, kind, name, digest, added)
+    SELECT $1, old.kind, old.name, old.digest, $3 FROM embedded_content old
+    WHERE old.destination_id = $1 AND old.removed > $2 AND old.added <= $2
+      AND NOT EXISTS (SELECT 1 FROM embedded_content open
+          WHERE open.destination_id = $1 AND open.kind = old.kind AND open.name = old.name
+            AND open.removed IS NULL)";
+
+/// Makes a new version that has what version `old` has, and nothing else; answers its number.
+pub async fn restore(
+    tx: &mut Tx,
+    destination: DestinationId,
+    plan: PlanId,
+    old: i64,
+    at: Timestamp,
+) -> Result<i64, ContentError> {
+    let Some(number) = begin(tx, destination, plan, at).await? else {
+        return of_plan(tx, destination, plan).await;
+    };
+    for sql in [END_ALL_BUT, BEGIN_ALL_OF] {
+        sqlx::query(sql)
+            .bind(destination)
+            .bind(old)
+            .bind(number)
+            .execute(&mut *tx)
+            .await?;
+    }
     Ok(number)
 }
 
@@ -277,5 +349,13 @@ mod tests {
             "{told}"
         );
         assert!(!told.contains("SCAN"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn an_old_version_is_brought_back_along_indexes() {
+        for sql in [super::END_ALL_BUT, super::BEGIN_ALL_OF] {
+            let told = explain(sql).await;
+            assert!(!told.contains("SCAN"), "{told}");
+        }
     }
 }

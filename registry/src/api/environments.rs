@@ -1,0 +1,343 @@
+//! `/organizations/{label}/environments`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use storage::catalog::audit::{self, Action};
+use storage::catalog::environments::{self, Environment, EnvironmentChanges, NewEnvironment};
+use storage::catalog::organizations::Organization;
+use storage::catalog::roles::Permission;
+use storage::catalog::{CatalogError, EnvironmentId};
+use storage::{Label, Tx};
+use workflows::naming_pattern::{Named, NamingPattern};
+
+use super::answer::{Created, Located, NoContent};
+use super::body::Body;
+use super::caller::{Caller, in_organization};
+use super::fields::{self, Name, Pattern, Told};
+use super::organizations;
+use super::page::{Listed, Orders, Page, Wanted};
+use super::path::Path;
+use super::problem::Problem;
+use super::time::Time;
+use crate::app::App;
+
+/// An environment as REST shows it.
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Environment")]
+pub(super) struct Shown {
+    /// Its number.
+    id: EnvironmentId,
+    /// How it stands in image names; never changes.
+    label: String,
+    /// What people call it.
+    name: String,
+    /// The organization's label.
+    organization: String,
+    /// The label of the environment that it follows: what is promoted into it. Null: it is Library.
+    prior: Option<String>,
+    /// How it names what it publishes; null: Library by the pushed path, others by labels.
+    registry_name_pattern: Option<String>,
+    /// What it publishes is pulled without a login.
+    anonymous_pull: bool,
+    created_at: Time,
+}
+
+impl Located for Shown {
+    const PATH: &'static str = "/organizations/{organization}/environments/{label}";
+}
+
+impl Listed for Shown {
+    const ORDERS: Orders = Orders::Only("id");
+}
+
+impl Shown {
+    async fn of(
+        tx: &mut Tx,
+        environment: Environment,
+        organization: &Organization,
+    ) -> Result<Self, CatalogError> {
+        let prior = match environment.prior {
+            Some(prior) => environments::get(tx, prior).await?,
+            None => None,
+        };
+        Ok(Self {
+            id: environment.id,
+            label: environment.label,
+            name: environment.name,
+            organization: organization.label.clone(),
+            prior: prior.map(|prior| prior.label),
+            registry_name_pattern: environment.registry_name_pattern,
+            anonymous_pull: environment.anonymous_pull,
+            created_at: environment.created_at.into(),
+        })
+    }
+}
+
+/// `GET /organizations/{label}/environments`: Library first.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(label): Path<String>,
+    wanted: Wanted<Shown>,
+) -> Result<Page<Shown>, Problem> {
+    let mut tx = app.services.database.read().await?;
+    let organization = organizations::visible(&mut tx, &caller, &label).await?;
+    let total = environments::count(&mut tx, organization.id).await?;
+    let found = environments::list(&mut tx, organization.id, wanted.after()?, wanted.one_more());
+    let page = Page::of_rows(found.await?, total, &wanted, |environment| environment.id);
+    let mut results = Vec::with_capacity(page.results.len());
+    for environment in page.results {
+        results.push(Shown::of(&mut tx, environment, &organization).await?);
+    }
+    Ok(Page {
+        results,
+        total: page.total,
+        next: page.next,
+    })
+}
+
+/// `GET /organizations/{label}/environments/{label}`.
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((organization, environment)): Path<(String, String)>,
+) -> Result<Json<Shown>, Problem> {
+    let mut tx = app.services.database.read().await?;
+    let (organization, environment) =
+        visible(&mut tx, &caller, &organization, &environment).await?;
+    Ok(Json(Shown::of(&mut tx, environment, &organization).await?))
+}
+
+/// The body of a POST.
+#[derive(Debug, JsonSchema, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewEnvironment", example = json!({
+    "label": "qa", "name": "Quality", "prior": "Library",
+    "registry_name_pattern": "<%= lifecycle_environment.label %>/<%= product.label %>/<%= repository.label %>",
+}))]
+pub(super) struct New {
+    /// How it stands in image names; unique in its organization whatever its case, among products too, and never changes.
+    label: Label,
+    /// What people call it.
+    name: Name,
+    /// The label of the environment that it follows. Several follow Library, each the first of its path; one each other.
+    prior: String,
+    /// How it names what it publishes; null or empty: by labels.
+    registry_name_pattern: Option<Pattern>,
+    /// What it publishes is pulled without a login; false unless given.
+    anonymous_pull: Option<bool>,
+}
+
+/// `POST /organizations/{label}/environments`.
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(organization): Path<String>,
+    Body(new): Body<New>,
+) -> Result<Created<Shown>, Problem> {
+    let mut tx = app.services.database.read().await?;
+    let organization = organizations::visible(&mut tx, &caller, &organization).await?;
+    may_change(&caller, &organization, new.anonymous_pull)?;
+    let prior = environments::find(&mut tx, organization.id, &new.prior).await?;
+    drop(tx);
+    let prior = prior.ok_or_else(|| {
+        let text = format!(
+            "organization {} has no environment of this label",
+            organization.label
+        );
+        Problem::invalid_field("prior", text)
+    })?;
+    let (name, opened) = (String::from(new.name), new.anonymous_pull);
+    let pattern = checked(
+        new.registry_name_pattern,
+        &organization,
+        (new.label.as_str(), &name),
+    )?;
+    let new = NewEnvironment {
+        label: new.label,
+        name,
+        prior: prior.id,
+        registry_name_pattern: pattern,
+        anonymous_pull: opened.unwrap_or(false),
+    };
+    let mut entry = caller.does(Action::Create, subject(new.label.as_str(), &organization));
+    entry.reason = fields::given(&[
+        ("prior", Told::what(Some(&prior.label))),
+        (
+            "registry_name_pattern",
+            Told::what(new.registry_name_pattern.as_ref()),
+        ),
+        ("anonymous_pull", Told::what(opened)),
+    ]);
+    let at = app.services.clock.now();
+    let created = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            let created = environments::create(tx, organization.id, &new, at).await?;
+            audit::record(tx, &entry, at).await?;
+            Shown::of(tx, created, &organization).await
+        })
+    });
+    Ok(Created(created.await??))
+}
+
+/// The body of a PATCH.
+#[derive(Debug, JsonSchema, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "EnvironmentChanges", example = json!({"registry_name_pattern": "<%= repository.label %>", "anonymous_pull": true}))]
+pub(super) struct Changes {
+    /// What people call it; that of Library never changes.
+    name: Option<Name>,
+    /// How it names what it publishes; null or empty: without a pattern from now on.
+    #[serde(default, deserialize_with = "fields::or_null")]
+    registry_name_pattern: Option<Option<Pattern>>,
+    /// What it publishes is pulled without a login.
+    anonymous_pull: Option<bool>,
+}
+
+/// `PATCH /organizations/{label}/environments/{label}`: name, pattern and anonymous pull; the label and what it follows
+/// never change.
+pub(super) async fn change(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((organization, label)): Path<(String, String)>,
+    Body(changes): Body<Changes>,
+) -> Result<Json<Shown>, Problem> {
+    let mut tx = app.services.database.read().await?;
+    let (organization, environment) = visible(&mut tx, &caller, &organization, &label).await?;
+    may_change(&caller, &organization, changes.anonymous_pull)?;
+    let name = changes.name.map(String::from);
+    let called = name.as_ref().unwrap_or(&environment.name);
+    if environment.prior.is_none() && *called != environment.name {
+        let text = "never changes: Library has this name in every organization";
+        return Err(Problem::invalid_field("name", text));
+    }
+    let pattern = changes.registry_name_pattern;
+    let pattern =
+        pattern.map(|pattern| checked(pattern, &organization, (&environment.label, called)));
+    let changes = EnvironmentChanges {
+        registry_name_pattern: pattern.transpose()?,
+        name,
+        anonymous_pull: changes.anonymous_pull,
+    };
+    let mut entry = caller.does(Action::Change, subject(&environment.label, &organization));
+    let pattern = changes.registry_name_pattern.as_ref();
+    let pattern = pattern.map(|pattern| pattern.as_deref().unwrap_or("none"));
+    entry.reason = fields::given(&[
+        ("name", Told::what(changes.name.as_ref())),
+        ("registry_name_pattern", Told::what(pattern)),
+        ("anonymous_pull", Told::what(changes.anonymous_pull)),
+    ]);
+    if entry.reason.is_none() {
+        let shown = Shown::of(&mut tx, environment, &organization).await?;
+        return Ok(Json(shown));
+    }
+    drop(tx);
+    let at = app.services.clock.now();
+    let after = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            let Some(after) = environments::update(tx, environment.id, &changes).await? else {
+                return Ok(None);
+            };
+            audit::record(tx, &entry, at).await?;
+            Ok::<_, CatalogError>(Some(Shown::of(tx, after, &organization).await?))
+        })
+    });
+    after.await??.map(Json).ok_or_else(|| unknown(&label))
+}
+
+/// `DELETE /organizations/{label}/environments/{label}`: the last of a path that publishes nothing any more.
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((organization, label)): Path<(String, String)>,
+) -> Result<NoContent, Problem> {
+    let mut tx = app.services.database.read().await?;
+    let (organization, environment) = visible(&mut tx, &caller, &organization, &label).await?;
+    drop(tx);
+    may_change(&caller, &organization, None)?;
+    let entry = caller.does(Action::Delete, subject(&environment.label, &organization));
+    let at = app.services.clock.now();
+    let removed = app.services.database.transact(move |tx| {
+        Box::pin(async move {
+            let removed = environments::remove(tx, environment.id).await?;
+            if removed {
+                audit::record(tx, &entry, at).await?;
+            }
+            Ok::<_, CatalogError>(removed)
+        })
+    });
+    if removed.await?? {
+        Ok(NoContent)
+    } else {
+        Err(unknown(&label))
+    }
+}
+
+/// Refused unless the caller has the permission of the route in the organization; and, to open it to everybody, may pull there
+/// themselves.
+fn may_change(
+    caller: &Caller,
+    organization: &Organization,
+    anonymous_pull: Option<bool>,
+) -> Result<(), Problem> {
+    let place = in_organization(organization.id);
+    let named = format!("in organization {}", organization.label);
+    caller.must_here(Some(&place), &named)?;
+    if anonymous_pull == Some(true) {
+        // Nobody gives what they do not have, and least of all to everybody.
+        caller.must(Permission::Pull, &place, named)?;
+    }
+    Ok(())
+}
+
+/// The pattern as it is kept; what is blank is none. Refused unless it reads, and names a repository made up for trying it in
+/// the environment of this label and name.
+fn checked(
+    pattern: Option<Pattern>,
+    organization: &Organization,
+    (label, name): (&str, &str),
+) -> Result<Option<String>, Problem> {
+    let Some(text) = pattern.map(String::from) else {
+        return Ok(None);
+    };
+    let wrong = |message| Problem::invalid_field("registry_name_pattern", message);
+    let read = NamingPattern::parse_optional(&text).map_err(|error| wrong(error.to_string()))?;
+    let Some(pattern) = read else {
+        return Ok(None);
+    };
+    let of = Named {
+        label: &organization.label,
+        name: &organization.name,
+    };
+    pattern
+        .check_on_save(of, Named { label, name })
+        .map_err(|error| wrong(error.to_string()))?;
+    Ok(Some(text))
+}
+
+/// How the audit names an environment.
+fn subject(label: &str, organization: &Organization) -> String {
+    format!("environment {label} of organization {}", organization.label)
+}
+
+/// The environment with this label, if the caller has a role in its organization.
+pub(super) async fn visible(
+    tx: &mut Tx,
+    caller: &Caller,
+    organization: &str,
+    label: &str,
+) -> Result<(Organization, Environment), Problem> {
+    let organization = organizations::visible(tx, caller, organization).await?;
+    let found = environments::find(tx, organization.id, label).await?;
+    let environment = found.ok_or_else(|| unknown(label))?;
+    Ok((organization, environment))
+}
+
+fn unknown(label: &str) -> Problem {
+    Problem::not_found(format!("environment {label}"))
+}

@@ -1,0 +1,506 @@
+//! What happens to an image after its push: it is deleted, rolled back, promoted.
+
+use crate::house::{FOR_EVER, House, HouseNode};
+use engine::journal::{PlanId, PlanResult, Reason};
+use engine::node::{Drill, Effect, Node};
+use engine::plan::Plan;
+use engine::state::PlanState;
+use engine::step::BoxFuture;
+use engine::store::Store;
+use serde_json::json;
+use std::sync::Arc;
+use storage::catalog::audit::{Action, NewEntry, Outcome};
+use storage::catalog::environments::{self, Environment, NewEnvironment};
+use storage::catalog::versions::{self, Cause};
+use storage::catalog::{
+    EnvironmentId, RepositoryId, products, publications, pushed, repository_names,
+};
+use storage::content::blobs;
+use storage::{Digest, Label, TagGlob, Tx};
+use workflows::Services;
+use workflows::delete_image::{self, DeleteError, DeleteImage, Image};
+use workflows::destination::Destination;
+use workflows::promote::{self, Promote, PromoteError};
+use workflows::push::PushError;
+use workflows::rollback::{self, Rollback, RollbackError};
+
+pub(crate) fn audited(action: Action) -> NewEntry {
+    NewEntry {
+        actor: "alice".into(),
+        action,
+        subject: "something".into(),
+        from: None,
+        result: Outcome::Done,
+        task: None,
+        reason: None,
+    }
+}
+
+impl House {
+    pub(crate) async fn delete<St: Store<Tx = Tx>>(
+        &self,
+        node: &Node<Services, St>,
+        from: &Destination,
+        image: Image,
+    ) -> Result<PlanId, DeleteError> {
+        let delete = DeleteImage {
+            user: self.user.id,
+            login: self.user.login.clone(),
+            from: from.clone(),
+            image,
+        };
+        delete_image::submit(node, delete, audited(Action::Delete)).await
+    }
+
+    pub(crate) async fn roll_back<St: Store<Tx = Tx>>(
+        &self,
+        node: &Node<Services, St>,
+        of: &Destination,
+        environment: &Environment,
+        version: i64,
+    ) -> Result<PlanId, RollbackError> {
+        let rollback = Rollback {
+            user: self.user.id,
+            login: self.user.login.clone(),
+            of: of.clone(),
+            environment: environment.id,
+            environment_label: environment.label.clone(),
+            library: environment.prior.is_none(),
+            version,
+        };
+        rollback::submit(node, rollback, audited(Action::Rollback)).await
+    }
+
+    pub(crate) async fn promote<St: Store<Tx = Tx>>(
+        &self,
+        node: &Node<Services, St>,
+        of: &Destination,
+        version: i64,
+        to: &Environment,
+    ) -> Result<PlanId, PromoteError> {
+        let promote = Promote {
+            user: self.user.id,
+            login: self.user.login.clone(),
+            of: of.clone(),
+            version,
+            to_environment: to.id,
+            to_environment_label: to.label.clone(),
+        };
+        promote::submit(node, promote, audited(Action::Promote)).await
+    }
+
+    pub(crate) async fn library(&self, of: &Destination) -> Environment {
+        let mut tx = self.services.database.read().await.unwrap();
+        environments::library(&mut tx, of.organization)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn environment(&self, label: &str, after: &Environment) -> Environment {
+        let new = NewEnvironment {
+            label: Label::parse(label).unwrap(),
+            name: label.into(),
+            prior: after.id,
+            registry_name_pattern: None,
+            anonymous_pull: false,
+        };
+        let (organization, at) = (after.organization, self.services.clock.now());
+        self.write(move |tx| {
+            Box::pin(async move { environments::create(tx, organization, &new, at).await })
+        })
+        .await
+    }
+
+    /// Pushes an image and waits until it is published.
+    pub(crate) async fn published(
+        &self,
+        node: &HouseNode,
+        to: &Destination,
+        tag: &str,
+        text: &str,
+    ) -> Digest {
+        let image = self.image(to, text).await;
+        let plan = self.plan(node, to, tag, &image).await;
+        must_succeed(node, plan).await;
+        image.digest
+    }
+
+    /// What the environment publishes of it, and by which names.
+    async fn shown_in(&self, environment: EnvironmentId, of: &Destination) -> Option<i64> {
+        let mut tx = self.services.database.read().await.unwrap();
+        let shown = publications::of(&mut tx, environment, RepositoryId::from(of.id));
+        shown.await.unwrap().map(|shown| shown.version)
+    }
+
+    async fn is_pullable(&self, from: &Destination, digest: &Digest) -> bool {
+        let mut tx = self.services.database.read().await.unwrap();
+        pushed::contains(&mut tx, from.id, digest).await.unwrap()
+    }
+
+    async fn newest(&self, of: &Destination) -> versions::Version {
+        let mut tx = self.services.database.read().await.unwrap();
+        let newest = versions::latest(&mut tx, RepositoryId::from(of.id));
+        newest.await.unwrap().unwrap()
+    }
+}
+
+async fn must_succeed(node: &HouseNode, plan: PlanId) {
+    let done = node.wait(plan, FOR_EVER).await.unwrap();
+    assert_eq!(done.result, PlanResult::Success, "{done:?}");
+}
+
+fn tag(text: &str) -> Image {
+    Image::Tag(text.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_deleted_tag_is_gone_and_its_manifest_stays() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    let one = house.published(&node, &to, "one", "first").await;
+    let two = house.published(&node, &to, "two", "second").await;
+
+    let plan = house.delete(&node, &to, tag("one")).await.unwrap();
+    must_succeed(&node, plan).await;
+
+    assert_eq!(house.pulled(&to, "one").await, None);
+    assert_eq!(house.pulled(&to, "two").await, Some(two));
+    assert!(house.is_pullable(&to, &one).await);
+    let newest = house.newest(&to).await;
+    assert_eq!((newest.number, newest.cause), (3, Cause::Delete));
+    let absent = house.delete(&node, &to, tag("one")).await.unwrap_err();
+    assert!(matches!(absent, DeleteError::Absent { .. }), "{absent}");
+    let task = node.task(plan).await.unwrap();
+    assert_eq!(task.headline, "Delete of acme/tools/busybox:one is done");
+}
+
+#[tokio::test]
+async fn a_deleted_manifest_goes_with_all_its_tags_and_a_rollback_brings_all_of_it_back() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    let one = house.published(&node, &to, "one", "first").await;
+    house.published(&node, &to, "also-one", "first").await;
+    house.published(&node, &to, "two", "second").await;
+    let library = house.library(&to).await;
+
+    let deleted = house.delete(&node, &to, Image::Digest(one)).await.unwrap();
+    must_succeed(&node, deleted).await;
+
+    for gone in ["one", "also-one"] {
+        assert_eq!(house.pulled(&to, gone).await, None, "{gone}");
+    }
+    assert!(house.pulled(&to, "two").await.is_some());
+    assert!(!house.is_pullable(&to, &one).await);
+
+    let back = house.roll_back(&node, &to, &library, 3).await.unwrap();
+    must_succeed(&node, back).await;
+
+    for there in ["one", "also-one"] {
+        assert_eq!(house.pulled(&to, there).await, Some(one), "{there}");
+    }
+    assert!(house.is_pullable(&to, &one).await);
+    let newest = house.newest(&to).await;
+    assert_eq!((newest.number, newest.cause), (5, Cause::Rollback));
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_there_again_once_it_is_pushed_again() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    let one = house.published(&node, &to, "one", "first").await;
+    let deleted = house.delete(&node, &to, Image::Digest(one)).await.unwrap();
+    must_succeed(&node, deleted).await;
+
+    let again = house.published(&node, &to, "one", "first").await;
+
+    assert_eq!(again, one);
+    assert_eq!(house.pulled(&to, "one").await, Some(one));
+    assert!(house.is_pullable(&to, &one).await);
+}
+
+#[tokio::test]
+async fn an_index_whose_child_was_deleted_cannot_be_pushed() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    let child = house.published(&node, &to, "child", "first").await;
+    let deleted = house
+        .delete(&node, &to, Image::Digest(child))
+        .await
+        .unwrap();
+    must_succeed(&node, deleted).await;
+
+    let mut tx = house.services.database.read().await.unwrap();
+    let missing = pushed::first_missing(&mut tx, to.id, &[child]).await;
+
+    assert_eq!(missing.unwrap(), Some(child));
+}
+
+#[tokio::test]
+async fn a_rollback_in_library_makes_a_version_equal_to_the_old_one() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    let first = house.published(&node, &to, "latest", "first").await;
+    house.published(&node, &to, "other", "other").await;
+    house.published(&node, &to, "latest", "second").await;
+    let library = house.library(&to).await;
+    let contents = async |number: i64| {
+        let mut tx = house.services.database.read().await.unwrap();
+        let repository = RepositoryId::from(to.id);
+        let tags = versions::tags(&mut tx, repository, number, None, 100);
+        let tags = tags.await.unwrap();
+        let manifests = versions::manifests(&mut tx, repository, number);
+        (tags, manifests.await.unwrap())
+    };
+
+    let back = house.roll_back(&node, &to, &library, 1).await.unwrap();
+    must_succeed(&node, back).await;
+
+    assert_eq!(house.pulled(&to, "latest").await, Some(first));
+    assert_eq!(house.pulled(&to, "other").await, None);
+    assert_eq!(contents(4).await, contents(1).await);
+    assert_eq!(house.shown_in(library.id, &to).await, Some(4));
+    for (version, said) in [
+        (9, "acme/tools/busybox has no version 9"),
+        (4, "version 4 is none"),
+    ] {
+        let refused = house.roll_back(&node, &to, &library, version).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(said), "{refused}");
+    }
+    // What is pushed next stands on what is published.
+    let third = house.published(&node, &to, "third", "third").await;
+    assert_eq!(house.pulled(&to, "latest").await, Some(first));
+    assert_eq!(house.pulled(&to, "third").await, Some(third));
+    assert_eq!(house.pulled(&to, "other").await, None);
+}
+
+#[tokio::test]
+async fn a_version_is_promoted_step_by_step_along_its_path_and_rolled_back_there() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    house.published(&node, &to, "latest", "first").await;
+    house.published(&node, &to, "latest", "second").await;
+    let library = house.library(&to).await;
+    let dev = house.environment("dev", &library).await;
+    let prod = house.environment("prod", &dev).await;
+
+    let early = house.promote(&node, &to, 1, &prod).await.unwrap_err();
+    let into_library = house.promote(&node, &to, 1, &library).await.unwrap_err();
+    for version in [1, 2] {
+        for environment in [&dev, &prod] {
+            let plan = house.promote(&node, &to, version, environment).await;
+            must_succeed(&node, plan.unwrap()).await;
+        }
+    }
+    let too_old = house.promote(&node, &to, 1, &prod).await.unwrap_err();
+
+    assert!(
+        early
+            .to_string()
+            .contains("dev, which comes before it, does not publish"),
+        "{early}"
+    );
+    assert!(matches!(into_library, PromoteError::Library { .. }));
+    assert!(too_old.to_string().contains("but version 2"), "{too_old}");
+    for environment in [&dev, &prod] {
+        assert_eq!(house.shown_in(environment.id, &to).await, Some(2));
+    }
+    let names = async || {
+        let mut tx = house.services.database.read().await.unwrap();
+        let names = repository_names::published(&mut tx, RepositoryId::from(to.id));
+        names.await.unwrap()
+    };
+    assert_eq!(
+        names().await,
+        [
+            (dev.id, "acme/dev/tools/busybox".to_owned()),
+            (prod.id, "acme/prod/tools/busybox".to_owned())
+        ]
+    );
+
+    let back = house.roll_back(&node, &to, &prod, 1).await.unwrap();
+    must_succeed(&node, back).await;
+
+    assert_eq!(house.shown_in(prod.id, &to).await, Some(1));
+    assert_eq!(house.shown_in(dev.id, &to).await, Some(2));
+    assert_eq!(house.newest(&to).await.number, 2, "no version was made");
+}
+
+#[tokio::test]
+async fn a_paused_push_of_what_is_deleted_or_rolled_back_does_not_bring_it_back() {
+    let house = House::new().await;
+    let node = house.node(Some(Arc::new(FailsAtReindex))).await;
+    let to = house.destination("acme/tools/busybox").await;
+    let library = house.library(&to).await;
+    house.published(&node, &to, "latest", "first").await;
+    house.published(&node, &to, "latest", "second").await;
+    let paused = async |name: &str| {
+        let image = house.image(&to, name).await;
+        let plan = house.plan(&node, &to, name, &image).await;
+        let seen = node.wait(plan, FOR_EVER).await.unwrap();
+        assert_eq!(seen.state, PlanState::Paused, "{seen:?}");
+        plan
+    };
+    let (one, two) = (paused("broken-one").await, paused("broken-two").await);
+    house.published(&node, &to, "latest", "third").await;
+
+    let back = house.roll_back(&node, &to, &library, 1).await.unwrap();
+    must_succeed(&node, back).await;
+
+    for plan in [one, two] {
+        let ended = node.wait(plan, FOR_EVER).await.unwrap();
+        assert_eq!(ended.state, PlanState::Stopped, "{ended:?}");
+        assert_eq!(ended.reason, Some(Reason::Superseded), "{ended:?}");
+    }
+    for name in ["broken-one", "broken-two"] {
+        assert_eq!(house.pulled(&to, name).await, None);
+    }
+}
+
+/// Lets pushes of tags that begin with `broken` fail before they are indexed.
+struct FailsAtReindex;
+
+impl Drill for FailsAtReindex {
+    fn before<'a>(&'a self, plan: &'a Plan, step: &'a str) -> BoxFuture<'a, Option<Effect>> {
+        let broken = plan
+            .link("tag")
+            .is_some_and(|tag| tag.starts_with("broken"));
+        Box::pin(async move { (broken && step == "reindex").then_some(Effect::Fail) })
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_its_product_keeps_is_neither_moved_nor_deleted() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    let first = house.published(&node, &to, "v1.0", "first").await;
+    let organization = to.organization;
+    house
+        .write(move |tx| {
+            Box::pin(async move {
+                let product = products::find(tx, organization, "tools").await?.unwrap();
+                let rule: TagGlob = "v*".parse().unwrap();
+                let changes = products::ProductChanges {
+                    immutable_tags: Some(vec![rule]),
+                    ..products::ProductChanges::default()
+                };
+                products::update(tx, product.id, &changes).await
+            })
+        })
+        .await;
+
+    let other = house.image(&to, "second").await;
+    let moved = house.submit(&node, &to, Some("v1.0"), &other).await;
+    let same = house.image(&to, "first").await;
+    let again = house.submit(&node, &to, Some("v1.0"), &same).await;
+    let deleted = house.delete(&node, &to, tag("v1.0")).await;
+    let by_digest = house.delete(&node, &to, Image::Digest(first)).await;
+
+    let moved = moved.unwrap_err();
+    assert!(matches!(moved, PushError::Immutable { .. }), "{moved}");
+    assert!(moved.to_string().contains("`v*`"), "{moved}");
+    again.unwrap();
+    for refused in [deleted, by_digest] {
+        let refused = refused.unwrap_err();
+        assert!(
+            matches!(refused, DeleteError::Immutable { .. }),
+            "{refused}"
+        );
+    }
+    house.published(&node, &to, "latest", "second").await;
+    assert_eq!(house.pulled(&to, "v1.0").await, Some(first));
+}
+
+#[tokio::test]
+async fn a_blob_is_taken_out_only_when_no_manifest_needs_it_and_comes_back_with_one() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    let one = house.published(&node, &to, "one", "first").await;
+    house.published(&node, &to, "two", "second").await;
+    let layer = Digest::of(b"first");
+    let (destination, at) = (to.id, house.services.clock.now());
+    let needed = async || {
+        let mut tx = house.services.database.read().await.unwrap();
+        blobs::needed_by(&mut tx, destination, &layer)
+            .await
+            .unwrap()
+    };
+    let is_here = async || {
+        let mut tx = house.services.database.read().await.unwrap();
+        blobs::stat(&mut tx, destination, &layer)
+            .await
+            .unwrap()
+            .is_some()
+    };
+    assert_eq!(needed().await, Some(one));
+    let deleted = house.delete(&node, &to, Image::Digest(one)).await.unwrap();
+    must_succeed(&node, deleted).await;
+
+    assert_eq!(needed().await, None);
+    house
+        .services
+        .database
+        .transact(move |tx| {
+            Box::pin(async move { blobs::unlink(tx, destination, &layer, at).await })
+        })
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!is_here().await);
+    let library = house.library(&to).await;
+    let back = house.roll_back(&node, &to, &library, 2).await.unwrap();
+    must_succeed(&node, back).await;
+
+    assert!(is_here().await);
+    assert_eq!(house.pulled(&to, "one").await, Some(one));
+}
+
+#[tokio::test]
+async fn two_repositories_are_never_published_by_one_name() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let (one, two) = (
+        house.destination("acme/tools/busybox").await,
+        house.destination("acme/other/busybox").await,
+    );
+    let library = house.library(&one).await;
+    let dev = house.environment("dev", &library).await;
+    let id = dev.id;
+    house
+        .write(move |tx| {
+            Box::pin(async move {
+                let changes = environments::EnvironmentChanges {
+                    registry_name_pattern: Some(Some("dev/<%= repository.label %>".into())),
+                    ..environments::EnvironmentChanges::default()
+                };
+                environments::update(tx, id, &changes).await
+            })
+        })
+        .await;
+    house.published(&node, &one, "latest", "one").await;
+    house.published(&node, &two, "latest", "two").await;
+    let first = house.promote(&node, &one, 1, &dev).await.unwrap();
+    must_succeed(&node, first).await;
+
+    let second = house.promote(&node, &two, 1, &dev).await.unwrap();
+    let paused = node.wait(second, FOR_EVER).await.unwrap();
+
+    assert_eq!(paused.state, PlanState::Paused, "{paused:?}");
+    let said = json!(node.task(second).await.unwrap()).to_string();
+    for named in ["dev/busybox", "acme/tools/busybox", "acme/other/busybox"] {
+        assert!(said.contains(named), "{named}: {said}");
+    }
+    assert_eq!(
+        house.shown_in(dev.id, &two).await,
+        None,
+        "nothing has moved"
+    );
+}
