@@ -194,6 +194,7 @@ pub(super) struct Changes {
     name: Option<Name>,
     /// How it names what it publishes; null or empty: without a pattern from now on.
     #[serde(default, deserialize_with = "fields::or_null")]
+    #[expect(clippy::option_option, reason = "left out, it stays; null, it goes")]
     registry_name_pattern: Option<Option<Pattern>>,
     /// What it publishes is pulled without a login.
     anonymous_pull: Option<bool>,
@@ -211,14 +212,14 @@ pub(super) async fn change(
     let (organization, environment) = visible(&mut tx, &caller, &organization, &label).await?;
     may_change(&caller, &organization, changes.anonymous_pull)?;
     let name = changes.name.map(String::from);
-    let called = name.as_ref().unwrap_or(&environment.name);
-    if environment.prior.is_none() && *called != environment.name {
+    let new_name = name.as_ref().unwrap_or(&environment.name);
+    if environment.prior.is_none() && *new_name != environment.name {
         let text = "never changes: Library has this name in every organization";
         return Err(Problem::invalid_field("name", text));
     }
     let pattern = changes.registry_name_pattern;
     let pattern =
-        pattern.map(|pattern| checked(pattern, &organization, (&environment.label, called)));
+        pattern.map(|pattern| checked(pattern, &organization, (&environment.label, new_name)));
     let changes = EnvironmentChanges {
         registry_name_pattern: pattern.transpose()?,
         name,

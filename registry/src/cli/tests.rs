@@ -228,6 +228,14 @@ fn images() -> Vec<Listed> {
                 "removed": {"tags": ["0.9"]}, "published_in": ["Library"]}),
             "rollback",
         ),
+        (
+            "environment",
+            environment::COLUMNS,
+            json!({"id": 1234, "label": "quality_assurance", "name": "Quality assurance of the whole company",
+                "organization": "Default_Organization", "prior": "development", "anonymous_pull": false,
+                "registry_name_pattern": "<%= lifecycle_environment.label %>/<%= repository.label %>", "created_at": AT}),
+            "1234",
+        ),
     ]
 }
 
@@ -252,14 +260,6 @@ fn access() -> Vec<Listed> {
             product::COLUMNS,
             json!({"id": 1234, "label": "container_push", "name": "Pushed containers", "organization": "Default_Organization",
                 "anonymous_pull": false, "immutable_tags": ["v*", "release-*"], "created_at": AT}),
-            "1234",
-        ),
-        (
-            "environment",
-            environment::COLUMNS,
-            json!({"id": 1234, "label": "quality_assurance", "name": "Quality assurance of the whole company",
-                "organization": "Default_Organization", "prior": "development", "anonymous_pull": false,
-                "registry_name_pattern": "<%= lifecycle_environment.label %>/<%= repository.label %>", "created_at": AT}),
             "1234",
         ),
         (
