@@ -129,6 +129,7 @@ fn routes() -> Vec<Route> {
         route(DELETE, "/organizations/{organization}/environments/{environment}", There(ManageProducts), environments::delete, "Deletes an environment that publishes nothing and that no other one follows").or(DoesNotFit),
         route(GET,    "/repositories", Cut(Pull), repositories::list, "Lists the repositories that one may pull from"),
         route(GET,    "/repositories/{id}", Sight(Pull), repositories::show, "Shows a repository"),
+        route(DELETE, "/repositories/{id}", There(Delete), repositories::delete::delete, "Deletes a repository, as a task that can be reverted for a while, or says what that would take"),
         route(GET,    "/repositories/{id}/versions", Sight(Pull), repositories::versions::list, "Lists the repository's versions, the newest first"),
         route(GET,    "/repositories/{id}/versions/{number}", Sight(Pull), repositories::versions::show, "Shows what a version added and removed"),
         route(GET,    "/repositories/{id}/tags", Sight(Pull), repositories::tags::list, "Lists the tags that Library publishes"),

@@ -3,6 +3,7 @@
 pub mod bulk;
 pub mod cleanup;
 pub mod delete_image;
+pub mod delete_repository;
 pub mod destination;
 mod drill;
 mod error;
@@ -49,6 +50,7 @@ pub fn all(backend: Backend) -> Result<Workflows<Services>, DeclarationError> {
     let all = all
         .register::<push::Push>()?
         .register::<delete_image::DeleteImage>()?
+        .register::<delete_repository::DeleteRepository>()?
         .register::<rollback::Rollback>()?
         .register::<promote::Promote>()?
         .register::<bulk::BulkResume>()?

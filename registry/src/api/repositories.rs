@@ -1,6 +1,7 @@
 //! `/repositories`: what pushes have made.
 
 pub(super) mod create;
+pub(super) mod delete;
 pub(super) mod delete_image;
 pub(super) mod manifests;
 pub(super) mod promote;

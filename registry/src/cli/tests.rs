@@ -76,7 +76,10 @@ fn nouns_have_the_verbs_of_their_resource() {
         ("organization", "list show create update"),
         ("product", "list show create update"),
         ("environment", "list show create update delete"),
-        ("repository", "list show create tags tag versions version"),
+        (
+            "repository",
+            "list show create delete tags tag delete-tag delete-manifest versions version rollback promote",
+        ),
         ("user", "list show create update delete"),
         ("role", "list show create update delete"),
         ("grant", "list create delete"),

@@ -35,3 +35,8 @@ CREATE TABLE tombstones (
     PRIMARY KEY (destination_id, part)
 ) STRICT;
 CREATE INDEX tombstones_since ON tombstones (since);
+-- Under which name the revert of a delete is to bring a repository back, where that is not its old one.
+CREATE TABLE restores (
+    plan_id BLOB NOT NULL PRIMARY KEY REFERENCES plan (id) ON DELETE CASCADE,
+    name    TEXT NOT NULL
+) STRICT;

@@ -98,6 +98,14 @@ pub async fn point(tx: &mut Tx, to: &Published) -> Result<(), CatalogError> {
     Ok(())
 }
 
+/// Lets no environment show anything of the repository.
+pub async fn remove(tx: &mut Tx, repository: RepositoryId) -> Result<(), CatalogError> {
+    const SQL: &str = "DELETE FROM published WHERE repository_id = $1";
+    let removed = sqlx::query(SQL).bind(repository);
+    removed.execute(&mut *tx).await?;
+    Ok(())
+}
+
 /// Moves the environment to `version`, unless it shows a later one; answers the version it shows now.
 pub async fn publish(
     tx: &mut Tx,

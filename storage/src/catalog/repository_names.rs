@@ -105,6 +105,14 @@ pub async fn publish(
     Ok(())
 }
 
+/// Takes all its names from the repository.
+pub async fn remove(tx: &mut Tx, repository: RepositoryId) -> Result<(), CatalogError> {
+    const SQL: &str = "DELETE FROM repository_names WHERE repository_id = $1";
+    let removed = sqlx::query(SQL).bind(repository);
+    removed.execute(&mut *tx).await?;
+    Ok(())
+}
+
 /// Gives the repository this name as its pushed path. Twice is once.
 pub async fn ensure(tx: &mut Tx, name: &str, repository: RepositoryId) -> Result<(), CatalogError> {
     const SQL: &str = "
