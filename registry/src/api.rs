@@ -127,6 +127,7 @@ fn routes() -> Vec<Route> {
         route(GET,    "/organizations/{organization}/environments/{environment}", Seen, environments::show, "Shows an environment"),
         route(PATCH,  "/organizations/{organization}/environments/{environment}", There(ManageProducts), environments::change, "Changes an environment's name, its naming pattern or its anonymous pull"),
         route(DELETE, "/organizations/{organization}/environments/{environment}", There(ManageProducts), environments::delete, "Deletes an environment that publishes nothing and that no other one follows").or(DoesNotFit),
+        route(POST,   "/organizations/{organization}/environments/{environment}/preview_pattern", There(ManageProducts), environments::preview_pattern, "Shows what a naming pattern would make of every name, and which would collide"),
         route(GET,    "/repositories", Cut(Pull), repositories::list, "Lists the repositories that one may pull from"),
         route(GET,    "/repositories/{id}", Sight(Pull), repositories::show, "Shows a repository"),
         route(DELETE, "/repositories/{id}", There(Delete), repositories::delete::delete, "Deletes a repository, as a task that can be reverted for a while, or says what that would take"),

@@ -45,6 +45,19 @@ enum Verb {
         #[arg(long, value_name = "LABEL")]
         product: String,
     },
+    /// Delete a repository; `task revert` brings it back for a while
+    Delete {
+        #[command(flatten)]
+        repository: Repository,
+        /// Only say what would be deleted
+        #[arg(long, conflicts_with = "wait")]
+        dry_run: bool,
+        /// Kept in the audit
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        begun: Begun,
+    },
     /// List the tags that Library publishes
     Tags {
         #[command(flatten)]
@@ -58,26 +71,6 @@ enum Verb {
         repository: Repository,
         /// The tag
         tag: String,
-    },
-    /// List the versions, the newest first
-    Versions {
-        #[command(flatten)]
-        repository: Repository,
-        #[command(flatten)]
-        page: Page,
-    },
-    /// Delete a repository; `task revert` brings it back for a while
-    Delete {
-        #[command(flatten)]
-        repository: Repository,
-        /// Only say what would be deleted
-        #[arg(long, conflicts_with = "wait")]
-        dry_run: bool,
-        /// Kept in the audit
-        #[arg(long)]
-        reason: Option<String>,
-        #[command(flatten)]
-        begun: Begun,
     },
     /// Delete a tag: a new version does not have it
     DeleteTag {
@@ -97,6 +90,20 @@ enum Verb {
         #[command(flatten)]
         begun: Begun,
     },
+    /// List the versions, the newest first
+    Versions {
+        #[command(flatten)]
+        repository: Repository,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show a version
+    Version {
+        #[command(flatten)]
+        repository: Repository,
+        /// The version's number
+        number: i64,
+    },
     /// Let an environment publish an earlier version again
     Rollback {
         #[command(flatten)]
@@ -114,13 +121,6 @@ enum Verb {
         promotion: Promotion,
         #[command(flatten)]
         begun: Begun,
-    },
-    /// Show a version
-    Version {
-        #[command(flatten)]
-        repository: Repository,
-        /// The version's number
-        number: i64,
     },
 }
 

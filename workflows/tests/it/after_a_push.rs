@@ -17,6 +17,7 @@ use storage::catalog::{
     DestinationId, EnvironmentId, RepositoryId, products, publications, pushed, repository_names,
     tombstones,
 };
+use storage::catalog::{destinations, repositories};
 use storage::content::blobs;
 use storage::{Digest, Label, TagGlob, Tx};
 use workflows::Services;
@@ -154,6 +155,32 @@ impl House {
         let plan = self.plan(node, to, tag, &image).await;
         must_succeed(node, plan).await;
         image.digest
+    }
+
+    /// Gives Library so many more repositories beside this one, each with a version that was published.
+    pub(crate) async fn many_published(&self, beside: &Destination, how_many: usize) {
+        let (of, at) = (beside.clone(), self.services.clock.now());
+        self.write(move |tx| {
+            Box::pin(async move {
+                let library = environments::library(tx, of.organization).await?;
+                let product = products::find(tx, of.organization, &of.product_label).await?;
+                let product = product.unwrap();
+                for n in 0..how_many {
+                    let label = Label::parse(&of.product_label).unwrap();
+                    let name = format!("beside-{n}");
+                    let to = destinations::make(tx, of.organization, &label, &name, at).await?;
+                    let made = repositories::create(tx, &to, product.id, at).await?;
+                    let plan = PlanId(uuid::Uuid::from_u128(n as u128));
+                    let changes = versions::Changes::default();
+                    let cause = Cause::Push;
+                    versions::record(tx, made.id, plan, 1, cause, &changes, at).await?;
+                    let by = "alice";
+                    publications::publish(tx, library.id, made.id, 1, plan, by, at).await?;
+                }
+                Ok(())
+            })
+        })
+        .await;
     }
 
     /// What the environment publishes of it, and by which names.

@@ -155,6 +155,23 @@ on_a_shelf!(
     |shelf, node| shelf.house.promote(node, &shelf.of, 3, &shelf.dev)
 );
 
+on_a_shelf!(
+    /// Where names are about to be changed.
+    OfNaming, "rename",
+    |shelf, node| shelf.house.rename(node, &shelf.library)
+);
+
+keeps! { change_naming: OfNaming;
+    a_change_of_names_that_fails_is_mended_and_ends_the_same:
+        fail_at_each_step does at least 2 2 0 1 1;
+    a_change_of_names_that_runs_twice_ends_the_same:
+        run_each_step_twice does at least 2 3 0 2 0;
+    a_change_of_names_that_crashes_at_any_append_ends_the_same:
+        crash_before_and_after_each_append does at least 3 3 0 2 0;
+    a_change_of_names_that_is_cancelled_ends:
+        cancel_at_each_step does at least 2 1 0 0 1;
+}
+
 keeps! { delete_image: OfDelete;
     a_delete_that_fails_at_any_step_is_mended_and_ends_the_same:
         fail_at_each_step does at least 3 6 0 2 2;

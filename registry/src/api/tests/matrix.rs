@@ -297,6 +297,9 @@ impl World {
             ("POST", "organizations") if path.ends_with("/repositories") => {
                 Some(json!({"name": fresh}))
             }
+            ("POST", "organizations") if path.ends_with("/preview_pattern") => {
+                Some(json!({"pattern": "x/<%= repository.label %>"}))
+            }
             ("POST", "organizations") if path.ends_with("/environments") => {
                 Some(json!({"label": fresh, "name": "New", "prior": "Library"}))
             }
