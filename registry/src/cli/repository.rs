@@ -180,6 +180,8 @@ const ALONE: &[Column] = &[
     text("PUSHED AS", "pushed_names"),
     text("LATEST VERSION", "latest_version"),
     text("PUBLISHED VERSION", "published_version"),
+    text("PUBLISHED IN", "published"),
+    text("PUBLISHED AS", "published_names"),
     text("TAGS", "tags_count"),
     size("SIZE", "size_bytes"),
     time("LAST PUSH", "last_push.at"),
