@@ -7,13 +7,12 @@ use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use storage::catalog::referrers::{self, Filter, Limit, Referrer};
-use storage::{Digest, Tx};
-use workflows::destination::{PushName, Resolved};
+use storage::Digest;
+use workflows::destination::PushName;
 
 use super::access::Caller;
 use super::answer;
 use super::error::OciError;
-use super::manifests::is_shown;
 use super::request::Referrers;
 
 /// oras takes no other, and no parameters with it.
