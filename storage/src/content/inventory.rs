@@ -68,10 +68,11 @@ pub async fn bytes(tx: &mut Tx) -> Result<u64, ContentError> {
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
-/// Every object that a row answers for: those of blobs and those of open upload sessions.
+/// Every object that a row answers for: those of blobs, those of open upload sessions, and those that are about to be deleted.
 pub async fn accounted_for(tx: &mut Tx) -> Result<BTreeSet<String>, ContentError> {
     const SQL: &str = "
-        SELECT object FROM blobs WHERE has_object = 1 UNION SELECT object FROM uploads";
+        SELECT object FROM blobs WHERE has_object = 1 UNION SELECT object FROM uploads
+        UNION SELECT object FROM doomed";
     let rows = sqlx::query(SQL).fetch_all(&mut *tx).await?;
     let names = rows.iter().map(|row| row.try_get("object"));
     Ok(names.collect::<Result<_, _>>()?)

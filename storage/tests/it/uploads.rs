@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use engine::clock::Timestamp;
 use storage::catalog::{DestinationId, destinations};
 use storage::content::objects::{
     Chunks, MemoryObjects, ObjectError, ObjectName, ObjectState, ObjectWriter, Objects,
@@ -642,6 +643,13 @@ impl Objects for Small {
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<ObjectName>, ObjectError>> {
         self.objects.list(prefix)
     }
+
+    fn list_with_age<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<(ObjectName, Timestamp)>, ObjectError>> {
+        self.objects.list_with_age(prefix)
+    }
 }
 
 struct SmallWriter {
@@ -745,6 +753,13 @@ impl Objects for Telling {
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<ObjectName>, ObjectError>> {
         self.objects.list(prefix)
+    }
+
+    fn list_with_age<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<(ObjectName, Timestamp)>, ObjectError>> {
+        self.objects.list_with_age(prefix)
     }
 }
 

@@ -66,13 +66,13 @@ async fn every_version_shows_its_tags_as_they_were() {
         [a]
     );
     assert!(
-        versions::holds_manifest(&mut tx, repository.id, &a)
+        versions::has_manifest(&mut tx, repository.id, 3, &a)
             .await
             .unwrap()
     );
     let other = Digest::of(b"c");
     assert!(
-        !versions::holds_manifest(&mut tx, repository.id, &other)
+        !versions::has_manifest(&mut tx, repository.id, 4, &other)
             .await
             .unwrap()
     );

@@ -61,6 +61,7 @@ impl House {
             content,
             clock,
             task_export_dir: None,
+            upload_expiry: Duration::from_hours(24),
         };
         Self {
             _folder: folder,

@@ -1,6 +1,7 @@
 //! Upload sessions: rows that say how far a blob has come, so that it survives a restart and a client that breaks off.
 
 mod busy;
+mod expired;
 mod intake;
 mod row;
 
@@ -29,6 +30,7 @@ use crate::{Algorithm, Digest};
 use busy::Purpose;
 use intake::{Intake, Stopped};
 use row::UploadRow;
+pub use expired::{Expired, Idle, Position, delete_expired};
 pub use row::{find_upload, has_open_upload};
 
 /// So long the end of an upload waits for the content to go on to Pulp: less than clients wait for an answer.
