@@ -65,6 +65,7 @@ const DELETE: Method = Method::DELETE;
 /// Every route below `/api/v1`: what it needs of who calls it, who answers, and what that does. The one table by which
 /// callers are judged, and of which the document of this API is made.
 #[rustfmt::skip]
+#[expect(clippy::too_many_lines, reason = "a line a route: it is one table")]
 fn routes() -> Vec<Route> {
     vec![
         route(GET,    "/tasks", Cut(ViewTasks), tasks::list::list, "Lists tasks, the newest first"),
@@ -126,8 +127,10 @@ fn routes() -> Vec<Route> {
         route(GET,    "/organizations/{organization}/environments/{environment}", Seen, environments::show, "Shows an environment"),
         route(PATCH,  "/organizations/{organization}/environments/{environment}", There(ManageProducts), environments::change, "Changes an environment's name, its naming pattern or its anonymous pull"),
         route(DELETE, "/organizations/{organization}/environments/{environment}", There(ManageProducts), environments::delete, "Deletes an environment that publishes nothing and that no other one follows").or(DoesNotFit),
+        route(POST,   "/organizations/{organization}/environments/{environment}/preview_pattern", There(ManageProducts), environments::preview_pattern, "Shows what a naming pattern would make of every name, and which would collide"),
         route(GET,    "/repositories", Cut(Pull), repositories::list, "Lists the repositories that one may pull from"),
         route(GET,    "/repositories/{id}", Sight(Pull), repositories::show, "Shows a repository"),
+        route(DELETE, "/repositories/{id}", There(Delete), repositories::delete::delete, "Deletes a repository, as a task that can be reverted for a while, or says what that would take"),
         route(GET,    "/repositories/{id}/versions", Sight(Pull), repositories::versions::list, "Lists the repository's versions, the newest first"),
         route(GET,    "/repositories/{id}/versions/{number}", Sight(Pull), repositories::versions::show, "Shows what a version added and removed"),
         route(GET,    "/repositories/{id}/tags", Sight(Pull), repositories::tags::list, "Lists the tags that Library publishes"),

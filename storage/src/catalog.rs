@@ -29,6 +29,7 @@ pub mod signing_keys;
 pub mod sizes;
 pub mod tallies;
 pub mod tokens;
+pub mod tombstones;
 pub mod users;
 pub mod versions;
 

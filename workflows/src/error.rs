@@ -13,6 +13,11 @@ impl Failed {
     pub(crate) fn for_good(error: impl std::fmt::Display) -> Self {
         Self(StepError::permanent(error))
     }
+
+    /// Another attempt may succeed.
+    pub(crate) fn later(error: impl std::fmt::Display) -> Self {
+        Self(StepError::transient(error))
+    }
 }
 
 impl From<Failed> for StepError {

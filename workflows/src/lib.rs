@@ -1,8 +1,10 @@
 //! What happens: each workflow a short declaration of a DAG, each step a file.
 
 pub mod bulk;
+pub mod change_naming;
 pub mod cleanup;
 pub mod delete_image;
+pub mod delete_repository;
 pub mod destination;
 mod drill;
 mod error;
@@ -12,7 +14,7 @@ pub mod naming_pattern;
 pub mod owner;
 pub mod permission;
 pub mod promote;
-mod published_names;
+pub mod published_names;
 pub mod push;
 pub mod rehearsal;
 mod resume;
@@ -49,8 +51,10 @@ pub fn all(backend: Backend) -> Result<Workflows<Services>, DeclarationError> {
     let all = all
         .register::<push::Push>()?
         .register::<delete_image::DeleteImage>()?
+        .register::<delete_repository::DeleteRepository>()?
         .register::<rollback::Rollback>()?
         .register::<promote::Promote>()?
+        .register::<change_naming::ChangeNaming>()?
         .register::<bulk::BulkResume>()?
         .register::<bulk::BulkCancel>()?
         .register::<cleanup::Cleanup>()?

@@ -1,16 +1,18 @@
-//! The names under which an environment publishes a repository, besides its pushed path.
+//! The names under which an environment publishes repositories, besides their pushed paths.
 
-use crate::destination::{self, Destination, PushName, ResolveError, label_form};
+mod all;
+mod publish;
+
+pub use all::{Clash, Preview, preview};
+pub(crate) use all::{Renamed, rename_all};
+pub(crate) use publish::publish;
+
+use crate::destination::{self, Destination, PushName, ResolveError};
 use crate::error::Failed;
-use crate::naming_pattern::{NameError, Named, NamingPattern, PatternError, Subject, default_name};
+use crate::naming_pattern::{NameError, NamingPattern, PatternError, Subject, default_name};
 use storage::Tx;
-use storage::catalog::environments::{self, Environment};
-use storage::catalog::organizations::{self, Organization};
-use storage::catalog::products::{self, Product};
-use storage::catalog::repositories::{self, Repository};
-use storage::catalog::{
-    CatalogError, DestinationId, EnvironmentId, RepositoryId, repository_names,
-};
+use storage::catalog::CatalogError;
+use storage::catalog::environments::Environment;
 
 /// Why an environment cannot publish a repository by the name it would have there.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,9 @@ pub(crate) enum PublishedNameError {
         /// What has it, in words.
         taken_by: String,
     },
+    /// Some of all repositories of an environment would have one name, or none.
+    #[error("{0}")]
+    Clash(String),
     /// The catalog did not do its part.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -46,132 +51,35 @@ impl From<PublishedNameError> for Failed {
             PublishedNameError::Catalog(error) => error.into(),
             error @ (PublishedNameError::Name(_)
             | PublishedNameError::Pattern(_)
-            | PublishedNameError::Taken { .. }) => Self::for_good(error),
+            | PublishedNameError::Taken { .. }
+            | PublishedNameError::Clash(_)) => Self::for_good(error),
         }
     }
 }
 
-/// Publishes the repository under its names in the environment, in the transaction that points the environment to the version;
-/// answers them. Refused where somebody else has one of them: then nothing may move.
-pub(crate) async fn publish(
-    tx: &mut Tx,
-    environment: EnvironmentId,
-    repository: RepositoryId,
-    version: i64,
-) -> Result<Vec<String>, PublishedNameError> {
-    let in_it = InEnvironment::find(tx, environment, repository).await?;
-    let names: Vec<String> = in_it.name(version)?.into_iter().collect();
-    for name in &names {
-        in_it.must_be_free(tx, name).await?;
-    }
-    repository_names::publish(tx, environment, repository, &names).await?;
-    Ok(names)
+/// How an environment names what it publishes.
+struct Rules {
+    pattern: Option<NamingPattern>,
+    is_library: bool,
 }
 
-/// A repository in an environment, with all that its name there is made of.
-struct InEnvironment {
-    environment: Environment,
-    organization: Organization,
-    product: Product,
-    repository: Repository,
-}
-
-impl InEnvironment {
-    async fn find(
-        tx: &mut Tx,
-        environment: EnvironmentId,
-        repository: RepositoryId,
-    ) -> Result<Self, CatalogError> {
-        let environment = environments::get(tx, environment)
-            .await?
-            .ok_or_else(|| CatalogError::missing("environment", environment))?;
-        let repository = repositories::get(tx, repository)
-            .await?
-            .ok_or_else(|| CatalogError::missing("repository", repository))?;
-        let product = products::get(tx, repository.product)
-            .await?
-            .ok_or_else(|| CatalogError::missing("product", repository.product))?;
-        let organization = organizations::get(tx, product.organization)
-            .await?
-            .ok_or_else(|| CatalogError::missing("organization", product.organization))?;
+impl Rules {
+    fn of(environment: &Environment) -> Result<Self, PatternError> {
+        let pattern = environment.registry_name_pattern.as_deref();
         Ok(Self {
-            environment,
-            organization,
-            product,
-            repository,
+            pattern: pattern.map(NamingPattern::parse).transpose()?,
+            is_library: environment.prior.is_none(),
         })
     }
 
-    fn pushed_path(&self) -> String {
-        label_form(
-            &self.organization.label,
-            &self.product.label,
-            &self.repository.name,
-        )
-    }
-
-    /// The name it has there; none: it is pulled by its pushed path alone.
-    fn name(&self, version: i64) -> Result<Option<String>, PublishedNameError> {
-        let subject = Subject {
-            organization: Named {
-                label: &self.organization.label,
-                name: &self.organization.name,
-            },
-            product: Named {
-                label: &self.product.label,
-                name: &self.product.name,
-            },
-            repository: Named {
-                label: &self.repository.label,
-                name: &self.repository.name,
-            },
-            environment: Named {
-                label: &self.environment.label,
-                name: &self.environment.name,
-            },
-            version,
+    /// The name; none: it is pulled by its pushed path alone.
+    fn name(&self, subject: &Subject<'_>, pushed_path: &str) -> Result<Option<String>, NameError> {
+        let name = match &self.pattern {
+            Some(pattern) => pattern.render(subject)?,
+            None if self.is_library => return Ok(None),
+            None => default_name(subject)?,
         };
-        let is_library = self.environment.prior.is_none();
-        let name = match &self.environment.registry_name_pattern {
-            Some(pattern) => NamingPattern::parse(pattern)?.render(&subject)?,
-            None if is_library => return Ok(None),
-            None => default_name(&subject)?,
-        };
-        Ok((!is_library || name != self.pushed_path()).then_some(name))
-    }
-
-    /// Pushed paths come first, and of two that are published by one name nobody could pull the second.
-    async fn must_be_free(&self, tx: &mut Tx, name: &str) -> Result<(), PublishedNameError> {
-        let taken = |taken_by: String| PublishedNameError::Taken {
-            environment: self.environment.label.clone(),
-            of: self.pushed_path(),
-            name: name.to_owned(),
-            taken_by,
-        };
-        if let Some(pushed) = pushed_to(tx, name).await? {
-            let here = pushed.id == DestinationId::from(self.repository.id);
-            return Err(taken(if here {
-                "its pushed path, where Library is pulled from".to_owned()
-            } else {
-                format!("the pushed path of {pushed}")
-            }));
-        }
-        let Some(owner) = repository_names::find(tx, name).await? else {
-            return Ok(());
-        };
-        let by = owner.environment;
-        if owner.repository == self.repository.id && by == Some(self.environment.id) {
-            return Ok(());
-        }
-        let other = match by {
-            Some(by) => Self::find(tx, by, owner.repository).await?,
-            None => return Err(taken("the pushed path of another repository".to_owned())),
-        };
-        Err(taken(format!(
-            "the name of {} in environment {}",
-            other.pushed_path(),
-            other.environment.label
-        )))
+        Ok((!self.is_library || name != pushed_path).then_some(name))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::step::{BoxFuture, Declared, Services};
 use crate::store::{Accepted, Append, OpenPlan, Store, StoreError, Submission};
 use crate::workflow::{InputError, Registered, Workflow};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A plan about to be submitted: its input, who wants it, and the steps that the request has done itself.
 pub struct Offer<S: Services> {
@@ -41,6 +42,13 @@ impl<S: Services> Offer<S> {
     #[must_use]
     pub fn with_priority(mut self, priority: Priority) -> Self {
         self.submitted.priority = priority;
+        self
+    }
+
+    /// So long after its success it can still be reverted, whatever its workflow says.
+    #[must_use]
+    pub fn revertible_for(mut self, time: Duration) -> Self {
+        self.submitted.revertible_for = Some(time);
         self
     }
 

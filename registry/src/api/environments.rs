@@ -4,21 +4,25 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use storage::catalog::audit::{self, Action};
+use storage::catalog::audit::{self, Action, NewEntry};
 use storage::catalog::environments::{self, Environment, EnvironmentChanges, NewEnvironment};
 use storage::catalog::organizations::Organization;
 use storage::catalog::roles::Permission;
-use storage::catalog::{CatalogError, EnvironmentId};
+use storage::catalog::{CatalogError, EnvironmentId, RepositoryId};
 use storage::{Label, Tx};
+use workflows::change_naming::{self, ChangeError, ChangeNaming, Changed};
 use workflows::naming_pattern::{Named, NamingPattern};
+use workflows::published_names;
 
-use super::answer::{Created, Located, NoContent};
+use super::answer::{Accepted, BegunTask, Created, Located, NoContent};
 use super::body::Body;
 use super::caller::{Caller, in_organization};
 use super::fields::{self, Name, Pattern, Told};
+use super::openapi::{Answers, Operation};
 use super::organizations;
 use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
@@ -194,6 +198,7 @@ pub(super) struct Changes {
     name: Option<Name>,
     /// How it names what it publishes; null or empty: without a pattern from now on.
     #[serde(default, deserialize_with = "fields::or_null")]
+    #[expect(clippy::option_option, reason = "left out, it stays; null, it goes")]
     registry_name_pattern: Option<Option<Pattern>>,
     /// What it publishes is pulled without a login.
     anonymous_pull: Option<bool>,
@@ -206,48 +211,187 @@ pub(super) async fn change(
     caller: Caller,
     Path((organization, label)): Path<(String, String)>,
     Body(changes): Body<Changes>,
-) -> Result<Json<Shown>, Problem> {
+) -> Result<Patched, Problem> {
     let mut tx = app.services.database.read().await?;
     let (organization, environment) = visible(&mut tx, &caller, &organization, &label).await?;
     may_change(&caller, &organization, changes.anonymous_pull)?;
     let name = changes.name.map(String::from);
-    let called = name.as_ref().unwrap_or(&environment.name);
-    if environment.prior.is_none() && *called != environment.name {
+    let new_name = name.as_ref().unwrap_or(&environment.name);
+    if environment.prior.is_none() && *new_name != environment.name {
         let text = "never changes: Library has this name in every organization";
         return Err(Problem::invalid_field("name", text));
     }
     let pattern = changes.registry_name_pattern;
     let pattern =
-        pattern.map(|pattern| checked(pattern, &organization, (&environment.label, called)));
-    let changes = EnvironmentChanges {
-        registry_name_pattern: pattern.transpose()?,
-        name,
-        anonymous_pull: changes.anonymous_pull,
-    };
+        pattern.map(|pattern| checked(pattern, &organization, (&environment.label, new_name)));
+    let pattern = pattern.transpose()?;
     let mut entry = caller.does(Action::Change, subject(&environment.label, &organization));
-    let pattern = changes.registry_name_pattern.as_ref();
-    let pattern = pattern.map(|pattern| pattern.as_deref().unwrap_or("none"));
+    let told = pattern.as_ref();
+    let told = told.map(|pattern| pattern.as_deref().unwrap_or("none"));
     entry.reason = fields::given(&[
-        ("name", Told::what(changes.name.as_ref())),
-        ("registry_name_pattern", Told::what(pattern)),
+        ("name", Told::what(name.as_ref())),
+        ("registry_name_pattern", Told::what(told)),
         ("anonymous_pull", Told::what(changes.anonymous_pull)),
     ]);
     if entry.reason.is_none() {
         let shown = Shown::of(&mut tx, environment, &organization).await?;
-        return Ok(Json(shown));
+        return Ok(Patched::Now(Box::new(shown)));
     }
     drop(tx);
+    let renames = name.is_some() || pattern.is_some();
+    let change = ChangeNaming {
+        user: caller.user.id,
+        login: caller.user.login.clone(),
+        organization_label: organization.label.clone(),
+        environment: environment.id,
+        environment_label: environment.label.clone(),
+        name: name.unwrap_or(environment.name),
+        registry_name_pattern: pattern.unwrap_or(environment.registry_name_pattern),
+    };
+    if renames {
+        let changed = change_naming::submit(&app.node, change, entry.clone()).await;
+        if let Changed::By(task_id) = changed.map_err(refused)? {
+            open_or_close(&app, environment.id, changes.anonymous_pull, None).await?;
+            return Ok(Patched::By(BegunTask { task_id }));
+        }
+    }
+    let entry = (!renames).then_some(entry);
+    let after = open_or_close(&app, environment.id, changes.anonymous_pull, entry).await?;
+    let after = after.ok_or_else(|| unknown(&label))?;
+    let mut tx = app.services.database.read().await?;
+    let shown = Shown::of(&mut tx, after, &organization).await?;
+    Ok(Patched::Now(Box::new(shown)))
+}
+
+/// Changes the anonymous pull, if that is asked for; answers the environment as it is now.
+async fn open_or_close(
+    app: &App,
+    environment: EnvironmentId,
+    anonymous_pull: Option<bool>,
+    entry: Option<NewEntry>,
+) -> Result<Option<Environment>, Problem> {
     let at = app.services.clock.now();
+    let changes = EnvironmentChanges {
+        anonymous_pull,
+        ..EnvironmentChanges::default()
+    };
     let after = app.services.database.transact(move |tx| {
         Box::pin(async move {
-            let Some(after) = environments::update(tx, environment.id, &changes).await? else {
-                return Ok(None);
-            };
-            audit::record(tx, &entry, at).await?;
-            Ok::<_, CatalogError>(Some(Shown::of(tx, after, &organization).await?))
+            let after = environments::update(tx, environment, &changes).await?;
+            if let Some(entry) = entry {
+                audit::record(tx, &entry, at).await?;
+            }
+            Ok::<_, CatalogError>(after)
         })
     });
-    after.await??.map(Json).ok_or_else(|| unknown(&label))
+    Ok(after.await??)
+}
+
+/// 200 with the environment, or 202 with the task that moves its names: until that has succeeded the old pattern is shown.
+pub(super) enum Patched {
+    Now(Box<Shown>),
+    By(BegunTask),
+}
+
+impl IntoResponse for Patched {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Now(shown) => Json(*shown).into_response(),
+            Self::By(task) => Accepted(task).into_response(),
+        }
+    }
+}
+
+impl Answers for Patched {
+    fn answer(operation: &mut Operation) {
+        operation.answers_json::<Shown>(200, "No name moves: it is changed.");
+        Accepted::<BegunTask>::answer(operation);
+    }
+}
+
+fn refused(error: ChangeError) -> Problem {
+    match error {
+        ChangeError::Refused(preview) => {
+            let why = preview.refusal().unwrap_or_default();
+            let collisions: Vec<_> = preview.collisions.into_iter().map(Clash::from).collect();
+            Problem::invalid_field("registry_name_pattern", why)
+                .with("collisions", json!(collisions))
+        }
+        ChangeError::Gone(label) => unknown(&label),
+        ChangeError::Catalog(error) => error.into(),
+        ChangeError::Node(error) => error.into(),
+    }
+}
+
+/// A pattern to be tried.
+#[derive(Debug, JsonSchema, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "PatternToTry", example = json!({"pattern": "<%= product.label %>/<%= repository.label %>"}))]
+pub(super) struct ToTry {
+    /// The pattern; null or blank: none.
+    pattern: Option<Pattern>,
+}
+
+/// What the repositories of the environment would be called.
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "NamesPreview")]
+pub(super) struct Names {
+    /// Every repository that the environment publishes, with the name it would have.
+    names: Vec<NamedRepository>,
+    /// Names that more than one would have; saving such a pattern is refused.
+    collisions: Vec<Clash>,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+struct NamedRepository {
+    repository: RepositoryId,
+    name: String,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "NameCollision")]
+struct Clash {
+    name: String,
+    /// Who would have it, or has it.
+    repositories: Vec<String>,
+}
+
+impl From<published_names::Clash> for Clash {
+    fn from(clash: published_names::Clash) -> Self {
+        Self {
+            name: clash.name,
+            repositories: clash.repositories,
+        }
+    }
+}
+
+/// `POST /organizations/{label}/environments/{label}/preview_pattern`: every resulting name, before the pattern is saved.
+pub(super) async fn preview_pattern(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((organization, label)): Path<(String, String)>,
+    Body(body): Body<ToTry>,
+) -> Result<Json<Names>, Problem> {
+    let mut tx = app.services.database.read().await?;
+    let (organization, environment) = visible(&mut tx, &caller, &organization, &label).await?;
+    may_change(&caller, &organization, None)?;
+    let place = (environment.label.as_str(), environment.name.as_str());
+    let pattern = checked_as("pattern", body.pattern, &organization, place)?;
+    let then = Environment {
+        registry_name_pattern: pattern,
+        ..environment
+    };
+    let preview = published_names::preview(&mut tx, &then).await?;
+    if let Some(error) = preview.unnameable.first() {
+        return Err(Problem::invalid_field("pattern", error.to_string()));
+    }
+    let names = preview.names.into_iter();
+    Ok(Json(Names {
+        names: names
+            .map(|(repository, name)| NamedRepository { repository, name })
+            .collect(),
+        collisions: preview.collisions.into_iter().map(Clash::from).collect(),
+    }))
 }
 
 /// `DELETE /organizations/{label}/environments/{label}`: the last of a path that publishes nothing any more.
@@ -300,12 +444,22 @@ fn may_change(
 fn checked(
     pattern: Option<Pattern>,
     organization: &Organization,
+    place: (&str, &str),
+) -> Result<Option<String>, Problem> {
+    checked_as("registry_name_pattern", pattern, organization, place)
+}
+
+/// The same of a field of another name.
+fn checked_as(
+    field: &str,
+    pattern: Option<Pattern>,
+    organization: &Organization,
     (label, name): (&str, &str),
 ) -> Result<Option<String>, Problem> {
     let Some(text) = pattern.map(String::from) else {
         return Ok(None);
     };
-    let wrong = |message| Problem::invalid_field("registry_name_pattern", message);
+    let wrong = |message| Problem::invalid_field(field, message);
     let read = NamingPattern::parse_optional(&text).map_err(|error| wrong(error.to_string()))?;
     let Some(pattern) = read else {
         return Ok(None);

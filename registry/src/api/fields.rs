@@ -366,6 +366,7 @@ where
 }
 
 /// Reads a field that can be left out, and be null: then the thing has none any more.
+#[expect(clippy::option_option, reason = "left out, it stays; null, it goes")]
 pub(super) fn or_null<'de, D, T>(reader: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,6 +1,7 @@
 //! `/repositories`: what pushes have made.
 
 pub(super) mod create;
+pub(super) mod delete;
 pub(super) mod delete_image;
 pub(super) mod manifests;
 pub(super) mod promote;
@@ -18,11 +19,13 @@ use axum::extract::State;
 use engine::journal::PlanId;
 use schemars::JsonSchema;
 use serde::Serialize;
-use storage::catalog::environments::LIBRARY;
+use storage::catalog::environments::{self, LIBRARY};
 use storage::catalog::grants::{Place, Scope};
 use storage::catalog::repositories::{self, RepositoryRow};
 use storage::catalog::roles::Permission;
-use storage::catalog::{DestinationId, RepositoryId, pushed, settings};
+use storage::catalog::{
+    DestinationId, EnvironmentId, RepositoryId, publications, pushed, repository_names, settings,
+};
 use storage::{Digest, Tx};
 use workflows::destination::{Destination, label_form};
 
@@ -54,8 +57,10 @@ pub(super) struct Shown {
     product: String,
     /// The names that pushes go to and that are always pullable.
     pushed_names: Vec<String>,
-    /// The names under which each environment publishes it.
-    published_names: BTreeMap<&'static str, Vec<String>>,
+    /// The names under which each environment publishes it, by the environment's label.
+    published_names: BTreeMap<String, Vec<String>>,
+    /// What each environment publishes of it, Library first.
+    published: Vec<Published>,
     /// Null before the first push.
     latest_version: Option<i64>,
     /// The version that Library publishes.
@@ -84,6 +89,21 @@ impl Listed for Shown {
         usual: "id",
     };
     const SEARCH: Option<&'static [&'static str]> = Some(search::FIELDS);
+}
+
+/// What an environment publishes of a repository.
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Published")]
+struct Published {
+    /// The environment's label.
+    environment: String,
+    /// The version's number.
+    version: i64,
+    since: Time,
+    /// The login of whose push or action that was; null for who may pull only because everybody may.
+    by: Option<String>,
+    /// The task that published it; null for who may pull only because everybody may.
+    task_id: Option<PlanId>,
 }
 
 /// Where pushes land before they are filed; only for who may operate tasks.
@@ -120,16 +140,15 @@ impl Shown {
         let has_role = caller.may(Permission::Pull, &place(&row));
         let last_push = row.last_push.clone().filter(|_| has_role);
         let pushed_names = vec![pushed_name(&row)];
-        let published = row
-            .published_version
-            .map(|_| (LIBRARY, pushed_names.clone()));
+        let (published, published_names) = published(tx, &row, has_role).await?;
         Ok(Self {
             id: row.id,
             name: row.name,
             label: row.label,
             organization: row.organization,
             product: row.product,
-            published_names: published.into_iter().collect(),
+            published_names,
+            published,
             pushed_names,
             latest_version: row.latest_version,
             published_version: row.published_version,
@@ -145,6 +164,42 @@ impl Shown {
             created_at: row.created_at.into(),
         })
     }
+}
+
+/// What each environment publishes of it, and by which names.
+async fn published(
+    tx: &mut Tx,
+    row: &RepositoryRow,
+    has_role: bool,
+) -> Result<(Vec<Published>, BTreeMap<String, Vec<String>>), Problem> {
+    let environments = environments::all(tx, row.organization_id).await?;
+    let label = |id: EnvironmentId| {
+        let found = environments.iter().find(|environment| environment.id == id);
+        found.map(|environment| environment.label.clone())
+    };
+    let (mut published, mut names) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
+    for shown in publications::everywhere(tx, row.id).await? {
+        let Some(environment) = label(shown.environment) else {
+            continue;
+        };
+        let mine = names.entry(environment.clone()).or_default();
+        if environment == LIBRARY {
+            mine.push(pushed_name(row));
+        }
+        published.push(Published {
+            environment,
+            version: shown.version,
+            since: shown.since.into(),
+            by: has_role.then_some(shown.by),
+            task_id: has_role.then_some(shown.plan),
+        });
+    }
+    for (environment, name) in repository_names::published(tx, row.id).await? {
+        if let Some(environment) = label(environment) {
+            names.entry(environment).or_default().push(name);
+        }
+    }
+    Ok((published, names))
 }
 
 /// The name by which tasks and people call it.

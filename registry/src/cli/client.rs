@@ -361,8 +361,13 @@ impl Client {
     }
 
     /// `DELETE` of what takes a task.
-    pub(crate) async fn begin_delete(&self, path: &str) -> Result<Answer, ClientError> {
-        self.send(self.request(Method::DELETE, path)).await
+    pub(crate) async fn begin_delete(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<Answer, ClientError> {
+        self.send(self.request(Method::DELETE, path).json(body))
+            .await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -11,7 +11,7 @@ use super::client::{Client, ClientError, Connection, segment};
 use super::page::{Page, Search};
 use super::product::Of;
 use super::show;
-use super::task::Begun;
+use super::task::{Begun, with_reason};
 use super::view::{Column, View, age, id, read, size, text, time};
 use crate::config::Environment;
 
@@ -45,6 +45,19 @@ enum Verb {
         #[arg(long, value_name = "LABEL")]
         product: String,
     },
+    /// Delete a repository; `task revert` brings it back for a while
+    Delete {
+        #[command(flatten)]
+        repository: Repository,
+        /// Only say what would be deleted
+        #[arg(long, conflicts_with = "wait")]
+        dry_run: bool,
+        /// Kept in the audit
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        begun: Begun,
+    },
     /// List the tags that Library publishes
     Tags {
         #[command(flatten)]
@@ -58,13 +71,6 @@ enum Verb {
         repository: Repository,
         /// The tag
         tag: String,
-    },
-    /// List the versions, the newest first
-    Versions {
-        #[command(flatten)]
-        repository: Repository,
-        #[command(flatten)]
-        page: Page,
     },
     /// Delete a tag: a new version does not have it
     DeleteTag {
@@ -84,6 +90,20 @@ enum Verb {
         #[command(flatten)]
         begun: Begun,
     },
+    /// List the versions, the newest first
+    Versions {
+        #[command(flatten)]
+        repository: Repository,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show a version
+    Version {
+        #[command(flatten)]
+        repository: Repository,
+        /// The version's number
+        number: i64,
+    },
     /// Let an environment publish an earlier version again
     Rollback {
         #[command(flatten)]
@@ -102,13 +122,6 @@ enum Verb {
         #[command(flatten)]
         begun: Begun,
     },
-    /// Show a version
-    Version {
-        #[command(flatten)]
-        repository: Repository,
-        /// The version's number
-        number: i64,
-    },
 }
 
 #[derive(Args, Debug)]
@@ -119,6 +132,7 @@ struct Repository {
 }
 
 #[derive(Args, Debug, Serialize)]
+#[group(skip)]
 struct Rollback {
     /// The number of the version, one before that which is published
     #[arg(long, value_name = "NUMBER")]
@@ -133,6 +147,7 @@ struct Rollback {
 }
 
 #[derive(Args, Debug, Serialize)]
+#[group(skip)]
 struct Promotion {
     /// The number of the version
     #[arg(long, value_name = "NUMBER")]
@@ -165,6 +180,8 @@ const ALONE: &[Column] = &[
     text("PUSHED AS", "pushed_names"),
     text("LATEST VERSION", "latest_version"),
     text("PUBLISHED VERSION", "published_version"),
+    text("PUBLISHED IN", "published"),
+    text("PUBLISHED AS", "published_names"),
     text("TAGS", "tags_count"),
     size("SIZE", "size_bytes"),
     time("LAST PUSH", "last_push.at"),
@@ -199,6 +216,13 @@ pub(super) const VERSIONS: &[Column] = &[
     text("TAGS ADDED", "added.tags").spare(),
     text("TAGS REMOVED", "removed.tags").spare(),
     text("PUBLISHED IN", "published_in"),
+];
+
+const WOULD_DELETE: &[Column] = &[
+    text("WOULD DELETE", "repository"),
+    text("VERSIONS", "versions"),
+    text("TAGS", "tags"),
+    text("ENVIRONMENTS", "environments"),
 ];
 
 const VERSION: &[Column] = &[
@@ -253,13 +277,29 @@ impl Verb {
                 let path = format!("{}/versions", repository.path(client).await?);
                 view.list(&page.get(client, &path).await?, VERSIONS, "no version yet");
             }
+            Self::Delete {
+                repository,
+                dry_run,
+                reason,
+                begun,
+            } => {
+                let path = repository.path(client).await?;
+                let mut body = with_reason(reason.as_deref());
+                body["dry_run"] = json!(dry_run);
+                let answer = client.begin_delete(&path, &body).await?;
+                if dry_run {
+                    view.object(&answer, WOULD_DELETE);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                return begun.after(client, view, &answer).await;
+            }
             Self::DeleteTag {
                 repository,
                 tag,
                 begun,
             } => {
                 let path = format!("{}/tags/{}", repository.path(client).await?, segment(&tag));
-                let task = client.begin_delete(&path).await?;
+                let task = client.begin_delete(&path, &json!({})).await?;
                 return begun.after(client, view, &task).await;
             }
             Self::DeleteManifest {
@@ -269,7 +309,7 @@ impl Verb {
             } => {
                 let of = repository.path(client).await?;
                 let path = format!("{of}/manifests/{}", segment(&digest));
-                let task = client.begin_delete(&path).await?;
+                let task = client.begin_delete(&path, &json!({})).await?;
                 return begun.after(client, view, &task).await;
             }
             Self::Rollback {

@@ -15,6 +15,7 @@ mod step;
 mod watch;
 
 pub(super) use act::print;
+pub(in crate::cli) use act::with_reason;
 pub(super) use begun::Begun;
 
 use std::process::ExitCode;

@@ -76,7 +76,10 @@ fn nouns_have_the_verbs_of_their_resource() {
         ("organization", "list show create update"),
         ("product", "list show create update"),
         ("environment", "list show create update delete"),
-        ("repository", "list show create tags tag versions version"),
+        (
+            "repository",
+            "list show create delete tags tag delete-tag delete-manifest versions version rollback promote",
+        ),
         ("user", "list show create update delete"),
         ("role", "list show create update delete"),
         ("grant", "list create delete"),
@@ -228,6 +231,14 @@ fn images() -> Vec<Listed> {
                 "removed": {"tags": ["0.9"]}, "published_in": ["Library"]}),
             "rollback",
         ),
+        (
+            "environment",
+            environment::COLUMNS,
+            json!({"id": 1234, "label": "quality_assurance", "name": "Quality assurance of the whole company",
+                "organization": "Default_Organization", "prior": "development", "anonymous_pull": false,
+                "registry_name_pattern": "<%= lifecycle_environment.label %>/<%= repository.label %>", "created_at": AT}),
+            "1234",
+        ),
     ]
 }
 
@@ -252,14 +263,6 @@ fn access() -> Vec<Listed> {
             product::COLUMNS,
             json!({"id": 1234, "label": "container_push", "name": "Pushed containers", "organization": "Default_Organization",
                 "anonymous_pull": false, "immutable_tags": ["v*", "release-*"], "created_at": AT}),
-            "1234",
-        ),
-        (
-            "environment",
-            environment::COLUMNS,
-            json!({"id": 1234, "label": "quality_assurance", "name": "Quality assurance of the whole company",
-                "organization": "Default_Organization", "prior": "development", "anonymous_pull": false,
-                "registry_name_pattern": "<%= lifecycle_environment.label %>/<%= repository.label %>", "created_at": AT}),
             "1234",
         ),
         (

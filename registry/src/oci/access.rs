@@ -337,13 +337,8 @@ impl<'a> Caller<'a> {
                     .to_owned(),
             ));
         }
-        self.covered(name, RepositoryAction::Delete)?;
-        if found.destination.is_none() {
-            return Err(OciError::NameUnknown {
-                name: name.to_string(),
-            });
-        }
-        Ok(found)
+        // Where there is nothing yet the right counts all the same: else there would be no token to be told so with.
+        self.covered(name, RepositoryAction::Delete).map(|()| found)
     }
 
     /// The destination of what [`push_to`](Self::push_to) has allowed, made if it is the first push there.

@@ -150,6 +150,22 @@ pub(super) async fn get(
     })
 }
 
+/// False: the name is that of an environment, and the blob is no part of what that publishes of the destination.
+pub(super) async fn is_shown(
+    tx: &mut Tx,
+    found: &Resolved,
+    destination: DestinationId,
+    digest: &Digest,
+) -> Result<bool, OciError> {
+    if found.environment.is_none() {
+        return Ok(true);
+    }
+    Ok(match found.shown(tx).await? {
+        Some(version) => is_part_of(tx, destination, version, digest).await?,
+        None => false,
+    })
+}
+
 /// Where the blob is linked, and its size; unknown if that is not this repository. By the name of an environment only parts of
 /// what that publishes are read.
 async fn find(
@@ -163,14 +179,8 @@ async fn find(
             name: name.to_string(),
         });
     };
-    if found.environment.is_some() {
-        let shown = match found.shown(tx).await? {
-            Some(version) => is_part_of(tx, destination.id, version, digest).await?,
-            None => false,
-        };
-        if !shown {
-            return Err(unknown(name, digest));
-        }
+    if !is_shown(tx, &found, destination.id, digest).await? {
+        return Err(unknown(name, digest));
     }
     let blob = stat(tx, destination.id, digest).await?;
     let blob = blob.ok_or_else(|| unknown(name, digest))?;

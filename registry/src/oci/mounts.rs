@@ -7,6 +7,7 @@ use storage::database::Tx;
 use workflows::destination::{Destination, PushName, label_form};
 
 use super::access::Caller;
+use super::blobs::is_shown;
 use super::error::OciError;
 
 /// A client that names no repository is not searched for in more than so many that have the blob.
@@ -26,7 +27,7 @@ pub(super) async fn mount(
     let from = {
         let mut tx = services.database.look_up().await?;
         match from {
-            Some(from) => named(caller, &mut tx, from).await?,
+            Some(from) => named(caller, &mut tx, from, digest).await?,
             None => any(caller, &mut tx, to.id, digest).await?,
         }
     };
@@ -37,16 +38,24 @@ pub(super) async fn mount(
     Ok(services.content.mount(from, to.id, *digest, at).await?)
 }
 
+/// Where the name leads, if the caller may pull the blob from there.
 async fn named(
     caller: &Caller<'_>,
     tx: &mut Tx,
     from: &str,
+    digest: &Digest,
 ) -> Result<Option<DestinationId>, OciError> {
     let Ok(from) = from.parse::<PushName>() else {
         return Ok(None);
     };
-    let from = caller.could_pull_from(tx, &from).await?;
-    Ok(from.and_then(|from| from.destination).map(|it| it.id))
+    let Some(found) = caller.could_pull_from(tx, &from).await? else {
+        return Ok(None);
+    };
+    let Some(destination) = found.destination.as_ref().map(|it| it.id) else {
+        return Ok(None);
+    };
+    let shown = is_shown(tx, &found, destination, digest).await?;
+    Ok(shown.then_some(destination))
 }
 
 async fn any(
@@ -68,7 +77,7 @@ async fn any(
         };
         let name = label_form(&organization.label, &row.product_label, &row.name);
         // A retired destination has lost its name, and the name may lead to another one now.
-        if named(caller, tx, &name).await? == Some(candidate) {
+        if named(caller, tx, &name, digest).await? == Some(candidate) {
             return Ok(Some(candidate));
         }
     }

@@ -6,13 +6,14 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
-use storage::Digest;
 use storage::catalog::referrers::{self, Filter, Limit, Referrer};
-use workflows::destination::PushName;
+use storage::{Digest, Tx};
+use workflows::destination::{PushName, Resolved};
 
 use super::access::Caller;
 use super::answer;
 use super::error::OciError;
+use super::manifests::is_shown;
 use super::request::Referrers;
 
 /// oras takes no other, and no parameters with it.
@@ -83,17 +84,18 @@ pub(super) async fn list(
         }
         None => None,
     };
-    drop(tx);
     let more = page.as_ref().is_some_and(|page| page.more);
     let listed = page.map(|page| page.referrers).unwrap_or_default();
     let next = listed.last().filter(|_| more).map(|last| {
         let last = last.digest;
         link(name, subject, wanted.artifact_type.as_deref(), size, &last)
     });
+    let shown = shown(&mut tx, &found, listed).await?;
+    drop(tx);
     let index = Index {
         schema_version: 2,
         media_type: INDEX,
-        manifests: listed.into_iter().map(Descriptor::from).collect(),
+        manifests: shown.into_iter().map(Descriptor::from).collect(),
     };
     let body = serde_json::to_vec(&index).map_err(OciError::internal)?;
     let content_type = [(CONTENT_TYPE, HeaderValue::from_static(INDEX))];
@@ -107,6 +109,24 @@ pub(super) async fn list(
         headers.insert(LINK, answer::ascii(&next));
     }
     Ok(response)
+}
+
+/// Those of the page that may be pulled by this name: by that of an environment only what it publishes.
+async fn shown(
+    tx: &mut Tx,
+    found: &Resolved,
+    listed: Vec<Referrer>,
+) -> Result<Vec<Referrer>, OciError> {
+    if found.environment.is_none() {
+        return Ok(listed);
+    }
+    let mut shown = Vec::new();
+    for referrer in listed {
+        if is_shown(tx, found, &referrer.digest).await? {
+            shown.push(referrer);
+        }
+    }
+    Ok(shown)
 }
 
 /// Where those after `last` are.

@@ -51,3 +51,8 @@ CREATE INDEX embedded_push_manifests_digest ON embedded_push_manifests (digest);
 CREATE INDEX pulp_odd_manifests_digest ON pulp_odd_manifests (digest);
 CREATE INDEX grants_repository ON grants (repository_id) WHERE repository_id IS NOT NULL;
 CREATE INDEX pulp_spool_destination ON pulp_spool (destination_id);
+-- Under which name the revert of a delete is to bring a repository back, where that is not its old one.
+CREATE TABLE restores (
+    plan_id BLOB NOT NULL PRIMARY KEY REFERENCES plan (id) ON DELETE CASCADE,
+    name    TEXT NOT NULL
+) STRICT;

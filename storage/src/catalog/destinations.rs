@@ -80,6 +80,35 @@ pub async fn make(
     }
 }
 
+/// Retires the destination: its name is free, and leads there no more. False: it was retired already.
+pub async fn retire(tx: &mut Tx, id: DestinationId, at: Timestamp) -> Result<bool, CatalogError> {
+    const SQL: &str = "
+        UPDATE destinations SET retired_at = $2 WHERE id = $1 AND retired_at IS NULL";
+    let retired = sqlx::query(SQL).bind(id).bind(at.0);
+    Ok(retired.execute(&mut *tx).await?.rows_affected() > 0)
+}
+
+/// Lets the destination live again under this name, which nobody has as the caller has seen.
+pub async fn revive(tx: &mut Tx, id: DestinationId, name: &str) -> Result<(), CatalogError> {
+    const SQL: &str = "UPDATE destinations SET retired_at = NULL, name = $2 WHERE id = $1";
+    sqlx::query(SQL)
+        .bind(id)
+        .bind(name)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
+
+/// True if its name leads there.
+pub async fn is_live(tx: &mut Tx, id: DestinationId) -> Result<bool, CatalogError> {
+    const SQL: &str = "SELECT 1 FROM destinations WHERE id = $1 AND retired_at IS NULL";
+    let found: Option<i64> = sqlx::query_scalar(SQL)
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(found.is_some())
+}
+
 /// The destination with this number, live or retired.
 pub async fn get(tx: &mut Tx, id: DestinationId) -> Result<Option<Destination>, CatalogError> {
     const SQL: &str = "

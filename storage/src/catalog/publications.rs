@@ -78,6 +78,42 @@ pub async fn everywhere(
     Ok(found.fetch_all(&mut *tx).await?)
 }
 
+/// A repository that an environment publishes, with all that its name there is made of.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Member {
+    /// Its number.
+    pub repository: RepositoryId,
+    /// Its name in its product.
+    pub name: String,
+    /// Its label.
+    pub label: String,
+    /// The label of its product.
+    pub product_label: String,
+    /// What people call its product.
+    pub product_name: String,
+    /// The label of its organization.
+    pub organization_label: String,
+    /// What people call its organization.
+    pub organization_name: String,
+    /// The version that is published.
+    pub version: i64,
+}
+
+const MEMBERS: &str = "
+    SELECT r.id AS repository, r.name, r.label, p.label AS product_label, p.name AS product_name,
+        o.label AS organization_label, o.name AS organization_name, l.version
+    FROM published l
+    JOIN repositories r ON r.id = l.repository_id
+    JOIN products p ON p.id = r.product_id
+    JOIN organizations o ON o.id = p.organization_id
+    WHERE l.environment_id = $1 AND r.deleted_at IS NULL ORDER BY r.id";
+
+/// All repositories that the environment publishes, by number.
+pub async fn members(tx: &mut Tx, environment: EnvironmentId) -> Result<Vec<Member>, CatalogError> {
+    let members = sqlx::query_as(MEMBERS).bind(environment);
+    Ok(members.fetch_all(&mut *tx).await?)
+}
+
 /// Points the environment to `version`, be it older or newer than what it shows now.
 pub async fn point(tx: &mut Tx, to: &Published) -> Result<(), CatalogError> {
     const SQL: &str = "
@@ -95,6 +131,14 @@ pub async fn point(tx: &mut Tx, to: &Published) -> Result<(), CatalogError> {
         .bind(to.since.0)
         .execute(&mut *tx)
         .await?;
+    Ok(())
+}
+
+/// Lets no environment show anything of the repository.
+pub async fn remove(tx: &mut Tx, repository: RepositoryId) -> Result<(), CatalogError> {
+    const SQL: &str = "DELETE FROM published WHERE repository_id = $1";
+    let removed = sqlx::query(SQL).bind(repository);
+    removed.execute(&mut *tx).await?;
     Ok(())
 }
 

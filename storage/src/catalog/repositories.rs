@@ -235,7 +235,27 @@ pub async fn create(
     })
 }
 
-/// The repository with this number.
+/// Gives up the name of a repository, so that another one can have it: its row stays under a name that nobody can push.
+pub async fn bury(tx: &mut Tx, id: RepositoryId, at: Timestamp) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        UPDATE repositories SET deleted_at = $2, name = name || '@' || id
+        WHERE id = $1 AND deleted_at IS NULL";
+    let buried = sqlx::query(SQL).bind(id).bind(at.0);
+    buried.execute(&mut *tx).await?;
+    Ok(())
+}
+
+/// Takes back [`bury`], under this name, which nobody has as the caller has seen.
+pub async fn unbury(tx: &mut Tx, id: RepositoryId, name: &str) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        UPDATE repositories SET deleted_at = NULL, name = $2, label = $2
+        WHERE id = $1 AND deleted_at IS NOT NULL";
+    let back = sqlx::query(SQL).bind(id).bind(name);
+    back.execute(&mut *tx).await?;
+    Ok(())
+}
+
+/// The repository with this number, also one that was deleted and is not collected yet.
 pub async fn get(tx: &mut Tx, id: RepositoryId) -> Result<Option<Repository>, CatalogError> {
     const SQL: &str = "
         SELECT id, product_id, name, label, created_by_plan, created_at FROM repositories
@@ -277,7 +297,8 @@ const ROW: &str = "
     JOIN products p ON p.id = r.product_id
     JOIN organizations o ON o.id = p.organization_id
     LEFT JOIN environments e ON e.organization_id = o.id AND e.prior_id IS NULL
-    LEFT JOIN published l ON l.environment_id = e.id AND l.repository_id = r.id";
+    LEFT JOIN published l ON l.environment_id = e.id AND l.repository_id = r.id
+    WHERE r.deleted_at IS NULL";
 
 /// Up to `limit` repositories by number, from the one that follows `after`, with what Library publishes of each.
 pub async fn list(
@@ -287,7 +308,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<RepositoryRow>, CatalogError> {
     let mut sql = Sql::new(ROW);
-    sql.push(" WHERE r.id > ")
+    sql.push(" AND r.id > ")
         .push_bind(after.map_or(0, |after| after.0));
     if let Some(organization) = filter.organization {
         sql.push(" AND p.organization_id = ")
@@ -307,7 +328,7 @@ pub async fn list(
 /// The repositories with these numbers, in this order; those that are gone are left out.
 async fn rows(tx: &mut Tx, ids: &[RepositoryId]) -> Result<Vec<RepositoryRow>, CatalogError> {
     let mut sql = Sql::new(ROW);
-    sql.push(" WHERE ");
+    sql.push(" AND ");
     push_is(&mut sql, "r.id", ids);
     let rows: Vec<RepositoryRow> = sql.build_query_as().fetch_all(&mut *tx).await?;
     let mut found: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();

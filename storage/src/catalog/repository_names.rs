@@ -74,6 +74,17 @@ pub async fn published(
     Ok(names.fetch_all(&mut *tx).await?)
 }
 
+/// All names by which this environment publishes repositories.
+pub async fn of_environment(
+    tx: &mut Tx,
+    environment: EnvironmentId,
+) -> Result<Vec<(RepositoryId, String)>, CatalogError> {
+    const SQL: &str = "
+        SELECT repository_id, name FROM repository_names WHERE environment_id = $1 ORDER BY name";
+    let names = sqlx::query_as(SQL).bind(environment);
+    Ok(names.fetch_all(&mut *tx).await?)
+}
+
 /// Publishes the repository in this environment by these names and no others. Of each nobody else has it, as the caller has seen.
 pub async fn publish(
     tx: &mut Tx,
@@ -102,6 +113,36 @@ pub async fn publish(
             .execute(&mut *tx)
             .await?;
     }
+    Ok(())
+}
+
+/// Publishes all repositories of this environment by these names and no others: one switch. Nobody else has them, as the caller
+/// has seen. Answers how many of them are other names than before.
+pub async fn publish_all(
+    tx: &mut Tx,
+    environment: EnvironmentId,
+    names: &[(RepositoryId, String)],
+) -> Result<u64, CatalogError> {
+    const OLD: &str = "
+        DELETE FROM repository_names
+        WHERE environment_id = $1 AND NOT EXISTS (SELECT 1 FROM json_each($2) new
+            WHERE new.value ->> 1 = repository_names.name AND new.value ->> 0 = repository_names.repository_id)";
+    const NEW: &str = "
+        INSERT INTO repository_names (name, repository_id, environment_id)
+        SELECT value ->> 1, value ->> 0, $1 FROM json_each($2) WHERE true
+        ON CONFLICT (name) DO NOTHING";
+    let all = stored_json(&names)?;
+    let old = sqlx::query(OLD).bind(environment).bind(&all);
+    old.execute(&mut *tx).await?;
+    let new = sqlx::query(NEW).bind(environment).bind(&all);
+    Ok(new.execute(&mut *tx).await?.rows_affected())
+}
+
+/// Takes all its names from the repository.
+pub async fn remove(tx: &mut Tx, repository: RepositoryId) -> Result<(), CatalogError> {
+    const SQL: &str = "DELETE FROM repository_names WHERE repository_id = $1";
+    let removed = sqlx::query(SQL).bind(repository);
+    removed.execute(&mut *tx).await?;
     Ok(())
 }
 

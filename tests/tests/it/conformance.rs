@@ -6,6 +6,7 @@
 mod catalog;
 mod chunks;
 mod content;
+mod deletes;
 mod errors;
 mod manifests;
 mod mounts;
@@ -117,8 +118,13 @@ async fn names_are_listed_as_clients_expect() {
 }
 
 #[tokio::test]
+async fn what_is_deleted_is_gone_as_the_specification_says() {
+    all_hold("deletes", deletes::CHECKS, 10).await;
+}
+
+#[tokio::test]
 async fn refusals_are_as_the_specification_says() {
-    all_hold("errors", errors::CHECKS, 20).await;
+    all_hold("errors", errors::CHECKS, 17).await;
 }
 
 #[tokio::test]
@@ -136,4 +142,5 @@ pub(crate) async fn content_is_as_everywhere(server: &Server) {
     all_hold_together(server, "manifests", manifests::CHECKS, 33, AT_ONCE).await;
     all_hold_together(server, "tags", tags::CHECKS, 13, AT_ONCE).await;
     all_hold_together(server, "referrers", referrers::CHECKS, 22, AT_ONCE).await;
+    all_hold_together(server, "deletes", deletes::CHECKS, 10, AT_ONCE).await;
 }

@@ -326,25 +326,6 @@ async fn a_second_writer_of_one_upload_is_409_while_bytes_come_to_the_first() {
     assert_unharmed(&server).await;
 }
 
-#[tokio::test]
-async fn deleting_what_has_no_workflow_yet_is_405() {
-    let server = Server::start().await;
-    let (oci, image) = (server.oci(), Image::small(1));
-    oci.push(NAME, "latest", &image).await.expect_status(201);
-    let blob = digest::of(&image.config);
-
-    for rest in [
-        "manifests/latest".to_owned(),
-        format!("manifests/{}", image.digest),
-        format!("blobs/{blob}"),
-    ] {
-        let request = oci.of(Method::DELETE, NAME, &rest).await;
-        oci.send(request).await.expect_refusal(405, "UNSUPPORTED");
-    }
-
-    oci.assert_pullable(NAME, "latest", &image).await;
-}
-
 /// Fails the test unless others can still push and pull, and the server has written only into its data folder.
 pub(crate) async fn assert_unharmed(server: &Server) {
     let (oci, image) = (server.oci(), Image::small(77));

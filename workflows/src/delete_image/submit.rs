@@ -99,7 +99,7 @@ async fn record<St: Store<Tx = Tx>>(
 }
 
 async fn is_there(tx: &mut Tx, from: &Destination, image: &Image) -> Result<bool, CatalogError> {
-    if destinations::get(tx, from.id).await?.is_none() {
+    if !destinations::is_live(tx, from.id).await? {
         return Ok(false);
     }
     let repository = RepositoryId::from(from.id);

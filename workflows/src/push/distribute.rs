@@ -6,7 +6,7 @@ use crate::published_names;
 use engine::step::{Context, Declared, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
 use storage::Tx;
-use storage::catalog::{RepositoryId, environments, publications, versions};
+use storage::catalog::{RepositoryId, destinations, environments, publications, versions};
 
 /// What Library publishes now.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,7 +54,8 @@ impl TransactionalStep for Distribute {
         .await
         .map_err(Failed::from)?;
         let mut names = vec![push.to.label_form()];
-        if library.registry_name_pattern.is_some() {
+        let is_live = async |tx: &mut Tx| destinations::is_live(tx, push.to.id).await;
+        if library.registry_name_pattern.is_some() && is_live(tx).await.map_err(Failed::from)? {
             let published = published_names::publish(tx, library.id, repository, version).await;
             names.extend(published.map_err(Failed::from)?);
         }

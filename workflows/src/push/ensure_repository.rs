@@ -56,9 +56,15 @@ impl TransactionalStep for EnsureRepository {
         repositories::note_use(tx, repository.found.id, cx.plan())
             .await
             .map_err(Failed::from)?;
-        repository_names::ensure(tx, &push.to.label_form(), repository.found.id)
+        // Of a repository that is being deleted another one may have the name by now.
+        if destinations::is_live(tx, push.to.id)
             .await
-            .map_err(Failed::from)?;
+            .map_err(Failed::from)?
+        {
+            repository_names::ensure(tx, &push.to.label_form(), repository.found.id)
+                .await
+                .map_err(Failed::from)?;
+        }
         Ok(EnsuredRepository {
             repository: repository.found.id,
             created_here: repository.created_here,

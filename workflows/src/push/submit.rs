@@ -217,7 +217,7 @@ impl Taken {
     ) -> Result<(Submitted, Option<OpenPlan>), PushError> {
         let Self { push, offer, at } = self;
         let (to, manifest) = (&push.to, &push.manifest);
-        if destinations::get(tx, to.id).await?.is_none() {
+        if !destinations::is_live(tx, to.id).await? {
             return Err(PushError::Retired(Box::new(to.clone())));
         }
         all_there(tx, to, manifest).await?;

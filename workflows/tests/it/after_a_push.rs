@@ -1,7 +1,7 @@
 //! What happens to an image after its push: it is deleted, rolled back, promoted.
 
 use crate::house::{FOR_EVER, House, HouseNode};
-use engine::journal::{PlanId, PlanResult, Reason};
+use engine::journal::{Message, PlanId, PlanResult, Reason};
 use engine::node::{Drill, Effect, Node};
 use engine::plan::Plan;
 use engine::state::PlanState;
@@ -9,17 +9,21 @@ use engine::step::BoxFuture;
 use engine::store::Store;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::catalog::audit::{Action, NewEntry, Outcome};
 use storage::catalog::environments::{self, Environment, NewEnvironment};
 use storage::catalog::versions::{self, Cause};
 use storage::catalog::{
-    EnvironmentId, RepositoryId, products, publications, pushed, repository_names,
+    DestinationId, EnvironmentId, RepositoryId, products, publications, pushed, repository_names,
+    tombstones,
 };
+use storage::catalog::{destinations, repositories};
 use storage::content::blobs;
 use storage::{Digest, Label, TagGlob, Tx};
 use workflows::Services;
 use workflows::delete_image::{self, DeleteError, DeleteImage, Image};
-use workflows::destination::Destination;
+use workflows::delete_repository::{self, DeleteRepository};
+use workflows::destination::{self, Destination};
 use workflows::promote::{self, Promote, PromoteError};
 use workflows::push::PushError;
 use workflows::rollback::{self, Rollback, RollbackError};
@@ -89,6 +93,26 @@ impl House {
         promote::submit(node, promote, audited(Action::Promote)).await
     }
 
+    pub(crate) async fn delete_repository<St: Store<Tx = Tx>>(
+        &self,
+        node: &Node<Services, St>,
+        repository: &Destination,
+    ) -> Result<PlanId, delete_repository::DeleteError> {
+        let delete = DeleteRepository {
+            user: self.user.id,
+            login: self.user.login.clone(),
+            repository: repository.clone(),
+        };
+        delete_repository::submit(node, delete, audited(Action::Delete)).await
+    }
+
+    /// The destination that pushes by this name go to.
+    pub(crate) async fn destination_of(&self, name: &str) -> Option<DestinationId> {
+        let mut tx = self.services.database.read().await.unwrap();
+        let found = destination::resolve(&mut tx, &name.parse().unwrap()).await;
+        found.unwrap().destination.map(|found| found.id)
+    }
+
     pub(crate) async fn library(&self, of: &Destination) -> Environment {
         let mut tx = self.services.database.read().await.unwrap();
         environments::library(&mut tx, of.organization)
@@ -111,6 +135,14 @@ impl House {
         .await
     }
 
+    /// Lets the collector take what was deleted of it; answers how many parts that were.
+    async fn destinations_being_collected(&self, of: &Destination) -> u64 {
+        let id = of.id;
+        let late = self.services.clock.now() + Duration::from_hours(24 * 365);
+        self.write(move |tx| Box::pin(async move { tombstones::collect(tx, id, late).await }))
+            .await
+    }
+
     /// Pushes an image and waits until it is published.
     pub(crate) async fn published(
         &self,
@@ -123,6 +155,32 @@ impl House {
         let plan = self.plan(node, to, tag, &image).await;
         must_succeed(node, plan).await;
         image.digest
+    }
+
+    /// Gives Library so many more repositories beside this one, each with a version that was published.
+    pub(crate) async fn many_published(&self, beside: &Destination, how_many: usize) {
+        let (of, at) = (beside.clone(), self.services.clock.now());
+        self.write(move |tx| {
+            Box::pin(async move {
+                let library = environments::library(tx, of.organization).await?;
+                let product = products::find(tx, of.organization, &of.product_label).await?;
+                let product = product.unwrap();
+                for n in 0..how_many {
+                    let label = Label::parse(&of.product_label).unwrap();
+                    let name = format!("beside-{n}");
+                    let to = destinations::make(tx, of.organization, &label, &name, at).await?;
+                    let made = repositories::create(tx, &to, product.id, at).await?;
+                    let plan = PlanId(uuid::Uuid::from_u128(n as u128));
+                    let changes = versions::Changes::default();
+                    let cause = Cause::Push;
+                    versions::record(tx, made.id, plan, 1, cause, &changes, at).await?;
+                    let by = "alice";
+                    publications::publish(tx, library.id, made.id, 1, plan, by, at).await?;
+                }
+                Ok(())
+            })
+        })
+        .await;
     }
 
     /// What the environment publishes of it, and by which names.
@@ -503,4 +561,148 @@ async fn two_repositories_are_never_published_by_one_name() {
         None,
         "nothing has moved"
     );
+}
+
+#[tokio::test]
+async fn a_deleted_repository_is_gone_at_once_and_a_revert_brings_all_of_it_back() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let name = "acme/tools/busybox";
+    let to = house.destination(name).await;
+    let one = house.published(&node, &to, "one", "first").await;
+    house.published(&node, &to, "two", "second").await;
+    let library = house.library(&to).await;
+    let dev = house.environment("dev", &library).await;
+    let promoted = house.promote(&node, &to, 1, &dev).await.unwrap();
+    must_succeed(&node, promoted).await;
+    let picture = async || {
+        let mut tx = house.services.database.read().await.unwrap();
+        let repository = RepositoryId::from(to.id);
+        let shown = publications::everywhere(&mut tx, repository).await;
+        let names = repository_names::list(&mut tx, "", 100).await;
+        let versions = house.picture(&to).await;
+        format!("{versions} {:?} {:?}", shown.unwrap(), names.unwrap())
+    };
+    let before = picture().await;
+
+    let deleted = house.delete_repository(&node, &to).await.unwrap();
+    assert_eq!(house.destination_of(name).await, None);
+    must_succeed(&node, deleted).await;
+    assert_eq!(house.pulled(&to, "one").await, None);
+    assert!(!picture().await.contains("dev/tools"));
+    revert(&node, deleted).await;
+
+    assert_eq!(picture().await, before);
+    assert_eq!(house.destination_of(name).await, Some(to.id));
+    assert_eq!(house.pulled(&to, "one").await, Some(one));
+    let three = house.published(&node, &to, "three", "third").await;
+    assert_eq!(house.pulled(&to, "three").await, Some(three));
+}
+
+async fn revert(node: &HouseNode, plan: PlanId) {
+    let message = Message {
+        action: engine::journal::Action::Revert,
+        by: "alice".into(),
+        reason: None,
+    };
+    node.act(plan, message).await.unwrap();
+    let done = node.wait(plan, FOR_EVER).await.unwrap();
+    assert_eq!(done.result, PlanResult::Reverted, "{done:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_is_free_again_leads_to_a_new_repository_and_stands_in_the_way_of_the_old_one()
+{
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let name = "acme/tools/busybox";
+    let old = house.destination(name).await;
+    let first = house.published(&node, &old, "latest", "first").await;
+    let deleted = house.delete_repository(&node, &old).await.unwrap();
+    let new = house.destination(name).await;
+    let second = house.published(&node, &new, "latest", "second").await;
+    must_succeed(&node, deleted).await;
+
+    assert_ne!(new.id, old.id);
+    assert_eq!(house.pulled(&new, "latest").await, Some(second));
+    let delete = DeleteRepository {
+        user: house.user.id,
+        login: house.user.login.clone(),
+        repository: old.clone(),
+    };
+    let taken = async |name: &str| {
+        let mut tx = house.services.database.read().await.unwrap();
+        let taken = delete_repository::in_the_way(&mut tx, &delete, name).await;
+        taken.unwrap().map(|taken| taken.destination)
+    };
+    assert_eq!(taken("busybox").await, Some(new.id));
+    assert_eq!(taken("other").await, None);
+
+    house
+        .write(move |tx| {
+            Box::pin(async move { tombstones::restore_as(tx, deleted, Some("other")).await })
+        })
+        .await;
+    revert(&node, deleted).await;
+
+    assert_eq!(house.destination_of("acme/tools/other").await, Some(old.id));
+    assert_eq!(house.destination_of(name).await, Some(new.id));
+    assert_eq!(house.pulled(&old, "latest").await, Some(first));
+    assert_eq!(house.pulled(&new, "latest").await, Some(second));
+}
+
+#[tokio::test]
+async fn what_only_was_tried_under_the_name_does_not_stand_in_the_way() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let name = "acme/tools/busybox";
+    let old = house.destination(name).await;
+    house.published(&node, &old, "latest", "first").await;
+    let deleted = house.delete_repository(&node, &old).await.unwrap();
+    must_succeed(&node, deleted).await;
+    let tried = house.destination(name).await;
+    assert_ne!(tried.id, old.id);
+
+    revert(&node, deleted).await;
+
+    assert_eq!(house.destination_of(name).await, Some(old.id));
+}
+
+#[tokio::test]
+async fn a_push_that_knows_the_old_repository_is_told_that_it_was_deleted() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    house.published(&node, &to, "latest", "first").await;
+    let image = house.image(&to, "second").await;
+    let deleted = house.delete_repository(&node, &to).await.unwrap();
+
+    let late = house.submit(&node, &to, Some("latest"), &image).await;
+
+    let late = late.unwrap_err();
+    assert!(matches!(late, PushError::Retired(_)), "{late}");
+    must_succeed(&node, deleted).await;
+}
+
+#[tokio::test]
+async fn what_is_being_collected_cannot_be_brought_back() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    house.published(&node, &to, "latest", "first").await;
+    let deleted = house.delete_repository(&node, &to).await.unwrap();
+    must_succeed(&node, deleted).await;
+    let taken = house.destinations_being_collected(&to).await;
+    assert_eq!(taken, 3);
+
+    let message = Message {
+        action: engine::journal::Action::Revert,
+        by: "alice".into(),
+        reason: None,
+    };
+    node.act(deleted, message).await.unwrap();
+    let stuck = node.wait(deleted, FOR_EVER).await.unwrap();
+
+    assert_eq!(stuck.reason, Some(Reason::CompensationError), "{stuck:?}");
+    assert_eq!(house.destination_of("acme/tools/busybox").await, None);
 }

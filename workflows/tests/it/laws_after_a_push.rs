@@ -9,7 +9,7 @@ use engine::store::Store;
 use std::ops::Deref;
 use storage::Tx;
 use storage::catalog::environments::Environment;
-use storage::catalog::{RepositoryId, publications, repository_names};
+use storage::catalog::{RepositoryId, publications, repository_names, tombstones};
 use workflows::Services;
 use workflows::delete_image::Image;
 use workflows::destination::Destination;
@@ -55,6 +55,41 @@ impl Shelf {
             .collect();
         let names = repository_names::published(&mut tx, repository).await;
         format!("{versions}{shown:?} {:?}", names.unwrap())
+    }
+}
+
+/// A repository with three versions that is about to be deleted.
+struct OfDeletion(Shelf);
+
+impl Deref for OfDeletion {
+    type Target = Shelf;
+
+    fn deref(&self) -> &Shelf {
+        &self.0
+    }
+}
+
+impl World for OfDeletion {
+    of_a_house!();
+
+    async fn fresh() -> Self {
+        Self(Shelf::new().await)
+    }
+
+    async fn submit<St: Store<Tx = Tx>>(&self, node: &Node<Services, St>) -> PlanId {
+        let deleted = self.house.delete_repository(node, &self.of).await;
+        deleted.unwrap()
+    }
+
+    /// What is there to see, and what its name leads to.
+    async fn picture(&self) -> String {
+        let there = self.house.destination_of("acme/tools/busybox").await;
+        let picture = self.0.picture().await;
+        let inventory = self.house.inventory().await;
+        let mut tx = self.house.services.database.read().await.unwrap();
+        let deleted = tombstones::of(&mut tx, self.of.id).await.unwrap();
+        let is_there = there == Some(self.of.id);
+        format!("{picture} {inventory} {is_there} {deleted:?}")
     }
 }
 
@@ -120,6 +155,23 @@ on_a_shelf!(
     |shelf, node| shelf.house.promote(node, &shelf.of, 3, &shelf.dev)
 );
 
+on_a_shelf!(
+    /// Where names are about to be changed.
+    OfNaming, "rename",
+    |shelf, node| shelf.house.rename(node, &shelf.library)
+);
+
+keeps! { change_naming: OfNaming;
+    a_change_of_names_that_fails_is_mended_and_ends_the_same:
+        fail_at_each_step does at least 2 2 0 1 1;
+    a_change_of_names_that_runs_twice_ends_the_same:
+        run_each_step_twice does at least 2 3 0 2 0;
+    a_change_of_names_that_crashes_at_any_append_ends_the_same:
+        crash_before_and_after_each_append does at least 3 3 0 2 0;
+    a_change_of_names_that_is_cancelled_ends:
+        cancel_at_each_step does at least 2 1 0 0 1;
+}
+
 keeps! { delete_image: OfDelete;
     a_delete_that_fails_at_any_step_is_mended_and_ends_the_same:
         fail_at_each_step does at least 3 6 0 2 2;
@@ -178,4 +230,33 @@ keeps! { promote: OfPromotion;
         cancel_at_each_step does at least 2 1 0 0 1;
     a_promotion_that_is_held_ends_the_same:
         hold_at_each_step does at least 2 2 0 0 1;
+}
+
+keeps! { delete_repository: OfDeletion;
+    a_deletion_that_fails_at_any_step_is_mended_and_ends_the_same:
+        fail_at_each_step does at least 5 20 0 3 3;
+    a_deletion_that_fails_after_the_work_of_any_step_is_mended_and_ends_the_same:
+        fail_after_each_step does at least 9 36 0 8 3;
+    a_deletion_that_is_timed_out_at_any_step_is_mended_and_ends_the_same:
+        time_out_at_each_step does at least 9 40 0 16 3;
+    a_deletion_whose_steps_run_twice_ends_the_same:
+        run_each_step_twice does at least 5 20 0 8 0;
+    a_deletion_that_crashes_at_any_append_ends_the_same:
+        crash_before_and_after_each_append does at least 9 36 0 8 0;
+    a_deletion_that_is_reverted_at_any_step_leaves_everything_as_it_was:
+        revert_at_each_step does at least 5 10 10 3 6;
+    a_finished_deletion_that_is_reverted_leaves_everything_as_it_was:
+        revert_when_finished does at least 2 8 4 0 1;
+    a_deletion_whose_steps_are_undone_twice_leaves_everything_as_it_was:
+        undo_each_step_twice does at least 4 16 16 4 4;
+    a_deletion_that_cannot_be_undone_goes_on_when_mended:
+        fail_to_undo_each_step does at least 4 16 12 4 4;
+    a_deletion_undoes_what_it_says:
+        every_undoable_step_undoes_something does at least 4 16 4 4 4;
+    a_deletion_that_crashes_at_any_append_of_its_revert_leaves_everything_as_it_was:
+        crash_before_and_after_each_append_while_reverting does at least 8 30 24 8 8;
+    a_deletion_that_is_cancelled_at_any_step_ends_and_can_be_reverted:
+        cancel_at_each_step does at least 5 10 5 0 8;
+    a_deletion_that_is_held_at_any_step_ends_the_same:
+        hold_at_each_step does at least 6 24 0 0 7;
 }

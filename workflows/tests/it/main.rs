@@ -17,6 +17,7 @@ mod house;
 mod keeps;
 mod laws;
 mod laws_after_a_push;
+mod naming;
 mod push;
 mod rehearsal;
 mod reverted;

@@ -9,9 +9,14 @@ use engine::decide;
 use engine::explain::RevertPreview;
 use engine::journal::{Action, PlanId};
 use engine::node::NodeError;
+use engine::store::StoreError;
+use engine::workflow::Workflow as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use storage::catalog::tombstones;
+use workflows::delete_repository::{DeleteRepository, in_the_way};
+use workflows::destination::PushName;
 
 use super::{Shown, Why, act, operable};
 use crate::api::answer::Accepted;
@@ -20,7 +25,7 @@ use crate::api::caller::Caller;
 use crate::api::fields::Reason;
 use crate::api::openapi::{Answers, Operation};
 use crate::api::path::Path;
-use crate::api::problem::Problem;
+use crate::api::problem::{Kind, Problem};
 use crate::app::App;
 
 /// The body.
@@ -32,6 +37,9 @@ pub(in crate::api) struct Revert {
     reason: Option<Reason>,
     /// Only say what would be undone.
     dry_run: bool,
+    /// Of the delete of a repository: bring it back under this name in its product, because its old one is taken.
+    #[serde(rename = "as")]
+    under: Option<String>,
 }
 
 /// 200 with what would be undone, or 202 with the task that is being reverted.
@@ -56,6 +64,49 @@ impl Answers for Reverted {
     }
 }
 
+/// Sees whether a repository that was deleted can have its name again, or that one, and writes down which it shall have.
+async fn name_it(app: &App, id: PlanId, under: Option<&str>) -> Result<(), Problem> {
+    let plan = app.node.plan(id).await?;
+    let submitted = plan.submitted.as_ref();
+    let submitted = submitted.filter(|it| it.workflow == DeleteRepository::NAME);
+    let Some(delete) = submitted.and_then(|it| it.input.decode::<DeleteRepository>().ok()) else {
+        return match under {
+            None => Ok(()),
+            Some(_) => {
+                let text = "is for the delete of a repository, which this task is not";
+                Err(Problem::invalid_field("as", text))
+            }
+        };
+    };
+    let name = under.unwrap_or(&delete.repository.name).to_owned();
+    let repository = &delete.repository;
+    if under.is_some() {
+        let (organization, product) = (&repository.organization_label, &repository.product_label);
+        let path = format!("{organization}/{product}").to_ascii_lowercase();
+        format!("{path}/{name}")
+            .parse::<PushName>()
+            .map_err(|why| Problem::invalid_field("as", why.to_string()))?;
+    }
+    let in_the_way = {
+        let mut tx = app.services.database.read().await?;
+        in_the_way(&mut tx, &delete, &name).await
+    };
+    match in_the_way {
+        Ok(None) => {}
+        Ok(Some(taken)) => return Err(Problem::new(Kind::Duplicate, taken.to_string())),
+        Err(error) => {
+            let unavailable = StoreError::Unavailable(error.0.message);
+            return Err(NodeError::from(unavailable).into());
+        }
+    }
+    let other = under.map(ToOwned::to_owned);
+    let wished = app.services.database.transact(move |tx| {
+        Box::pin(async move { tombstones::restore_as(tx, id, other.as_deref()).await })
+    });
+    wished.await??;
+    Ok(())
+}
+
 pub(in crate::api) async fn revert(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -69,6 +120,7 @@ pub(in crate::api) async fn revert(
         decide::fits(&plan, &Action::Revert, now).map_err(NodeError::from)?;
         return Ok(Reverted::Preview(RevertPreview::of(&plan)));
     }
+    name_it(&app, id, body.under.as_deref()).await?;
     let why = Why {
         reason: body.reason,
     };

@@ -143,10 +143,9 @@ async fn products_and_environments_of_an_organization_share_no_label() {
 async fn of_library_the_pattern_and_the_anonymous_pull_change_and_nothing_else() {
     let api = Api::start(&[]).await.with_bob("reader").await;
     let pattern = "<%= repository.label %>";
-    let changes =
-        json!({"name": "Library", "registry_name_pattern": pattern, "anonymous_pull": true});
+    let both = json!({"name": "Library", "registry_name_pattern": pattern, "anonymous_pull": true});
 
-    let changed = api.patch(&ADMIN, LIBRARY, changes).await;
+    let changed = api.patch(&ADMIN, LIBRARY, both).await;
     let renamed = api.patch(&ADMIN, LIBRARY, json!({"name": "Shelf"})).await;
     let deleted = api.deleted("Library").await;
 
@@ -188,7 +187,12 @@ async fn a_pattern_is_taken_away_by_null_or_by_nothing_in_it() {
 async fn a_pattern_that_cannot_be_one_is_refused() {
     let api = Api::start(&[]).await.with_bob("reader").await;
 
-    for pattern in ["a".repeat(256), "two\nlines".to_owned()] {
+    for pattern in [
+        "a".repeat(256),
+        "two\nlines".to_owned(),
+        "<%= repository.size %>".to_owned(),
+        "<%= product.name %>/x".to_owned(),
+    ] {
         let mut dev = new("dev", "Library");
         dev["registry_name_pattern"] = json!(pattern);
         let made = api.post(&ADMIN, ENVIRONMENTS, dev).await;

@@ -197,6 +197,11 @@ impl World {
         let has_id = path.contains("{id}");
         let id = match resource {
             "tasks" => things.task.clone(),
+            "repositories" if *method == Method::DELETE => {
+                let name = self.fresh("gone");
+                let name = format!("{organization}/tools/{name}");
+                self.api.push(&name).await.0
+            }
             "repositories" => things.repository.clone(),
             "robots" if has_id => {
                 let name = self.fresh("robot");
@@ -292,9 +297,16 @@ impl World {
             ("POST", "organizations") if path.ends_with("/repositories") => {
                 Some(json!({"name": fresh}))
             }
+            ("POST", "organizations") if path.ends_with("/preview_pattern") => {
+                Some(json!({"pattern": "x/<%= repository.label %>"}))
+            }
             ("POST", "organizations") if path.ends_with("/environments") => {
                 Some(json!({"label": fresh, "name": "New", "prior": "Library"}))
             }
+            ("POST", "repositories") if path.ends_with("/rollback") => {
+                Some(json!({"environment": "Library", "version": 1}))
+            }
+            ("POST", "repositories") => Some(json!({"version": 1, "to_environment": "Library"})),
             ("POST", "organizations") => Some(json!({"label": fresh, "name": "New"})),
             ("PATCH", "organizations" | "users") => Some(json!({"name": "Renamed"})),
             ("POST", "users") => Some(json!({"login": fresh, "password": PASSWORD})),

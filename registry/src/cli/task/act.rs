@@ -71,6 +71,9 @@ pub(super) struct Revert {
     /// Only say what would be undone
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
+    /// Bring a deleted repository back under this name in its product
+    #[arg(long = "as", value_name = "NAME")]
+    under: Option<String>,
 }
 
 /// `task hold`.
@@ -172,6 +175,9 @@ impl Revert {
         let mut body = with_reason(self.reason.as_deref());
         if self.dry_run {
             body["dry_run"] = json!(true);
+        }
+        if let Some(name) = &self.under {
+            body["as"] = json!(name);
         }
         let path = format!("{}/revert", self.task.path());
         let answer = client.post(&path, &body).await?;
@@ -278,7 +284,7 @@ async fn until_it_is(
     }
 }
 
-pub(super) fn with_reason(reason: Option<&str>) -> Value {
+pub(in crate::cli) fn with_reason(reason: Option<&str>) -> Value {
     reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }))
 }
 

@@ -158,11 +158,11 @@ const FROM: &str = "
     FROM repositories r
     JOIN products p ON p.id = r.product_id
     JOIN organizations o ON o.id = p.organization_id
-    WHERE true";
+    WHERE r.deleted_at IS NULL";
 
 fn counted(search: &Search<Field>, visible: &[Scope]) -> Sql {
     if search.wanted.is_none() && visible.iter().any(Scope::is_everywhere) {
-        return Sql::new("SELECT count(*) FROM repositories");
+        return Sql::new("SELECT count(*) FROM repositories WHERE deleted_at IS NULL");
     }
     let mut sql = Sql::new("SELECT count(*)");
     sql.push(FROM);

@@ -86,21 +86,6 @@ checks! {
         let refused = refused.expect_refusal(405, "UNSUPPORTED");
         assert!(refused.header("allow").contains("GET"), "{refused}");
     }
-    "Deleting tags: if it is disabled, the response MUST be 400 or 405" => |it| {
-        it.image("latest").await;
-        it.delete("manifests/latest").await.expect_refusal(405, "UNSUPPORTED");
-        it.get("manifests/latest").await.expect_status(200);
-    }
-    "Deleting Manifests: if it is disabled, the response MUST be 400 or 405" => |it| {
-        let image = it.image("latest").await;
-        it.delete(&format!("manifests/{}", image.digest)).await.expect_refusal(405, "UNSUPPORTED");
-        it.get(&format!("manifests/{}", image.digest)).await.expect_status(200);
-    }
-    "Deleting Blobs: if it is disabled, the response MUST be 400 or 405" => |it| {
-        let blob = it.blob("ware").await;
-        it.delete(&format!("blobs/{blob}")).await.expect_refusal(405, "UNSUPPORTED");
-        it.get(&format!("blobs/{blob}")).await.expect_status(200);
-    }
     "Pushing Manifests: a descriptor that is none is MANIFEST_INVALID, with its place" => |it| {
         let mut config = described(image::CONFIG, b"{}");
         config["digest"] = "md5:1".into();

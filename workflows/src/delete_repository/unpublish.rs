@@ -1,0 +1,137 @@
+//! Nobody pulls from it any more.
+
+use super::name::taken;
+use super::{DeleteRepository, undoable};
+use crate::destination::label_form;
+use crate::error::Failed;
+use crate::published_names;
+use engine::clock::Timestamp;
+use engine::journal::PlanId;
+use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
+use serde::{Deserialize, Serialize};
+use storage::Tx;
+use storage::catalog::publications::{self, Published};
+use storage::catalog::{
+    EnvironmentId, RepositoryId, destinations, repositories, repository_names, tombstones,
+};
+
+/// What an environment showed of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WasPublished {
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The version.
+    pub version: i64,
+    /// The task that published it.
+    pub plan: PlanId,
+    /// The login of whose push or action that was.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What is not published any more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Unpublished {
+    /// What each environment showed.
+    pub published: Vec<WasPublished>,
+}
+
+/// Retires the name and takes the repository out of every environment. Recorded with the submit.
+pub struct Unpublish;
+
+impl Declared for Unpublish {
+    const NAME: &'static str = "unpublish";
+    const POLICY: Policy = undoable();
+    type Workflow = DeleteRepository;
+    type Needs = ();
+    type Output = Unpublished;
+}
+
+impl TransactionalStep for Unpublish {
+    async fn run(
+        &self,
+        tx: &mut Tx,
+        cx: &Context<DeleteRepository>,
+        delete: &DeleteRepository,
+        (): (),
+    ) -> Result<Unpublished, StepError> {
+        Ok(unpublish(tx, delete, cx.clock().now()).await?)
+    }
+
+    async fn compensate(
+        &self,
+        tx: &mut Tx,
+        cx: &Context<DeleteRepository>,
+        delete: &DeleteRepository,
+        done: Unpublished,
+    ) -> Result<(), StepError> {
+        Ok(publish_again(tx, cx, delete, done).await?)
+    }
+}
+
+pub(super) async fn unpublish(
+    tx: &mut Tx,
+    delete: &DeleteRepository,
+    at: Timestamp,
+) -> Result<Unpublished, Failed> {
+    let repository = RepositoryId::from(delete.repository.id);
+    let shown = publications::everywhere(tx, repository).await?;
+    destinations::retire(tx, delete.repository.id, at).await?;
+    repositories::bury(tx, repository, at).await?;
+    repository_names::remove(tx, repository).await?;
+    publications::remove(tx, repository).await?;
+    let published = shown.into_iter().map(|shown| WasPublished {
+        environment: shown.environment,
+        version: shown.version,
+        plan: shown.plan,
+        by: shown.by,
+        since: shown.since,
+    });
+    Ok(Unpublished {
+        published: published.collect(),
+    })
+}
+
+/// The last that a revert does: everything else is there again.
+async fn publish_again(
+    tx: &mut Tx,
+    cx: &Context<DeleteRepository>,
+    delete: &DeleteRepository,
+    done: Unpublished,
+) -> Result<(), Failed> {
+    let (of, at) = (&delete.repository, cx.clock().now());
+    let other = tombstones::restored_as(tx, cx.plan()).await?;
+    let name = other.unwrap_or_else(|| of.name.clone());
+    match taken(tx, delete, &name).await? {
+        (_, Some(in_the_way)) => return Err(Failed::for_good(in_the_way)),
+        (Some(unused), None) => {
+            destinations::retire(tx, unused, at).await?;
+        }
+        (None, None) => {}
+    }
+    let repository = RepositoryId::from(of.id);
+    destinations::revive(tx, of.id, &name).await?;
+    repositories::unbury(tx, repository, &name).await?;
+    let path = label_form(&of.organization_label, &of.product_label, &name);
+    repository_names::ensure(tx, &path, repository).await?;
+    for was in done.published {
+        // A push that was queued before the delete has published since.
+        let since = publications::of(tx, was.environment, repository).await?;
+        if since.is_none_or(|since| since.version < was.version) {
+            let again = Published {
+                environment: was.environment,
+                repository,
+                version: was.version,
+                plan: was.plan,
+                by: was.by,
+                since: was.since,
+            };
+            publications::point(tx, &again).await?;
+        }
+    }
+    for shown in publications::everywhere(tx, repository).await? {
+        published_names::publish(tx, shown.environment, repository, shown.version).await?;
+    }
+    Ok(())
+}
