@@ -8,7 +8,7 @@
 //! | `$2` | manifests and links go that were pushed before |
 //! | `$3` | blobs go that were used before |
 //! | `$4` | upload sessions go that were touched before |
-//! | `$5` | deleted repositories go that were deleted before |
+//! | `$5` | deleted repositories go that were deleted then or before |
 //! | `$6` | in dry runs: the destinations in use, as a JSON array |
 //! | `$7`, … | what else the statement needs |
 
@@ -156,8 +156,9 @@ macro_rules! unused {
 macro_rules! collected {
     () => {
         "(EXISTS (SELECT 1 FROM tombstones x WHERE x.destination_id = d.id AND x.collecting = 1)
-          OR (EXISTS (SELECT 1 FROM tombstones x WHERE x.destination_id = d.id AND x.part = 'catalog')
-              AND NOT EXISTS (SELECT 1 FROM tombstones x WHERE x.destination_id = d.id AND x.since >= $5)
+          OR (d.retired_at IS NOT NULL
+              AND EXISTS (SELECT 1 FROM tombstones x WHERE x.destination_id = d.id AND x.part = 'catalog')
+              AND NOT EXISTS (SELECT 1 FROM tombstones x WHERE x.destination_id = d.id AND x.since > $5)
               AND NOT EXISTS (SELECT 1 FROM published x WHERE x.repository_id = d.id)
               AND NOT EXISTS (SELECT 1 FROM uploads x WHERE x.destination_id = d.id AND x.touched_at >= $4)))"
     };
@@ -175,7 +176,7 @@ macro_rules! prunable {
     ($destination:literal) => {
         concat!(
             "(NOT ", known_in_use!($destination),
-            " AND NOT EXISTS (SELECT 1 FROM tombstones x WHERE x.destination_id = ", $destination, "))"
+            " AND EXISTS (SELECT 1 FROM destinations x WHERE x.id = ", $destination, " AND x.retired_at IS NULL))"
         )
     };
 }

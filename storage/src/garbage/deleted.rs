@@ -6,7 +6,7 @@
 use super::clear::{Cleared, Left, clear};
 use super::{BATCH, LOOK, Rules, rules};
 use crate::Tx;
-use crate::catalog::{CatalogError, DestinationId, size, stored_json};
+use crate::catalog::{CatalogError, DestinationId, size, stored_json, tombstones};
 
 const RIPE: &str = concat!(
     "SELECT d.id FROM destinations d
@@ -66,9 +66,6 @@ pub async fn collect(
     rules: &Rules,
     destination: DestinationId,
 ) -> Result<Cleared, CatalogError> {
-    const MARK: &str = "
-        UPDATE tombstones SET collecting = 1
-        WHERE destination_id = $1 AND collecting = 0 AND since < $2";
     if is_begun(tx, destination).await? {
         return clear(tx, destination, BATCH).await;
     }
@@ -82,11 +79,7 @@ pub async fn collect(
         cleared.left = Left::Kept;
         return Ok(cleared);
     }
-    sqlx::query(MARK)
-        .bind(destination)
-        .bind(rules.deleted_before.0)
-        .execute(&mut *tx)
-        .await?;
+    tombstones::collect(tx, destination, rules.deleted_before).await?;
     Ok(cleared)
 }
 

@@ -7,7 +7,7 @@ use engine::clock::Timestamp;
 
 use crate::Tx;
 use crate::catalog::instance::{self, Backend};
-use crate::catalog::{CatalogError, DestinationId, settings};
+use crate::catalog::{CatalogError, DestinationId, destinations, settings};
 
 /// Before all that ever happened: nothing goes.
 const NEVER: Timestamp = Timestamp(i64::MIN);
@@ -26,7 +26,7 @@ pub struct Rules {
     pub used_before: Timestamp,
     /// Upload sessions that were touched before this may go.
     pub touched_before: Timestamp,
-    /// Repositories that were deleted before this may go.
+    /// Repositories that were deleted then or before may go.
     pub deleted_before: Timestamp,
     /// The same, where they lie in Pulp.
     pub deleted_in_pulp_before: Timestamp,
@@ -84,15 +84,10 @@ pub async fn is_in_use(tx: &mut Tx, destination: DestinationId) -> Result<bool, 
     Ok(used.fetch_one(&mut *tx).await?)
 }
 
-/// True if something of the destination may go and the rest stay: nobody is at work there, and nothing of it was deleted that can be
-/// brought back whole.
+/// True if something of the destination may go and the rest stay: nobody is at work there, and it was not deleted, which is taken
+/// back as a whole.
 pub async fn may_be_pruned(tx: &mut Tx, destination: DestinationId) -> Result<bool, CatalogError> {
-    const TOMBSTONES: &str = "SELECT EXISTS (SELECT 1 FROM tombstones WHERE destination_id = $1)";
-    let deleted: bool = sqlx::query_scalar(TOMBSTONES)
-        .bind(destination)
-        .fetch_one(&mut *tx)
-        .await?;
-    Ok(!deleted && !is_in_use(tx, destination).await?)
+    Ok(destinations::is_live(tx, destination).await? && !is_in_use(tx, destination).await?)
 }
 
 const ALL_IN_USE: &str = "
