@@ -40,7 +40,9 @@ pub(super) async fn head(
         return Err(unknown(name, digest));
     }
     let services = &caller.app.services;
-    let promised = services.content.promise(destination, digest, services.clock.now());
+    let promised = services
+        .content
+        .promise(destination, digest, services.clock.now());
     if !promised.await? {
         return Err(unknown(name, digest));
     }

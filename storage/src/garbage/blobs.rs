@@ -49,16 +49,26 @@ const UNLINKED: &str = concat!(
     "SELECT b.digest, b.size_bytes FROM blobs b
      WHERE b.digest > $7 AND b.digest <= $8 AND b.used_at < $3
        AND NOT EXISTS (SELECT 1 FROM blob_links l WHERE l.digest = b.digest)
-       AND ", only_here!(), " ORDER BY b.digest"
+       AND ",
+    only_here!(),
+    " ORDER BY b.digest"
 );
 
 const WOULD_BE_UNLINKED: &str = concat!(
     "SELECT b.digest, b.size_bytes FROM blobs b
      WHERE b.digest > $7 AND b.digest <= $8 AND b.used_at < $3
        AND NOT EXISTS (SELECT 1 FROM blob_links l WHERE l.digest = b.digest
-           AND NOT (", prunable!("l.destination_id"), " AND ", link_goes!(), ")
-           AND NOT ", goes_whole!("l.destination_id"), ")
-       AND ", only_here!(), " ORDER BY b.digest"
+           AND NOT (",
+    prunable!("l.destination_id"),
+    " AND ",
+    link_goes!(),
+    ")
+           AND NOT ",
+    goes_whole!("l.destination_id"),
+    ")
+       AND ",
+    only_here!(),
+    " ORDER BY b.digest"
 );
 
 /// Of the next blobs after this digest, those that go.
@@ -112,7 +122,9 @@ const DOOM: &str = concat!(
      SELECT b.object, $8 FROM json_each($7) asked CROSS JOIN blobs b
      WHERE b.digest = asked.value AND b.has_object = 1 AND b.used_at < $3
        AND NOT EXISTS (SELECT 1 FROM blob_links l WHERE l.digest = b.digest)
-       AND ", only_here!(), "
+       AND ",
+    only_here!(),
+    "
      RETURNING object"
 );
 
@@ -120,10 +132,13 @@ const FORGET_TAKEN: &str = concat!(
     "DELETE FROM pulp_blobs WHERE digest IN (SELECT value FROM json_each($7)) AND kept = 0
        AND EXISTS (SELECT 1 FROM blobs b WHERE b.digest = pulp_blobs.digest AND b.used_at < $3
            AND NOT EXISTS (SELECT 1 FROM blob_links l WHERE l.digest = b.digest)
-           AND ", only_here!(), ")"
+           AND ",
+    only_here!(),
+    ")"
 );
 
-const FORGET: &str = concat!(
+const FORGET: &str =
+    concat!(
     "DELETE FROM blobs AS b WHERE b.digest IN (SELECT value FROM json_each($7)) AND b.used_at < $3
        AND NOT EXISTS (SELECT 1 FROM blob_links l WHERE l.digest = b.digest)
        AND ", only_here!(), " RETURNING size_bytes"

@@ -98,7 +98,10 @@ pub(super) async fn clear(
         return Ok(cleared);
     }
     for sql in LAST {
-        sqlx::query(*sql).bind(destination).execute(&mut *tx).await?;
+        sqlx::query(*sql)
+            .bind(destination)
+            .execute(&mut *tx)
+            .await?;
     }
     cleared.left = Left::Nothing;
     Ok(cleared)

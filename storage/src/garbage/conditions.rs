@@ -28,7 +28,10 @@ macro_rules! ruled {
 macro_rules! cut {
     ($column:literal, $repository:literal) => {
         concat!(
-            "coalesce((SELECT n.", $column, " FROM versions n WHERE n.repository_id = ", $repository,
+            "coalesce((SELECT n.",
+            $column,
+            " FROM versions n WHERE n.repository_id = ",
+            $repository,
             " ORDER BY n.number DESC LIMIT 1 OFFSET $1 - 1), 0)"
         )
     };
@@ -38,7 +41,8 @@ macro_rules! cut {
 macro_rules! version_goes {
     () => {
         concat!(
-            "v.number < ", cut!("number", "v.repository_id"),
+            "v.number < ",
+            cut!("number", "v.repository_id"),
             " AND NOT EXISTS (SELECT 1 FROM published l
                 WHERE l.repository_id = v.repository_id AND l.version = v.number)"
         )
@@ -51,7 +55,9 @@ macro_rules! in_a_version {
         concat!(
             "(c.removed IS NULL
               OR EXISTS (SELECT 1 FROM versions v WHERE v.repository_id = c.repository_id
-                  AND v.number >= max(c.added, ", cut!("number", "c.repository_id"), ") AND v.number < c.removed)
+                  AND v.number >= max(c.added, ",
+            cut!("number", "c.repository_id"),
+            ") AND v.number < c.removed)
               OR EXISTS (SELECT 1 FROM published l WHERE l.repository_id = c.repository_id
                   AND l.version >= c.added AND l.version < c.removed))"
         )
@@ -62,7 +68,8 @@ macro_rules! in_a_version {
 macro_rules! recorded {
     ($destination:literal) => {
         concat!(
-            "coalesce((SELECT n.backend_version FROM versions n WHERE n.repository_id = ", $destination,
+            "coalesce((SELECT n.backend_version FROM versions n WHERE n.repository_id = ",
+            $destination,
             " ORDER BY n.number DESC LIMIT 1), 0)"
         )
     };
@@ -72,9 +79,13 @@ macro_rules! recorded {
 macro_rules! in_a_backend_version {
     () => {
         concat!(
-            "(c.removed IS NULL OR c.removed > ", recorded!("c.destination_id"), "
+            "(c.removed IS NULL OR c.removed > ",
+            recorded!("c.destination_id"),
+            "
               OR EXISTS (SELECT 1 FROM versions v WHERE v.repository_id = c.destination_id
-                  AND v.backend_version >= max(c.added, ", cut!("backend_version", "c.destination_id"), ")
+                  AND v.backend_version >= max(c.added, ",
+            cut!("backend_version", "c.destination_id"),
+            ")
                   AND v.backend_version < c.removed)
               OR EXISTS (SELECT 1 FROM published l
                   JOIN versions v ON v.repository_id = l.repository_id AND v.number = l.version
@@ -175,8 +186,11 @@ macro_rules! known_in_use {
 macro_rules! prunable {
     ($destination:literal) => {
         concat!(
-            "(NOT ", known_in_use!($destination),
-            " AND EXISTS (SELECT 1 FROM destinations x WHERE x.id = ", $destination, " AND x.retired_at IS NULL))"
+            "(NOT ",
+            known_in_use!($destination),
+            " AND EXISTS (SELECT 1 FROM destinations x WHERE x.id = ",
+            $destination,
+            " AND x.retired_at IS NULL))"
         )
     };
 }
@@ -185,8 +199,15 @@ macro_rules! prunable {
 macro_rules! goes_whole {
     ($destination:literal) => {
         concat!(
-            "EXISTS (SELECT 1 FROM destinations d WHERE d.id = ", $destination,
-            " AND NOT ", known_in_use!("d.id"), " AND (", unused!(), " OR ", collected!(), "))"
+            "EXISTS (SELECT 1 FROM destinations d WHERE d.id = ",
+            $destination,
+            " AND NOT ",
+            known_in_use!("d.id"),
+            " AND (",
+            unused!(),
+            " OR ",
+            collected!(),
+            "))"
         )
     };
 }

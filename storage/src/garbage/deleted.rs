@@ -133,7 +133,11 @@ mod tests {
             let told = explain(sql).await.replace("SCAN CONSTANT ROW", "");
             let scanned: Vec<&str> = told
                 .lines()
-                .filter(|line| line.contains("SCAN") && !line.contains("VIRTUAL TABLE") && !line.contains("SCAN p"))
+                .filter(|line| {
+                    line.contains("SCAN")
+                        && !line.contains("VIRTUAL TABLE")
+                        && !line.contains("SCAN p")
+                })
                 .collect();
 
             assert!(scanned.is_empty(), "{told}");

@@ -44,7 +44,8 @@ const STILL_UNNEEDED: &str = concat!(
 );
 
 /// Of bytes that several destinations lose, each is counted once: with the last of these destinations.
-const WOULD_FREE: &str = concat!(
+const WOULD_FREE: &str =
+    concat!(
     "SELECT coalesce(sum(m.size_bytes), 0) AS bytes FROM json_each($8) asked CROSS JOIN manifests m
      WHERE m.digest = asked.value AND NOT EXISTS (
          SELECT 1 FROM pushed_manifests p WHERE p.digest = m.digest AND p.destination_id <> $7

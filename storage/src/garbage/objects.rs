@@ -134,7 +134,9 @@ mod tests {
     fn every_name_begins_as_one_of_the_prefixes() {
         for _ in 0..1000 {
             let name = ObjectName::random();
-            let begins = prefixes().filter(|prefix| name.as_str().starts_with(prefix)).count();
+            let begins = prefixes()
+                .filter(|prefix| name.as_str().starts_with(prefix))
+                .count();
             assert_eq!(begins, 1, "{name}");
         }
     }

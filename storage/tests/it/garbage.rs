@@ -272,12 +272,18 @@ impl Yard {
         let sessions = idle.sessions.clone();
         left.step()?;
         let (expired, objects) = house
-            .write(move |tx| Box::pin(async move { delete_expired(tx, &sessions, before).await }))
+            .write(move |tx| {
+                Box::pin(async move { delete_expired(tx, &sessions, before, now).await })
+            })
             .await;
         done.sessions = expired.sessions;
         left.step()?;
-        house.content.discard_uploads(&objects).await;
+        let gone = house.content.discard_uploads(objects).await;
         drop(idle);
+        left.step()?;
+        house
+            .write(move |tx| Box::pin(async move { garbage::objects::forget(tx, &gone).await }))
+            .await;
 
         let unused = garbage::destinations::unused(&mut house.read().await, &rules, None).await;
         for unused in unused.unwrap().found {
@@ -285,9 +291,9 @@ impl Yard {
                 left.step()?;
                 let swept = house
                     .write(move |tx| {
-                        Box::pin(async move {
-                            garbage::destinations::sweep(tx, &rules, unused).await
-                        })
+                        Box::pin(
+                            async move { garbage::destinations::sweep(tx, &rules, unused).await },
+                        )
                     })
                     .await;
                 if swept.left != Left::More {
@@ -371,9 +377,9 @@ impl Yard {
         left.step()?;
         done.versions += house
             .write(move |tx| {
-                Box::pin(async move {
-                    garbage::versions::drop_old(tx, &rules, repository, &old).await
-                })
+                Box::pin(
+                    async move { garbage::versions::drop_old(tx, &rules, repository, &old).await },
+                )
             })
             .await;
         for table in [
@@ -489,8 +495,7 @@ impl Yard {
                 }
                 let tags = versions::tags(&mut tx, repository, version.number, None, 1000).await;
                 for (name, digest) in tags.unwrap() {
-                    let held =
-                        versions::has_manifest(&mut tx, repository, version.number, &digest);
+                    let held = versions::has_manifest(&mut tx, repository, version.number, &digest);
                     assert!(held.await.unwrap(), "{name} of version {}", version.number);
                 }
             }
@@ -606,7 +611,11 @@ async fn old_versions_go_with_what_only_they_had_and_the_newest_and_published_st
     );
     assert_eq!(yard.blobs().await, parts_of(&reachable));
     let next = yard.push("busybox", "next", 5).await;
-    assert_eq!(yard.numbers("busybox").await[0], 10, "no number comes again");
+    assert_eq!(
+        yard.numbers("busybox").await[0],
+        10,
+        "no number comes again"
+    );
     assert!(yard.reachable().await.contains(&next));
     let mut tx = yard.house.read().await;
     let all = versions::list(&mut tx, of, None, 10).await.unwrap();
@@ -626,7 +635,13 @@ async fn a_blob_that_a_client_was_told_of_stays_for_the_grace() {
     let to = yard.destination("busybox").await.id;
     let digest = yard.blob(to, b"a layer").await;
     yard.later(20 * HOUR);
-    assert!(yard.house.content.promise(to, &digest, yard.now).await.unwrap());
+    assert!(
+        yard.house
+            .content
+            .promise(to, &digest, yard.now)
+            .await
+            .unwrap()
+    );
     yard.later(20 * HOUR);
 
     let young = yard.collect_all().await;
@@ -656,7 +671,13 @@ async fn a_blob_that_is_asked_for_again_and_again_is_written_down_now_and_then()
 
     for _ in 0..240 {
         yard.later(Duration::from_mins(6));
-        assert!(yard.house.content.promise(to, &digest, yard.now).await.unwrap());
+        assert!(
+            yard.house
+                .content
+                .promise(to, &digest, yard.now)
+                .await
+                .unwrap()
+        );
         written.insert(yard.count(used_at).await);
     }
 
@@ -770,7 +791,10 @@ async fn an_object_that_no_row_names_goes_and_so_does_what_a_crash_has_doomed() 
     let mut yard = Yard::new().await;
     let to = yard.destination("busybox").await.id;
     yard.blob(to, b"a layer").await;
-    let upload = yard.house.content.open_upload(to, yard.house.user.id, yard.now);
+    let upload = yard
+        .house
+        .content
+        .open_upload(to, yard.house.user.id, yard.now);
     let id = upload.await.unwrap().id;
     let body = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"lost"))]);
     yard.house
@@ -864,7 +888,11 @@ impl Yard {
 async fn published(yard: &Yard) -> Vec<(DestinationId, Vec<(Tag, Digest)>)> {
     let mut tx = yard.house.read().await;
     let mut all = Vec::new();
-    for id in garbage::destinations::all(&mut tx, None).await.unwrap().found {
+    for id in garbage::destinations::all(&mut tx, None)
+        .await
+        .unwrap()
+        .found
+    {
         let repository = RepositoryId::from(id);
         if let Some(shown) = publications::library(&mut tx, repository).await.unwrap() {
             let tags = versions::tags(&mut tx, repository, shown.version, None, 100).await;

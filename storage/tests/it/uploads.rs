@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use engine::clock::Timestamp;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use storage::catalog::{DestinationId, destinations};
 use storage::content::objects::{
     Chunks, MemoryObjects, ObjectError, ObjectName, ObjectState, ObjectWriter, Objects,

@@ -6,6 +6,7 @@ use crate::error::Failed;
 use engine::step::{Context, Declared, Policy, Step, StepError};
 use serde::{Deserialize, Serialize};
 use storage::content::delete_expired;
+use storage::garbage::objects;
 
 /// What was deleted; in a dry run, what would have been.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,17 +67,24 @@ async fn expire(run: &mut Run<'_>) -> Result<(), Failed> {
             break;
         }
         after = idle.next;
-        let sessions = idle.sessions.clone();
+        let (sessions, at) = (idle.sessions.clone(), run.cx.clock().now());
         let objects = run.batch(move |tx| {
             Box::pin(async move {
-                let (expired, objects) = delete_expired(tx, &sessions, before).await?;
+                let (expired, objects) = delete_expired(tx, &sessions, before, at).await?;
                 let figures = [("sessions", expired.sessions), ("bytes", expired.bytes)];
                 Ok((objects, Figures::from(figures)))
             })
         });
         let objects = objects.await?;
-        content.discard_uploads(&objects).await;
+        let gone = content.discard_uploads(objects).await;
         drop(idle);
+        let forgotten = run.batch(move |tx| {
+            Box::pin(async move {
+                objects::forget(tx, &gone).await?;
+                Ok(((), Figures::new()))
+            })
+        });
+        forgotten.await?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod after_a_push;
 mod again_and_against;
 mod by_digest;
 mod cleanup;
+mod collecting;
 mod copies;
 mod corpus;
 mod exact_copy;

@@ -28,9 +28,9 @@ use crate::content::{Content, ContentError};
 use crate::digest::Running;
 use crate::{Algorithm, Digest};
 use busy::Purpose;
+pub use expired::{Expired, Idle, Position, delete_expired};
 use intake::{Intake, Stopped};
 use row::UploadRow;
-pub use expired::{Expired, Idle, Position, delete_expired};
 pub use row::{find_upload, has_open_upload};
 
 /// So long the end of an upload waits for the content to go on to Pulp: less than clients wait for an answer.

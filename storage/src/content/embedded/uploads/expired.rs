@@ -10,7 +10,7 @@ use crate::Tx;
 use crate::catalog::{parsed, size, stored_json};
 use crate::content::objects::ObjectName;
 use crate::content::{Content, ContentError};
-use crate::garbage::BATCH;
+use crate::garbage::{BATCH, objects};
 
 /// Upload sessions, and the bytes that had come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,7 +93,10 @@ impl Content {
     }
 
     /// How many sessions nobody has touched since that time.
-    pub async fn expired_uploads(&self, touched_before: Timestamp) -> Result<Expired, ContentError> {
+    pub async fn expired_uploads(
+        &self,
+        touched_before: Timestamp,
+    ) -> Result<Expired, ContentError> {
         let mut tx = self.0.database.read().await?;
         let row = sqlx::query(COUNT).bind(touched_before.0);
         let row = row.fetch_one(&mut tx).await?;
@@ -103,36 +106,40 @@ impl Content {
         })
     }
 
-    /// Deletes the objects of sessions whose rows are gone.
-    pub async fn discard_uploads(&self, objects: &[ObjectName]) {
-        for object in objects {
-            self.0.discard(object).await;
-        }
+    /// Deletes the objects of sessions whose rows are gone; answers those that are gone, too.
+    pub async fn discard_uploads(&self, objects: Vec<ObjectName>) -> Vec<ObjectName> {
+        let gone = self.delete_objects(objects).await;
         if let Some(pulp) = self.pulp() {
             pulp.spool.note_room();
         }
+        gone
     }
 }
 
-/// Deletes the rows of those of these sessions that nobody has touched meanwhile; answers with their objects.
+/// Deletes the rows of those of these sessions that nobody has touched meanwhile; answers with their objects, which are doomed.
 pub async fn delete_expired(
     tx: &mut Tx,
     sessions: &[UploadId],
     touched_before: Timestamp,
+    at: Timestamp,
 ) -> Result<(Expired, Vec<ObjectName>), ContentError> {
-    let ids: Vec<String> = sessions.iter().map(|id| id.0.simple().to_string()).collect();
+    let ids: Vec<String> = sessions
+        .iter()
+        .map(|id| id.0.simple().to_string())
+        .collect();
     let rows = sqlx::query(DELETE)
         .bind(stored_json(&ids)?)
         .bind(touched_before.0)
         .fetch_all(&mut *tx)
         .await?;
-    let (mut expired, mut objects) = (Expired::default(), Vec::new());
+    let (mut expired, mut going) = (Expired::default(), Vec::new());
     for row in &rows {
         expired.sessions += 1;
         expired.bytes += size(row, "size_bytes")?;
-        objects.push(parsed(row, "object")?);
+        going.push(parsed(row, "object")?);
     }
-    Ok((expired, objects))
+    objects::doom(tx, &going, at).await?;
+    Ok((expired, going))
 }
 
 #[cfg(test)]
