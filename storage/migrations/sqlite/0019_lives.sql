@@ -56,3 +56,16 @@ CREATE TABLE restores (
     plan_id BLOB NOT NULL PRIMARY KEY REFERENCES plan (id) ON DELETE CASCADE,
     name    TEXT NOT NULL
 ) STRICT;
+
+-- How far a plan has come that reads blobs again, and what it has found. Both go with it.
+CREATE TABLE verify_cursor (
+    plan_id BLOB NOT NULL PRIMARY KEY REFERENCES plan (id) ON DELETE CASCADE,
+    after   TEXT NOT NULL -- the digest of the last blob that it has read
+) STRICT;
+CREATE TABLE damaged_blobs (
+    plan_id    BLOB    NOT NULL REFERENCES plan (id) ON DELETE CASCADE,
+    digest     TEXT    NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    what       TEXT    NOT NULL,
+    PRIMARY KEY (plan_id, digest)
+) STRICT, WITHOUT ROWID;

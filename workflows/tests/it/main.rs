@@ -23,3 +23,4 @@ mod push;
 mod rehearsal;
 mod reverted;
 mod single_steps;
+mod verify;

@@ -49,13 +49,29 @@ impl Cleanup {
 
 /// What the steps tell besides tasks: of each a word for what went, its figure, and the bytes that it freed, where it tells some.
 const FIGURES: &[(&str, &str, &str)] = &[
-    ("expire_uploads", "sessions", "uploads that nobody goes on with"),
-    ("sweep_destinations", "destinations", "names that were never pushed to"),
-    ("collect_deleted", "repositories", "repositories that can no longer be brought back"),
+    (
+        "expire_uploads",
+        "sessions",
+        "uploads that nobody goes on with",
+    ),
+    (
+        "sweep_destinations",
+        "destinations",
+        "names that were never pushed to",
+    ),
+    (
+        "collect_deleted",
+        "repositories",
+        "repositories that can no longer be brought back",
+    ),
     ("prune_versions", "manifests", "manifests in no version"),
     ("prune_versions", "versions", "old versions"),
     ("collect_garbage", "blobs", "blobs in no repository"),
-    ("collect_garbage", "objects_without_row", "objects that nothing names"),
+    (
+        "collect_garbage",
+        "objects_without_row",
+        "objects that nothing names",
+    ),
 ];
 
 /// A line for each thing that went, with the bytes that this has freed; the tasks last, by label and result.
