@@ -3,15 +3,23 @@
 //! Marking the tombstones is the point of no return: a revert takes only those away that are not marked, so that whoever commits
 //! first has won.
 
+use sqlx::Row as _;
+
 use super::clear::{Cleared, Left, clear};
+use super::destinations::Look;
 use super::{BATCH, LOOK, Rules, rules};
 use crate::Tx;
 use crate::catalog::{CatalogError, DestinationId, size, stored_json, tombstones};
 
+/// The last of the next so many destinations of which something was deleted.
+const LAST: &str = "
+    SELECT max(id) AS last FROM (
+        SELECT DISTINCT destination_id AS id FROM tombstones WHERE destination_id > $1 ORDER BY 1 LIMIT $2)";
+
 const RIPE: &str = concat!(
     "SELECT d.id FROM destinations d
-     WHERE d.id IN (SELECT t.destination_id FROM tombstones t WHERE t.destination_id > $7
-         GROUP BY t.destination_id ORDER BY t.destination_id LIMIT $8) AND ",
+     WHERE d.id IN (SELECT t.destination_id FROM tombstones t
+         WHERE t.destination_id > $7 AND t.destination_id <= $8) AND ",
     collected!(),
     " ORDER BY d.id"
 );
@@ -22,25 +30,33 @@ const STILL_RIPE: &str = concat!(
     ")"
 );
 
-/// Destinations that can be collected, after that one, a bounded number of them.
+/// Those of the destinations that can be collected, out of a bounded number of them that follow `after`.
 pub async fn ripe(
     tx: &mut Tx,
     rules: &Rules,
     after: Option<DestinationId>,
-) -> Result<Vec<DestinationId>, CatalogError> {
+) -> Result<Look<DestinationId>, CatalogError> {
+    let mut look = Look {
+        found: Vec::new(),
+        next: None,
+    };
+    let after = after.unwrap_or(DestinationId(0));
+    let last = sqlx::query(LAST).bind(after).bind(LOOK);
+    let last: Option<DestinationId> = last.fetch_one(&mut *tx).await?.try_get("last")?;
+    let Some(last) = last else { return Ok(look) };
     let candidates: Vec<DestinationId> = ruled!(rules, sqlx::query_scalar(RIPE))
         .bind(None::<&str>)
-        .bind(after.unwrap_or(DestinationId(0)))
-        .bind(LOOK)
+        .bind(after)
+        .bind(last)
         .fetch_all(&mut *tx)
         .await?;
-    let mut ripe = Vec::new();
     for destination in candidates {
         if is_begun(tx, destination).await? || !rules::is_in_use(tx, destination).await? {
-            ripe.push(destination);
+            look.found.push(destination);
         }
     }
-    Ok(ripe)
+    look.next = Some(last);
+    Ok(look)
 }
 
 /// How many deleted repositories lie in Pulp whose time is over.
@@ -49,7 +65,18 @@ pub async fn left_in_pulp(tx: &mut Tx, rules: &Rules) -> Result<u64, CatalogErro
         deleted_before: rules.deleted_in_pulp_before,
         ..*rules
     };
-    Ok(ripe(tx, &there, None).await?.len() as u64)
+    let (mut left, mut after) = (0, None);
+    if rules.deleted_in_pulp_before == rules::NEVER {
+        return Ok(0);
+    }
+    loop {
+        let look = ripe(tx, &there, after).await?;
+        left += look.found.len() as u64;
+        after = look.next;
+        if after.is_none() {
+            return Ok(left);
+        }
+    }
 }
 
 async fn is_begun(tx: &mut Tx, destination: DestinationId) -> Result<bool, CatalogError> {
@@ -117,7 +144,7 @@ pub async fn would_collect(
             .fetch_one(&mut *tx)
             .await?;
         would.bytes += size(&row, "bytes")?;
-        after = sqlx::Row::try_get(&row, "last")?;
+        after = row.try_get("last")?;
     }
     Ok(would)
 }
@@ -129,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn deleted_repositories_are_found_along_indexes() {
-        for sql in [STILL_RIPE, WOULD_FREE] {
+        for sql in [LAST, RIPE, STILL_RIPE, WOULD_FREE] {
             let told = explain(sql).await.replace("SCAN CONSTANT ROW", "");
             let scanned: Vec<&str> = told
                 .lines()

@@ -10,7 +10,7 @@ use crate::catalog::instance::{self, Backend};
 use crate::catalog::{CatalogError, DestinationId, destinations, settings};
 
 /// Before all that ever happened: nothing goes.
-const NEVER: Timestamp = Timestamp(i64::MIN);
+pub(super) const NEVER: Timestamp = Timestamp(i64::MIN);
 
 /// So often within the grace it is written down that a blob was asked for, however often it is.
 const RENEWALS: u32 = 10;

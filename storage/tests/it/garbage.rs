@@ -303,7 +303,7 @@ impl Yard {
             }
         }
         let ripe = garbage::deleted::ripe(&mut house.read().await, &rules, None).await;
-        for ripe in ripe.unwrap() {
+        for ripe in ripe.unwrap().found {
             loop {
                 left.step()?;
                 let some = house
@@ -445,7 +445,8 @@ impl Yard {
         let in_use: Vec<DestinationId> = in_use.into_iter().collect();
         let unused = garbage::destinations::unused(&mut tx, &rules, None).await;
         would.destinations = unused.unwrap().found.len() as u64;
-        for ripe in garbage::deleted::ripe(&mut tx, &rules, None).await.unwrap() {
+        let ripe = garbage::deleted::ripe(&mut tx, &rules, None).await;
+        for ripe in ripe.unwrap().found {
             let more = garbage::deleted::would_collect(&mut tx, &rules, ripe, &in_use).await;
             let more = more.unwrap();
             would.repositories += 1;
@@ -761,7 +762,7 @@ async fn what_was_marked_for_collecting_is_collected_whatever_the_setting_says_t
     let rules = yard.rules().await;
     let mut tx = yard.house.read().await;
     let ripe = garbage::deleted::ripe(&mut tx, &rules, None).await.unwrap();
-    let [ripe] = ripe.as_slice() else {
+    let [ripe] = ripe.found.as_slice() else {
         panic!("one was deleted")
     };
     let id = *ripe;

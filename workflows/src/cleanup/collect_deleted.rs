@@ -67,12 +67,12 @@ async fn collect_all(run: &mut Run<'_>) -> Result<u64, Failed> {
     };
     let mut after = None;
     while run.goes_on() {
-        let ripe = deleted::ripe(&mut run.read().await?, &run.rules, after).await?;
-        after = ripe.last().copied();
+        let look = deleted::ripe(&mut run.read().await?, &run.rules, after).await?;
+        after = look.next;
         if after.is_none() {
             break;
         }
-        for destination in ripe {
+        for destination in look.found {
             if run.is_dry() {
                 let mut tx = run.read().await?;
                 let would = deleted::would_collect(&mut tx, &run.rules, destination, &in_use);

@@ -45,7 +45,7 @@ pub struct DamagedBlob {
     pub size_bytes: u64,
     /// What is wrong with it.
     pub what: String,
-    /// The repositories with an image that needs it, at most 100 of them. A push of that image brings the blob back.
+    /// The repositories with an image that needs it, at most 100 of them.
     pub repositories: Vec<String>,
 }
 
@@ -86,7 +86,7 @@ impl Step for ReadBlobs {
         let told = told(cx, complete).await?;
         if told.damaged > 0 {
             cx.warn(format!(
-                "{} blobs are damaged: push the images again that need them, or restore the content folder from a backup",
+                "{} blobs are damaged: restore the content folder from a backup; what is not there at all comes back when an image is pushed that needs it",
                 told.damaged
             ));
         }

@@ -16,8 +16,9 @@ use std::path::Path;
 use std::time::Duration;
 use storage::catalog::settings::{self, Key};
 use storage::catalog::{RepositoryId, audit, versions};
-use storage::content::inventory;
-use storage::{Digest, Tx, garbage};
+use storage::content::objects::ObjectName;
+use storage::content::{Blob, inventory};
+use storage::{Digest, Tx, filling, garbage};
 use uuid::Uuid;
 use workflows::Services;
 use workflows::cleanup::Cleanup;
@@ -253,6 +254,71 @@ async fn a_cleanup_of_an_earlier_release_goes_on_with_the_steps_that_it_was_begu
 
     println!("cleanups of old went on from {from} rows");
     assert!(from >= 2, "{from}");
+}
+
+/// How long pushes take until they are published, one after the other: the median of so many.
+async fn median_of_pushes(house: &House, node: &HouseNode, name: &str, pushes: usize) -> Duration {
+    let to = house.destination("acme/tools/busybox").await;
+    let mut took = Vec::new();
+    for n in 0..pushes {
+        let image = house.image(&to, &format!("{name} {n}")).await;
+        let begun = tokio::time::Instant::now();
+        let plan = house.plan(node, &to, "latest", &image).await;
+        node.wait(plan, FOR_EVER).await.unwrap();
+        took.push(begun.elapsed());
+    }
+    took.sort();
+    took[pushes / 2]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute"]
+async fn collecting_a_hundred_thousand_blobs_does_not_hold_up_pushes() {
+    const BLOBS: u64 = 100_000;
+    let house = House::new().await;
+    let long_ago = Clock::system().now() - 60 * DAY;
+    for some in 0..BLOBS / 1000 {
+        let blobs: Vec<_> = (some * 1000..(some + 1) * 1000)
+            .map(|n| {
+                let digest = Digest::of(&n.to_le_bytes());
+                let blob = Blob {
+                    digest,
+                    size_bytes: n,
+                };
+                (blob, ObjectName::random())
+            })
+            .collect();
+        house
+            .write(move |tx| {
+                Box::pin(async move { filling::unlinked_blobs(tx, &blobs, long_ago).await })
+            })
+            .await;
+    }
+    let node = house.node(None).await;
+    median_of_pushes(&house, &node, "warm", 10).await;
+    let before = median_of_pushes(&house, &node, "before", 60).await;
+
+    let begun = tokio::time::Instant::now();
+    let cleanup = Cleanup { dry_run: false };
+    let id = node.submit(&cleanup, None).await.unwrap();
+    let during = median_of_pushes(&house, &node, "during", 60).await;
+    let under_way = node
+        .plan(id)
+        .await
+        .unwrap()
+        .output_of("collect_garbage")
+        .is_none();
+    let plan = node.wait(id, 10 * FOR_EVER).await.unwrap();
+    let took = begun.elapsed();
+    let told: Value = plan.output_of("collect_garbage").unwrap().decode().unwrap();
+
+    println!(
+        "a push took {before:?} before, {during:?} while {BLOBS} blobs were collected within {took:?}: {told}"
+    );
+    assert!(under_way, "the cleanup outlasts the pushes");
+    assert_eq!(told["blobs"], BLOBS);
+    assert!(during < before * 3 / 2, "{before:?}, then {during:?}");
+    node.drain(FOR_EVER).await;
 }
 
 impl World for Attic {
