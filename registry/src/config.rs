@@ -62,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) shutdown_grace: Duration,
     /// How long a request's body may stand still before the request ends.
     pub(crate) body_idle_timeout: Duration,
+    /// How long an upload session is kept that nobody goes on with.
+    pub(crate) upload_expiry: Duration,
     /// The largest manifest that is taken.
     pub(crate) max_manifest_bytes: usize,
     /// What clients may ask at once, and how long they may take.
@@ -114,6 +116,7 @@ impl Config {
             token_lifetime: effective.get("token_lifetime", value::at_least_a_second)?,
             shutdown_grace: effective.get("shutdown_grace", value::duration)?,
             body_idle_timeout: effective.get("body_idle_timeout", value::at_least_a_second)?,
+            upload_expiry: effective.get("upload_expiry", value::at_least_a_second)?,
             max_manifest_bytes: effective.get("max_manifest_bytes", value::size)?,
             limits: Limits {
                 connections: effective.get("max_connections", value::count)?,

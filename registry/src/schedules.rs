@@ -6,24 +6,35 @@ use engine::schedule::Missed;
 use engine::workflow::Workflow as _;
 use workflows::cleanup::Cleanup;
 use workflows::rehearsal::Rehearsal;
+use workflows::verify::Verify;
 
 /// The workflows that may be scheduled: those whose input does not come from a client's request. A push is none: it publishes
 /// what a client has just sent.
-pub(crate) const SCHEDULABLE: &[&str] = &[Cleanup::NAME, Rehearsal::NAME];
+pub(crate) const SCHEDULABLE: &[&str] = &[Cleanup::NAME, Verify::NAME, Rehearsal::NAME];
 
 /// Those of them that only a server runs that allows drills.
 pub(crate) const FOR_DRILLS: &[&str] = &[Rehearsal::NAME];
 
 /// The schedules that every registry has.
 pub(crate) fn built_in() -> Vec<BuiltIn> {
-    vec![BuiltIn {
-        name: "cleanup",
-        workflow: Cleanup::NAME,
-        input: Json::of(&Cleanup { dry_run: false }).expect("a flag is JSON"),
-        cron: "30 2 * * *",
-        time_zone: "UTC",
-        missed: Missed::Once,
-    }]
+    vec![
+        BuiltIn {
+            name: "cleanup",
+            workflow: Cleanup::NAME,
+            input: Json::of(&Cleanup { dry_run: false }).expect("a flag is JSON"),
+            cron: "30 2 * * *",
+            time_zone: "UTC",
+            missed: Missed::Once,
+        },
+        BuiltIn {
+            name: "verify",
+            workflow: Verify::NAME,
+            input: Json::of(&Verify::default()).expect("a number is JSON"),
+            cron: "30 3 * * 0",
+            time_zone: "UTC",
+            missed: Missed::Once,
+        },
+    ]
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub mod tallies;
 pub mod tokens;
 pub mod tombstones;
 pub mod users;
+pub mod verifications;
 pub mod versions;
 
 use std::fmt;

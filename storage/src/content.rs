@@ -19,7 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use embedded::blobs::{Blob, BlobReader, Located, Place};
-pub use embedded::uploads::{Upload, UploadError, UploadId, find_upload, has_open_upload};
+pub use embedded::uploads::{
+    Expired, Idle, Position, Upload, UploadError, UploadId, delete_expired, find_upload,
+    has_open_upload,
+};
 pub use embedded::{blobs, push_repository, versions};
 pub use error::ContentError;
 
@@ -104,6 +107,10 @@ impl Content {
     #[must_use]
     pub fn pulp(&self) -> Option<&Pulp> {
         self.0.pulp.as_ref()
+    }
+
+    pub(crate) fn objects(&self) -> &dyn Objects {
+        &*self.0.objects
     }
 
     /// Waits until every upload that has lost its request has recorded how far it came.

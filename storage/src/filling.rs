@@ -11,6 +11,8 @@ use sqlx::query_builder::Separated;
 use crate::catalog::images::Image;
 use crate::catalog::manifests::{Manifest, Part};
 use crate::catalog::{CatalogError, RepositoryId, UserId, stored_json, stored_size};
+use crate::content::Blob;
+use crate::content::objects::ObjectName;
 use crate::intervals::Kind;
 use crate::sqlite::Sqlite;
 use crate::{Tag, Tx};
@@ -85,6 +87,23 @@ pub async fn plans(tx: &mut Tx, submissions: &[Submission]) -> Result<(), Catalo
         row.push_bind(plan.0)
             .push_bind(name.clone())
             .push_bind(value.clone());
+    })
+    .await
+}
+
+/// Writes down blobs that are linked nowhere, each with the object that it would have.
+pub async fn unlinked_blobs(
+    tx: &mut Tx,
+    blobs: &[(Blob, ObjectName)],
+    at: Timestamp,
+) -> Result<(), CatalogError> {
+    const BLOBS: &str = "INSERT INTO blobs (digest, size_bytes, object, created_at, used_at)";
+    insert(tx, BLOBS, "", blobs, |row, (blob, object)| {
+        row.push_bind(blob.digest.to_string())
+            .push_bind(stored_size(blob.size_bytes))
+            .push_bind(object.as_str().to_owned())
+            .push_bind(at.0)
+            .push_bind(at.0);
     })
     .await
 }

@@ -5,6 +5,7 @@ pub mod content;
 pub mod database;
 mod digest;
 pub mod filling;
+pub mod garbage;
 mod intervals;
 pub mod journal;
 pub mod label;

@@ -1,19 +1,34 @@
 //! Clearing up: what has had its time is deleted.
 //!
-//! `delete_tasks`
+//! ```text
+//! expire_uploads -> sweep_destinations -> collect_deleted -> prune_versions -> collect_garbage
+//! delete_tasks
+//! ```
 //!
-//! Every run begins anew and looks at what there is then: one that was cancelled, failed or died left nothing half done. A dry
-//! run does the same and deletes nothing.
+//! Each step of the first row takes something away that the next one would find needed. Every run begins anew and looks at what
+//! there is then: one that was cancelled, failed or died left nothing half done. A dry run looks at the same and deletes nothing,
+//! and what one step would take away counts as gone for the next.
 
 mod archive;
+mod collect_deleted;
+mod collect_garbage;
 mod delete_tasks;
+mod expire_uploads;
+mod prune_versions;
+mod run;
+mod sweep_destinations;
 
+pub use collect_deleted::{CollectDeleted, CollectedDeleted};
+pub use collect_garbage::{CollectGarbage, CollectedGarbage};
 pub use delete_tasks::{DeleteTasks, DeletedTasks};
+pub use expire_uploads::{ExpireUploads, ExpiredUploads};
+pub use prune_versions::{PruneVersions, PrunedVersions};
+pub use sweep_destinations::{SweepDestinations, SweptDestinations};
 
 use crate::services::Services;
 use engine::journal::Rescue;
 use engine::step::Policy;
-use engine::workflow::{Steps, Workflow};
+use engine::workflow::{Steps, Workflow, after};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -31,7 +46,12 @@ impl Workflow for Cleanup {
     type Services = Services;
 
     fn steps() -> Steps<Self> {
-        Steps::first(DeleteTasks)
+        Steps::first(ExpireUploads)
+            .step(SweepDestinations, after::<ExpireUploads>())
+            .step(CollectDeleted, after::<SweepDestinations>())
+            .step(PruneVersions, after::<CollectDeleted>())
+            .step(CollectGarbage, after::<PruneVersions>())
+            .step(DeleteTasks, after::<()>())
     }
 
     fn action(&self) -> String {

@@ -20,6 +20,7 @@ pub mod rehearsal;
 mod resume;
 pub mod rollback;
 mod services;
+pub mod verify;
 
 pub use drill::CatalogDrill;
 pub use resume::{ResumeError, go_on, resume};
@@ -58,6 +59,7 @@ pub fn all(backend: Backend) -> Result<Workflows<Services>, DeclarationError> {
         .register::<bulk::BulkResume>()?
         .register::<bulk::BulkCancel>()?
         .register::<cleanup::Cleanup>()?
+        .register::<verify::Verify>()?
         .register::<rehearsal::Rehearsal>()?
         .register::<rehearsal::Part>()?;
     Ok(all.schedules_judged_by(owner::OwnersMayRun))

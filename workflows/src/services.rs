@@ -6,6 +6,7 @@ use engine::node::{Drill, NodeError, NodeOptions};
 use engine::workflow::DeclarationError;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::content::Content;
 use storage::journal::Journal;
 use storage::{Database, Tx};
@@ -21,6 +22,8 @@ pub struct Services {
     pub clock: Clock,
     /// The folder that tasks are written to before they are deleted; none: they are just deleted.
     pub task_export_dir: Option<Arc<Path>>,
+    /// How long an upload session is kept that nobody goes on with.
+    pub upload_expiry: Duration,
 }
 
 impl engine::step::Services for Services {

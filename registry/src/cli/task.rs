@@ -93,7 +93,7 @@ enum Verb {
     BulkCancel(bulk::Bulk),
     /// Write tasks with their whole histories to standard output, a line of JSON each
     Export(export::Export),
-    /// Delete tasks that were kept long enough after their end, as a task of its own
+    /// Delete what was kept long enough and what nothing needs any more, as a task of its own
     Cleanup(cleanup::Cleanup),
 }
 

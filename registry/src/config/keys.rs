@@ -64,6 +64,8 @@ pub(super) const KEYS: &[Key] = &[
     key("token_lifetime", "token-lifetime", "900s", "900s", "How long a token is accepted"),
     key("shutdown_grace", "shutdown-grace", "30s", "30s", "How long running work may take after SIGTERM"),
     key("body_idle_timeout", "body-idle-timeout", "60s", "60s", "How long an upload may stand still"),
+    key("upload_expiry", "upload-expiry", "24h", "24h", "How long an upload is kept that nobody goes on with, until the workflow cleanup deletes it")
+        .because("A client that was cut off comes back within minutes, a build that failed the next day."),
     key("max_manifest_bytes", "max-manifest-bytes", "4MiB", "4MiB", "The largest manifest that is taken"),
     key("max_connections", "max-connections", "4000", "4000", "How many connections are open at once; further ones wait")
         .because("Each may hold two open files, so it is lowered to what the system's limit of open files allows, and the log says so."),

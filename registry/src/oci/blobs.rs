@@ -22,7 +22,8 @@ use super::error::OciError;
 use super::range::{self, Wanted};
 use crate::config::ContentBackend;
 
-/// `HEAD`: is it here, and how large is it? What the disk has lost is not, so that a push brings it again.
+/// `HEAD`: is it here, and how large is it? What the disk has lost is not, so that a push brings it again. A yes is a promise: for a
+/// while it stays here, so that the manifest that is pushed next finds it.
 pub(super) async fn head(
     caller: &Caller<'_>,
     name: &PushName,
@@ -36,6 +37,13 @@ pub(super) async fn head(
     if let Some(located) = located
         && !caller.app.services.content.is_whole(&located).await?
     {
+        return Err(unknown(name, digest));
+    }
+    let services = &caller.app.services;
+    let promised = services
+        .content
+        .promise(destination, digest, services.clock.now());
+    if !promised.await? {
         return Err(unknown(name, digest));
     }
     if let Some(response) = answer::not_modified(&caller.head.headers, digest) {

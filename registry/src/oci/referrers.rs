@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
-use storage::catalog::referrers::{self, Filter, Limit, Referrer};
 use storage::Digest;
+use storage::catalog::referrers::{self, Filter, Limit, Referrer};
 use workflows::destination::PushName;
 
 use super::access::Caller;

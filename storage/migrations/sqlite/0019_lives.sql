@@ -35,6 +35,22 @@ CREATE TABLE tombstones (
     PRIMARY KEY (destination_id, part)
 ) STRICT;
 CREATE INDEX tombstones_since ON tombstones (since);
+
+-- Garbage. When a blob was pushed, mounted or asked for last: for a while after that it is kept for who was told that it is here.
+ALTER TABLE blobs ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
+UPDATE blobs SET used_at = unixepoch() * 1000; -- who was told just before this counts, too
+-- Objects whose rows are gone, until their bytes are. Nobody brings one back: the same bytes pushed again are a new object.
+CREATE TABLE doomed (
+    object TEXT    NOT NULL PRIMARY KEY,
+    since  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX uploads_touched ON uploads (touched_at);
+CREATE INDEX versions_backend ON versions (repository_id, backend_version);
+-- Without these, whoever deletes a manifest or a destination looks through whole tables for who still names it.
+CREATE INDEX embedded_push_manifests_digest ON embedded_push_manifests (digest);
+CREATE INDEX pulp_odd_manifests_digest ON pulp_odd_manifests (digest);
+CREATE INDEX grants_repository ON grants (repository_id) WHERE repository_id IS NOT NULL;
+CREATE INDEX pulp_spool_destination ON pulp_spool (destination_id);
 -- Under which name the revert of a delete is to bring a repository back, where that is not its old one.
 CREATE TABLE restores (
     plan_id BLOB NOT NULL PRIMARY KEY REFERENCES plan (id) ON DELETE CASCADE,
@@ -44,3 +60,15 @@ CREATE TABLE restores (
 -- What Pulp has made for a first push, by its href, as long as everybody who reaches Pulp can pull from it.
 ALTER TABLE pulp_repositories ADD COLUMN open_distribution TEXT;
 CREATE INDEX pulp_repositories_open ON pulp_repositories (destination_id) WHERE open_distribution IS NOT NULL;
+-- How far a plan has come that reads blobs again, and what it has found. Both go with it.
+CREATE TABLE verify_cursor (
+    plan_id BLOB NOT NULL PRIMARY KEY REFERENCES plan (id) ON DELETE CASCADE,
+    after   TEXT NOT NULL -- the digest of the last blob that it has read
+) STRICT;
+CREATE TABLE damaged_blobs (
+    plan_id    BLOB    NOT NULL REFERENCES plan (id) ON DELETE CASCADE,
+    digest     TEXT    NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    what       TEXT    NOT NULL,
+    PRIMARY KEY (plan_id, digest)
+) STRICT, WITHOUT ROWID;

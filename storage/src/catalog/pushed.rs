@@ -18,7 +18,8 @@ pub enum Added {
     New,
     /// Nothing: it was there as the same.
     Same,
-    /// It was deleted, or there under another media type, and is now what it was pushed as last. It is pending again.
+    /// It was deleted, or there under another media type, or in older versions alone, and is now what it was pushed as last. It is
+    /// pending again.
     AsAnother,
 }
 
@@ -41,7 +42,10 @@ pub async fn add(
     const OTHER: &str = "
         UPDATE pushed_manifests SET media_type = $3, artifact_type = $4, subject = $5,
             annotations = $6, pushed_by = $7, pushed_at = $8, filed_by_plan = NULL, deleted_at = NULL
-        WHERE destination_id = $1 AND digest = $2 AND (media_type <> $3 OR deleted_at IS NOT NULL)
+        WHERE destination_id = $1 AND digest = $2
+          AND (media_type <> $3 OR deleted_at IS NOT NULL OR filed_by_plan IS NOT NULL
+              AND NOT EXISTS (SELECT 1 FROM content_in c WHERE c.repository_id = $1
+                  AND c.kind = 'manifest' AND c.name = $2 AND c.removed IS NULL))
         RETURNING id";
     for (sql, added) in [(SQL, Added::New), (OTHER, Added::AsAnother)] {
         let written: Option<i64> = sqlx::query_scalar(sql)

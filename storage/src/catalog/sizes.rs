@@ -50,7 +50,7 @@ impl Sizes {
     ) -> Result<u64, CatalogError> {
         let bytes = match self.bytes.of(repository) {
             Some(known) if known.version == version => return Ok(known.count),
-            Some(known) if known.version < version => {
+            Some(known) if known.version < version && is_kept(tx, repository, known).await? => {
                 if loses(tx, repository, known.version, version).await? {
                     whole(tx, repository, version).await?
                 } else {
@@ -72,7 +72,7 @@ impl Sizes {
     ) -> Result<u64, CatalogError> {
         let tags = match self.tags.of(repository) {
             Some(known) if known.version == version => return Ok(known.count),
-            Some(known) if known.version < version => {
+            Some(known) if known.version < version && is_kept(tx, repository, known).await? => {
                 let (begun, ended) = turned(tx, repository, known.version, version).await?;
                 (known.count + begun).saturating_sub(ended)
             }
@@ -81,6 +81,18 @@ impl Sizes {
         self.tags.is(repository, version, tags);
         Ok(tags)
     }
+}
+
+/// True if that version is still there. What was only in a dropped one is not written down any more.
+async fn is_kept(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    known: OfVersion,
+) -> Result<bool, CatalogError> {
+    const SQL: &str = "
+        SELECT EXISTS (SELECT 1 FROM versions WHERE repository_id = $1 AND number = $2)";
+    let kept = sqlx::query_scalar(SQL).bind(repository).bind(known.version);
+    Ok(kept.fetch_one(&mut *tx).await?)
 }
 
 const TURNED: &str = "

@@ -222,6 +222,10 @@ const VERSIONS: &str = "
     SELECT number, plan_id, backend_version, cause, created_at FROM versions
     WHERE repository_id = $1 AND number BETWEEN $2 AND $3 ORDER BY number DESC LIMIT $4";
 
+/// The number of the version before that one; 0: it is the first.
+const BEFORE: &str =
+    "SELECT coalesce(max(number), 0) FROM versions WHERE repository_id = $1 AND number < $2";
+
 async fn page(
     tx: &mut Tx,
     repository: RepositoryId,
@@ -242,21 +246,38 @@ async fn page(
         return Ok(versions);
     };
     let (oldest, newest) = (oldest.number, newest.number);
+    // Versions in between may have been dropped: what they changed was changed by the next one that is left.
+    let before: i64 = sqlx::query_scalar(BEFORE)
+        .bind(repository)
+        .bind(oldest)
+        .fetch_one(&mut *tx)
+        .await?;
     let mut by_number: BTreeMap<i64, Version> = versions
         .into_iter()
         .map(|version| (version.number, version))
         .collect();
     let changes = sqlx::query(CHANGES)
         .bind(repository)
-        .bind(oldest)
+        .bind(before + 1)
         .bind(newest);
     for row in changes.fetch_all(&mut *tx).await? {
         let kind = parsed(&row, "kind")?;
         let (added, removed): (i64, Option<i64>) = (row.try_get("added")?, row.try_get("removed")?);
-        if let Some(version) = by_number.get_mut(&added) {
+        let is_in = |number: i64| added <= number && removed.is_none_or(|removed| removed > number);
+        if added > before
+            && let Some((number, version)) = by_number.range_mut(added..).next()
+            && is_in(*number)
+        {
             version.added.put(kind, &row)?;
         }
-        if let Some(version) = removed.and_then(|removed| by_number.get_mut(&removed)) {
+        let Some(removed) = removed.filter(|removed| *removed > before) else {
+            continue;
+        };
+        let last = by_number.range(..removed).next_back();
+        let last = last.map_or(before, |(number, _)| *number);
+        if is_in(last)
+            && let Some((_, version)) = by_number.range_mut(removed..).next()
+        {
             version.removed.put(kind, &row)?;
         }
     }

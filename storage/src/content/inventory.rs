@@ -1,4 +1,4 @@
-//! Everything that is stored, whoever may see it: for `doctor`, which compares rows and objects.
+//! Everything that is stored, whoever may see it: for `doctor`, which compares rows and objects, and for who reads it again.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use sqlx::Row as _;
 
 use super::embedded::blobs::Blob;
-use super::objects::{DiskObjects, ObjectName, Objects};
-use super::{ContentError, OBJECTS_FOLDER};
+use super::objects::{Chunks, DiskObjects, ObjectError, ObjectName, Objects};
+use super::{Content, ContentError, OBJECTS_FOLDER};
 use crate::{Digest, Tx};
 
 /// A blob and the object that holds its bytes.
@@ -18,6 +18,14 @@ pub struct StoredBlob {
     pub blob: Blob,
     /// Its object.
     pub object: ObjectName,
+}
+
+impl Content {
+    /// All bytes of a blob as they lie there, whoever may see it.
+    pub async fn read_stored(&self, stored: &StoredBlob) -> Result<Chunks, ObjectError> {
+        let whole = 0..stored.blob.size_bytes;
+        self.objects().read_range(&stored.object, whole).await
+    }
 }
 
 /// The objects of a content folder that exists; `None` if nothing was ever stored in it.
@@ -61,6 +69,23 @@ pub async fn blobs(
     Ok(blobs)
 }
 
+/// The blob, if it has an object.
+pub async fn blob(tx: &mut Tx, digest: &Digest) -> Result<Option<StoredBlob>, ContentError> {
+    const SQL: &str = "SELECT size_bytes, object FROM blobs WHERE digest = $1 AND has_object = 1";
+    let row = sqlx::query(SQL)
+        .bind(digest.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(StoredBlob {
+        blob: Blob {
+            digest: *digest,
+            size_bytes: crate::catalog::size(&row, "size_bytes")?,
+        },
+        object: crate::catalog::parsed(&row, "object")?,
+    }))
+}
+
 /// How many bytes all blobs have together that have an object.
 pub async fn bytes(tx: &mut Tx) -> Result<u64, ContentError> {
     const SQL: &str = "SELECT coalesce(sum(size_bytes), 0) FROM blobs WHERE has_object = 1";
@@ -68,10 +93,11 @@ pub async fn bytes(tx: &mut Tx) -> Result<u64, ContentError> {
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
-/// Every object that a row answers for: those of blobs and those of open upload sessions.
+/// Every object that a row answers for: those of blobs, those of open upload sessions, and those that are about to be deleted.
 pub async fn accounted_for(tx: &mut Tx) -> Result<BTreeSet<String>, ContentError> {
     const SQL: &str = "
-        SELECT object FROM blobs WHERE has_object = 1 UNION SELECT object FROM uploads";
+        SELECT object FROM blobs WHERE has_object = 1 UNION SELECT object FROM uploads
+        UNION SELECT object FROM doomed";
     let rows = sqlx::query(SQL).fetch_all(&mut *tx).await?;
     let names = rows.iter().map(|row| row.try_get("object"));
     Ok(names.collect::<Result<_, _>>()?)

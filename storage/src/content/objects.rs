@@ -15,6 +15,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engine::clock::Timestamp;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -76,6 +77,12 @@ pub trait Objects: Send + Sync + 'static {
 
     /// The names of all objects that begin with `prefix`, sealed or not, in order.
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<ObjectName>, ObjectError>>;
+
+    /// The same, each with the time of its last write by the store's own clock.
+    fn list_with_age<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<(ObjectName, Timestamp)>, ObjectError>>;
 }
 
 /// Writes at the end of one object.

@@ -11,6 +11,7 @@ mod copies;
 mod credentials;
 mod environments;
 mod filling;
+mod garbage;
 mod house;
 mod images;
 mod journal;

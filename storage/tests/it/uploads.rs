@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use engine::clock::Timestamp;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use storage::catalog::{DestinationId, destinations};
 use storage::content::objects::{
@@ -642,6 +643,13 @@ impl Objects for Small {
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<ObjectName>, ObjectError>> {
         self.objects.list(prefix)
     }
+
+    fn list_with_age<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<(ObjectName, Timestamp)>, ObjectError>> {
+        self.objects.list_with_age(prefix)
+    }
 }
 
 struct SmallWriter {
@@ -745,6 +753,13 @@ impl Objects for Telling {
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<ObjectName>, ObjectError>> {
         self.objects.list(prefix)
+    }
+
+    fn list_with_age<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<(ObjectName, Timestamp)>, ObjectError>> {
+        self.objects.list_with_age(prefix)
     }
 }
 

@@ -63,7 +63,7 @@ async fn the_command_line_has_schedules_too() {
 
     let list = list.expect_code(0).stdout;
     assert!(
-        list.contains("cleanup") && list.lines().count() == 2,
+        list.contains("cleanup") && list.contains("verify") && list.lines().count() == 3,
         "{list}"
     );
     let said = format!("{refused}");

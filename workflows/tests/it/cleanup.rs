@@ -198,7 +198,11 @@ async fn a_cancelled_cleanup_ends_between_two_tasks_and_the_next_one_does_the_re
         "{} of {TASKS} were deleted by the cancelled run",
         first.tasks
     );
-    assert_eq!(plan.result, PlanResult::Warning, "what it has done is told");
+    assert_eq!(
+        plan.result,
+        PlanResult::Cancelled,
+        "what it has done is told"
+    );
     assert_eq!(first.tasks + second.tasks, TASKS);
     assert!(!first.complete && second.complete);
     node.drain(FOR_EVER).await;

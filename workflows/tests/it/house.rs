@@ -30,7 +30,7 @@ pub(crate) const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const FOR_EVER: Duration = Duration::from_mins(1);
 
 pub(crate) struct House {
-    _folder: TempDir,
+    folder: TempDir,
     pub(crate) services: Services,
     pub(crate) user: User,
 }
@@ -61,9 +61,10 @@ impl House {
             content,
             clock,
             task_export_dir: None,
+            upload_expiry: Duration::from_hours(24),
         };
         Self {
-            _folder: folder,
+            folder,
             services,
             user,
         }
@@ -79,6 +80,10 @@ impl House {
             .await
             .unwrap()
             .unwrap()
+    }
+
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     pub(crate) fn journal(&self) -> Journal {

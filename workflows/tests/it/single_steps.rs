@@ -1,8 +1,7 @@
-//! Workflows of a single step keep the laws of all workflows, too: a part of a rehearsal, the cleanup, and bulks.
+//! Workflows of a single step keep the laws of all workflows, too: a part of a rehearsal, and bulks.
 
 use crate::house::{FOR_EVER, House, HouseNode, of_a_house};
 use crate::keeps::keeps;
-use engine::clock::Clock;
 use engine::journal::{Entry, PlanId, Row};
 use engine::node::Node;
 use engine::prove::laws::World;
@@ -10,12 +9,10 @@ use engine::search::Search;
 use engine::state::PlanState;
 use engine::store::{Page, Store};
 use std::fmt::Write as _;
-use std::time::Duration;
 use storage::Tx;
 use storage::catalog::rehearsals;
 use workflows::Services;
 use workflows::bulk::{Bulk, BulkCancel, BulkResume};
-use workflows::cleanup::Cleanup;
 use workflows::rehearsal::{Fault, Part, Rehearsal};
 
 async fn all_plans(house: &House) -> Vec<PlanId> {
@@ -82,64 +79,6 @@ keeps! { rehearsal_part: Corner;
     a_part_goes_on_without_its_step:
         skip_each_step does at least 2 2 0 1 1;
     a_part_that_is_held_ends_the_same:
-        hold_at_each_step does at least 2 2 0 0 1;
-}
-
-/// Where three tasks have been kept long enough.
-struct Attic {
-    house: House,
-}
-
-impl World for Attic {
-    of_a_house!();
-
-    /// What is deleted stays so.
-    const POINT_OF_NO_RETURN: Option<&str> = Some("delete_tasks");
-
-    async fn fresh() -> Self {
-        let mut house = House::new().await;
-        let long_ago = Clock::system().now() - Duration::from_hours(24 * 60);
-        house.services.clock = Clock::of_runtime(long_ago);
-        let node = house.node(None).await;
-        for _ in 0..3 {
-            let old = node.submit(&Cleanup { dry_run: true }, None).await.unwrap();
-            assert!(node.wait(old, FOR_EVER).await.unwrap().has_settled());
-        }
-        node.drain(FOR_EVER).await;
-        house.services.clock = Clock::system();
-        Self { house }
-    }
-
-    async fn submit<St: Store<Tx = Tx>>(&self, node: &Node<Services, St>) -> PlanId {
-        let cleanup = Cleanup { dry_run: false };
-        node.submit(&cleanup, Some("alice".into())).await.unwrap()
-    }
-
-    /// How many tasks are left.
-    async fn picture(&self) -> String {
-        format!("{} tasks", all_plans(&self.house).await.len())
-    }
-
-    /// No revert brings a deleted task back.
-    async fn undone(&self) -> String {
-        String::new()
-    }
-}
-
-keeps! { cleanup: Attic;
-    a_cleanup_that_fails_goes_on_and_ends_the_same:
-        fail_at_each_step does at least 2 3 0 1 1;
-    a_cleanup_that_fails_after_its_work_goes_on_and_ends_the_same:
-        fail_after_each_step does at least 3 4 0 2 1;
-    a_cleanup_that_is_timed_out_goes_on_and_ends_the_same:
-        time_out_at_each_step does at least 3 8 0 6 1;
-    a_cleanup_that_runs_twice_ends_the_same:
-        run_each_step_twice does at least 3 5 0 2 0;
-    a_cleanup_that_crashes_at_any_append_ends_the_same:
-        crash_before_and_after_each_append does at least 3 3 0 2 0;
-    a_cleanup_that_is_cancelled_ends:
-        cancel_at_each_step does at least 2 2 0 0 1;
-    a_cleanup_that_is_held_ends_the_same:
         hold_at_each_step does at least 2 2 0 0 1;
 }
 

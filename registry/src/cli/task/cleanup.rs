@@ -47,18 +47,64 @@ impl Cleanup {
     }
 }
 
-/// A line with the number of tasks, and one for each label and result.
+/// What the steps tell besides tasks: of each a word for what went, its figure, and the bytes that it freed, where it tells some.
+const FIGURES: &[(&str, &str, &str)] = &[
+    (
+        "expire_uploads",
+        "sessions",
+        "uploads that nobody goes on with",
+    ),
+    (
+        "sweep_destinations",
+        "destinations",
+        "names that were never pushed to",
+    ),
+    (
+        "collect_deleted",
+        "repositories",
+        "repositories that can no longer be brought back",
+    ),
+    ("prune_versions", "manifests", "manifests in no version"),
+    ("prune_versions", "versions", "old versions"),
+    ("collect_garbage", "blobs", "blobs in no repository"),
+    (
+        "collect_garbage",
+        "objects_without_row",
+        "objects that nothing names",
+    ),
+];
+
+/// A line for each thing that went, with the bytes that this has freed; the tasks last, by label and result.
 fn lines(task: &Value) -> Vec<String> {
-    let deleted = &task["output"]["delete_tasks"];
-    if deleted.is_null() {
-        return Vec::new();
-    }
+    let output = &task["output"];
     let verb = if task["input"]["dry_run"] == true {
         "would be deleted"
     } else {
         "deleted"
     };
-    let mut lines = vec![format!("tasks {verb}: {}", show::field(deleted, "tasks"))];
+    let mut lines = Vec::new();
+    let mut bytes_told = None;
+    for (step, figure, what) in FIGURES {
+        let told = &output[step];
+        let Some(n) = told[figure].as_u64() else {
+            continue;
+        };
+        let bytes = told["bytes"].as_u64().filter(|_| bytes_told != Some(step));
+        bytes_told = Some(step);
+        let bytes = bytes.map(|bytes| format!(" ({bytes} bytes)"));
+        lines.push(format!("{what} {verb}: {n}{}", bytes.unwrap_or_default()));
+    }
+    let left = output["collect_deleted"]["left_in_pulp"].as_u64();
+    if let Some(left @ 1..) = left {
+        lines.push(format!(
+            "deleted repositories whose content stays in Pulp: {left}"
+        ));
+    }
+    let deleted = &output["delete_tasks"];
+    if deleted.is_null() {
+        return lines;
+    }
+    lines.push(format!("tasks {verb}: {}", show::field(deleted, "tasks")));
     for (label, results) in deleted["by_label"].as_object().into_iter().flatten() {
         for (result, n) in results.as_object().into_iter().flatten() {
             lines.push(format!("  {label} {result}: {n}"));
@@ -88,5 +134,34 @@ mod tests {
         );
         assert_eq!(would[0], "tasks would be deleted: 4");
         assert!(lines(&json!({"result": "error"})).is_empty());
+    }
+
+    #[test]
+    fn what_else_was_deleted_is_told_with_the_bytes_that_this_has_freed() {
+        let output = json!({
+            "expire_uploads": {"sessions": 2, "bytes": 4096, "complete": true},
+            "sweep_destinations": {"destinations": 1, "complete": true},
+            "collect_deleted": {"repositories": 0, "versions": 0, "bytes": 0, "left_in_pulp": 3, "complete": true},
+            "prune_versions": {"versions": 7, "manifests": 5, "bytes": 2500, "complete": true},
+            "collect_garbage": {"blobs": 9, "bytes": 123_456, "objects_without_row": 1, "complete": true},
+            "delete_tasks": {"tasks": 0, "by_label": {}, "complete": true},
+        });
+
+        let would = lines(&json!({"input": {"dry_run": true}, "output": output}));
+
+        assert_eq!(
+            would,
+            [
+                "uploads that nobody goes on with would be deleted: 2 (4096 bytes)",
+                "names that were never pushed to would be deleted: 1",
+                "repositories that can no longer be brought back would be deleted: 0 (0 bytes)",
+                "manifests in no version would be deleted: 5 (2500 bytes)",
+                "old versions would be deleted: 7",
+                "blobs in no repository would be deleted: 9 (123456 bytes)",
+                "objects that nothing names would be deleted: 1",
+                "deleted repositories whose content stays in Pulp: 3",
+                "tasks would be deleted: 0",
+            ]
+        );
     }
 }

@@ -1,15 +1,17 @@
 //! Blobs: once per digest in the whole store, visible where they are linked.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 use engine::clock::Timestamp;
 use futures_util::TryStreamExt as _;
 use sqlx::Row as _;
 
-use crate::catalog::{DestinationId, parsed, size, stored_json, stored_size};
+use crate::catalog::{DestinationId, parsed, settings, size, stored_json, stored_size};
 use crate::content::objects::{Chunks, ObjectError, ObjectName};
 use crate::content::{Content, ContentError, pulp};
+use crate::garbage::rules;
 use crate::sqlite::SqliteRow;
 use crate::{Digest, Tx};
 
@@ -250,11 +252,83 @@ impl Content {
                         return Ok(false);
                     }
                     link(tx, to, &digest, at).await?;
+                    note_use(tx, &digest, at).await?;
                     Ok(true)
                 })
             })
             .await?
     }
+
+    /// Promises that the blob stays for the grace, because somebody is told that it is here; false if it is not linked to this
+    /// destination any more. Mostly the promise of before is young enough, and nothing is written.
+    pub async fn promise(
+        &self,
+        destination: DestinationId,
+        digest: &Digest,
+        at: Timestamp,
+    ) -> Result<bool, ContentError> {
+        {
+            let mut tx = self.0.database.look_up().await?;
+            match used_at(&mut tx, destination, digest).await? {
+                None => return Ok(false),
+                Some(used) if at.since(used) < LEAST_RENEWAL => return Ok(true),
+                Some(used) => {
+                    let grace = settings::blob_grace(&mut tx).await?;
+                    let renewed_after = grace.map_or(LONGEST_RENEWAL, rules::renewed_after);
+                    if at.since(used) < renewed_after {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        let digest = *digest;
+        let promised = self.0.database.transact(move |tx| {
+            Box::pin(async move {
+                if used_at(tx, destination, &digest).await?.is_none() {
+                    return Ok(false);
+                }
+                note_use(tx, &digest, at).await?;
+                Ok(true)
+            })
+        });
+        match promised.await.map_err(ContentError::from) {
+            // Whoever collects garbage cannot write either.
+            Err(error) if error.is_full() => Ok(true),
+            promised => promised?,
+        }
+    }
+}
+
+/// What is promised anew so soon needs no look at the grace, which is an hour at least.
+const LEAST_RENEWAL: Duration = Duration::from_mins(6);
+/// Where blobs are kept for ever just now: the setting may be changed.
+const LONGEST_RENEWAL: Duration = Duration::from_hours(2);
+
+/// When the blob was used last, if it is linked to this destination.
+async fn used_at(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+) -> Result<Option<Timestamp>, ContentError> {
+    const SQL: &str = "
+        SELECT b.used_at FROM blob_links l JOIN blobs b ON b.digest = l.digest
+        WHERE l.destination_id = $1 AND l.digest = $2 AND l.deleted_at IS NULL";
+    let used: Option<i64> = sqlx::query_scalar(SQL)
+        .bind(destination)
+        .bind(digest.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(used.map(Timestamp))
+}
+
+async fn note_use(tx: &mut Tx, digest: &Digest, at: Timestamp) -> Result<(), ContentError> {
+    const SQL: &str = "UPDATE blobs SET used_at = $2 WHERE digest = $1 AND used_at < $2";
+    sqlx::query(SQL)
+        .bind(digest.to_string())
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
 }
 
 /// The blob, if it is linked to this destination.
@@ -373,9 +447,10 @@ pub(super) async fn keep(
     at: Timestamp,
 ) -> Result<ObjectName, ContentError> {
     const SQL: &str = "
-        INSERT INTO blobs (digest, size_bytes, object, created_at) VALUES ($1, $2, $3, $4)
+        INSERT INTO blobs (digest, size_bytes, object, created_at, used_at) VALUES ($1, $2, $3, $4, $4)
         ON CONFLICT (digest) DO UPDATE
-            SET has_object = CASE WHEN object = $5 THEN 1 ELSE has_object END,
+            SET used_at = max(used_at, excluded.used_at),
+                has_object = CASE WHEN object = $5 THEN 1 ELSE has_object END,
                 object = CASE WHEN object = $5 THEN excluded.object ELSE object END
         RETURNING object";
     let row = sqlx::query(SQL)

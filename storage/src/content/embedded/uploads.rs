@@ -1,6 +1,7 @@
 //! Upload sessions: rows that say how far a blob has come, so that it survives a restart and a client that breaks off.
 
 mod busy;
+mod expired;
 mod intake;
 mod row;
 
@@ -27,6 +28,7 @@ use crate::content::{Content, ContentError};
 use crate::digest::Running;
 use crate::{Algorithm, Digest};
 use busy::Purpose;
+pub use expired::{Expired, Idle, Position, delete_expired};
 use intake::{Intake, Stopped};
 use row::UploadRow;
 pub use row::{find_upload, has_open_upload};

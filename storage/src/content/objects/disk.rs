@@ -1,15 +1,16 @@
 //! Objects as files of one folder: written under their final name, synced with their folder, never renamed.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
+use engine::clock::Timestamp;
 use futures_util::{StreamExt as _, stream};
 use tokio::task::spawn_blocking;
 
@@ -137,21 +138,55 @@ impl DiskObjects {
 
     fn names(&self, prefix: &str) -> io::Result<Vec<ObjectName>> {
         let mut names = Vec::new();
-        for first in subfolders(&self.root)? {
-            for second in subfolders(&first)? {
+        self.each(prefix, |name, _| {
+            names.push(name);
+            Ok(())
+        })?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn ages(&self, prefix: &str) -> io::Result<Vec<(ObjectName, Timestamp)>> {
+        let mut ages = Vec::new();
+        self.each(prefix, |name, entry| {
+            match entry.metadata().and_then(|found| found.modified()) {
+                Ok(at) => {
+                    let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+                    ages.push((name, Timestamp::default() + at));
+                    Ok(())
+                }
+                // It was deleted while the folder was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+            }
+        })?;
+        ages.sort();
+        Ok(ages)
+    }
+
+    /// Each object whose name begins so; folders are only read that may have some.
+    fn each(
+        &self,
+        prefix: &str,
+        mut found: impl FnMut(ObjectName, &DirEntry) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let (first, rest) = prefix.split_at(prefix.len().min(2));
+        let second = &rest[..rest.len().min(2)];
+        for first in subfolders(&self.root, first)? {
+            for second in subfolders(&first, second)? {
                 for entry in fs::read_dir(second)? {
-                    let name = entry?.file_name();
+                    let entry = entry?;
+                    let name = entry.file_name();
                     // What is not named like an object is not one.
                     if let Some(Ok(name)) = name.to_str().map(str::parse::<ObjectName>)
                         && name.as_str().starts_with(prefix)
                     {
-                        names.push(name);
+                        found(name, &entry)?;
                     }
                 }
             }
         }
-        names.sort();
-        Ok(names)
+        Ok(())
     }
 }
 
@@ -231,6 +266,18 @@ impl Objects for DiskObjects {
         Box::pin(blocking(move || {
             store
                 .names(&prefix)
+                .map_err(|error| ObjectError::of_io("*", "listed", error))
+        }))
+    }
+
+    fn list_with_age<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<(ObjectName, Timestamp)>, ObjectError>> {
+        let (store, prefix) = (self.clone(), prefix.to_owned());
+        Box::pin(blocking(move || {
+            store
+                .ages(&prefix)
                 .map_err(|error| ObjectError::of_io("*", "listed", error))
         }))
     }
@@ -350,11 +397,12 @@ impl DiskReader {
     }
 }
 
-fn subfolders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+fn subfolders(folder: &Path, prefix: &str) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
+        let begins_so = entry.file_name().to_string_lossy().starts_with(prefix);
+        if begins_so && entry.file_type()?.is_dir() {
             found.push(entry.path());
         }
     }

@@ -93,6 +93,11 @@ impl Busy {
         }
     }
 
+    /// The right to end the session, if nobody has any just now; whoever writes is not disturbed.
+    pub(super) fn idle(&self, id: UploadId) -> Option<Writing> {
+        self.take(id, Purpose::Settle, false).ok()
+    }
+
     fn take(&self, id: UploadId, purpose: Purpose, taken_over: bool) -> Result<Writing, Writer> {
         let mut sessions = self.sessions();
         if let Some(other) = sessions.get(&id) {
