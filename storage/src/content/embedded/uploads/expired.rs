@@ -72,24 +72,24 @@ impl Content {
                 .fetch_all(&mut tx)
                 .await?
         };
-        let mut idle = Idle {
-            sessions: Vec::new(),
-            next: None,
-            _held: Vec::new(),
-        };
+        let (mut sessions, mut next, mut all_held) = (Vec::new(), None, Vec::new());
         for row in &rows {
             let position = Position {
                 touched_at: row.try_get("touched_at")?,
                 id: row.try_get("id")?,
             };
-            idle.next = Some(position);
+            next = Some(position);
             let id = UploadId(position.id);
             if let Some(held) = self.0.busy.idle(id) {
-                idle.sessions.push(id);
-                idle._held.push(held);
+                sessions.push(id);
+                all_held.push(held);
             }
         }
-        Ok(idle)
+        Ok(Idle {
+            sessions,
+            next,
+            _held: all_held,
+        })
     }
 
     /// How many sessions nobody has touched since that time.
