@@ -130,15 +130,12 @@ impl<'a> Run<'a> {
             self.cx
                 .warn("cancelled before it had seen all; the next run goes on");
         }
-        let figures = match self.dry {
-            Some(counted) => counted
-                .into_iter()
-                .map(|(figure, n)| (figure.to_owned(), n))
-                .collect(),
-            None => {
-                let mut tx = self.cx.services.database.read().await?;
-                of_step(&tallies::of(&mut tx, self.cx.plan()).await?, self.step)
-            }
+        let figures = if let Some(counted) = self.dry {
+            let counted = counted.into_iter();
+            counted.map(|(figure, n)| (figure.to_owned(), n)).collect()
+        } else {
+            let mut tx = self.cx.services.database.read().await?;
+            of_step(&tallies::of(&mut tx, self.cx.plan()).await?, self.step)
         };
         Ok(Told {
             figures,

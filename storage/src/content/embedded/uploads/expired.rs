@@ -28,7 +28,8 @@ pub struct Idle {
     pub sessions: Vec<UploadId>,
     /// Where the next look goes on; none: there are no more.
     pub next: Option<Position>,
-    _held: Vec<Writing>,
+    #[expect(dead_code, reason = "held until it is dropped")]
+    held: Vec<Writing>,
 }
 
 /// A place among all sessions in the order of their last touch.
@@ -72,24 +73,24 @@ impl Content {
                 .fetch_all(&mut tx)
                 .await?
         };
-        let mut idle = Idle {
-            sessions: Vec::new(),
-            next: None,
-            _held: Vec::new(),
-        };
+        let (mut sessions, mut held, mut next) = (Vec::new(), Vec::new(), None);
         for row in &rows {
             let position = Position {
                 touched_at: row.try_get("touched_at")?,
                 id: row.try_get("id")?,
             };
-            idle.next = Some(position);
+            next = Some(position);
             let id = UploadId(position.id);
-            if let Some(held) = self.0.busy.idle(id) {
-                idle.sessions.push(id);
-                idle._held.push(held);
+            if let Some(writing) = self.0.busy.idle(id) {
+                sessions.push(id);
+                held.push(writing);
             }
         }
-        Ok(idle)
+        Ok(Idle {
+            sessions,
+            next,
+            held,
+        })
     }
 
     /// How many sessions nobody has touched since that time.
