@@ -15,6 +15,7 @@ mod first_start;
 mod full_disk;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+mod hiding;
 mod http;
 mod oci;
 mod oci_client;

@@ -37,7 +37,7 @@ use crate::full_disk::FullDisk;
 use crate::http::tls::{Certificates, TlsError, self_signed};
 use crate::http::{self, Manners};
 use crate::telemetry::{self, TelemetryError};
-use crate::{api, oci, schedules};
+use crate::{api, hiding, oci, schedules};
 
 /// Why the registry does not start. All of it ends with exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -287,6 +287,7 @@ impl Serving {
             listener.spawn(overhear(hangup, stop));
         }
         listener.spawn(key_rotation::run(Arc::clone(&app), shutdown.clone()));
+        listener.spawn(hiding::run(Arc::clone(&app), shutdown.clone()));
         listener.spawn(audit::keep_counting(Arc::clone(&app), shutdown.clone()));
         listener.spawn(answers::keep_writing(Arc::clone(&app), shutdown.clone()));
         listener.spawn(workflows::push::keep_filing(

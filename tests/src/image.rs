@@ -70,6 +70,19 @@ impl Image {
         }
     }
 
+    /// The same image as one that says something about another: as signatures do.
+    pub fn about(self, subject: &Self) -> Self {
+        let mut manifest: Value = serde_json::from_slice(&self.manifest).expect("ours is JSON");
+        manifest["subject"] = described(MANIFEST, &subject.manifest);
+        let manifest = Bytes::from(manifest.to_string());
+        let digest = digest::of(&manifest);
+        Self {
+            manifest,
+            digest,
+            ..self
+        }
+    }
+
     /// All its blobs: the layers and the config.
     pub fn blobs(&self) -> impl Iterator<Item = &Bytes> {
         self.layers.iter().chain([&self.config])

@@ -291,6 +291,14 @@ impl OciClient {
             .await
     }
 
+    /// Sends a DELETE to a path below a repository, with a token for it that is good for that.
+    pub async fn delete(&self, name: &str, rest: &str) -> Answer {
+        let scope = format!("repository:{name}:pull,delete");
+        let token = self.token(&[&scope]).await;
+        let request = self.request(Method::DELETE, &format!("/v2/{name}/{rest}"));
+        self.send(request.bearer_auth(token)).await
+    }
+
     /// GETs a manifest by tag or digest.
     pub async fn manifest(&self, name: &str, reference: &str) -> Answer {
         let request = self

@@ -116,6 +116,17 @@ impl Rest {
         self.send(self.api(Method::DELETE, path)).await
     }
 
+    /// The same for servers that may die at any moment: a connection that breaks is an error.
+    pub async fn try_delete(&self, path: &str) -> reqwest::Result<Answer> {
+        self.try_send(self.api(Method::DELETE, path)).await
+    }
+
+    /// The task that an answer says was begun, once it has stopped.
+    pub async fn begun(&self, answer: Answer) -> Value {
+        let begun = answer.expect_status(202).json();
+        self.until_state(text(&begun["task_id"]), "stopped").await
+    }
+
     /// Every result of a list, over all its pages.
     pub async fn all(&self, path: &str, search: &str) -> Vec<Value> {
         let mut all = Vec::new();
@@ -247,6 +258,11 @@ impl Rest {
                 names.is_some_and(|names| names.iter().any(|name| name == pushed_name))
             });
         found.unwrap_or_else(|| panic!("there is no repository with the pushed name {pushed_name}"))
+    }
+
+    /// The path of the repository that is pushed to under this name.
+    pub async fn path_of(&self, pushed_name: &str) -> String {
+        format!("/repositories/{}", self.repository(pushed_name).await["id"])
     }
 
     /// The numbers of a repository's versions, lowest first.

@@ -76,6 +76,11 @@ impl Skopeo {
         self.look("inspect", name).await
     }
 
+    /// `skopeo delete` of a name in a registry.
+    pub async fn delete(&self, name: &str) -> Finished {
+        self.look("delete", name).await
+    }
+
     /// The option about TLS for one side of a copy.
     fn tls(&self, side: &str) -> String {
         match &self.trusted {

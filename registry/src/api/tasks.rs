@@ -361,6 +361,18 @@ async fn act(
     action: Action,
     why: Why,
 ) -> Result<Accepted<Shown>, Problem> {
+    let nothing: Work<Tx, (), StoreError> = Box::new(|_| Box::pin(async { Ok(()) }));
+    act_and(app, caller, plan, (action, why), nothing).await
+}
+
+/// The same, with more to be written in the transaction that makes it durable.
+async fn act_and(
+    app: &App,
+    caller: &Caller,
+    plan: PlanId,
+    (action, why): (Action, Why),
+    also: Work<Tx, (), StoreError>,
+) -> Result<Accepted<Shown>, Problem> {
     let reason = why.reason.map(String::from);
     let entry = about_task(caller, audited(&action), plan, reason.clone());
     let message = Message {
@@ -369,7 +381,13 @@ async fn act(
         reason,
     };
     let refusal = refusal_of(&entry, caller.from);
-    let written = written_down(app, entry);
+    let entry = written_down(app, entry);
+    let written: Work<Tx, (), StoreError> = Box::new(move |tx| {
+        Box::pin(async move {
+            entry(tx).await?;
+            also(tx).await
+        })
+    });
     let after = match app.node.act_and(plan, message, written).await {
         Ok(after) => after,
         Err(error) => {

@@ -138,7 +138,7 @@ pub(super) async fn examine_manifest(
         let here = match part.kind {
             PartKind::Manifest => manifests::exists(tx, &part.digest).await?,
             PartKind::Config | PartKind::Layer => {
-                blobs::stat(tx, destination, &part.digest).await?.is_some()
+                blobs::is_kept(tx, destination, &part.digest).await?
             }
         };
         if !here {

@@ -6,14 +6,13 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
+use storage::Digest;
 use storage::catalog::referrers::{self, Filter, Limit, Referrer};
-use storage::{Digest, Tx};
-use workflows::destination::{PushName, Resolved};
+use workflows::destination::PushName;
 
 use super::access::Caller;
 use super::answer;
 use super::error::OciError;
-use super::manifests::is_shown;
 use super::request::Referrers;
 
 /// oras takes no other, and no parameters with it.
@@ -69,11 +68,17 @@ pub(super) async fn list(
     let mut tx = caller.app.services.database.read().await?;
     let found = caller.pull_from(&mut tx, name).await?;
     let size = wanted.n.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
+    // By the name of an environment nothing is listed but what that publishes.
+    let version = match &found.environment {
+        Some(_) => Some(found.shown(&mut tx).await?.unwrap_or(0)),
+        None => None,
+    };
     let page = match &found.destination {
         Some(destination) => {
             let filter = Filter {
                 subject,
                 artifact_type: wanted.artifact_type.as_deref(),
+                version,
             };
             let limit = Limit {
                 referrers: size,
@@ -84,18 +89,17 @@ pub(super) async fn list(
         }
         None => None,
     };
+    drop(tx);
     let more = page.as_ref().is_some_and(|page| page.more);
     let listed = page.map(|page| page.referrers).unwrap_or_default();
     let next = listed.last().filter(|_| more).map(|last| {
         let last = last.digest;
         link(name, subject, wanted.artifact_type.as_deref(), size, &last)
     });
-    let shown = shown(&mut tx, &found, listed).await?;
-    drop(tx);
     let index = Index {
         schema_version: 2,
         media_type: INDEX,
-        manifests: shown.into_iter().map(Descriptor::from).collect(),
+        manifests: listed.into_iter().map(Descriptor::from).collect(),
     };
     let body = serde_json::to_vec(&index).map_err(OciError::internal)?;
     let content_type = [(CONTENT_TYPE, HeaderValue::from_static(INDEX))];
@@ -109,24 +113,6 @@ pub(super) async fn list(
         headers.insert(LINK, answer::ascii(&next));
     }
     Ok(response)
-}
-
-/// Those of the page that may be pulled by this name: by that of an environment only what it publishes.
-async fn shown(
-    tx: &mut Tx,
-    found: &Resolved,
-    listed: Vec<Referrer>,
-) -> Result<Vec<Referrer>, OciError> {
-    if found.environment.is_none() {
-        return Ok(listed);
-    }
-    let mut shown = Vec::new();
-    for referrer in listed {
-        if is_shown(tx, found, &referrer.digest).await? {
-            shown.push(referrer);
-        }
-    }
-    Ok(shown)
 }
 
 /// Where those after `last` are.

@@ -57,6 +57,9 @@ CREATE TABLE restores (
     name    TEXT NOT NULL
 ) STRICT;
 
+-- What Pulp has made for a first push, by its href, as long as everybody who reaches Pulp can pull from it.
+ALTER TABLE pulp_repositories ADD COLUMN open_distribution TEXT;
+CREATE INDEX pulp_repositories_open ON pulp_repositories (destination_id) WHERE open_distribution IS NOT NULL;
 -- How far a plan has come that reads blobs again, and what it has found. Both go with it.
 CREATE TABLE verify_cursor (
     plan_id BLOB NOT NULL PRIMARY KEY REFERENCES plan (id) ON DELETE CASCADE,

@@ -185,7 +185,9 @@ pub async fn waiting(tx: &mut Tx) -> Result<Vec<Waiting>, CatalogError> {
              WHERE n.destination_id = p.destination_id AND n.filed_by_plan IS NULL
                AND n.deleted_at IS NULL
              ORDER BY n.pushed_at DESC, n.digest LIMIT 1) AS newest_by
-        FROM pushed_manifests p WHERE p.filed_by_plan IS NULL AND p.deleted_at IS NULL
+        FROM pushed_manifests p
+        JOIN destinations d ON d.id = p.destination_id AND d.retired_at IS NULL
+        WHERE p.filed_by_plan IS NULL AND p.deleted_at IS NULL
         GROUP BY p.destination_id ORDER BY oldest_at, p.destination_id";
     let rows = sqlx::query(SQL).fetch_all(&mut *tx).await?;
     let mut waiting = Vec::with_capacity(rows.len());
@@ -260,17 +262,28 @@ const BRING_BACK_BLOBS: &str = "
           WHERE o.destination_id = $1 AND o.digest = blob_links.digest AND o.kind <> 'manifest'
             AND c.added <= $2 AND (c.removed IS NULL OR c.removed > $2))";
 
+/// Brings back the blobs of this version that were deleted: an environment publishes it.
+pub async fn bring_back_blobs(
+    tx: &mut Tx,
+    destination: DestinationId,
+    version: i64,
+) -> Result<(), CatalogError> {
+    let back = sqlx::query(BRING_BACK_BLOBS)
+        .bind(destination)
+        .bind(version);
+    back.execute(&mut *tx).await?;
+    Ok(())
+}
+
 /// Brings back the manifests of this version that were deleted, with their blobs.
 pub async fn bring_back(
     tx: &mut Tx,
     destination: DestinationId,
     version: i64,
 ) -> Result<(), CatalogError> {
-    for sql in [BRING_BACK, BRING_BACK_BLOBS] {
-        let back = sqlx::query(sql).bind(destination).bind(version);
-        back.execute(&mut *tx).await?;
-    }
-    Ok(())
+    let back = sqlx::query(BRING_BACK).bind(destination).bind(version);
+    back.execute(&mut *tx).await?;
+    bring_back_blobs(tx, destination, version).await
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub struct Filter<'a> {
     pub subject: &'a Digest,
     /// Only those of this type.
     pub artifact_type: Option<&'a str>,
+    /// Only those that this version has; none: those of the newest, and what was pushed and is in none yet.
+    pub version: Option<i64>,
 }
 
 /// How many to list.
@@ -46,9 +48,12 @@ const LIST: &str = "
     FROM pushed_manifests p CROSS JOIN manifests m
     WHERE p.destination_id = $4 AND p.subject = $1 AND p.digest > $2
       AND ($3 IS NULL OR p.artifact_type = $3) AND m.digest = p.digest
-      AND p.deleted_at IS NULL
-      AND (p.filed_by_plan IS NULL OR EXISTS (SELECT 1 FROM content_in c
-           WHERE c.repository_id = $4 AND c.kind = 'manifest' AND c.name = p.digest AND c.removed IS NULL))
+      AND CASE WHEN $6 IS NULL
+          THEN p.deleted_at IS NULL AND (p.filed_by_plan IS NULL OR EXISTS (SELECT 1 FROM content_in c
+              WHERE c.repository_id = $4 AND c.kind = 'manifest' AND c.name = p.digest AND c.removed IS NULL))
+          ELSE EXISTS (SELECT 1 FROM content_in c
+              WHERE c.repository_id = $4 AND c.kind = 'manifest' AND c.name = p.digest
+                AND c.added <= $6 AND (c.removed IS NULL OR c.removed > $6)) END
     ORDER BY p.digest
     LIMIT $5";
 /// Read at once: the annotations of each have as many bytes as a manifest may have, and most have next to none.
@@ -63,8 +68,8 @@ pub struct Page {
     pub more: bool,
 }
 
-/// The referrers in this destination from the one that follows `after`: what is in the newest version of its repository,
-/// and what was pushed and is not in a version yet.
+/// The referrers in this destination from the one that follows `after`: what is in the version that is asked for; or what is in the
+/// newest version of its repository, and what was pushed and is not in a version yet.
 pub async fn list(
     tx: &mut Tx,
     destination: DestinationId,
@@ -82,6 +87,7 @@ pub async fn list(
             .bind(filter.artifact_type)
             .bind(destination)
             .bind(AT_ONCE)
+            .bind(filter.version)
             .fetch_all(&mut *tx)
             .await?;
         let last = rows.len() < AT_ONCE as usize;

@@ -39,6 +39,7 @@ fn of(subject: &Digest) -> Filter<'_> {
     Filter {
         subject,
         artifact_type: None,
+        version: None,
     }
 }
 
@@ -98,6 +99,7 @@ async fn a_filter_and_pages_bring_each_referrer_once() {
     let filter = Filter {
         subject: &image,
         artifact_type: Some("text/wanted"),
+        version: None,
     };
 
     for limit in [

@@ -30,6 +30,18 @@ pub struct WasPublished {
     pub since: Timestamp,
 }
 
+impl From<Published> for WasPublished {
+    fn from(shown: Published) -> Self {
+        Self {
+            environment: shown.environment,
+            version: shown.version,
+            plan: shown.plan,
+            by: shown.by,
+            since: shown.since,
+        }
+    }
+}
+
 /// What is not published any more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Unpublished {
@@ -37,7 +49,8 @@ pub struct Unpublished {
     pub published: Vec<WasPublished>,
 }
 
-/// Retires the name and takes the repository out of every environment. Recorded with the submit.
+/// Retires the name: whatever an environment shows of the repository, nobody finds it any more. What pushes stand on that were queued
+/// before is left until they have ended. Recorded with the submit.
 pub struct Unpublish;
 
 impl Declared for Unpublish {
@@ -64,9 +77,9 @@ impl TransactionalStep for Unpublish {
         tx: &mut Tx,
         cx: &Context<DeleteRepository>,
         delete: &DeleteRepository,
-        done: Unpublished,
+        _: Unpublished,
     ) -> Result<(), StepError> {
-        Ok(publish_again(tx, cx, delete, done).await?)
+        Ok(publish_again(tx, cx, delete).await?)
     }
 }
 
@@ -80,16 +93,8 @@ pub(super) async fn unpublish(
     destinations::retire(tx, delete.repository.id, at).await?;
     repositories::bury(tx, repository, at).await?;
     repository_names::remove(tx, repository).await?;
-    publications::remove(tx, repository).await?;
-    let published = shown.into_iter().map(|shown| WasPublished {
-        environment: shown.environment,
-        version: shown.version,
-        plan: shown.plan,
-        by: shown.by,
-        since: shown.since,
-    });
     Ok(Unpublished {
-        published: published.collect(),
+        published: shown.into_iter().map(WasPublished::from).collect(),
     })
 }
 
@@ -98,7 +103,6 @@ async fn publish_again(
     tx: &mut Tx,
     cx: &Context<DeleteRepository>,
     delete: &DeleteRepository,
-    done: Unpublished,
 ) -> Result<(), Failed> {
     let (of, at) = (&delete.repository, cx.clock().now());
     let other = tombstones::restored_as(tx, cx.plan()).await?;
@@ -115,21 +119,6 @@ async fn publish_again(
     repositories::unbury(tx, repository, &name).await?;
     let path = label_form(&of.organization_label, &of.product_label, &name);
     repository_names::ensure(tx, &path, repository).await?;
-    for was in done.published {
-        // A push that was queued before the delete has published since.
-        let since = publications::of(tx, was.environment, repository).await?;
-        if since.is_none_or(|since| since.version < was.version) {
-            let again = Published {
-                environment: was.environment,
-                repository,
-                version: was.version,
-                plan: was.plan,
-                by: was.by,
-                since: was.since,
-            };
-            publications::point(tx, &again).await?;
-        }
-    }
     for shown in publications::everywhere(tx, repository).await? {
         published_names::publish(tx, shown.environment, repository, shown.version).await?;
     }

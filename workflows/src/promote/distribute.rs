@@ -7,8 +7,8 @@ use crate::published_names;
 use engine::step::{Context, Declared, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
 use storage::Tx;
-use storage::catalog::RepositoryId;
 use storage::catalog::publications::{self, Published};
+use storage::catalog::{RepositoryId, pushed};
 
 /// What the environment publishes now.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,6 +63,7 @@ async fn distribute(
         by: promote.login.clone(),
         since: cx.clock().now(),
     };
+    pushed::bring_back_blobs(tx, promote.of.id, version).await?;
     publications::point(tx, &to).await?;
     let names = published_names::publish(tx, promote.to_environment, repository, version).await?;
     Ok(Distributed {

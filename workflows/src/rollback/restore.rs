@@ -54,6 +54,7 @@ async fn restore(
             ))
         })?;
     if !rollback.library {
+        pushed::bring_back_blobs(tx, of, number).await?;
         return Ok(Restored { version: number });
     }
     let (plan, at) = (cx.plan(), cx.clock().now());

@@ -9,16 +9,20 @@ use engine::decide;
 use engine::explain::RevertPreview;
 use engine::journal::{Action, PlanId};
 use engine::node::NodeError;
+use engine::plan::Plan;
+use engine::state::PlanState;
+use engine::step::Work;
 use engine::store::StoreError;
 use engine::workflow::Workflow as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use storage::Tx;
 use storage::catalog::tombstones;
 use workflows::delete_repository::{DeleteRepository, in_the_way};
 use workflows::destination::PushName;
 
-use super::{Shown, Why, act, operable};
+use super::{Shown, Why, act_and, operable};
 use crate::api::answer::Accepted;
 use crate::api::body::Body;
 use crate::api::caller::Caller;
@@ -64,23 +68,24 @@ impl Answers for Reverted {
     }
 }
 
-/// Sees whether a repository that was deleted can have its name again, or that one, and writes down which it shall have.
-async fn name_it(app: &App, id: PlanId, under: Option<&str>) -> Result<(), Problem> {
-    let plan = app.node.plan(id).await?;
+/// What undoes the task. Of the delete of a repository: refused where its name is taken, or the one that it shall have instead, which
+/// is written down with the wish. One that waits because its name was taken under way goes on so under another one.
+async fn named(
+    app: &App,
+    plan: &Plan,
+    under: Option<String>,
+) -> Result<(Action, Work<Tx, (), StoreError>), Problem> {
     let submitted = plan.submitted.as_ref();
     let submitted = submitted.filter(|it| it.workflow == DeleteRepository::NAME);
     let Some(delete) = submitted.and_then(|it| it.input.decode::<DeleteRepository>().ok()) else {
-        return match under {
-            None => Ok(()),
-            Some(_) => {
-                let text = "is for the delete of a repository, which this task is not";
-                Err(Problem::invalid_field("as", text))
-            }
-        };
+        if under.is_some() {
+            let text = "is for the delete of a repository, which this task is not";
+            return Err(Problem::invalid_field("as", text));
+        }
+        return Ok((Action::Revert, Box::new(|_| Box::pin(async { Ok(()) }))));
     };
-    let name = under.unwrap_or(&delete.repository.name).to_owned();
     let repository = &delete.repository;
-    if under.is_some() {
+    if let Some(name) = &under {
         let (organization, product) = (&repository.organization_label, &repository.product_label);
         let path = format!("{organization}/{product}").to_ascii_lowercase();
         format!("{path}/{name}")
@@ -88,8 +93,9 @@ async fn name_it(app: &App, id: PlanId, under: Option<&str>) -> Result<(), Probl
             .map_err(|why| Problem::invalid_field("as", why.to_string()))?;
     }
     let in_the_way = {
+        let name = under.as_ref().unwrap_or(&repository.name);
         let mut tx = app.services.database.read().await?;
-        in_the_way(&mut tx, &delete, &name).await
+        in_the_way(&mut tx, &delete, name).await
     };
     match in_the_way {
         Ok(None) => {}
@@ -99,12 +105,20 @@ async fn name_it(app: &App, id: PlanId, under: Option<&str>) -> Result<(), Probl
             return Err(NodeError::from(unavailable).into());
         }
     }
-    let other = under.map(ToOwned::to_owned);
-    let wished = app.services.database.transact(move |tx| {
-        Box::pin(async move { tombstones::restore_as(tx, id, other.as_deref()).await })
+    let goes_on = plan.reverting && plan.state == PlanState::Paused && under.is_some();
+    let action = if goes_on {
+        Action::Resume
+    } else {
+        Action::Revert
+    };
+    let id = plan.id;
+    let also: Work<Tx, (), StoreError> = Box::new(move |tx| {
+        Box::pin(async move {
+            let wished = tombstones::restore_as(tx, id, under.as_deref()).await;
+            wished.map_err(|error| StoreError::Unavailable(error.to_string()))
+        })
     });
-    wished.await??;
-    Ok(())
+    Ok((action, also))
 }
 
 pub(in crate::api) async fn revert(
@@ -120,10 +134,11 @@ pub(in crate::api) async fn revert(
         decide::fits(&plan, &Action::Revert, now).map_err(NodeError::from)?;
         return Ok(Reverted::Preview(RevertPreview::of(&plan)));
     }
-    name_it(&app, id, body.under.as_deref()).await?;
     let why = Why {
         reason: body.reason,
     };
-    let task = act(&app, &caller, id, Action::Revert, why).await?;
+    let plan = app.node.plan(id).await?;
+    let (action, also) = named(&app, &plan, body.under).await?;
+    let task = act_and(&app, &caller, id, (action, why), also).await?;
     Ok(Reverted::Task(Box::new(task)))
 }

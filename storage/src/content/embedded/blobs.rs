@@ -484,6 +484,23 @@ pub(super) async fn link(
     Ok(())
 }
 
+/// True if the blob is kept for this destination: also one that was deleted there and lies in a version that can be brought back.
+pub async fn is_kept(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+) -> Result<bool, ContentError> {
+    const SQL: &str = "
+        SELECT 1 FROM blob_links l JOIN blobs b ON b.digest = l.digest
+        WHERE l.destination_id = $1 AND l.digest = $2";
+    let found: Option<i64> = sqlx::query_scalar(SQL)
+        .bind(destination)
+        .bind(digest.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(found.is_some())
+}
+
 /// A manifest of the destination that has this blob as a part, of those that were not deleted or that an environment publishes.
 pub async fn needed_by(
     tx: &mut Tx,

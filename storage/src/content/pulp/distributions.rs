@@ -22,6 +22,8 @@ pub(super) struct Begun {
     pub(super) distribution: Option<String>,
     /// It was of the empty version before.
     pub(super) from_nothing: bool,
+    /// What Pulp has made for the push, where everybody can pull from it.
+    pub(super) open: Option<String>,
 }
 
 impl Pulp {
@@ -45,8 +47,8 @@ impl Pulp {
             .await
     }
 
-    /// The same where nothing was served before. What Pulp has made for the push can be pulled by everybody who reaches it: it is
-    /// made private.
+    /// The same where nothing was served before. What Pulp has made for the push can be pulled by everybody who reaches it: who
+    /// asks makes it private, and no push waits for that.
     pub(super) async fn serve_first(
         &self,
         destination: DestinationId,
@@ -74,12 +76,15 @@ impl Pulp {
             let served = own["repository_version"].as_str().unwrap_or_default();
             repositories::is_empty_version_beside(served, version)
         });
-        let ((), begun) = tokio::try_join!(
-            self.hide(open),
-            self.serve_by(destination, own, version, correlation)
-        )?;
+        let open = open
+            .map(|open| href(&open, "pulp_href", &doing))
+            .transpose()?;
+        let begun = self
+            .serve_by(destination, own, version, correlation)
+            .await?;
         Ok(Begun {
             from_nothing,
+            open,
             ..begun
         })
     }
@@ -182,18 +187,14 @@ impl Pulp {
         Ok(Some(found))
     }
 
-    async fn hide(&self, distribution: Option<Value>) -> Result<(), PulpError> {
-        let Some(distribution) = distribution else {
-            return Ok(());
-        };
+    /// Lets nobody pull from a distribution any more who has no rights in Pulp. One that is gone needs nothing.
+    pub(super) async fn hide(&self, distribution: &str) -> Result<(), PulpError> {
         let doing = "hide what was pushed";
-        let at = href(&distribution, "pulp_href", doing)?;
         let body = json!({"private": true});
-        let reply = self
-            .client
-            .ask(Ask::send(doing, Method::PATCH, &at, &body))
-            .await?;
-        reply.expect(doing, &[StatusCode::ACCEPTED, StatusCode::OK])?;
+        let ask = Ask::send(doing, Method::PATCH, distribution, &body);
+        let reply = self.client.ask(ask).await?;
+        let fine = [StatusCode::ACCEPTED, StatusCode::OK, StatusCode::NOT_FOUND];
+        reply.expect(doing, &fine)?;
         Ok(())
     }
 

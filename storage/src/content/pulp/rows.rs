@@ -278,6 +278,35 @@ pub(super) async fn is_served_by(
     Ok(())
 }
 
+/// Writes down that everybody can pull from what Pulp has made for a push; none: nobody any more.
+pub(super) async fn is_open(
+    tx: &mut Tx,
+    destination: DestinationId,
+    distribution: Option<&str>,
+) -> Result<(), ContentError> {
+    const SQL: &str = "
+        UPDATE pulp_repositories SET open_distribution = $2 WHERE destination_id = $1";
+    sqlx::query(SQL)
+        .bind(destination)
+        .bind(distribution)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
+
+const OPEN: &str = "
+    SELECT destination_id, open_distribution FROM pulp_repositories
+    WHERE open_distribution IS NOT NULL ORDER BY destination_id LIMIT $1";
+
+/// Up to `limit` destinations of which that is so.
+pub(super) async fn open(
+    tx: &mut Tx,
+    limit: u32,
+) -> Result<Vec<(DestinationId, String)>, ContentError> {
+    let open = sqlx::query_as(OPEN).bind(i64::from(limit));
+    Ok(open.fetch_all(&mut *tx).await?)
+}
+
 /// Writes down which version of the repository is served. Never an older one than is written down.
 pub(super) async fn serves(
     tx: &mut Tx,
@@ -422,7 +451,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_statement_about_pulp_reads_along_an_index() {
-        for sql in [BLOBS_TO_SEND, ODD, BLOBS_OF, MOUNTABLE, RELEASE] {
+        for sql in [BLOBS_TO_SEND, ODD, BLOBS_OF, MOUNTABLE, RELEASE, OPEN] {
             let told = explain(sql).await;
             let scanned: Vec<&str> = told
                 .lines()

@@ -61,7 +61,7 @@ impl Repository {
     }
 
     pub(super) async fn delete(&self, rest: &str) -> Answer {
-        self.send(Method::DELETE, rest, |request| request).await
+        self.oci.delete(&self.name, rest).await
     }
 
     /// GET with a header.

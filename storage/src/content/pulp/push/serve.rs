@@ -35,6 +35,9 @@ impl Content {
             pulp.serve(destination, &version, correlation, distribution)
                 .await?
         };
+        if let Some(open) = begun.open.clone() {
+            self.is_open(destination, Some(open)).await?;
+        }
         if begun.distribution.is_some() && begun.distribution != known.distribution {
             self.is_served_by(destination, begun.distribution.clone())
                 .await?;
@@ -47,6 +50,31 @@ impl Content {
             repository: repository.to_owned(),
             correlation,
         })
+    }
+
+    async fn is_open(
+        &self,
+        destination: DestinationId,
+        distribution: Option<String>,
+    ) -> Result<(), ContentError> {
+        let work = self.0.database.transact(move |tx| {
+            Box::pin(async move { rows::is_open(tx, destination, distribution.as_deref()).await })
+        });
+        work.await?
+    }
+
+    /// Makes private what Pulp has made for first pushes, some at a time; answers how many that were.
+    pub async fn hide_what_is_open(&self, pulp: &Pulp) -> Result<usize, ContentError> {
+        const AT_ONCE: u32 = 20;
+        let open = {
+            let mut tx = self.0.database.look_up().await?;
+            rows::open(&mut tx, AT_ONCE).await?
+        };
+        for (destination, distribution) in &open {
+            pulp.hide(distribution).await?;
+            self.is_open(*destination, None).await?;
+        }
+        Ok(open.len())
     }
 
     async fn is_served_by(
