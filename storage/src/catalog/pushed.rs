@@ -25,7 +25,8 @@ pub enum Added {
 
 /// Adds a manifest, whose bytes are kept already, to what was pushed, with what was read of it.
 ///
-/// A repeat changes nothing: what is filed stays filed. What it is counts for this destination alone.
+/// A repeat changes nothing: what is filed stays filed, as long as the newest version has it; else it might go with older ones. What
+/// it is counts for this destination alone.
 pub async fn add(
     tx: &mut Tx,
     destination: DestinationId,

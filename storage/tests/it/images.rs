@@ -4,6 +4,7 @@ use bytes::Bytes;
 use storage::Digest;
 use storage::catalog::images::{self, Image, ImageKind};
 use storage::catalog::manifests::{self, Manifest, PartKind};
+use storage::catalog::versions::{self, Cause, Changes};
 use storage::catalog::{destinations, pushed};
 
 use crate::house::{AT, House, image, plan};
@@ -130,20 +131,46 @@ async fn an_image_read_again_replaces_what_was_read_before() {
 async fn what_was_pushed_is_pending_until_it_is_filed_and_stays_filed() {
     let house = House::new().await;
     let destination = house.destination.id;
+    let (_, repository) = house.repository().await;
     let (first, second) = (house.manifest("1").await, house.manifest("2").await);
+    let change = |added: &[Digest], removed: &[Digest]| Changes {
+        manifests_added: added.to_vec(),
+        manifests_removed: removed.to_vec(),
+        ..Changes::default()
+    };
+    let (with, without) = (change(&[first], &[]), change(&[], &[first]));
+    let pending = async || {
+        let mut tx = house.read().await;
+        pushed::pending(&mut tx, destination).await.unwrap()
+    };
 
     house
         .write(move |tx| {
-            Box::pin(async move { pushed::file(tx, destination, &[first], plan(1)).await })
+            Box::pin(async move {
+                let filed = versions::record(tx, repository.id, plan(1), 1, Cause::Push, &with, AT);
+                filed.await?;
+                pushed::file(tx, destination, &[first], plan(1)).await
+            })
         })
         .await;
     house.manifest("1").await;
+    let again = pending().await;
+    house
+        .write(move |tx| {
+            Box::pin(async move {
+                let cause = Cause::Rollback;
+                versions::record(tx, repository.id, plan(2), 2, cause, &without, AT).await
+            })
+        })
+        .await;
+    let left_out = pending().await;
+    house.manifest("1").await;
 
+    assert_eq!((again, left_out), (vec![second], vec![second]));
+    let mut both = vec![first, second];
+    both.sort_by_key(ToString::to_string);
+    assert_eq!(pending().await, both, "the newest version does not have it");
     let mut tx = house.read().await;
-    assert_eq!(
-        pushed::pending(&mut tx, destination).await.unwrap(),
-        [second]
-    );
     assert!(
         pushed::contains(&mut tx, destination, &first)
             .await

@@ -28,7 +28,8 @@ pub struct Idle {
     pub sessions: Vec<UploadId>,
     /// Where the next look goes on; none: there are no more.
     pub next: Option<Position>,
-    _held: Vec<Writing>,
+    #[expect(dead_code, reason = "held until it is dropped")]
+    held: Vec<Writing>,
 }
 
 /// A place among all sessions in the order of their last touch.
@@ -72,7 +73,7 @@ impl Content {
                 .fetch_all(&mut tx)
                 .await?
         };
-        let (mut sessions, mut next, mut all_held) = (Vec::new(), None, Vec::new());
+        let (mut sessions, mut held, mut next) = (Vec::new(), Vec::new(), None);
         for row in &rows {
             let position = Position {
                 touched_at: row.try_get("touched_at")?,
@@ -80,15 +81,15 @@ impl Content {
             };
             next = Some(position);
             let id = UploadId(position.id);
-            if let Some(held) = self.0.busy.idle(id) {
+            if let Some(writing) = self.0.busy.idle(id) {
                 sessions.push(id);
-                all_held.push(held);
+                held.push(writing);
             }
         }
         Ok(Idle {
             sessions,
             next,
-            _held: all_held,
+            held,
         })
     }
 
