@@ -249,8 +249,8 @@ pub(super) async fn change(
         registry_name_pattern: pattern.unwrap_or(environment.registry_name_pattern),
     };
     if renames {
-        let changed = change_naming::submit(&app.node, change, entry.clone()).await;
-        if let Changed::By(task_id) = changed.map_err(refused)? {
+        let begun = change_naming::submit(&app.node, change, entry.clone()).await;
+        if let Changed::By(task_id) = begun.map_err(refused)? {
             open_or_close(&app, environment.id, changes.anonymous_pull, None).await?;
             return Ok(Patched::By(BegunTask { task_id }));
         }
