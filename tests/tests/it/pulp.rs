@@ -4,6 +4,7 @@ mod by_hand;
 mod domains;
 mod figures;
 mod kills;
+mod lives;
 mod pushes;
 mod spool;
 mod strangers;
