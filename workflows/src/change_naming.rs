@@ -65,9 +65,4 @@ impl Workflow for ChangeNaming {
     fn organization(&self) -> Option<String> {
         Some(self.organization_label.clone())
     }
-
-    /// The pattern can be mended when a name turns out to be taken.
-    fn editable() -> &'static [&'static str] {
-        &["registry_name_pattern"]
-    }
 }

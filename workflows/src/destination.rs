@@ -10,7 +10,10 @@ mod resolve;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use storage::catalog::{DestinationId, OrganizationId};
+use storage::Tx;
+use storage::catalog::{DestinationId, OrganizationId, destinations};
+
+use crate::error::Failed;
 
 pub use name::{NameError, PushName};
 pub use resolve::{ResolveError, Resolved, make, resolve, resolve_published};
@@ -54,6 +57,16 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.label_form())
     }
+}
+
+/// Refused where the repository is deleted: what was asked for before then has no place any more.
+pub(crate) async fn must_be_live(tx: &mut Tx, of: &Destination) -> Result<(), Failed> {
+    if destinations::is_live(tx, of.id).await? {
+        return Ok(());
+    }
+    Err(Failed::for_good(format!(
+        "repository {of} was deleted meanwhile; cancel this, or revert its delete and resume"
+    )))
 }
 
 /// The first form that fits: `<organization>/<name>` for a plain name in `container_push`, else with the product.

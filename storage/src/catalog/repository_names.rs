@@ -146,13 +146,13 @@ pub async fn remove(tx: &mut Tx, repository: RepositoryId) -> Result<(), Catalog
     Ok(())
 }
 
-/// Gives the repository this name as its pushed path. Twice is once.
+/// Gives the repository this name as its pushed path. Twice is once; a name by which another one is published stays that one's.
 pub async fn ensure(tx: &mut Tx, name: &str, repository: RepositoryId) -> Result<(), CatalogError> {
     const SQL: &str = "
         INSERT INTO repository_names (name, repository_id) VALUES ($1, $2)
         ON CONFLICT (name) DO UPDATE SET repository_id = excluded.repository_id, environment_id = NULL
-        WHERE repository_names.repository_id <> excluded.repository_id
-          OR repository_names.environment_id IS NOT NULL";
+        WHERE repository_names.environment_id IS NULL AND repository_names.repository_id <> excluded.repository_id
+          OR repository_names.repository_id = excluded.repository_id AND repository_names.environment_id IS NOT NULL";
     sqlx::query(SQL)
         .bind(name)
         .bind(repository)

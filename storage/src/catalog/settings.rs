@@ -159,7 +159,7 @@ impl Key {
                 "So long after its end a task is kept, with its sub-tasks, by how it ended and by workflow; the workflow cleanup deletes older ones"
             }
             Self::UndoWindow => {
-                "So long after a repository was deleted a revert of that task brings it back; then the workflow cleanup collects it. Counts for what is deleted from now on"
+                "So long after a repository was deleted a revert of that task brings it back; then the workflow cleanup collects it. A longer one counts for what is deleted from now on, a shorter one from the next cleanup on"
             }
             Self::BlobGrace => {
                 "So long after a client was told that a blob is here it is kept, whatever becomes of what needs it"

@@ -397,6 +397,27 @@ pub async fn tags_at(
     Ok(tags.collect::<Result<_, _>>()?)
 }
 
+/// The tags of the newest version that point to an index with this manifest as a child.
+pub async fn tags_over(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    child: &Digest,
+) -> Result<Vec<Tag>, CatalogError> {
+    let rows = sqlx::query(TAGS_OVER)
+        .bind(repository)
+        .bind(child.to_string())
+        .fetch_all(&mut *tx)
+        .await?;
+    let tags = rows.iter().map(|row| parsed(row, "name"));
+    Ok(tags.collect::<Result<_, _>>()?)
+}
+
+const TAGS_OVER: &str = "
+    SELECT c.name FROM manifest_parts o CROSS JOIN pushed_manifests h CROSS JOIN content_in c
+    WHERE o.destination_id = $1 AND o.digest = $2 AND o.kind = 'manifest' AND h.id = o.pushed_id
+      AND c.digest = h.digest AND c.repository_id = $1 AND c.kind = 'tag' AND c.removed IS NULL
+    ORDER BY c.name";
+
 const TAGS_AT: &str = "
     SELECT name FROM content_in
     WHERE digest = $2 AND repository_id = $1 AND kind = 'tag' AND removed IS NULL ORDER BY name";
@@ -427,6 +448,10 @@ mod tests {
 
     #[tokio::test]
     async fn pages_of_tags_and_of_versions_are_read_along_their_index_without_sorting() {
+        for sql in [super::TAGS_AT, super::TAGS_OVER] {
+            let told = explain(sql).await;
+            assert!(!told.contains("SCAN"), "{told}");
+        }
         for (sql, index) in [
             (super::TAGS, "name>?"),
             (super::VERSIONS, "number>? AND number<?"),

@@ -1,11 +1,13 @@
 //! A version without it.
 
-use super::{DeleteImage, Image};
+use super::submit::may_change;
+use super::{DeleteError, DeleteImage, Image};
+use crate::destination::{Destination, must_be_live};
 use crate::error::Failed;
 use engine::step::{Context, Declared, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
 use storage::catalog::versions::{self, Cause};
-use storage::catalog::{DestinationId, RepositoryId, pushed};
+use storage::catalog::{DestinationId, RepositoryId};
 use storage::content::versions as backend;
 use storage::{Digest, Tag, Tx};
 
@@ -49,11 +51,11 @@ async fn remove(
     cx: &Context<DeleteImage>,
     delete: &DeleteImage,
 ) -> Result<Removed, Failed> {
+    must_be_live(tx, &delete.from).await?;
     let (from, at) = (delete.from.id, cx.clock().now());
     let mut removed = in_newest(tx, from, &delete.image).await?;
-    if let Image::Digest(digest) = &delete.image {
-        pushed::delete(tx, from, digest, at).await?;
-    }
+    // Pushes that ran before it may have set some that it was not asked about.
+    must_be_changeable(tx, &delete.from, &removed).await?;
     if removed.tags.is_empty() && removed.manifests.is_empty() {
         return Ok(removed);
     }
@@ -66,6 +68,18 @@ async fn remove(
     let number = versions::record(tx, repository, cx.plan(), version, cause, &changes, at).await?;
     removed.version = Some(number);
     Ok(removed)
+}
+
+async fn must_be_changeable(
+    tx: &mut Tx,
+    from: &Destination,
+    removed: &Removed,
+) -> Result<(), Failed> {
+    match may_change(tx, from, &removed.tags, &removed.manifests).await {
+        Ok(()) => Ok(()),
+        Err(DeleteError::Catalog(error)) => Err(error.into()),
+        Err(refused) => Err(Failed::for_good(refused)),
+    }
 }
 
 /// What of it is in the newest version.

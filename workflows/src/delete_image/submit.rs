@@ -85,7 +85,11 @@ async fn record<St: Store<Tx = Tx>>(
         Image::Tag(tag) => vec![tag.clone()],
         Image::Digest(digest) => versions::tags_at(tx, RepositoryId::from(from.id), digest).await?,
     };
-    may_change(tx, from, &tags).await?;
+    let manifests: Vec<Digest> = match image {
+        Image::Tag(_) => Vec::new(),
+        Image::Digest(digest) => vec![*digest],
+    };
+    may_change(tx, from, &tags, &manifests).await?;
     let plan = match desk.submit(tx, offer).await? {
         Placed::Open(open) => return Ok(open),
         Placed::New(plan) => plan,
@@ -115,10 +119,24 @@ async fn is_there(tx: &mut Tx, from: &Destination, image: &Image) -> Result<bool
     }
 }
 
-async fn may_change(tx: &mut Tx, from: &Destination, tags: &[Tag]) -> Result<(), DeleteError> {
+/// Refused where one of these tags is kept by a rule of the product, or is that of an index which one of these manifests is a child of.
+pub(super) async fn may_change(
+    tx: &mut Tx,
+    from: &Destination,
+    tags: &[Tag],
+    manifests: &[Digest],
+) -> Result<(), DeleteError> {
     let product = products::find(tx, from.organization, &from.product_label).await?;
     let rules = product.map(|product| product.immutable_tags);
-    for tag in tags {
+    if rules.as_ref().is_none_or(Vec::is_empty) {
+        return Ok(());
+    }
+    let repository = RepositoryId::from(from.id);
+    let mut tags = tags.to_vec();
+    for manifest in manifests {
+        tags.extend(versions::tags_over(tx, repository, manifest).await?);
+    }
+    for tag in &tags {
         let rule = rules.iter().flatten().find(|rule| rule.matches(tag));
         if let Some(rule) = rule {
             return Err(DeleteError::Immutable {

@@ -7,7 +7,7 @@ use engine::store::Store;
 use std::fmt;
 use storage::Tx;
 use storage::catalog::{DestinationId, RepositoryId};
-use storage::catalog::{destinations, pushed, repositories};
+use storage::catalog::{destinations, pushed, repositories, repository_names};
 use storage::journal::Journal;
 
 use super::DeleteRepository;
@@ -48,6 +48,15 @@ pub(super) async fn taken(
     name: &str,
 ) -> Result<(Option<DestinationId>, Option<InTheWay>), Failed> {
     let of = &delete.repository;
+    let path = label_form(&of.organization_label, &of.product_label, name);
+    let owner = repository_names::find(tx, &path).await?;
+    if let Some(owner) = owner.filter(|owner| owner.environment.is_some()) {
+        let in_the_way = InTheWay {
+            destination: owner.repository.into(),
+            name: path,
+        };
+        return Ok((None, Some(in_the_way)));
+    }
     let found = destinations::find(tx, of.organization, &of.product_label, name).await?;
     let Some(live) = found.filter(|found| found.id != of.id) else {
         return Ok((None, None));
@@ -60,7 +69,7 @@ pub(super) async fn taken(
         || has_open_pushes(tx, keys).await?;
     let in_the_way = used.then(|| InTheWay {
         destination: live.id,
-        name: label_form(&of.organization_label, &of.product_label, name),
+        name: path,
     });
     Ok((Some(live.id), in_the_way))
 }

@@ -80,6 +80,10 @@ async fn put_back(
         if environments::get(tx, was.environment).await?.is_none() {
             continue;
         }
+        let now = publications::of(tx, was.environment, repository).await?;
+        if now.is_some_and(|now| now.version >= was.version) {
+            continue;
+        }
         let again = Published {
             environment: was.environment,
             repository,

@@ -101,9 +101,12 @@ async fn record<St: Store<Tx = Tx>>(
         Placed::Open(open) => return Ok(open),
         Placed::New(plan) => plan,
     };
-    let open = desk.open(tx, keys_of_destination(of)).await?;
-    for paused in open.iter().filter(|it| it.state == PlanState::Paused) {
-        desk.supersede(tx, paused.id, plan, &delete.login).await?;
+    let others = ["delete", "rollback", "promote"].map(|verb| format!("{verb} {} ", of.id));
+    for keys in others.into_iter().chain([keys_of_destination(of)]) {
+        let open = desk.open(tx, keys).await?;
+        for paused in open.iter().filter(|it| it.state == PlanState::Paused) {
+            desk.supersede(tx, paused.id, plan, &delete.login).await?;
+        }
     }
     let task = Some(plan);
     audit::record(tx, &NewEntry { task, ..audited }, at).await?;

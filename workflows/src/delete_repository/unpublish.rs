@@ -4,7 +4,7 @@ use super::name::taken;
 use super::{DeleteRepository, undoable};
 use crate::destination::label_form;
 use crate::error::Failed;
-use crate::published_names;
+use crate::published_names::{self, PublishedNameError};
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
 use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
@@ -120,7 +120,17 @@ async fn publish_again(
     let path = label_form(&of.organization_label, &of.product_label, &name);
     repository_names::ensure(tx, &path, repository).await?;
     for shown in publications::everywhere(tx, repository).await? {
-        published_names::publish(tx, shown.environment, repository, shown.version).await?;
+        let named =
+            published_names::publish(tx, shown.environment, repository, shown.version).await;
+        match named {
+            Ok(_) => {}
+            Err(PublishedNameError::Catalog(error)) => return Err(error.into()),
+            // Somebody has that name by now: it is published again, and named with the next push or promotion.
+            Err(taken) => tracing::warn!(
+                task.id = %cx.plan(),
+                "repository {path} is back, but not under its name in every environment: {taken}"
+            ),
+        }
     }
     Ok(())
 }

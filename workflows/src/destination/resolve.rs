@@ -186,6 +186,9 @@ pub async fn resolve_published(
     let Some(environment) = owner.environment else {
         return Ok(None);
     };
+    if !destinations::is_live(tx, owner.repository.into()).await? {
+        return Ok(None);
+    }
     let (environment, repository) = (
         environments::get(tx, environment).await?,
         repositories::get(tx, owner.repository).await?,

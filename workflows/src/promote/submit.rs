@@ -10,7 +10,7 @@ use engine::store::{Store, StoreError};
 use storage::Tx;
 use storage::catalog::audit::{self, NewEntry};
 use storage::catalog::environments::{self, Environment};
-use storage::catalog::{CatalogError, RepositoryId, publications, versions};
+use storage::catalog::{CatalogError, RepositoryId, destinations, publications, versions};
 
 /// Why nothing is promoted. Nothing was written then.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +108,9 @@ pub async fn submit<St: Store<Tx = Tx>>(
 /// all that there is.
 pub(super) async fn check(tx: &mut Tx, promote: &Promote) -> Result<(), PromoteError> {
     let (of, version) = (Box::new(promote.of.clone()), promote.version);
+    if !destinations::is_live(tx, of.id).await? {
+        return Err(PromoteError::NoVersion { of, version });
+    }
     let repository = RepositoryId::from(of.id);
     let to = environment(tx, promote.to_environment, &promote.to_environment_label).await?;
     let Some(prior) = to.prior else {

@@ -1,12 +1,15 @@
 //! Publishing: one switch.
 
 use super::{Authorize, Authorized, Push, Reindex, Reindexed};
+use crate::destination::must_be_live;
 use crate::error::Failed;
 use crate::published_names;
 use engine::step::{Context, Declared, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
 use storage::Tx;
-use storage::catalog::{RepositoryId, destinations, environments, publications, versions};
+use storage::catalog::{
+    RepositoryId, destinations, environments, publications, tombstones, versions,
+};
 
 /// What Library publishes now.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +40,10 @@ impl TransactionalStep for Distribute {
         push: &Push,
         (allowed, indexed): (Authorized, Reindexed),
     ) -> Result<Distributed, StepError> {
+        let deleted = tombstones::of(tx, push.to.id).await.map_err(Failed::from)?;
+        if !deleted.is_empty() {
+            must_be_live(tx, &push.to).await?;
+        }
         let repository = RepositoryId::from(push.to.id);
         let library = environments::library(tx, allowed.organization)
             .await

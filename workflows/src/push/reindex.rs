@@ -162,6 +162,8 @@ async fn index(
                 )
                 .await?;
                 pushed::file(tx, destination, &changes.manifests_added, plan).await?;
+                // A delete that was asked for after it, and ran before it, has taken them away.
+                pushed::bring_back(tx, destination, number).await?;
                 Ok(number)
             })
         })

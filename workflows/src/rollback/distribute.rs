@@ -1,6 +1,7 @@
 //! Publishing it: one switch.
 
 use super::{Restore, Restored, Rollback};
+use crate::destination::must_be_live;
 use crate::error::Failed;
 use crate::published_names;
 use engine::step::{Context, Declared, StepError, TransactionalStep};
@@ -20,7 +21,7 @@ pub struct Distributed {
     pub names: Vec<String>,
 }
 
-/// Publishes: points the environment to the version.
+/// Publishes: moves Library to the new version, unless it publishes a later one, and points another environment to the old one.
 pub struct Distribute;
 
 impl Declared for Distribute {
@@ -48,14 +49,34 @@ async fn distribute(
     rollback: &Rollback,
     version: i64,
 ) -> Result<Distributed, Failed> {
+    must_be_live(tx, &rollback.of).await?;
     let repository = RepositoryId::from(rollback.of.id);
+    let (plan, at) = (cx.plan(), cx.clock().now());
+    if rollback.library {
+        let environment = rollback.environment;
+        let by = &rollback.login;
+        let shown =
+            publications::publish(tx, environment, repository, version, plan, by, at).await?;
+        if shown != version {
+            cx.warn(format!(
+                "Library publishes version {shown} of {}, which was pushed since: roll back again if that is not wanted",
+                rollback.of
+            ));
+        }
+        let names = published_names::publish(tx, environment, repository, shown).await?;
+        return Ok(Distributed {
+            environment: rollback.environment_label.clone(),
+            version: shown,
+            names,
+        });
+    }
     let to = Published {
         environment: rollback.environment,
         repository,
         version,
-        plan: cx.plan(),
+        plan,
         by: rollback.login.clone(),
-        since: cx.clock().now(),
+        since: at,
     };
     publications::point(tx, &to).await?;
     let names = published_names::publish(tx, rollback.environment, repository, version).await?;

@@ -1,6 +1,7 @@
 //! The version that is to be published.
 
 use super::Rollback;
+use crate::destination::must_be_live;
 use crate::error::Failed;
 use engine::step::{Context, Declared, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,7 @@ async fn restore(
     cx: &Context<Rollback>,
     rollback: &Rollback,
 ) -> Result<Restored, Failed> {
+    must_be_live(tx, &rollback.of).await?;
     let (of, number) = (rollback.of.id, rollback.version);
     let repository = RepositoryId::from(of);
     let old = versions::get(tx, repository, number)

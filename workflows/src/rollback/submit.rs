@@ -11,7 +11,7 @@ use engine::state::PlanState;
 use engine::store::{Store, StoreError};
 use storage::Tx;
 use storage::catalog::audit::{self, NewEntry};
-use storage::catalog::{CatalogError, RepositoryId, publications, versions};
+use storage::catalog::{CatalogError, RepositoryId, destinations, publications, versions};
 
 /// Why nothing is rolled back. Nothing was written then.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +99,9 @@ async fn record<St: Store<Tx = Tx>>(
 
 async fn check(tx: &mut Tx, rollback: &Rollback) -> Result<(), RollbackError> {
     let (of, version) = (Box::new(rollback.of.clone()), rollback.version);
+    if !destinations::is_live(tx, of.id).await? {
+        return Err(RollbackError::NoVersion { of, version });
+    }
     let repository = RepositoryId::from(of.id);
     let environment = rollback.environment_label.clone();
     let shown = publications::of(tx, rollback.environment, repository).await?;
