@@ -456,6 +456,8 @@ mod tests {
             let scanned: Vec<&str> = told
                 .lines()
                 .filter(|line| line.contains("SCAN") && !line.contains("VIRTUAL TABLE"))
+                // An index of nothing but what is asked for.
+                .filter(|line| !line.contains("INDEX pulp_repositories_open"))
                 .collect();
             assert!(scanned.is_empty(), "{sql}: {told}");
         }
