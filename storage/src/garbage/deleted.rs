@@ -106,7 +106,9 @@ pub async fn collect(
         cleared.left = Left::Kept;
         return Ok(cleared);
     }
-    tombstones::collect(tx, destination, rules.deleted_before).await?;
+    if tombstones::collect(tx, destination, rules.deleted_before).await? == 0 {
+        cleared.left = Left::Kept;
+    }
     Ok(cleared)
 }
 

@@ -663,6 +663,32 @@ async fn a_blob_that_a_client_was_told_of_stays_for_the_grace() {
 }
 
 #[tokio::test]
+async fn a_blob_of_a_dropped_image_stays_in_its_repository_for_who_was_told_of_it() {
+    let mut yard = Yard::new().await;
+    yard.push("busybox", "latest", 0).await;
+    yard.delete("busybox", 0).await;
+    yard.push("busybox", "latest", 4).await;
+    yard.push("busybox", "latest", 5).await;
+    yard.later(2 * DAY);
+    let to = yard.destination("busybox").await.id;
+    let told_of = Digest::of(&image(0).1[0]);
+    let content = yard.house.content.clone();
+    assert!(content.promise(to, &told_of, yard.now).await.unwrap());
+
+    let would = yard.would_collect().await;
+    let did = yard.collect_all().await;
+    let kept = content.blob(to, &told_of).await.unwrap();
+    yard.later(2 * DAY);
+    let would_then = yard.would_collect().await;
+    let then = yard.collect_all().await;
+
+    assert_eq!((did, then), (would, would_then));
+    assert_eq!((did.manifests, did.blobs), (1, 0), "{did:?}");
+    assert!(kept.is_some(), "its manifest may be about to come");
+    assert_eq!((then.manifests, then.blobs), (0, 1), "{then:?}");
+}
+
+#[tokio::test]
 async fn a_blob_that_is_asked_for_again_and_again_is_written_down_now_and_then() {
     let mut yard = Yard::new().await;
     let to = yard.destination("busybox").await.id;
