@@ -9,7 +9,7 @@ mod judge;
 mod resume;
 
 pub use cancel::{BulkCancel, Cancel, Cancelled};
-pub use judge::judge;
+pub use judge::{half_deleted, judge};
 pub use resume::{BulkResume, Resume, Resumed};
 
 use engine::journal::{Action, PlanId};

@@ -11,7 +11,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use storage::Tx;
-use storage::catalog::{DestinationId, OrganizationId, destinations};
+use storage::catalog::grants::Place;
+use storage::catalog::{DestinationId, OrganizationId, destinations, repositories};
 
 use crate::error::Failed;
 
@@ -44,6 +45,16 @@ impl Destination {
     #[must_use]
     pub fn label_form(&self) -> String {
         label_form(&self.organization_label, &self.product_label, &self.name)
+    }
+
+    /// Where grants for its repository are looked for; its product by its repository, if there is one.
+    pub(crate) async fn place(&self, tx: &mut Tx) -> Result<Place, Failed> {
+        let repository = repositories::get(tx, self.id.into()).await?;
+        Ok(Place {
+            organization: self.organization,
+            product: repository.as_ref().map(|it| it.product),
+            repository: repository.map(|it| it.id),
+        })
     }
 
     /// What everything locks that changes what lies there.

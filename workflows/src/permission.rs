@@ -4,17 +4,18 @@ mod puller;
 
 use std::fmt;
 
-use storage::catalog::CatalogError;
 use storage::catalog::environments;
 use storage::catalog::grants::{self, Place};
 use storage::catalog::roles::Permission;
 use storage::catalog::settings;
 use storage::catalog::users::User;
+use storage::catalog::{CatalogError, UserId, users};
 use storage::database::Tx;
 
 pub use puller::Puller;
 
 use crate::destination::{PushName, Resolved};
+use crate::error::Failed;
 
 /// Whether somebody may do something.
 #[must_use]
@@ -103,6 +104,27 @@ pub async fn holds_everywhere(
         }
         None => Ok(false),
     }
+}
+
+/// Refused unless this user is there still and holds the permission at this place.
+pub(crate) async fn must_hold(
+    tx: &mut Tx,
+    (user, login): (UserId, &str),
+    permission: Permission,
+    place: &Place,
+) -> Result<(), Failed> {
+    let user = users::get(tx, user).await?.filter(|user| user.enabled);
+    let Some(user) = user else {
+        return Err(Failed::for_good(format!(
+            "user `{login}` does not exist any more or is disabled"
+        )));
+    };
+    if holds(tx, Some(&user), permission, place).await? {
+        return Ok(());
+    }
+    Err(Failed::for_good(format!(
+        "user `{login}` lacks the permission `{permission}` there; someone who may manage access can grant a role that has it"
+    )))
 }
 
 /// The permissions that a push there needs, in the order of their use.

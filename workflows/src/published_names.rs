@@ -7,12 +7,13 @@ pub use all::{Clash, Preview, preview};
 pub(crate) use all::{Renamed, rename_all};
 pub(crate) use publish::publish;
 
-use crate::destination::{self, Destination, PushName, ResolveError};
+use crate::destination::{self, Destination, PushName, ResolveError, label_form};
 use crate::error::Failed;
 use crate::naming_pattern::{NameError, NamingPattern, PatternError, Subject, default_name};
 use storage::Tx;
-use storage::catalog::CatalogError;
 use storage::catalog::environments::Environment;
+use storage::catalog::organizations;
+use storage::catalog::{CatalogError, OrganizationId};
 
 /// Why an environment cannot publish a repository by the name it would have there.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,28 @@ impl From<PublishedNameError> for Failed {
             | PublishedNameError::Clash(_)) => Self::for_good(error),
         }
     }
+}
+
+/// What is wrong with the name for this organization, whoever has it; none: nothing. Nobody publishes where others push, or by a form
+/// of a pushed path that is looked for under another one.
+async fn not_ours(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    name: &str,
+) -> Result<Option<String>, CatalogError> {
+    let first = name.split('/').next().unwrap_or_default();
+    let others = organizations::find(tx, first).await?;
+    if others.is_some_and(|other| other.id != organization) {
+        return Ok(Some("a name of another organization".to_owned()));
+    }
+    let form = match name.parse::<PushName>() {
+        Ok(form) => label_form(&form.organization(), &form.product(), form.in_product()),
+        Err(_) => return Ok(None),
+    };
+    if first == "id" || form != name {
+        return Ok(Some("another form of what is pushed".to_owned()));
+    }
+    Ok(None)
 }
 
 /// How an environment names what it publishes.

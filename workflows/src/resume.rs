@@ -1,14 +1,24 @@
 //! Letting a task go on: whoever started it must still have the right to what it will do.
 
+use crate::change_naming::ChangeNaming;
+use crate::delete_image::DeleteImage;
+use crate::delete_repository::DeleteRepository;
+use crate::error::Failed;
+use crate::permission::must_hold;
+use crate::promote::Promote;
 use crate::push::{self, Push};
+use crate::rollback::Rollback;
 use crate::services::Node;
-use engine::journal::{Action, Message, PlanId};
+use engine::journal::{Action, Json, Message, PlanId};
 use engine::node::NodeError;
 use engine::plan::Plan;
 use engine::step::{StepError, Work};
 use engine::store::StoreError;
 use engine::workflow::Workflow;
 use std::sync::Arc;
+use storage::catalog::environments;
+use storage::catalog::grants::Place;
+use storage::catalog::roles::Permission;
 use storage::{Database, Tx};
 
 /// Why a task was not resumed.
@@ -25,18 +35,30 @@ pub enum ResumeError {
         /// The missing right, in words.
         missing: String,
     },
-    /// What a step of a push leaves names rows of the catalog. Whoever could say which could reach those of others.
+    /// What such a step leaves names rows of the catalog. Whoever could say which could reach those of others.
     #[error(
-        "step `{step}` of a push takes no output from outside, because what it leaves names what is in the catalog: skip it without one, or mend the cause and resume"
+        "step `{step}` of a {workflow} takes no output from outside, because what it leaves names what is in the catalog: skip it without one, or mend the cause and resume"
     )]
     OutputNotTaken {
         /// The step.
         step: String,
+        /// Of which workflow.
+        workflow: String,
     },
     /// To override is to take the responsibility, in words.
     #[error("to go on without the pusher's right, \"override\" needs a \"reason\"")]
     OverrideNeedsReason,
 }
+
+/// The workflows whose steps leave numbers of rows of the catalog.
+const NAMES_ROWS: [&str; 6] = [
+    Push::NAME,
+    DeleteImage::NAME,
+    DeleteRepository::NAME,
+    Rollback::NAME,
+    Promote::NAME,
+    ChangeNaming::NAME,
+];
 
 /// Resumes the task in the name of `by`. `overrule`: also when whoever started it has lost the right.
 pub async fn resume(
@@ -73,9 +95,12 @@ pub async fn go_on(
         step,
         output: Some(_),
     } = &message.action
-        && now.workflow() == Push::NAME
+        && NAMES_ROWS.contains(&now.workflow())
     {
-        return Err(ResumeError::OutputNotTaken { step: step.clone() });
+        return Err(ResumeError::OutputNotTaken {
+            step: step.clone(),
+            workflow: now.workflow().to_owned(),
+        });
     }
     if overrule && message.reason.is_none() {
         return Err(ResumeError::OverrideNeedsReason);
@@ -91,23 +116,65 @@ pub(crate) async fn missing_right(
     database: &Database,
     plan: &Plan,
 ) -> Result<Option<String>, NodeError> {
-    // What is undone publishes nothing.
-    let submitted = plan
-        .submitted
-        .as_ref()
-        .filter(|submitted| submitted.workflow == Push::NAME && !plan.reverting);
-    let Some(push) = submitted.and_then(|submitted| submitted.input.decode::<Push>().ok()) else {
+    // What is undone publishes nothing that was not published before.
+    let Some(submitted) = plan.submitted.as_ref().filter(|_| !plan.reverting) else {
         return Ok(None);
     };
     let mut tx = database
         .read()
         .await
         .map_err(|error| NodeError::Store(error.into()))?;
-    match push::judge(&mut tx, &push).await.map_err(StepError::from) {
-        Ok(_) => Ok(None),
+    let judged = judge(&mut tx, &submitted.workflow, &submitted.input).await;
+    match judged.map_err(StepError::from) {
+        Ok(()) => Ok(None),
         Err(StepError(failure)) if failure.transient => Err(NodeError::Store(
             engine::store::StoreError::Unavailable(failure.message),
         )),
         Err(StepError(failure)) => Ok(Some(failure.message)),
+    }
+}
+
+/// Whether whoever started a plan of this workflow with this input may do now what it does. Of what is no business of rights nothing is
+/// said.
+async fn judge(tx: &mut Tx, workflow: &str, input: &Json) -> Result<(), Failed> {
+    let unreadable = |error: serde_json::Error| Failed::for_good(error);
+    match workflow {
+        Push::NAME => {
+            let push: Push = input.decode().map_err(unreadable)?;
+            push::judge(tx, &push).await.map(drop)
+        }
+        DeleteImage::NAME => {
+            let it: DeleteImage = input.decode().map_err(unreadable)?;
+            let place = it.from.place(tx).await?;
+            must_hold(tx, (it.user, &it.login), Permission::Delete, &place).await
+        }
+        DeleteRepository::NAME => {
+            let it: DeleteRepository = input.decode().map_err(unreadable)?;
+            let place = it.repository.place(tx).await?;
+            must_hold(tx, (it.user, &it.login), Permission::Delete, &place).await
+        }
+        Rollback::NAME => {
+            let it: Rollback = input.decode().map_err(unreadable)?;
+            let place = it.of.place(tx).await?;
+            must_hold(tx, (it.user, &it.login), Permission::Promote, &place).await
+        }
+        Promote::NAME => {
+            let it: Promote = input.decode().map_err(unreadable)?;
+            let place = it.of.place(tx).await?;
+            must_hold(tx, (it.user, &it.login), Permission::Promote, &place).await
+        }
+        ChangeNaming::NAME => {
+            let it: ChangeNaming = input.decode().map_err(unreadable)?;
+            let Some(environment) = environments::get(tx, it.environment).await? else {
+                return Ok(());
+            };
+            let place = Place {
+                organization: environment.organization,
+                product: None,
+                repository: None,
+            };
+            must_hold(tx, (it.user, &it.login), Permission::ManageProducts, &place).await
+        }
+        _ => Ok(()),
     }
 }

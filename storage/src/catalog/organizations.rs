@@ -52,6 +52,21 @@ pub async fn create(
         INSERT INTO organizations (label, label_key, name, created_at) VALUES ($1, $2, $3, $4)
         ON CONFLICT (label_key) DO NOTHING
         RETURNING id, label, name, created_at";
+    // What is published there by another organization would hide what is pushed to this one.
+    const NAMES: &str = "
+        SELECT name FROM repository_names
+        WHERE name = $1 OR name >= $1 || '/' AND name < $1 || '0' ORDER BY name LIMIT 1";
+    let published: Option<String> = sqlx::query_scalar(NAMES)
+        .bind(new.label.key())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let exists = find(tx, new.label.as_str()).await?.is_some();
+    if published.is_some() && !exists {
+        return Err(CatalogError::Duplicate {
+            what: "a published name of another organization that begins with",
+            label: new.label.to_string(),
+        });
+    }
     let created: Option<Organization> = sqlx::query_as(SQL)
         .bind(new.label.as_str())
         .bind(new.label.key())

@@ -1,12 +1,25 @@
 //! Whether a task would be asked at all.
 
 use super::Verb;
+use crate::delete_repository::DeleteRepository;
 use crate::resume::missing_right;
 use engine::clock::Timestamp;
 use engine::decide;
 use engine::node::NodeError;
 use engine::plan::Plan;
+use engine::state::PlanState;
+use engine::workflow::Workflow;
 use storage::Database;
+
+/// Why the task is not cancelled: the delete of a repository has taken its name already, and what is left of it then can neither be
+/// pulled nor collected. None: it may be.
+#[must_use]
+pub fn half_deleted(plan: &Plan) -> Option<String> {
+    let is_delete = plan.workflow() == DeleteRepository::NAME;
+    (is_delete && plan.state != PlanState::Stopped).then(|| {
+        "nobody finds the repository any more, and a cancel would leave it so: revert the task instead".to_owned()
+    })
+}
 
 /// Why this would not be done to the task as it is; none: it would be.
 pub async fn judge(
@@ -24,6 +37,6 @@ pub async fn judge(
     }
     match verb {
         Verb::Resume => missing_right(database, plan).await,
-        Verb::Cancel => Ok(None),
+        Verb::Cancel => Ok(half_deleted(plan)),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PublishedNameError, Rules, pushed_to};
+use super::{PublishedNameError, Rules, not_ours, pushed_to};
 use crate::destination::label_form;
 use crate::naming_pattern::{NameError, Named, Subject};
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ pub async fn preview(tx: &mut Tx, environment: &Environment) -> Result<Preview, 
     }
     for (name, members) in wanted {
         let mut holders: Vec<String> = members.iter().copied().map(path_of).collect();
-        holders.extend(held_by(tx, environment.id, &name).await?);
+        holders.extend(held_by(tx, environment, &name).await?);
         if holders.len() > 1 {
             let repositories = holders;
             preview.collisions.push(Clash { name, repositories });
@@ -160,23 +160,29 @@ fn subject<'a>(member: &'a Member, environment: &'a Environment) -> Subject<'a> 
 /// Who has the name outside of this environment, whose names all move together.
 async fn held_by(
     tx: &mut Tx,
-    environment: EnvironmentId,
+    environment: &Environment,
     name: &str,
 ) -> Result<Option<String>, CatalogError> {
+    if let Some(why) = not_ours(tx, environment.organization, name).await? {
+        return Ok(Some(format!("nobody, because it is {why}")));
+    }
     if let Some(pushed) = pushed_to(tx, name).await? {
         return Ok(Some(format!("{pushed}, which is pushed by it")));
     }
     let Some(owner) = repository_names::find(tx, name).await? else {
         return Ok(None);
     };
-    if owner.environment == Some(environment) {
+    if owner.environment == Some(environment.id) {
         return Ok(None);
     }
     let by = match owner.environment {
-        Some(by) => environments::get(tx, by).await?.map(|by| by.label),
+        Some(by) => environments::get(tx, by).await?,
         None => None,
     };
-    let by = by.map_or_else(String::new, |by| format!(" in environment {by}"));
-    let repository = owner.repository;
-    Ok(Some(format!("repository {repository}{by}")))
+    // What others have is nobody's business here.
+    let Some(by) = by.filter(|by| by.organization == environment.organization) else {
+        return Ok(Some("somebody else, who has it".to_owned()));
+    };
+    let (repository, by) = (owner.repository, by.label);
+    Ok(Some(format!("repository {repository} in environment {by}")))
 }

@@ -1,6 +1,6 @@
 //! One repository, in the transaction that points an environment to a version of it.
 
-use super::{PublishedNameError, Rules, pushed_to};
+use super::{PublishedNameError, Rules, not_ours, pushed_to};
 use crate::destination::label_form;
 use crate::naming_pattern::{Named, Subject};
 use storage::Tx;
@@ -104,6 +104,9 @@ impl InEnvironment {
             name: name.to_owned(),
             taken_by,
         };
+        if let Some(why) = not_ours(tx, self.organization.id, name).await? {
+            return Err(taken(why));
+        }
         if let Some(pushed) = pushed_to(tx, name).await? {
             let here = pushed.id == DestinationId::from(self.repository.id);
             return Err(taken(if here {
@@ -123,6 +126,10 @@ impl InEnvironment {
             Some(by) => Self::find(tx, by, owner.repository).await?,
             None => return Err(taken("the pushed path of another repository".to_owned())),
         };
+        // What others have is nobody's business here.
+        if other.organization.id != self.organization.id {
+            return Err(taken("taken".to_owned()));
+        }
         Err(taken(format!(
             "the name of {} in environment {}",
             other.pushed_path(),
