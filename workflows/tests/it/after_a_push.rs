@@ -1,6 +1,7 @@
 //! What happens to an image after its push: it is deleted, rolled back, promoted.
 
-use crate::house::{FOR_EVER, House, HouseNode};
+use crate::house::{FOR_EVER, House, HouseNode, OCI_IMAGE};
+use bytes::Bytes;
 use engine::journal::{Message, PlanId, PlanResult, Reason};
 use engine::node::{Drill, Effect, Node};
 use engine::plan::Plan;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::catalog::audit::{Action, NewEntry, Outcome};
 use storage::catalog::environments::{self, Environment, NewEnvironment};
+use storage::catalog::manifests::Manifest;
 use storage::catalog::versions::{self, Cause};
 use storage::catalog::{
     DestinationId, EnvironmentId, RepositoryId, products, publications, pushed, repository_names,
@@ -27,6 +29,8 @@ use workflows::destination::{self, Destination};
 use workflows::promote::{self, Promote, PromoteError};
 use workflows::push::PushError;
 use workflows::rollback::{self, Rollback, RollbackError};
+
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 pub(crate) fn audited(action: Action) -> NewEntry {
     NewEntry {
@@ -155,6 +159,34 @@ impl House {
         let plan = self.plan(node, to, tag, &image).await;
         must_succeed(node, plan).await;
         image.digest
+    }
+
+    /// Lets the product of the repository keep tags of this form as they are.
+    async fn keep_tags(&self, of: &Destination, rule: &str) {
+        let (organization, rule): (_, TagGlob) = (of.organization, rule.parse().unwrap());
+        let label = of.product_label.clone();
+        self.write(move |tx| {
+            Box::pin(async move {
+                let product = products::find(tx, organization, &label).await?.unwrap();
+                let changes = products::ProductChanges {
+                    immutable_tags: Some(vec![rule]),
+                    ..products::ProductChanges::default()
+                };
+                products::update(tx, product.id, &changes).await
+            })
+        })
+        .await;
+    }
+
+    /// An index of these manifests, which were pushed before.
+    fn index(children: &[Digest]) -> Manifest {
+        let children: Vec<_> = children
+            .iter()
+            .map(|digest| json!({"mediaType": OCI_IMAGE, "digest": digest, "size": 1}))
+            .collect();
+        let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": children});
+        let bytes = Bytes::from(index.to_string());
+        Manifest::read(Digest::of(&bytes), OCI_INDEX, bytes).unwrap()
     }
 
     /// Gives Library so many more repositories beside this one, each with a version that was published.
@@ -439,20 +471,7 @@ async fn a_tag_that_its_product_keeps_is_neither_moved_nor_deleted() {
     let node = house.node(None).await;
     let to = house.destination("acme/tools/busybox").await;
     let first = house.published(&node, &to, "v1.0", "first").await;
-    let organization = to.organization;
-    house
-        .write(move |tx| {
-            Box::pin(async move {
-                let product = products::find(tx, organization, "tools").await?.unwrap();
-                let rule: TagGlob = "v*".parse().unwrap();
-                let changes = products::ProductChanges {
-                    immutable_tags: Some(vec![rule]),
-                    ..products::ProductChanges::default()
-                };
-                products::update(tx, product.id, &changes).await
-            })
-        })
-        .await;
+    house.keep_tags(&to, "v*").await;
 
     let other = house.image(&to, "second").await;
     let moved = house.submit(&node, &to, Some("v1.0"), &other).await;
@@ -705,4 +724,108 @@ async fn what_is_being_collected_cannot_be_brought_back() {
 
     assert_eq!(stuck.reason, Some(Reason::CompensationError), "{stuck:?}");
     assert_eq!(house.destination_of("acme/tools/busybox").await, None);
+}
+
+/// Holds pushes of the tag `slow` before their copy, until it is let go.
+struct HoldsSlow(tokio::sync::Semaphore);
+
+impl Drill for HoldsSlow {
+    fn before<'a>(&'a self, plan: &'a Plan, step: &'a str) -> BoxFuture<'a, Option<Effect>> {
+        let holds = plan.link("tag") == Some("slow") && step == "copy";
+        Box::pin(async move {
+            if holds {
+                drop(self.0.acquire().await);
+            }
+            None
+        })
+    }
+}
+
+/// A push of `slow` at work, behind which others queue; with what lets it go.
+async fn held(house: &House) -> (HouseNode, Arc<HoldsSlow>, Destination, Digest) {
+    let holds = Arc::new(HoldsSlow(tokio::sync::Semaphore::new(0)));
+    let node = house.node(Some(holds.clone())).await;
+    let to = house.destination("acme/tools/busybox").await;
+    let first = house.published(&node, &to, "latest", "first").await;
+    let slow = house.image(&to, "slow").await;
+    house.plan(&node, &to, "slow", &slow).await;
+    (node, holds, to, first)
+}
+
+#[tokio::test]
+async fn what_is_pushed_behind_its_own_delete_is_there_by_tag_and_by_digest() {
+    let house = House::new().await;
+    let (node, holds, to, first) = held(&house).await;
+    let again = house.image(&to, "first").await;
+
+    let deleted = house
+        .delete(&node, &to, Image::Digest(first))
+        .await
+        .unwrap();
+    let pushed = house.plan(&node, &to, "again", &again).await;
+    holds.0.add_permits(100);
+    must_succeed(&node, deleted).await;
+    must_succeed(&node, pushed).await;
+
+    assert_eq!(house.pulled(&to, "latest").await, None);
+    assert_eq!(house.pulled(&to, "again").await, Some(first));
+    assert!(house.is_pullable(&to, &first).await);
+}
+
+#[tokio::test]
+async fn a_rollback_that_comes_after_the_delete_of_its_repository_publishes_nothing() {
+    let house = House::new().await;
+    let (node, holds, to, _) = held(&house).await;
+    house.environment("dev", &house.library(&to).await).await;
+    let library = house.library(&to).await;
+    let deleted = house.delete_repository(&node, &to).await.unwrap();
+
+    let refused = house.roll_back(&node, &to, &library, 1).await.unwrap_err();
+
+    assert!(
+        matches!(refused, RollbackError::NoVersion { .. }),
+        "{refused}"
+    );
+    holds.0.add_permits(100);
+    must_succeed(&node, deleted).await;
+    assert_eq!(house.shown_in(library.id, &to).await, None);
+}
+
+#[tokio::test]
+async fn a_push_that_pauses_before_the_delete_of_its_repository_publishes_nothing_after_it() {
+    let house = House::new().await;
+    let node = house.node(Some(Arc::new(FailsAtReindex))).await;
+    let to = house.destination("acme/tools/busybox").await;
+    house.published(&node, &to, "latest", "first").await;
+    let broken = house.image(&to, "broken").await;
+    let paused = house.plan(&node, &to, "broken", &broken).await;
+    let seen = node.wait(paused, FOR_EVER).await.unwrap();
+    assert_eq!(seen.state, PlanState::Paused);
+
+    let deleted = house.delete_repository(&node, &to).await.unwrap();
+    must_succeed(&node, deleted).await;
+
+    let ended = node.wait(paused, FOR_EVER).await.unwrap();
+    assert_eq!(ended.reason, Some(Reason::Superseded), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_child_of_an_index_under_a_tag_that_its_product_keeps_is_not_deleted() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    let child = house.published(&node, &to, "child", "first").await;
+    let index = House::index(&[child]);
+    let plan = house.plan(&node, &to, "v1", &index).await;
+    must_succeed(&node, plan).await;
+    house.keep_tags(&to, "v*").await;
+
+    let refused = house.delete(&node, &to, Image::Digest(child)).await;
+
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(refused, DeleteError::Immutable { .. }),
+        "{refused}"
+    );
+    assert!(house.is_pullable(&to, &child).await);
 }

@@ -6,10 +6,11 @@ use engine::journal::{Action, Message, PlanId, PlanResult};
 use engine::node::Node;
 use engine::state::PlanState;
 use engine::store::Store;
-use storage::Tx;
 use storage::catalog::audit::Action as Audited;
 use storage::catalog::environments::{self, Environment};
+use storage::catalog::organizations::{self, NewOrganization};
 use storage::catalog::{RepositoryId, repository_names};
+use storage::{Label, Tx};
 use workflows::Services;
 use workflows::change_naming::{self, ChangeError, ChangeNaming, Changed};
 use workflows::destination::{self, Destination};
@@ -270,4 +271,31 @@ async fn a_change_over_a_thousand_repositories_is_one_plan_of_one_step() {
     let mut tx = house.services.database.read().await.unwrap();
     let all = repository_names::of_environment(&mut tx, library.id).await;
     assert_eq!(all.unwrap().len(), 1_001);
+}
+
+#[tokio::test]
+async fn nobody_publishes_where_another_organization_pushes_or_by_another_form_of_a_path() {
+    let house = House::new().await;
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    house.published(&node, &to, "latest", "first").await;
+    let library = house.library(&to).await;
+    let at = house.services.clock.now();
+    let other = NewOrganization {
+        label: Label::parse("other").unwrap(),
+        name: "Other".into(),
+    };
+    house
+        .write(move |tx| Box::pin(async move { organizations::create(tx, &other, at).await }))
+        .await;
+
+    for (pattern, said) in [
+        ("other/tools/app", "another organization"),
+        ("acme/container_push/app", "another form"),
+        ("id/1/2/app", "another form"),
+    ] {
+        let refused = set(&house, &node, &library, Some(pattern)).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(said), "{pattern}: {refused}");
+    }
 }
