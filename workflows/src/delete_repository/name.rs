@@ -67,7 +67,7 @@ pub(super) async fn taken(
         .is_some()
         || !pushed::pending(tx, live.id).await?.is_empty()
         || has_open_pushes(tx, keys).await?;
-    let in_the_way = used.then(|| InTheWay {
+    let in_the_way = used.then_some(InTheWay {
         destination: live.id,
         name: path,
     });
