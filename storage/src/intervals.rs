@@ -42,9 +42,10 @@ macro_rules! intervals {
                 " = $1 AND kind = 'manifest' AND name = value AND removed IS NULL)"
             ),
             end_tags: concat!(
-                "UPDATE ", $table, " SET removed = $3 FROM json_each($2) asked WHERE ", $owner,
-                " = $1 AND kind = 'tag' AND name = asked.value ->> 0 AND removed IS NULL
-                   AND digest <> coalesce(asked.value ->> 1, '')"
+                "UPDATE ", $table, " SET removed = $3 WHERE rowid IN (
+                     SELECT c.rowid FROM json_each($2) asked CROSS JOIN ", $table, " c
+                     WHERE c.", $owner, " = $1 AND c.kind = 'tag' AND c.name = asked.value ->> 0
+                       AND c.removed IS NULL AND c.digest <> coalesce(asked.value ->> 1, ''))"
             ),
             begin_tags: concat!(
                 "INSERT INTO ", $table, " (", $owner, ", kind, name, digest, added)
@@ -211,5 +212,26 @@ impl Intervals {
             .bind(digest)
             .bind(number);
         begun.execute(&mut *tx).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::explain;
+
+    /// Otherwise a rollback of thousands of tags looks at all of them for each of them.
+    #[tokio::test]
+    async fn tags_are_set_along_the_key_however_many() {
+        for (intervals, table) in [(&CATALOG, "content_in"), (&BACKEND, "embedded_content")] {
+            for sql in [intervals.end_tags, intervals.begin_tags] {
+                let told = explain(sql).await;
+                let walked = told.lines().filter(|line| line.contains("SCAN"));
+                let walked: Vec<&str> = walked.filter(|line| line.contains(table)).collect();
+
+                assert!(walked.is_empty(), "{told}");
+                assert!(told.contains("name=?"), "{told}");
+            }
+        }
     }
 }

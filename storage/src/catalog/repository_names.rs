@@ -125,8 +125,8 @@ pub async fn publish_all(
 ) -> Result<u64, CatalogError> {
     const OLD: &str = "
         DELETE FROM repository_names
-        WHERE environment_id = $1 AND NOT EXISTS (SELECT 1 FROM json_each($2) new
-            WHERE new.value ->> 1 = repository_names.name AND new.value ->> 0 = repository_names.repository_id)";
+        WHERE environment_id = $1
+          AND (name, repository_id) NOT IN (SELECT value ->> 1, value ->> 0 FROM json_each($2))";
     const NEW: &str = "
         INSERT INTO repository_names (name, repository_id, environment_id)
         SELECT value ->> 1, value ->> 0, $1 FROM json_each($2) WHERE true
