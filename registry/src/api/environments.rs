@@ -350,7 +350,7 @@ struct NamedRepository {
 
 #[derive(Debug, JsonSchema, Serialize)]
 #[schemars(rename = "NameCollision")]
-struct Clash {
+pub(super) struct Clash {
     name: String,
     /// Who would have it, or has it.
     repositories: Vec<String>,

@@ -6,6 +6,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
+use crate::api::environments::Clash;
 use crate::api::problem::{Kind, PROBLEMS, WrongField};
 use crate::api::time::Time;
 
@@ -43,6 +44,9 @@ pub(super) struct Problem {
     /// The actions that fit.
     #[schemars(default, skip_serializing_if = "Option::is_none")]
     can: Option<Vec<String>>,
+    /// The names that more than one repository would have.
+    #[schemars(default, skip_serializing_if = "Option::is_none")]
+    collisions: Option<Vec<Clash>>,
 }
 
 /// What an operation may answer instead, as status and name of the answer.
