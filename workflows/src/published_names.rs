@@ -9,11 +9,13 @@ pub(crate) use publish::publish;
 
 use crate::destination::{self, Destination, PushName, ResolveError, label_form};
 use crate::error::Failed;
-use crate::naming_pattern::{NameError, NamingPattern, PatternError, Subject, default_name};
+use crate::naming_pattern::{NameError, Named, NamingPattern, PatternError, Subject, default_name};
 use storage::Tx;
-use storage::catalog::environments::Environment;
-use storage::catalog::organizations;
-use storage::catalog::{CatalogError, OrganizationId};
+use storage::catalog::environments::{self, Environment};
+use storage::catalog::publications::{self, Member};
+use storage::catalog::{
+    CatalogError, OrganizationId, RepositoryId, organizations, repository_names,
+};
 
 /// Why an environment cannot publish a repository by the name it would have there.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +28,7 @@ pub(crate) enum PublishedNameError {
     Pattern(#[from] PatternError),
     /// Another repository has it.
     #[error(
-        "environment {environment} would publish {of} as `{name}`, which is {taken_by}; give the environment a pattern that tells them apart, for example with `<%= product.label %>`"
+        "environment {environment} would publish {of} as `{name}`, which is the name of {taken_by}; give the environment a pattern that tells them apart, for example with `<%= product.label %>`"
     )]
     Taken {
         /// The environment's label.
@@ -104,6 +106,78 @@ impl Rules {
         };
         Ok((!self.is_library || name != pushed_path).then_some(name))
     }
+}
+
+/// The pushed path of a repository.
+fn path_of(member: &Member) -> String {
+    label_form(
+        &member.organization_label,
+        &member.product_label,
+        &member.name,
+    )
+}
+
+/// What its name is made of.
+fn subject<'a>(member: &'a Member, environment: &'a Environment) -> Subject<'a> {
+    Subject {
+        organization: Named {
+            label: &member.organization_label,
+            name: &member.organization_name,
+        },
+        product: Named {
+            label: &member.product_label,
+            name: &member.product_name,
+        },
+        repository: Named {
+            label: &member.label,
+            name: &member.name,
+        },
+        environment: Named {
+            label: &environment.label,
+            name: &environment.name,
+        },
+        version: member.version,
+    }
+}
+
+/// Who has the name so that the environment cannot publish anything by it, in words; none: nobody. Of who has it in this very
+/// environment nothing is said.
+async fn held_by(
+    tx: &mut Tx,
+    environment: &Environment,
+    name: &str,
+) -> Result<Option<String>, CatalogError> {
+    if let Some(why) = not_ours(tx, environment.organization, name).await? {
+        return Ok(Some(format!("nobody, because it is {why}")));
+    }
+    // Pushed paths come first: by such a name nobody would find what is published.
+    if let Some(pushed) = pushed_to(tx, name).await? {
+        return Ok(Some(format!("{pushed}, which is pushed by it")));
+    }
+    let owner = repository_names::find(tx, name).await?;
+    let Some(owner) = owner.filter(|owner| owner.environment != Some(environment.id)) else {
+        return Ok(None);
+    };
+    let by = match owner.environment {
+        Some(by) => environments::get(tx, by).await?,
+        None => None,
+    };
+    // What others have is nobody's business here.
+    let Some(by) = by.filter(|by| by.organization == environment.organization) else {
+        return Ok(Some("somebody else, who has it".to_owned()));
+    };
+    Ok(Some(in_environment(tx, &by, owner.repository).await?))
+}
+
+/// The repository as the environment publishes it, in words.
+async fn in_environment(
+    tx: &mut Tx,
+    environment: &Environment,
+    repository: RepositoryId,
+) -> Result<String, CatalogError> {
+    let member = publications::member(tx, environment.id, repository).await?;
+    let path = member.map_or_else(|| format!("repository {repository}"), |it| path_of(&it));
+    Ok(format!("{path} in environment {}", environment.label))
 }
 
 /// The destination that pushes go to by this name, if there is one.

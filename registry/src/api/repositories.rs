@@ -19,13 +19,12 @@ use axum::extract::State;
 use engine::journal::PlanId;
 use schemars::JsonSchema;
 use serde::Serialize;
-use storage::catalog::environments::{self, LIBRARY};
+use storage::catalog::environments::{self, Environment, LIBRARY};
 use storage::catalog::grants::{Place, Scope};
+use storage::catalog::publications::{self, Labelled};
 use storage::catalog::repositories::{self, RepositoryRow};
 use storage::catalog::roles::Permission;
-use storage::catalog::{
-    DestinationId, EnvironmentId, RepositoryId, publications, pushed, repository_names, settings,
-};
+use storage::catalog::{DestinationId, RepositoryId, pushed, repository_names, settings};
 use storage::{Digest, Tx};
 use workflows::destination::{Destination, label_form};
 
@@ -172,20 +171,15 @@ async fn published(
     row: &RepositoryRow,
     has_role: bool,
 ) -> Result<(Vec<Published>, BTreeMap<String, Vec<String>>), Problem> {
-    let environments = environments::all(tx, row.organization_id).await?;
-    let label = |id: EnvironmentId| {
-        let found = environments.iter().find(|environment| environment.id == id);
-        found.map(|environment| environment.label.clone())
-    };
-    let (mut published, mut names) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
-    for shown in publications::everywhere(tx, row.id).await? {
-        let Some(environment) = label(shown.environment) else {
-            continue;
-        };
+    let (mut published, mut names) = (Vec::new(), BTreeMap::<String, Vec<String>>::new());
+    let mut others = repository_names::published(tx, row.id).await?;
+    for Labelled { environment, shown } in publications::labelled(tx, row.id).await? {
         let mine = names.entry(environment.clone()).or_default();
         if environment == LIBRARY {
             mine.push(pushed_name(row));
         }
+        let here = others.extract_if(.., |(by, _)| *by == shown.environment);
+        mine.extend(here.map(|(_, name)| name));
         published.push(Published {
             environment,
             version: shown.version,
@@ -193,11 +187,6 @@ async fn published(
             by: has_role.then_some(shown.by),
             task_id: has_role.then_some(shown.plan),
         });
-    }
-    for (environment, name) in repository_names::published(tx, row.id).await? {
-        if let Some(environment) = label(environment) {
-            names.entry(environment).or_default().push(name);
-        }
     }
     Ok((published, names))
 }
@@ -293,6 +282,20 @@ async fn must_reach(
     let named = format!("on repository {}", pushed_name(&row));
     caller.must_here(Some(&place(&row)), named)?;
     Ok(row)
+}
+
+/// The environment of the repository's organization that this field of the body names.
+async fn environment_named(
+    tx: &mut Tx,
+    row: &RepositoryRow,
+    field: &str,
+    label: &str,
+) -> Result<Environment, Problem> {
+    let found = environments::find(tx, row.organization_id, label).await?;
+    found.ok_or_else(|| {
+        let text = format!("names no environment of organization {}", row.organization);
+        Problem::invalid_field(field, text)
+    })
 }
 
 /// Where pushes to the repository go.

@@ -20,6 +20,8 @@ pub struct Destination {
     pub name: String,
     /// When it was first pushed to.
     pub created_at: Timestamp,
+    /// When its name was given up; none: it leads there.
+    pub retired_at: Option<Timestamp>,
 }
 
 impl FromRow<'_, SqliteRow> for Destination {
@@ -30,6 +32,7 @@ impl FromRow<'_, SqliteRow> for Destination {
             product_label: row.try_get("product_label")?,
             name: row.try_get("name")?,
             created_at: time(row, "created_at")?,
+            retired_at: row.try_get::<Option<i64>, _>("retired_at")?.map(Timestamp),
         })
     }
 }
@@ -42,7 +45,7 @@ pub async fn find(
     name: &str,
 ) -> Result<Option<Destination>, CatalogError> {
     const SQL: &str = "
-        SELECT id, organization_id, product_label, name, created_at FROM destinations
+        SELECT id, organization_id, product_label, name, created_at, retired_at FROM destinations
         WHERE organization_id = $1 AND product_key = $2 AND name = $3 AND retired_at IS NULL";
     let found = sqlx::query_as(SQL)
         .bind(organization)
@@ -63,7 +66,7 @@ pub async fn make(
         INSERT INTO destinations (organization_id, product_label, product_key, name, created_at)
         VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (organization_id, product_key, name) WHERE retired_at IS NULL DO NOTHING
-        RETURNING id, organization_id, product_label, name, created_at";
+        RETURNING id, organization_id, product_label, name, created_at, retired_at";
     let made = sqlx::query_as(SQL)
         .bind(organization)
         .bind(product_label.as_str())
@@ -112,7 +115,7 @@ pub async fn is_live(tx: &mut Tx, id: DestinationId) -> Result<bool, CatalogErro
 /// The destination with this number, live or retired.
 pub async fn get(tx: &mut Tx, id: DestinationId) -> Result<Option<Destination>, CatalogError> {
     const SQL: &str = "
-        SELECT id, organization_id, product_label, name, created_at FROM destinations WHERE id = $1";
+        SELECT id, organization_id, product_label, name, created_at, retired_at FROM destinations WHERE id = $1";
     Ok(sqlx::query_as(SQL)
         .bind(id)
         .fetch_optional(&mut *tx)

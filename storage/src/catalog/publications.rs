@@ -66,6 +66,37 @@ pub async fn of(
     Ok(found.fetch_optional(&mut *tx).await?)
 }
 
+/// What an environment shows, with its label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labelled {
+    /// The environment's label.
+    pub environment: String,
+    /// What it shows.
+    pub shown: Published,
+}
+
+/// What all environments show of a repository, each with its label, the oldest environment first.
+pub async fn labelled(
+    tx: &mut Tx,
+    repository: RepositoryId,
+) -> Result<Vec<Labelled>, CatalogError> {
+    const SQL: &str = "
+        SELECT e.label, l.environment_id, l.repository_id, l.version, l.plan_id, l.published_by, l.since
+        FROM published l JOIN environments e ON e.id = l.environment_id
+        WHERE l.repository_id = $1 ORDER BY l.environment_id";
+    let rows = sqlx::query(SQL)
+        .bind(repository)
+        .fetch_all(&mut *tx)
+        .await?;
+    let labelled = rows.iter().map(|row| {
+        Ok(Labelled {
+            environment: row.try_get("label")?,
+            shown: Published::from_row(row)?,
+        })
+    });
+    Ok(labelled.collect::<Result<_, sqlx::Error>>()?)
+}
+
 /// What all environments show of a repository, the oldest environment first.
 pub async fn everywhere(
     tx: &mut Tx,
@@ -99,6 +130,7 @@ pub struct Member {
     pub version: i64,
 }
 
+/// All repositories that an environment publishes, or one of them.
 const MEMBERS: &str = "
     SELECT r.id AS repository, r.name, r.label, p.label AS product_label, p.name AS product_name,
         o.label AS organization_label, o.name AS organization_name, l.version
@@ -106,12 +138,29 @@ const MEMBERS: &str = "
     JOIN repositories r ON r.id = l.repository_id
     JOIN products p ON p.id = r.product_id
     JOIN organizations o ON o.id = p.organization_id
-    WHERE l.environment_id = $1 AND r.deleted_at IS NULL ORDER BY r.id";
+    WHERE l.environment_id = $1 AND l.repository_id BETWEEN $2 AND $3 AND r.deleted_at IS NULL
+    ORDER BY l.repository_id";
 
 /// All repositories that the environment publishes, by number.
 pub async fn members(tx: &mut Tx, environment: EnvironmentId) -> Result<Vec<Member>, CatalogError> {
-    let members = sqlx::query_as(MEMBERS).bind(environment);
+    let members = sqlx::query_as(MEMBERS)
+        .bind(environment)
+        .bind(i64::MIN)
+        .bind(i64::MAX);
     Ok(members.fetch_all(&mut *tx).await?)
+}
+
+/// This one of them, if the environment publishes it.
+pub async fn member(
+    tx: &mut Tx,
+    environment: EnvironmentId,
+    repository: RepositoryId,
+) -> Result<Option<Member>, CatalogError> {
+    let member = sqlx::query_as(MEMBERS)
+        .bind(environment)
+        .bind(repository)
+        .bind(repository);
+    Ok(member.fetch_optional(&mut *tx).await?)
 }
 
 /// Points the environment to `version`, be it older or newer than what it shows now.
@@ -178,5 +227,21 @@ pub async fn publish(
             .bind(repository)
             .fetch_one(&mut *tx)
             .await?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::database::explain;
+
+    #[tokio::test]
+    async fn what_an_environment_publishes_is_read_along_its_key() {
+        let told = explain(super::MEMBERS).await;
+
+        assert!(!told.contains("SCAN"), "{told}");
+        assert!(
+            told.contains("environment_id=? AND repository_id>? AND repository_id<?"),
+            "{told}"
+        );
     }
 }

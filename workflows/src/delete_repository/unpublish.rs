@@ -120,8 +120,7 @@ async fn publish_again(
     let path = label_form(&of.organization_label, &of.product_label, &name);
     repository_names::ensure(tx, &path, repository).await?;
     for shown in publications::everywhere(tx, repository).await? {
-        let named =
-            published_names::publish(tx, shown.environment, repository, shown.version).await;
+        let named = published_names::publish(tx, shown.environment, repository).await;
         match named {
             Ok(_) => {}
             Err(PublishedNameError::Catalog(error)) => return Err(error.into()),

@@ -65,7 +65,7 @@ async fn distribute(
     };
     pushed::bring_back_blobs(tx, promote.of.id, version).await?;
     publications::point(tx, &to).await?;
-    let names = published_names::publish(tx, promote.to_environment, repository, version).await?;
+    let names = published_names::publish(tx, promote.to_environment, repository).await?;
     Ok(Distributed {
         environment: promote.to_environment_label.clone(),
         version,

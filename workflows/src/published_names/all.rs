@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PublishedNameError, Rules, not_ours, pushed_to};
-use crate::destination::label_form;
-use crate::naming_pattern::{NameError, Named, Subject};
+use super::{PublishedNameError, Rules, held_by, path_of, subject};
+use crate::naming_pattern::NameError;
 use serde::{Deserialize, Serialize};
 use storage::Tx;
 use storage::catalog::environments::{self, Environment};
@@ -125,64 +124,4 @@ pub(crate) async fn rename_all(
         repositories,
         renamed,
     })
-}
-
-fn path_of(member: &Member) -> String {
-    label_form(
-        &member.organization_label,
-        &member.product_label,
-        &member.name,
-    )
-}
-
-fn subject<'a>(member: &'a Member, environment: &'a Environment) -> Subject<'a> {
-    Subject {
-        organization: Named {
-            label: &member.organization_label,
-            name: &member.organization_name,
-        },
-        product: Named {
-            label: &member.product_label,
-            name: &member.product_name,
-        },
-        repository: Named {
-            label: &member.label,
-            name: &member.name,
-        },
-        environment: Named {
-            label: &environment.label,
-            name: &environment.name,
-        },
-        version: member.version,
-    }
-}
-
-/// Who has the name outside of this environment, whose names all move together.
-async fn held_by(
-    tx: &mut Tx,
-    environment: &Environment,
-    name: &str,
-) -> Result<Option<String>, CatalogError> {
-    if let Some(why) = not_ours(tx, environment.organization, name).await? {
-        return Ok(Some(format!("nobody, because it is {why}")));
-    }
-    if let Some(pushed) = pushed_to(tx, name).await? {
-        return Ok(Some(format!("{pushed}, which is pushed by it")));
-    }
-    let Some(owner) = repository_names::find(tx, name).await? else {
-        return Ok(None);
-    };
-    if owner.environment == Some(environment.id) {
-        return Ok(None);
-    }
-    let by = match owner.environment {
-        Some(by) => environments::get(tx, by).await?,
-        None => None,
-    };
-    // What others have is nobody's business here.
-    let Some(by) = by.filter(|by| by.organization == environment.organization) else {
-        return Ok(Some("somebody else, who has it".to_owned()));
-    };
-    let (repository, by) = (owner.repository, by.label);
-    Ok(Some(format!("repository {repository} in environment {by}")))
 }

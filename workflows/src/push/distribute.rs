@@ -63,7 +63,7 @@ impl TransactionalStep for Distribute {
         let mut names = vec![push.to.label_form()];
         let is_live = async |tx: &mut Tx| destinations::is_live(tx, push.to.id).await;
         if library.registry_name_pattern.is_some() && is_live(tx).await.map_err(Failed::from)? {
-            let published = published_names::publish(tx, library.id, repository, version).await;
+            let published = published_names::publish(tx, library.id, repository).await;
             names.extend(published.map_err(Failed::from)?);
         }
         if let Some((tag, digest)) = push.tagged() {

@@ -57,10 +57,7 @@ impl TransactionalStep for EnsureRepository {
             .await
             .map_err(Failed::from)?;
         // Of a repository that is being deleted another one may have the name by now.
-        if destinations::is_live(tx, push.to.id)
-            .await
-            .map_err(Failed::from)?
-        {
+        if destination.retired_at.is_none() {
             repository_names::ensure(tx, &push.to.label_form(), repository.found.id)
                 .await
                 .map_err(Failed::from)?;

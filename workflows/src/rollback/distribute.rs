@@ -63,7 +63,7 @@ async fn distribute(
                 rollback.of
             ));
         }
-        let names = published_names::publish(tx, environment, repository, shown).await?;
+        let names = published_names::publish(tx, environment, repository).await?;
         return Ok(Distributed {
             environment: rollback.environment_label.clone(),
             version: shown,
@@ -79,7 +79,7 @@ async fn distribute(
         since: at,
     };
     publications::point(tx, &to).await?;
-    let names = published_names::publish(tx, rollback.environment, repository, version).await?;
+    let names = published_names::publish(tx, rollback.environment, repository).await?;
     Ok(Distributed {
         environment: rollback.environment_label.clone(),
         version,

@@ -6,11 +6,11 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use storage::catalog::RepositoryId;
 use storage::catalog::audit::Action;
-use storage::catalog::{RepositoryId, environments};
 use workflows::rollback::{Rollback, RollbackError, submit};
 
-use super::{destination, must_reach};
+use super::{destination, environment_named, must_reach};
 use crate::api::answer::{Accepted, BegunTask};
 use crate::api::body::Body;
 use crate::api::caller::Caller;
@@ -41,12 +41,8 @@ pub(in crate::api) async fn rollback(
     let (row, environment) = {
         let mut tx = app.services.database.read().await?;
         let row = must_reach(&mut tx, &caller, id).await?;
-        let label = &wanted.environment;
-        let found = environments::find(&mut tx, row.organization_id, label).await?;
-        let environment = found.ok_or_else(|| {
-            let text = format!("names no environment of organization {}", row.organization);
-            Problem::invalid_field("environment", text)
-        })?;
+        let (field, label) = ("environment", &wanted.environment);
+        let environment = environment_named(&mut tx, &row, field, label).await?;
         (row, environment)
     };
     let rollback = Rollback {
