@@ -180,8 +180,8 @@ const ALONE: &[Column] = &[
     text("PUSHED AS", "pushed_names"),
     text("LATEST VERSION", "latest_version"),
     text("PUBLISHED VERSION", "published_version"),
-    text("PUBLISHED IN", "published"),
-    text("PUBLISHED AS", "published_names"),
+    read("PUBLISHED IN", "published", versions_by_environment),
+    read("PUBLISHED AS", "published_names", names_by_environment),
     text("TAGS", "tags_count"),
     size("SIZE", "size_bytes"),
     time("LAST PUSH", "last_push.at"),
@@ -241,6 +241,23 @@ const VERSION: &[Column] = &[
 fn short(digest: &Value) -> String {
     const CHARACTERS: usize = "sha256:".len() + 12;
     show::text(digest).chars().take(CHARACTERS).collect()
+}
+
+/// `Library: 4, prod: 2`
+fn versions_by_environment(published: &Value) -> String {
+    let published = published.as_array().into_iter().flatten();
+    let versions = published.map(|it| {
+        let environment = show::field(it, "environment");
+        format!("{environment}: {}", show::field(it, "version"))
+    });
+    versions.collect::<Vec<_>>().join(", ")
+}
+
+/// `Library: acme/tools/hello, prod: acme/prod/tools/hello`
+fn names_by_environment(names: &Value) -> String {
+    let names = names.as_object().into_iter().flatten();
+    let names = names.map(|(environment, names)| format!("{environment}: {}", show::text(names)));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Runs the verb.
@@ -355,5 +372,26 @@ impl Repository {
             [one] => Ok(format!("/repositories/{}", show::field(one, "id"))),
             _ => Err(ClientError::no_such_repository(&self.which)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_is_told_by_environment() {
+        let published = json!([
+            {"environment": "Library", "version": 4, "by": "ana"},
+            {"environment": "prod", "version": 2, "by": "bob"},
+        ]);
+        let names = json!({"Library": ["acme/tools/hello"], "prod": ["acme/prod/tools/hello"]});
+
+        assert_eq!(versions_by_environment(&published), "Library: 4, prod: 2");
+        assert_eq!(
+            names_by_environment(&names),
+            "Library: acme/tools/hello, prod: acme/prod/tools/hello"
+        );
+        assert_eq!(versions_by_environment(&json!([])), "");
     }
 }
