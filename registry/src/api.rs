@@ -7,6 +7,7 @@ mod answer;
 mod audit;
 mod body;
 mod caller;
+mod deletes;
 mod drawn;
 mod drills;
 mod environments;
@@ -116,10 +117,12 @@ fn routes() -> Vec<Route> {
         route(POST,   "/organizations", Everywhere(Admin), organizations::create, "Makes an organization"),
         route(GET,    "/organizations/{organization}", Seen, organizations::show, "Shows an organization"),
         route(PATCH,  "/organizations/{organization}", There(Admin), organizations::change, "Changes an organization's name"),
+        route(DELETE, "/organizations/{organization}", There(Admin), organizations::delete::delete, "Deletes an organization with everything in it, as a task that can be reverted for a while, or says what that would take").or(DoesNotFit),
         route(GET,    "/organizations/{organization}/products", Seen, products::list, "Lists the products that one has a role in"),
         route(POST,   "/organizations/{organization}/products", There(ManageProducts), products::create, "Makes a product"),
         route(GET,    "/organizations/{organization}/products/{product}", Seen, products::show, "Shows a product"),
         route(PATCH,  "/organizations/{organization}/products/{product}", There(ManageProducts), products::change, "Changes a product's name, its anonymous pull or its immutable tags"),
+        route(DELETE, "/organizations/{organization}/products/{product}", There(ManageProducts), products::delete::delete, "Deletes a product with its repositories, as a task that can be reverted for a while, or says what that would take; needs `delete` there, too").or(DoesNotFit),
         route(GET,    "/organizations/{organization}/products/{product}/repositories", Seen, repositories::list_of_product, "Lists the product's repositories that one may pull from"),
         route(POST,   "/organizations/{organization}/products/{product}/repositories", There(CreateRepositories), repositories::create::create, "Makes a repository without a push"),
         route(GET,    "/organizations/{organization}/environments", Seen, environments::list, "Lists the organization's lifecycle environments, Library first"),

@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod audit;
 pub(crate) mod client;
+pub(crate) mod delete;
 pub(crate) mod drill;
 pub(crate) mod environment;
 pub(crate) mod exit;

@@ -15,6 +15,7 @@ pub mod deleted;
 pub mod destinations;
 pub mod manifests;
 pub mod objects;
+pub mod products;
 pub mod rules;
 pub mod versions;
 

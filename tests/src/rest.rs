@@ -116,6 +116,11 @@ impl Rest {
         self.send(self.api(Method::DELETE, path)).await
     }
 
+    /// Sends a DELETE with a JSON body to a path below `/api/v1`.
+    pub async fn delete_with(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.api(Method::DELETE, path).json(body)).await
+    }
+
     /// The same for servers that may die at any moment: a connection that breaks is an error.
     pub async fn try_delete(&self, path: &str) -> reqwest::Result<Answer> {
         self.try_send(self.api(Method::DELETE, path)).await

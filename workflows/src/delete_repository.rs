@@ -16,12 +16,15 @@ mod submit;
 mod unpublish;
 
 pub use name::{InTheWay, in_the_way};
+pub(crate) use name::{is_used, name_taken};
 pub use remove_catalog_rows::{RemoveCatalogRows, RemovedCatalogRows};
 pub use remove_container_repository::{RemoveContainerRepository, RemovedContainerRepository};
 pub use remove_from_proxies::{RemoveFromProxies, RemovedFromProxies};
 pub use remove_push_repository::{RemovePushRepository, RemovedPushRepository};
+pub(crate) use submit::end_what_is_paused;
 pub use submit::{DeleteError, Deleting, look, submit};
 pub use unpublish::{Unpublish, Unpublished, WasPublished};
+pub(crate) use unpublish::{publish_again, unpublish};
 
 use crate::destination::Destination;
 use crate::error::Failed;
@@ -48,7 +51,7 @@ pub struct DeleteRepository {
 }
 
 /// Where the setting says for ever.
-const FOR_EVER: Duration = Duration::from_hours(24 * 3650);
+pub(crate) const FOR_EVER: Duration = Duration::from_hours(24 * 3650);
 
 impl Workflow for DeleteRepository {
     const NAME: &'static str = "delete_repository";

@@ -4,7 +4,10 @@ pub mod bulk;
 pub mod change_naming;
 pub mod cleanup;
 pub mod delete_image;
+pub mod delete_organization;
+pub mod delete_product;
 pub mod delete_repository;
+pub mod delete_together;
 pub mod destination;
 mod drill;
 mod error;
@@ -53,6 +56,8 @@ pub fn all(backend: Backend) -> Result<Workflows<Services>, DeclarationError> {
         .register::<push::Push>()?
         .register::<delete_image::DeleteImage>()?
         .register::<delete_repository::DeleteRepository>()?
+        .register::<delete_product::DeleteProduct>()?
+        .register::<delete_organization::DeleteOrganization>()?
         .register::<rollback::Rollback>()?
         .register::<promote::Promote>()?
         .register::<change_naming::ChangeNaming>()?

@@ -2,6 +2,8 @@
 
 use crate::change_naming::ChangeNaming;
 use crate::delete_image::DeleteImage;
+use crate::delete_organization::DeleteOrganization;
+use crate::delete_product::DeleteProduct;
 use crate::delete_repository::DeleteRepository;
 use crate::error::Failed;
 use crate::permission::must_hold;
@@ -51,10 +53,12 @@ pub enum ResumeError {
 }
 
 /// The workflows whose steps leave numbers of rows of the catalog.
-const NAMES_ROWS: [&str; 6] = [
+const NAMES_ROWS: [&str; 8] = [
     Push::NAME,
     DeleteImage::NAME,
     DeleteRepository::NAME,
+    DeleteProduct::NAME,
+    DeleteOrganization::NAME,
     Rollback::NAME,
     Promote::NAME,
     ChangeNaming::NAME,
@@ -152,6 +156,27 @@ async fn judge(tx: &mut Tx, workflow: &str, input: &Json) -> Result<(), Failed> 
             let it: DeleteRepository = input.decode().map_err(unreadable)?;
             let place = it.repository.place(tx).await?;
             must_hold(tx, (it.user, &it.login), Permission::Delete, &place).await
+        }
+        DeleteProduct::NAME => {
+            let it: DeleteProduct = input.decode().map_err(unreadable)?;
+            let place = Place {
+                organization: it.organization,
+                product: Some(it.product),
+                repository: None,
+            };
+            let by = (it.together.user, it.together.login.as_str());
+            must_hold(tx, by, Permission::ManageProducts, &place).await?;
+            must_hold(tx, by, Permission::Delete, &place).await
+        }
+        DeleteOrganization::NAME => {
+            let it: DeleteOrganization = input.decode().map_err(unreadable)?;
+            let place = Place {
+                organization: it.organization,
+                product: None,
+                repository: None,
+            };
+            let by = (it.together.user, it.together.login.as_str());
+            must_hold(tx, by, Permission::Admin, &place).await
         }
         Rollback::NAME => {
             let it: Rollback = input.decode().map_err(unreadable)?;

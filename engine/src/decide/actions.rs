@@ -93,13 +93,15 @@ fn inside_its_parent(plan: &Plan) -> Option<String> {
     has_ended.then(|| format!("through its parent, task {}", parent.plan))
 }
 
-/// Whether a message fits the plan as it is: of a parent that waits for it again, a sub-task may go on after its end.
+/// Whether a message fits the plan as it is: of a parent that waits for it again, a sub-task may go on after its end; and one that a
+/// step of its parent undoes in its own undoing, for as long as that has time.
 pub(crate) fn fits_from(plan: &Plan, message: &Message, at: Timestamp) -> Result<(), Refused> {
-    let wanted_again = message.action == Action::Resume
-        && message.by == ENGINE
-        && inside_its_parent(plan).is_some()
-        && plan.result == PlanResult::Error;
-    if wanted_again {
+    let from_its_parent = message.by == ENGINE && inside_its_parent(plan).is_some();
+    let goes_on = message.action == Action::Resume && plan.result == PlanResult::Error;
+    let is_undone = message.action == Action::Revert
+        && plan.result != PlanResult::Reverted
+        && plan.graph().iter().any(|step| step.undoable);
+    if from_its_parent && (goes_on || is_undone) {
         return readable(plan);
     }
     fits(plan, &message.action, at)

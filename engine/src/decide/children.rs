@@ -63,6 +63,21 @@ impl Writer {
         }
     }
 
+    /// Of a plan that is reverted: a sub-task whose end is waited for and that needs a person is undone instead, and has ended then.
+    pub(super) fn undo_stuck_children(&mut self, from: Option<&Message>) {
+        let waiting = self.next.steps.iter().filter(|it| it.waits_for_children());
+        let families = waiting.filter_map(|step| step.family.as_ref());
+        let stuck: Vec<PlanId> = families
+            .filter(|family| family.until == Until::Ended)
+            .flat_map(|family| &family.children)
+            .filter(|child| child.state == ChildState::Stuck)
+            .filter_map(|child| child.plan)
+            .collect();
+        for child in stuck {
+            self.tell(child, Action::Revert, from);
+        }
+    }
+
     fn tell(&mut self, plan: PlanId, action: Action, from: Option<&Message>) {
         let by = from.map_or_else(|| ENGINE.to_owned(), |from| from.by.clone());
         let reason = from.and_then(|from| from.reason.clone());

@@ -32,8 +32,12 @@ impl Writer {
             Action::Cancel | Action::Abort => self.cancel(Reason::Operator, message)?,
             Action::Supersede { .. } => self.cancel(Reason::Superseded, message)?,
             // What they say is in the entry.
+            Action::ChildMoved { .. } if self.next.reverting => self.undo_stuck_children(None),
             Action::Event { .. } | Action::ChildMoved { .. } | Action::Unreadable { .. } => {}
-            Action::Revert => self.revert()?,
+            Action::Revert => {
+                self.revert()?;
+                self.undo_stuck_children(Some(message));
+            }
             Action::Hold => self.write(Entry::Held)?,
             Action::Release => self.release()?,
             Action::Skip { step, output } => self.skip(&step, output, &by)?,

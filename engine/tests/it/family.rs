@@ -2,6 +2,7 @@
 
 mod post;
 mod stuck;
+mod undone;
 
 use engine::check::check;
 use engine::explain::WaitingKind;

@@ -1,5 +1,7 @@
 //! `/organizations`.
 
+pub(super) mod delete;
+
 use std::sync::Arc;
 
 use axum::Json;

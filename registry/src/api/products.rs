@@ -1,5 +1,7 @@
 //! `/organizations/{label}/products`.
 
+pub(super) mod delete;
+
 use std::sync::Arc;
 
 use axum::Json;

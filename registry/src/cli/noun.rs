@@ -23,9 +23,9 @@ pub(crate) enum Noun {
     Node(node::Command),
     /// See and make repositories; see their versions and tags
     Repository(repository::Command),
-    /// See, make and change organizations
+    /// See, make, change and delete organizations
     Organization(organization::Command),
-    /// See, make and change products
+    /// See, make, change and delete products
     Product(product::Command),
     /// See, make, change and delete lifecycle environments
     Environment(environment::Command),

@@ -6,9 +6,11 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
+use super::answer::Answer;
 use super::client::{Client, ClientError, Connection, segment};
+use super::delete::{Delete, names, tags};
 use super::page::Page;
-use super::view::{Column, View, id, text, time};
+use super::view::{Column, View, id, read, text, time};
 use crate::config::Environment;
 
 /// A verb on organizations, and the server to ask.
@@ -36,6 +38,13 @@ enum Verb {
         #[arg(long)]
         name: String,
     },
+    /// Delete an organization with everything in it; `task revert` takes that back
+    Delete {
+        #[command(flatten)]
+        organization: Organization,
+        #[command(flatten)]
+        delete: Delete,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -61,6 +70,15 @@ pub(super) const COLUMNS: &[Column] = &[
     time("CREATED", "created_at").spare(),
 ];
 
+const WOULD_DELETE: &[Column] = &[
+    text("WOULD DELETE", "organization"),
+    text("PRODUCTS", "products"),
+    text("ENVIRONMENTS", "environments"),
+    text("ROBOTS", "robots"),
+    read("REPOSITORIES", "repositories", names),
+    read("TAGS", "repositories", tags),
+];
+
 /// Runs the verb.
 pub(crate) async fn command(command: Command, environment: &Environment) -> ExitCode {
     let verb = command.verb;
@@ -84,6 +102,14 @@ impl Verb {
             Self::Update { organization, name } => {
                 let body = json!({ "name": name });
                 view.object(&client.patch(&organization.path(), &body).await?, COLUMNS);
+            }
+            Self::Delete {
+                organization,
+                delete,
+            } => {
+                let show = |view: View, would: &Answer| view.object(would, WOULD_DELETE);
+                let path = organization.path();
+                return delete.run(client, view, &path, show).await;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -6,9 +6,11 @@ use clap::{Args, Subcommand};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
+use super::answer::Answer;
 use super::client::{Client, ClientError, Connection, segment};
+use super::delete::{Delete, names, tags};
 use super::page::Page;
-use super::view::{Column, View, id, text, time};
+use super::view::{Column, View, id, read, text, time};
 use crate::config::Environment;
 
 /// A verb on products, and the server to ask.
@@ -44,6 +46,13 @@ enum Verb {
         product: Product,
         #[command(flatten)]
         changes: Changes,
+    },
+    /// Delete a product with its repositories; `task revert` takes that back
+    Delete {
+        #[command(flatten)]
+        product: Product,
+        #[command(flatten)]
+        delete: Delete,
     },
 }
 
@@ -115,6 +124,13 @@ pub(super) const COLUMNS: &[Column] = &[
     time("CREATED", "created_at").spare(),
 ];
 
+const WOULD_DELETE: &[Column] = &[
+    text("ORGANIZATION", "organization"),
+    text("WOULD DELETE", "product"),
+    read("REPOSITORIES", "repositories", names),
+    read("TAGS", "repositories", tags),
+];
+
 /// Runs the verb.
 pub(crate) async fn command(command: Command, environment: &Environment) -> ExitCode {
     let verb = command.verb;
@@ -138,6 +154,10 @@ impl Verb {
             Self::Update { product, changes } => {
                 let body = client.patch(&product.path(), &json!(changes)).await?;
                 view.object(&body, COLUMNS);
+            }
+            Self::Delete { product, delete } => {
+                let show = |view: View, would: &Answer| view.object(would, WOULD_DELETE);
+                return delete.run(client, view, &product.path(), show).await;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -7,11 +7,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use workflows::destination::PushName;
 
+use super::answer::Answer;
 use super::client::{Client, ClientError, Connection, segment};
+use super::delete::Delete;
 use super::page::{Page, Search};
 use super::product::Of;
 use super::show;
-use super::task::{Begun, with_reason};
+use super::task::Begun;
 use super::view::{Column, View, age, id, read, size, text, time};
 use crate::config::Environment;
 
@@ -49,14 +51,8 @@ enum Verb {
     Delete {
         #[command(flatten)]
         repository: Repository,
-        /// Only say what would be deleted
-        #[arg(long, conflicts_with = "wait")]
-        dry_run: bool,
-        /// Kept in the audit
-        #[arg(long)]
-        reason: Option<String>,
         #[command(flatten)]
-        begun: Begun,
+        delete: Delete,
     },
     /// List the tags that Library publishes
     Tags {
@@ -294,21 +290,10 @@ impl Verb {
                 let path = format!("{}/versions", repository.path(client).await?);
                 view.list(&page.get(client, &path).await?, VERSIONS, "no version yet");
             }
-            Self::Delete {
-                repository,
-                dry_run,
-                reason,
-                begun,
-            } => {
+            Self::Delete { repository, delete } => {
                 let path = repository.path(client).await?;
-                let mut body = with_reason(reason.as_deref());
-                body["dry_run"] = json!(dry_run);
-                let answer = client.begin_delete(&path, &body).await?;
-                if dry_run {
-                    view.object(&answer, WOULD_DELETE);
-                    return Ok(ExitCode::SUCCESS);
-                }
-                return begun.after(client, view, &answer).await;
+                let show = |view: View, would: &Answer| view.object(would, WOULD_DELETE);
+                return delete.run(client, view, &path, show).await;
             }
             Self::DeleteTag {
                 repository,

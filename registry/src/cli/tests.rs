@@ -73,8 +73,8 @@ fn nouns_have_the_verbs_of_their_resource() {
         ("workflow", "list show graph hold release"),
         ("gate", "list show close open"),
         ("node", "list show hold release"),
-        ("organization", "list show create update"),
-        ("product", "list show create update"),
+        ("organization", "list show create update delete"),
+        ("product", "list show create update delete"),
         ("environment", "list show create update delete"),
         (
             "repository",

@@ -83,6 +83,22 @@ pub async fn make(
     }
 }
 
+/// All live destinations of an organization, or of one of its products, by number.
+pub async fn live_of(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    product_label: Option<&str>,
+) -> Result<Vec<Destination>, CatalogError> {
+    const SQL: &str = "
+        SELECT id, organization_id, product_label, name, created_at, retired_at FROM destinations
+        WHERE organization_id = $1 AND ($2 IS NULL OR product_key = $2) AND retired_at IS NULL
+        ORDER BY id";
+    let found = sqlx::query_as(SQL)
+        .bind(organization)
+        .bind(product_label.map(str::to_ascii_lowercase));
+    Ok(found.fetch_all(&mut *tx).await?)
+}
+
 /// Retires the destination: its name is free, and leads there no more. False: it was retired already.
 pub async fn retire(tx: &mut Tx, id: DestinationId, at: Timestamp) -> Result<bool, CatalogError> {
     const SQL: &str = "

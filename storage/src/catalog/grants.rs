@@ -146,29 +146,41 @@ pub async fn create(
     })
 }
 
-/// The grant with this number.
+/// Grant `g` counts somewhere: what it names was not deleted. It counts again once that is brought back.
+macro_rules! counts {
+    () => {
+        "NOT EXISTS (SELECT 1 FROM organizations o WHERE o.id = g.organization_id AND o.deleted_at IS NOT NULL)
+         AND NOT EXISTS (SELECT 1 FROM products p WHERE p.id = g.product_id AND p.deleted_at IS NOT NULL)"
+    };
+}
+
+/// The grant with this number, unless what it names was deleted.
 pub async fn get(tx: &mut Tx, id: GrantId) -> Result<Option<Grant>, CatalogError> {
-    const SQL: &str = "
-        SELECT g.id, user_id, role, organization_id, product_id, repository_id, g.created_at, permissions
-        FROM grants g LEFT JOIN roles r ON r.name = g.role WHERE g.id = $1";
+    const SQL: &str = concat!(
+        "SELECT g.id, user_id, role, organization_id, product_id, repository_id, g.created_at, permissions
+         FROM grants g LEFT JOIN roles r ON r.name = g.role WHERE g.id = $1 AND ",
+        counts!()
+    );
     Ok(sqlx::query_as(SQL)
         .bind(id)
         .fetch_optional(&mut *tx)
         .await?)
 }
 
-/// Up to `limit` grants by number, from the one that follows `after`.
+/// Up to `limit` grants by number, from the one that follows `after`, but for those of what was deleted.
 pub async fn list(
     tx: &mut Tx,
     filter: Filter,
     after: Option<GrantId>,
     limit: u32,
 ) -> Result<Vec<Grant>, CatalogError> {
-    const SQL: &str = "
-        SELECT g.id, user_id, role, organization_id, product_id, repository_id, g.created_at, permissions
-        FROM grants g LEFT JOIN roles r ON r.name = g.role
-        WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR organization_id = $2) AND g.id > $3
-        ORDER BY g.id LIMIT $4";
+    const SQL: &str = concat!(
+        "SELECT g.id, user_id, role, organization_id, product_id, repository_id, g.created_at, permissions
+         FROM grants g LEFT JOIN roles r ON r.name = g.role
+         WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR organization_id = $2) AND g.id > $3 AND ",
+        counts!(),
+        " ORDER BY g.id LIMIT $4"
+    );
     let page = sqlx::query_as(SQL)
         .bind(filter.user)
         .bind(filter.organization)
@@ -179,9 +191,11 @@ pub async fn list(
 
 /// How many grants fit the filter.
 pub async fn count(tx: &mut Tx, filter: Filter) -> Result<u64, CatalogError> {
-    const SQL: &str = "
-        SELECT count(*) AS n FROM grants
-        WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR organization_id = $2)";
+    const SQL: &str = concat!(
+        "SELECT count(*) AS n FROM grants g
+         WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR organization_id = $2) AND ",
+        counts!()
+    );
     let row = sqlx::query(SQL)
         .bind(filter.user)
         .bind(filter.organization)

@@ -91,7 +91,8 @@ pub async fn find(tx: &mut Tx, label: &str) -> Result<Option<Organization>, Cata
 
 /// The organization with this number.
 pub async fn get(tx: &mut Tx, id: OrganizationId) -> Result<Option<Organization>, CatalogError> {
-    const SQL: &str = "SELECT id, label, name, created_at FROM organizations WHERE id = $1";
+    const SQL: &str = "
+        SELECT id, label, name, created_at FROM organizations WHERE id = $1 AND deleted_at IS NULL";
     Ok(sqlx::query_as(SQL)
         .bind(id)
         .fetch_optional(&mut *tx)
@@ -105,7 +106,8 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<Organization>, CatalogError> {
     const SQL: &str = "
-        SELECT id, label, name, created_at FROM organizations WHERE id > $1 ORDER BY id LIMIT $2";
+        SELECT id, label, name, created_at FROM organizations
+        WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2";
     let page = sqlx::query_as(SQL)
         .bind(after.map_or(0, |after| after.0))
         .bind(i64::from(limit));
@@ -114,7 +116,7 @@ pub async fn list(
 
 /// How many organizations there are.
 pub async fn count(tx: &mut Tx) -> Result<u64, CatalogError> {
-    const SQL: &str = "SELECT count(*) AS n FROM organizations";
+    const SQL: &str = "SELECT count(*) AS n FROM organizations WHERE deleted_at IS NULL";
     let row = sqlx::query(SQL).fetch_one(&mut *tx).await?;
     Ok(super::size(&row, "n")?)
 }
@@ -126,7 +128,26 @@ pub async fn rename(
     name: &str,
 ) -> Result<Option<Organization>, CatalogError> {
     const SQL: &str = "
-        UPDATE organizations SET name = $2 WHERE id = $1 RETURNING id, label, name, created_at";
+        UPDATE organizations SET name = $2 WHERE id = $1 AND deleted_at IS NULL
+        RETURNING id, label, name, created_at";
     let renamed = sqlx::query_as(SQL).bind(id).bind(name);
     Ok(renamed.fetch_optional(&mut *tx).await?)
+}
+
+/// Deletes the organization, which nobody finds any more, and whose label another one can have. False: it was deleted already.
+pub async fn bury(tx: &mut Tx, id: OrganizationId, at: Timestamp) -> Result<bool, CatalogError> {
+    const SQL: &str = "
+        UPDATE organizations SET deleted_at = $2, label_key = label_key || '@' || id
+        WHERE id = $1 AND deleted_at IS NULL";
+    let buried = sqlx::query(SQL).bind(id).bind(at.0).execute(&mut *tx);
+    Ok(buried.await?.rows_affected() > 0)
+}
+
+/// Takes back [`bury`], where nobody has the label meanwhile, as the caller has seen. False: it was not deleted.
+pub async fn unbury(tx: &mut Tx, id: OrganizationId) -> Result<bool, CatalogError> {
+    const SQL: &str = "
+        UPDATE organizations SET deleted_at = NULL, label_key = lower(label)
+        WHERE id = $1 AND deleted_at IS NOT NULL";
+    let back = sqlx::query(SQL).bind(id).execute(&mut *tx).await?;
+    Ok(back.rows_affected() > 0)
 }

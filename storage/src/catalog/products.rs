@@ -196,7 +196,7 @@ pub async fn find(
 pub async fn get(tx: &mut Tx, id: ProductId) -> Result<Option<Product>, CatalogError> {
     const SQL: &str = "
         SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at
-        FROM products WHERE id = $1";
+        FROM products WHERE id = $1 AND deleted_at IS NULL";
     Ok(sqlx::query_as(SQL)
         .bind(id)
         .fetch_optional(&mut *tx)
@@ -212,7 +212,7 @@ pub async fn list(
 ) -> Result<Vec<Product>, CatalogError> {
     const SQL: &str = "
         SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at
-        FROM products WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+        FROM products WHERE organization_id = $1 AND id > $2 AND deleted_at IS NULL ORDER BY id LIMIT $3";
     let page = sqlx::query_as(SQL)
         .bind(organization)
         .bind(after.map_or(0, |after| after.0))
@@ -222,7 +222,9 @@ pub async fn list(
 
 const OPEN: &str = "
     SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at
-    FROM products WHERE anonymous_pull = 1 ORDER BY id";
+    FROM products WHERE anonymous_pull = 1 AND deleted_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM organizations o WHERE o.id = organization_id AND o.deleted_at IS NOT NULL)
+    ORDER BY id";
 
 /// The products that are pulled from without a login, unless the setting closes them.
 pub async fn open(tx: &mut Tx) -> Result<Vec<Product>, CatalogError> {
@@ -231,12 +233,31 @@ pub async fn open(tx: &mut Tx) -> Result<Vec<Product>, CatalogError> {
 
 /// How many products the organization has.
 pub async fn count(tx: &mut Tx, organization: OrganizationId) -> Result<u64, CatalogError> {
-    const SQL: &str = "SELECT count(*) AS n FROM products WHERE organization_id = $1";
+    const SQL: &str = "
+        SELECT count(*) AS n FROM products WHERE organization_id = $1 AND deleted_at IS NULL";
     let row = sqlx::query(SQL)
         .bind(organization)
         .fetch_one(&mut *tx)
         .await?;
     Ok(super::size(&row, "n")?)
+}
+
+/// Deletes the product, which nobody finds any more, and whose label another one can have. False: it was deleted already.
+pub async fn bury(tx: &mut Tx, id: ProductId, at: Timestamp) -> Result<bool, CatalogError> {
+    const SQL: &str = "
+        UPDATE products SET deleted_at = $2, label_key = label_key || '@' || id
+        WHERE id = $1 AND deleted_at IS NULL";
+    let buried = sqlx::query(SQL).bind(id).bind(at.0).execute(&mut *tx);
+    Ok(buried.await?.rows_affected() > 0)
+}
+
+/// Takes back [`bury`], where nobody has the label meanwhile, as the caller has seen. False: it is gone for good.
+pub async fn unbury(tx: &mut Tx, id: ProductId) -> Result<bool, CatalogError> {
+    const SQL: &str = "
+        UPDATE products SET deleted_at = NULL, label_key = lower(label)
+        WHERE id = $1 AND deleted_at IS NOT NULL";
+    let back = sqlx::query(SQL).bind(id).execute(&mut *tx).await?;
+    Ok(back.rows_affected() > 0)
 }
 
 /// What to change of a product; what is none stays.
@@ -260,7 +281,7 @@ pub async fn update(
     const SQL: &str = "
         UPDATE products SET name = coalesce($2, name), anonymous_pull = coalesce($3, anonymous_pull),
             immutable_tags = coalesce($4, immutable_tags), created_by_plan = NULL
-        WHERE id = $1
+        WHERE id = $1 AND deleted_at IS NULL
         RETURNING id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at";
     let immutable_tags = changes.immutable_tags.as_ref().map(stored_json);
     let updated = sqlx::query_as(SQL)

@@ -8,7 +8,7 @@ use sqlx::{FromRow, Row as _};
 
 use super::organizations::Organization;
 use super::tokens::{self, NewToken};
-use super::{CatalogError, OrganizationId, UserId, time};
+use super::{CatalogError, OrganizationId, UserId, stored_json, time};
 use crate::Tx;
 
 /// What a robot's token is called; it has just one.
@@ -111,12 +111,13 @@ async fn give_token(
     tokens::create(tx, &token, at).await.map(drop)
 }
 
-/// The robot with this number.
+/// The robot with this number, unless its organization was deleted.
 pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<Robot>, CatalogError> {
     const SQL: &str = "
         SELECT u.id, u.login, u.name, u.enabled, u.created_at, u.robot_of, t.last_used_at
         FROM users u LEFT JOIN tokens t ON t.user_id = u.id
-        WHERE u.id = $1 AND u.robot_of IS NOT NULL AND u.deleted_at IS NULL";
+        JOIN organizations o ON o.id = u.robot_of
+        WHERE u.id = $1 AND o.deleted_at IS NULL AND u.deleted_at IS NULL";
     Ok(sqlx::query_as(SQL)
         .bind(id)
         .fetch_optional(&mut *tx)
@@ -133,7 +134,29 @@ pub async fn of(tx: &mut Tx, organization: OrganizationId) -> Result<Vec<Robot>,
     Ok(found.fetch_all(&mut *tx).await?)
 }
 
-/// Up to `limit` robots of all organizations by number, from the one that follows `after`.
+/// Lets no robot of the organization log in any more; answers which could.
+pub async fn disable_all(
+    tx: &mut Tx,
+    organization: OrganizationId,
+) -> Result<Vec<UserId>, CatalogError> {
+    const SQL: &str = "
+        UPDATE users SET enabled = 0
+        WHERE robot_of = $1 AND enabled = 1 AND deleted_at IS NULL RETURNING id";
+    let disabled = sqlx::query_scalar(SQL).bind(organization);
+    Ok(disabled.fetch_all(&mut *tx).await?)
+}
+
+/// Takes back [`disable_all`] for these.
+pub async fn enable_all(tx: &mut Tx, robots: &[UserId]) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        UPDATE users SET enabled = 1
+        WHERE id IN (SELECT value FROM json_each($1)) AND deleted_at IS NULL";
+    let robots = stored_json(&robots)?;
+    sqlx::query(SQL).bind(robots).execute(&mut *tx).await?;
+    Ok(())
+}
+
+/// Up to `limit` robots of all organizations by number, from the one that follows `after`; but for those of deleted organizations.
 pub async fn list(
     tx: &mut Tx,
     after: Option<UserId>,
@@ -142,7 +165,8 @@ pub async fn list(
     const SQL: &str = "
         SELECT u.id, u.login, u.name, u.enabled, u.created_at, u.robot_of, t.last_used_at
         FROM users u LEFT JOIN tokens t ON t.user_id = u.id
-        WHERE u.robot_of IS NOT NULL AND u.deleted_at IS NULL AND u.id > $1
+        JOIN organizations o ON o.id = u.robot_of
+        WHERE o.deleted_at IS NULL AND u.deleted_at IS NULL AND u.id > $1
         ORDER BY u.id LIMIT $2";
     let page = sqlx::query_as(SQL)
         .bind(after.map_or(0, |after| after.0))
@@ -153,7 +177,8 @@ pub async fn list(
 /// How many robots there are.
 pub async fn count(tx: &mut Tx) -> Result<u64, CatalogError> {
     const SQL: &str = "
-        SELECT count(*) AS n FROM users WHERE robot_of IS NOT NULL AND deleted_at IS NULL";
+        SELECT count(*) AS n FROM users u JOIN organizations o ON o.id = u.robot_of
+        WHERE o.deleted_at IS NULL AND u.deleted_at IS NULL";
     let row = sqlx::query(SQL).fetch_one(&mut *tx).await?;
     Ok(super::size(&row, "n")?)
 }

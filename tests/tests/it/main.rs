@@ -8,6 +8,7 @@ mod conformance;
 mod crash_loop;
 mod credentials;
 mod deletes;
+mod deletes_together;
 mod docs;
 mod environments;
 mod events;

@@ -1,6 +1,8 @@
 //! Whether a task would be asked at all.
 
 use super::Verb;
+use crate::delete_organization::DeleteOrganization;
+use crate::delete_product::DeleteProduct;
 use crate::delete_repository::DeleteRepository;
 use crate::resume::missing_right;
 use engine::clock::Timestamp;
@@ -12,12 +14,17 @@ use engine::workflow::Workflow;
 use storage::Database;
 
 /// Why the task is not cancelled: the delete of a repository has taken its name already, and what is left of it then can neither be
-/// pulled nor collected. None: it may be.
+/// pulled nor collected; so has the delete of a product or an organization. None: it may be.
 #[must_use]
 pub fn half_deleted(plan: &Plan) -> Option<String> {
-    let is_delete = plan.workflow() == DeleteRepository::NAME;
+    let deletes = [
+        DeleteRepository::NAME,
+        DeleteProduct::NAME,
+        DeleteOrganization::NAME,
+    ];
+    let is_delete = deletes.contains(&plan.workflow());
     (is_delete && plan.state != PlanState::Stopped).then(|| {
-        "nobody finds the repository any more, and a cancel would leave it so: revert the task instead".to_owned()
+        "nobody finds what it deletes any more, and a cancel would leave it so: revert the task instead".to_owned()
     })
 }
 

@@ -1,4 +1,4 @@
-//! Deletes repositories for good that were deleted longer ago than the setting `undo_window` says.
+//! Deletes repositories and products for good that were deleted longer ago than the setting `undo_window` says.
 
 use super::run::{Audited, Figures, Run};
 use super::{Cleanup, SweepDestinations, SweptDestinations, policy};
@@ -6,14 +6,17 @@ use crate::error::Failed;
 use engine::step::{Context, Declared, Policy, Step, StepError};
 use serde::{Deserialize, Serialize};
 use storage::catalog::DestinationId;
-use storage::garbage::{Left, deleted, rules};
+use storage::garbage::{Left, deleted, products, rules};
 
 /// What was deleted; in a dry run, what would have been.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectedDeleted {
     /// How many repositories.
     pub repositories: u64,
-    /// How many versions they had.
+    /// How many products that were deleted with their repositories.
+    #[serde(default)]
+    pub products: u64,
+    /// How many versions the repositories had.
     pub versions: u64,
     /// The bytes of manifests that nobody else has. Blobs are counted where they are collected.
     pub bytes: u64,
@@ -50,6 +53,7 @@ impl Step for CollectDeleted {
         let told = run.end().await?;
         Ok(CollectedDeleted {
             repositories: told.figure("repositories"),
+            products: told.figure("products"),
             versions: told.figure("versions"),
             bytes: told.figure("bytes"),
             left_in_pulp,
@@ -85,11 +89,34 @@ async fn collect_all(run: &mut Run<'_>) -> Result<u64, Failed> {
             }
         }
     }
+    collect_products(run, &in_use).await?;
     // What lies in Pulp is not deleted there yet: here its repositories, distributions and orphans would be. Until they are, such a
     // repository stays deleted, and is counted.
     deleted::left_in_pulp(&mut run.read().await?, &run.rules)
         .await
         .map_err(Failed::from)
+}
+
+/// Products go once the last of their repositories has.
+async fn collect_products(run: &mut Run<'_>, in_use: &[DestinationId]) -> Result<(), Failed> {
+    let rules = run.rules;
+    if run.is_dry() {
+        let would = products::would_collect(&mut run.read().await?, &rules, in_use).await?;
+        run.would("products", would);
+        return Ok(());
+    }
+    while run.goes_on() {
+        let collected = run.batch(move |tx| {
+            Box::pin(async move {
+                let products = products::collect(tx, &rules).await?;
+                Ok((products, Figures::from([("products", products)])))
+            })
+        });
+        if collected.await? == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn collect(run: &mut Run<'_>, destination: DestinationId) -> Result<(), Failed> {

@@ -1,33 +1,73 @@
 //! The name that a repository had, and whether it can have it again.
 
-use crate::destination::label_form;
+use crate::destination::{Destination, label_form};
 use crate::error::Failed;
 use engine::step::StepError;
 use engine::store::Store;
 use std::fmt;
 use storage::Tx;
 use storage::catalog::{DestinationId, RepositoryId};
-use storage::catalog::{destinations, pushed, repositories, repository_names};
+use storage::catalog::{
+    destinations, organizations, products, pushed, repositories, repository_names,
+};
 use storage::journal::Journal;
 
 use super::DeleteRepository;
 
-/// What has the name by now.
+/// What keeps a repository from being brought back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InTheWay {
-    /// The destination that pushes by that name go to, and the number of its repository.
-    pub destination: DestinationId,
-    /// The name.
-    pub name: String,
+pub enum InTheWay {
+    /// The name is another repository's by now.
+    Name {
+        /// The destination that pushes by that name go to, and the number of its repository.
+        destination: DestinationId,
+        /// The name.
+        name: String,
+    },
+    /// The product that it was in was deleted, too.
+    Product {
+        /// The product's label, and that of its organization.
+        label: String,
+        /// The organization's.
+        organization: String,
+    },
+    /// The organization that it was in was deleted, too.
+    Organization {
+        /// Its label.
+        label: String,
+    },
+    /// The label of the product or the organization that was deleted is another's by now.
+    Label {
+        /// The label.
+        label: String,
+        /// What has it: "a product".
+        what: &'static str,
+    },
 }
 
 impl fmt::Display for InTheWay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "`{}` is the name of repository {} by now; delete that one first, or bring this one back under another name with {{\"as\": \"<name>\"}}",
-            self.name, self.destination
-        )
+        match self {
+            Self::Name { destination, name } => write!(
+                f,
+                "`{name}` is the name of repository {destination} by now; delete that one first, or bring this one back under another name with {{\"as\": \"<name>\"}}"
+            ),
+            Self::Product {
+                label,
+                organization,
+            } => write!(
+                f,
+                "product {label} of organization {organization}, which it was in, was deleted: revert the delete of the product first"
+            ),
+            Self::Organization { label } => write!(
+                f,
+                "organization {label}, which it was in, was deleted: revert the delete of the organization first"
+            ),
+            Self::Label { label, what } => write!(
+                f,
+                "`{label}` is the label of {what} by now: delete that first"
+            ),
+        }
     }
 }
 
@@ -47,11 +87,23 @@ pub(super) async fn taken(
     delete: &DeleteRepository,
     name: &str,
 ) -> Result<(Option<DestinationId>, Option<InTheWay>), Failed> {
+    if let Some(gone) = without_owner(tx, &delete.repository).await? {
+        return Ok((None, Some(gone)));
+    }
+    name_taken(tx, delete, name).await
+}
+
+/// The same, where product and organization come back with it.
+pub(crate) async fn name_taken(
+    tx: &mut Tx,
+    delete: &DeleteRepository,
+    name: &str,
+) -> Result<(Option<DestinationId>, Option<InTheWay>), Failed> {
     let of = &delete.repository;
     let path = label_form(&of.organization_label, &of.product_label, name);
     let owner = repository_names::find(tx, &path).await?;
     if let Some(owner) = owner.filter(|owner| owner.environment.is_some()) {
-        let in_the_way = InTheWay {
+        let in_the_way = InTheWay::Name {
             destination: owner.repository.into(),
             name: path,
         };
@@ -61,17 +113,38 @@ pub(super) async fn taken(
     let Some(live) = found.filter(|found| found.id != of.id) else {
         return Ok((None, None));
     };
-    let keys = format!("push {} ", live.id);
-    let used = repositories::get(tx, RepositoryId::from(live.id))
-        .await?
-        .is_some()
-        || !pushed::pending(tx, live.id).await?.is_empty()
-        || has_open_pushes(tx, keys).await?;
-    let in_the_way = used.then_some(InTheWay {
+    let in_the_way = is_used(tx, live.id).await?.then_some(InTheWay::Name {
         destination: live.id,
         name: path,
     });
     Ok((Some(live.id), in_the_way))
+}
+
+/// The product or the organization, if that was deleted, too.
+async fn without_owner(tx: &mut Tx, of: &Destination) -> Result<Option<InTheWay>, Failed> {
+    if organizations::get(tx, of.organization).await?.is_none() {
+        let label = of.organization_label.clone();
+        return Ok(Some(InTheWay::Organization { label }));
+    }
+    let Some(repository) = repositories::get(tx, RepositoryId::from(of.id)).await? else {
+        return Ok(None); // no push had come to a product yet
+    };
+    if products::get(tx, repository.product).await?.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(InTheWay::Product {
+        label: of.product_label.clone(),
+        organization: of.organization_label.clone(),
+    }))
+}
+
+/// More lies there than an upload that somebody has begun: a repository, what was pushed and is in no version yet, or an open push.
+pub(crate) async fn is_used(tx: &mut Tx, destination: DestinationId) -> Result<bool, Failed> {
+    let keys = format!("push {destination} ");
+    let repository = repositories::get(tx, RepositoryId::from(destination)).await?;
+    Ok(repository.is_some()
+        || !pushed::pending(tx, destination).await?.is_empty()
+        || has_open_pushes(tx, keys).await?)
 }
 
 async fn has_open_pushes(tx: &mut Tx, keys: String) -> Result<bool, Failed> {

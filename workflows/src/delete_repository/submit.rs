@@ -2,6 +2,7 @@
 
 use super::unpublish::unpublish;
 use super::{DeleteRepository, FOR_EVER, Unpublish};
+use crate::destination::Destination;
 use crate::push::keys_of_destination;
 use crate::services::{Node, Services};
 use engine::clock::Timestamp;
@@ -22,7 +23,7 @@ use storage::catalog::{
 pub enum DeleteError {
     /// It is not there any more.
     #[error("repository {0} does not exist any more")]
-    Gone(Box<crate::destination::Destination>),
+    Gone(Box<Destination>),
     /// It could not be unpublished.
     #[error("{0}")]
     Step(String),
@@ -101,14 +102,25 @@ async fn record<St: Store<Tx = Tx>>(
         Placed::Open(open) => return Ok(open),
         Placed::New(plan) => plan,
     };
+    end_what_is_paused(tx, &desk, of, (plan, &delete.login)).await?;
+    let task = Some(plan);
+    audit::record(tx, &NewEntry { task, ..audited }, at).await?;
+    Ok(plan)
+}
+
+/// What is paused at the destination has no place any more: the plan takes it.
+pub(crate) async fn end_what_is_paused<St: Store<Tx = Tx>>(
+    tx: &mut Tx,
+    desk: &Desk<Services, St>,
+    of: &Destination,
+    (plan, login): (PlanId, &str),
+) -> Result<(), StoreError> {
     let others = ["delete", "rollback", "promote"].map(|verb| format!("{verb} {} ", of.id));
     for keys in others.into_iter().chain([keys_of_destination(of)]) {
         let open = desk.open(tx, keys).await?;
         for paused in open.iter().filter(|it| it.state == PlanState::Paused) {
-            desk.supersede(tx, paused.id, plan, &delete.login).await?;
+            desk.supersede(tx, paused.id, plan, login).await?;
         }
     }
-    let task = Some(plan);
-    audit::record(tx, &NewEntry { task, ..audited }, at).await?;
-    Ok(plan)
+    Ok(())
 }

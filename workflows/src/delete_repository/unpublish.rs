@@ -79,11 +79,14 @@ impl TransactionalStep for Unpublish {
         delete: &DeleteRepository,
         _: Unpublished,
     ) -> Result<(), StepError> {
-        Ok(publish_again(tx, cx, delete).await?)
+        let other = tombstones::restored_as(tx, cx.plan()).await;
+        let other = other.map_err(Failed::from)?;
+        let name = other.as_deref().unwrap_or(&delete.repository.name);
+        Ok(publish_again(tx, delete, name, cx.clock().now()).await?)
     }
 }
 
-pub(super) async fn unpublish(
+pub(crate) async fn unpublish(
     tx: &mut Tx,
     delete: &DeleteRepository,
     at: Timestamp,
@@ -98,16 +101,15 @@ pub(super) async fn unpublish(
     })
 }
 
-/// The last that a revert does: everything else is there again.
-async fn publish_again(
+/// The last that a revert does, under this name: everything else is there again.
+pub(crate) async fn publish_again(
     tx: &mut Tx,
-    cx: &Context<DeleteRepository>,
     delete: &DeleteRepository,
+    name: &str,
+    at: Timestamp,
 ) -> Result<(), Failed> {
-    let (of, at) = (&delete.repository, cx.clock().now());
-    let other = tombstones::restored_as(tx, cx.plan()).await?;
-    let name = other.unwrap_or_else(|| of.name.clone());
-    match taken(tx, delete, &name).await? {
+    let of = &delete.repository;
+    match taken(tx, delete, name).await? {
         (_, Some(in_the_way)) => return Err(Failed::for_good(in_the_way)),
         (Some(unused), None) => {
             destinations::retire(tx, unused, at).await?;
@@ -115,9 +117,9 @@ async fn publish_again(
         (None, None) => {}
     }
     let repository = RepositoryId::from(of.id);
-    destinations::revive(tx, of.id, &name).await?;
-    repositories::unbury(tx, repository, &name).await?;
-    let path = label_form(&of.organization_label, &of.product_label, &name);
+    destinations::revive(tx, of.id, name).await?;
+    repositories::unbury(tx, repository, name).await?;
+    let path = label_form(&of.organization_label, &of.product_label, name);
     repository_names::ensure(tx, &path, repository).await?;
     for shown in publications::everywhere(tx, repository).await? {
         let named = published_names::publish(tx, shown.environment, repository).await;
@@ -126,7 +128,6 @@ async fn publish_again(
             Err(PublishedNameError::Catalog(error)) => return Err(error.into()),
             // Somebody has that name by now: it is published again, and named with the next push or promotion.
             Err(taken) => tracing::warn!(
-                task.id = %cx.plan(),
                 "repository {path} is back, but not under its name in every environment: {taken}"
             ),
         }

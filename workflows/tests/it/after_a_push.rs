@@ -24,7 +24,7 @@ use storage::content::blobs;
 use storage::{Digest, Label, TagGlob, Tx};
 use workflows::Services;
 use workflows::delete_image::{self, DeleteError, DeleteImage, Image};
-use workflows::delete_repository::{self, DeleteRepository};
+use workflows::delete_repository::{self, DeleteRepository, InTheWay};
 use workflows::destination::{self, Destination};
 use workflows::promote::{self, Promote, PromoteError};
 use workflows::push::PushError;
@@ -652,7 +652,12 @@ async fn a_name_that_is_free_again_leads_to_a_new_repository_and_stands_in_the_w
     let taken = async |name: &str| {
         let mut tx = house.services.database.read().await.unwrap();
         let taken = delete_repository::in_the_way(&mut tx, &delete, name).await;
-        taken.unwrap().map(|taken| taken.destination)
+        taken.unwrap().map(|taken| {
+            let InTheWay::Name { destination, .. } = taken else {
+                panic!("{taken}");
+            };
+            destination
+        })
     };
     assert_eq!(taken("busybox").await, Some(new.id));
     assert_eq!(taken("other").await, None);

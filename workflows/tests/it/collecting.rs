@@ -150,7 +150,7 @@ async fn a_dry_run_tells_of_everything_what_the_run_then_takes_away() {
     let expected = [
         json!({"sessions": 1, "bytes": 11, "complete": true}),
         json!({"destinations": 2, "complete": true}),
-        json!({"repositories": 1, "versions": 2, "bytes": did[2]["bytes"], "left_in_pulp": 0, "complete": true}),
+        json!({"repositories": 1, "products": 0, "versions": 2, "bytes": did[2]["bytes"], "left_in_pulp": 0, "complete": true}),
         json!({"versions": 2, "manifests": 1, "bytes": did[3]["bytes"], "complete": true}),
         json!({"blobs": 5, "bytes": did[4]["bytes"], "objects_without_row": 0, "complete": true}),
     ];

@@ -12,6 +12,7 @@ mod cleanup;
 mod collecting;
 mod copies;
 mod corpus;
+mod deletes_together;
 mod exact_copy;
 mod goes_on;
 mod house;

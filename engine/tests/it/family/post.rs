@@ -1,5 +1,6 @@
 //! A post office: mailings whose sub-tasks are letters.
 
+use super::undone::{Parcel, Parcels};
 use engine::check::check;
 use engine::clock::{Clock, Timestamp};
 use engine::journal::{Action, Message, NodeId, PlanId};
@@ -381,6 +382,8 @@ impl House {
             .and_then(Workflows::register::<Hurried>)
             .and_then(Workflows::register::<Early>)
             .and_then(Workflows::register::<Letter>)
+            .and_then(Workflows::register::<Parcels>)
+            .and_then(Workflows::register::<Parcel>)
             .unwrap()
     }
 

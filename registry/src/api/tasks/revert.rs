@@ -11,15 +11,17 @@ use engine::journal::{Action, PlanId};
 use engine::node::NodeError;
 use engine::plan::Plan;
 use engine::state::PlanState;
-use engine::step::Work;
+use engine::step::{StepError, Work};
 use engine::store::StoreError;
-use engine::workflow::Workflow as _;
+use engine::workflow::Workflow;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use storage::Tx;
 use storage::catalog::tombstones;
-use workflows::delete_repository::{DeleteRepository, in_the_way};
+use workflows::delete_organization::DeleteOrganization;
+use workflows::delete_product::DeleteProduct;
+use workflows::delete_repository::{DeleteRepository, InTheWay, in_the_way};
 use workflows::destination::PushName;
 
 use super::{Shown, Why, act_and, operable};
@@ -30,6 +32,7 @@ use crate::api::fields::Reason;
 use crate::api::openapi::{Answers, Operation};
 use crate::api::path::Path;
 use crate::api::problem::{Kind, Problem};
+use crate::api::products::delete::unavailable;
 use crate::app::App;
 
 /// The body.
@@ -75,13 +78,12 @@ async fn named(
     plan: &Plan,
     under: Option<String>,
 ) -> Result<(Action, Work<Tx, (), StoreError>), Problem> {
-    let submitted = plan.submitted.as_ref();
-    let submitted = submitted.filter(|it| it.workflow == DeleteRepository::NAME);
-    let Some(delete) = submitted.and_then(|it| it.input.decode::<DeleteRepository>().ok()) else {
+    let Some(delete) = input_of::<DeleteRepository>(plan) else {
         if under.is_some() {
             let text = "is for the delete of a repository, which this task is not";
             return Err(Problem::invalid_field("as", text));
         }
+        nothing_in_the_way(app, plan).await?;
         return Ok((Action::Revert, Box::new(|_| Box::pin(async { Ok(()) }))));
     };
     let repository = &delete.repository;
@@ -97,14 +99,7 @@ async fn named(
         let mut tx = app.services.database.read().await?;
         in_the_way(&mut tx, &delete, name).await
     };
-    match in_the_way {
-        Ok(None) => {}
-        Ok(Some(taken)) => return Err(Problem::new(Kind::Duplicate, taken.to_string())),
-        Err(error) => {
-            let unavailable = StoreError::Unavailable(error.0.message);
-            return Err(NodeError::from(unavailable).into());
-        }
-    }
+    refuse(in_the_way)?;
     let goes_on = plan.reverting && plan.state == PlanState::Paused && under.is_some();
     let action = if goes_on {
         Action::Resume
@@ -119,6 +114,34 @@ async fn named(
         })
     });
     Ok((action, also))
+}
+
+/// What the plan was given, if it is of this workflow.
+fn input_of<W: Workflow>(plan: &Plan) -> Option<W> {
+    let submitted = plan.submitted.as_ref();
+    let submitted = submitted.filter(|it| it.workflow == W::NAME)?;
+    submitted.input.decode().ok()
+}
+
+/// Of the delete of a product or an organization: refused where its label or the name of one of its repositories is taken.
+async fn nothing_in_the_way(app: &App, plan: &Plan) -> Result<(), Problem> {
+    let mut tx = app.services.database.read().await?;
+    let in_the_way = if let Some(delete) = input_of::<DeleteProduct>(plan) {
+        delete.in_the_way(&mut tx).await
+    } else if let Some(delete) = input_of::<DeleteOrganization>(plan) {
+        delete.in_the_way(&mut tx).await
+    } else {
+        return Ok(());
+    };
+    refuse(in_the_way)
+}
+
+fn refuse(in_the_way: Result<Option<InTheWay>, StepError>) -> Result<(), Problem> {
+    match in_the_way {
+        Ok(None) => Ok(()),
+        Ok(Some(taken)) => Err(Problem::new(Kind::Duplicate, taken.to_string())),
+        Err(error) => Err(unavailable(error)),
+    }
 }
 
 pub(in crate::api) async fn revert(

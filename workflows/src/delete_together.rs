@@ -1,0 +1,151 @@
+//! Many repositories at once: what the deletes of a product and of an organization share.
+//!
+//! Each repository is a sub-task inside the locks of the plan that deletes them all, which brings them back together, too.
+
+mod delete_repositories;
+mod submit;
+mod undo;
+mod unpublish;
+
+pub use delete_repositories::{DeleteRepositories, DeletedRepositories};
+pub use submit::{DeleteTogetherError, submit};
+pub use unpublish::{Unpublish, Unpublished};
+
+use crate::delete_repository::{DeleteRepository, Deleting, InTheWay, is_used, look, name_taken};
+use crate::destination::{Destination, label_form};
+use crate::error::Failed;
+use crate::services::Services;
+use engine::lock::{Lock, OnPause};
+use engine::step::StepError;
+use engine::workflow::Workflow;
+use serde::{Deserialize, Serialize};
+use std::future::Future;
+use storage::Tx;
+use storage::catalog::organizations::Organization;
+use storage::catalog::users::User;
+use storage::catalog::{CatalogError, UserId, destinations};
+
+/// More repositories than this are refused: one input holds them all, and each is a lock.
+pub const MOST_REPOSITORIES: usize = 1_000;
+
+/// A workflow that deletes repositories together with what they belong to.
+pub trait DeletesTogether: Workflow<Services = Services> + Clone {
+    /// The repositories.
+    fn together(&self) -> &Together;
+
+    /// What they belong to: `product tools of organization acme`.
+    fn owner(&self) -> String;
+
+    /// The same delete of what is there now; none: what they belong to is gone.
+    fn again(
+        &self,
+        tx: &mut Tx,
+        by: &User,
+    ) -> impl Future<Output = Result<Option<Self>, StepError>> + Send;
+}
+
+/// Repositories that are deleted together.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Together {
+    /// Who deletes.
+    pub user: UserId,
+    /// His login, as it was then.
+    pub login: String,
+    /// The repositories, by where pushes to them went.
+    pub repositories: Vec<Destination>,
+}
+
+/// A repository that would be deleted, and what of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WouldGo {
+    /// The name by which it is pushed.
+    pub repository: String,
+    /// What a delete of it alone would take.
+    #[serde(flatten)]
+    pub what: Deleting,
+}
+
+impl Together {
+    /// Everything in the organization, or in the product of it with this label, that somebody has pushed or made.
+    pub async fn find(
+        tx: &mut Tx,
+        by: &User,
+        organization: &Organization,
+        product_label: Option<&str>,
+    ) -> Result<Self, StepError> {
+        let mut repositories = Vec::new();
+        let all = destinations::live_of(tx, organization.id, product_label).await;
+        for live in all.map_err(Failed::from)? {
+            if is_used(tx, live.id).await? {
+                repositories.push(Destination {
+                    id: live.id,
+                    organization: organization.id,
+                    organization_label: organization.label.clone(),
+                    product_label: live.product_label,
+                    name: live.name,
+                });
+            }
+        }
+        Ok(Self {
+            user: by.id,
+            login: by.login.clone(),
+            repositories,
+        })
+    }
+
+    /// What would go with each of them.
+    pub async fn look(&self, tx: &mut Tx) -> Result<Vec<WouldGo>, CatalogError> {
+        let mut all = Vec::with_capacity(self.repositories.len());
+        for of in &self.repositories {
+            all.push(WouldGo {
+                repository: of.label_form(),
+                what: look(tx, of.id.into()).await?,
+            });
+        }
+        Ok(all)
+    }
+
+    /// Whose name is another repository's by now; none: all can be brought back once what they belong to is.
+    pub async fn in_the_way(&self, tx: &mut Tx) -> Result<Option<InTheWay>, StepError> {
+        for (_, delete) in self.sub_tasks() {
+            let (_, taken) = name_taken(tx, &delete, &delete.repository.name).await?;
+            if taken.is_some() {
+                return Ok(taken);
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn locks(&self) -> Vec<Lock> {
+        let lock = |of: &Destination| Lock::exclusive(of.resource()).on_pause(OnPause::Release);
+        self.repositories.iter().map(lock).collect()
+    }
+
+    /// Each with its number as the key.
+    fn sub_tasks(&self) -> Vec<(String, DeleteRepository)> {
+        let sub_task = |of: &Destination| {
+            let delete = DeleteRepository {
+                user: self.user,
+                login: self.login.clone(),
+                repository: of.clone(),
+            };
+            (of.id.to_string(), delete)
+        };
+        self.repositories.iter().map(sub_task).collect()
+    }
+}
+
+/// The first of what was pushed or made there, if anything was: in the organization, or in the product of it with this label.
+pub(crate) async fn still_used(
+    tx: &mut Tx,
+    organization: &Organization,
+    product_label: Option<&str>,
+) -> Result<Option<String>, Failed> {
+    for live in destinations::live_of(tx, organization.id, product_label).await? {
+        if is_used(tx, live.id).await? {
+            let name = label_form(&organization.label, &live.product_label, &live.name);
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
