@@ -501,34 +501,34 @@ impl World for OfOrganization {
 
 keeps! { delete_product: OfProduct;
     a_delete_of_a_product_that_fails_at_any_step_is_mended_and_ends_the_same:
-        fail_at_each_step does at least 1 1 0 0 0;
+        fail_at_each_step does at least 4 40 0 2 2;
     a_delete_of_a_product_whose_steps_run_twice_ends_the_same:
-        run_each_step_twice does at least 1 1 0 0 0;
+        run_each_step_twice does at least 4 60 0 10 0;
     a_delete_of_a_product_that_crashes_at_any_append_ends_the_same:
-        crash_before_and_after_each_append does at least 1 1 0 0 0;
+        crash_before_and_after_each_append does at least 20 250 0 20 0;
     a_delete_of_a_product_that_is_reverted_at_any_step_leaves_everything_as_it_was:
-        revert_at_each_step does at least 1 1 1 0 0;
+        revert_at_each_step does at least 5 40 20 2 4;
     a_finished_delete_of_a_product_that_is_reverted_leaves_everything_as_it_was:
-        revert_when_finished does at least 1 1 1 0 0;
+        revert_when_finished does at least 2 30 10 0 1;
     a_delete_of_a_product_whose_steps_are_undone_twice_leaves_everything_as_it_was:
-        undo_each_step_twice does at least 1 1 1 0 0;
+        undo_each_step_twice does at least 3 36 30 8 3;
     a_delete_of_a_product_that_cannot_be_undone_goes_on_when_mended:
-        fail_to_undo_each_step does at least 1 1 1 0 0;
+        fail_to_undo_each_step does at least 3 36 20 2 4;
     a_delete_of_a_product_that_crashes_at_any_append_of_its_revert_leaves_everything_as_it_was:
-        crash_before_and_after_each_append_while_reverting does at least 1 1 1 0 0;
+        crash_before_and_after_each_append_while_reverting does at least 20 240 200 20 20;
     a_delete_of_a_product_that_is_held_at_any_step_ends_the_same:
-        hold_at_each_step does at least 1 1 0 0 0;
+        hold_at_each_step does at least 4 40 0 0 3;
 }
 
 keeps! { delete_organization: OfOrganization;
     a_delete_of_an_organization_that_fails_at_any_step_is_mended_and_ends_the_same:
-        fail_at_each_step does at least 1 1 0 0 0;
+        fail_at_each_step does at least 4 60 0 2 2;
     a_delete_of_an_organization_whose_steps_run_twice_ends_the_same:
-        run_each_step_twice does at least 1 1 0 0 0;
+        run_each_step_twice does at least 4 80 0 12 0;
     a_delete_of_an_organization_that_is_reverted_at_any_step_leaves_everything_as_it_was:
-        revert_at_each_step does at least 1 1 1 0 0;
+        revert_at_each_step does at least 5 60 30 2 4;
     a_finished_delete_of_an_organization_that_is_reverted_leaves_everything_as_it_was:
-        revert_when_finished does at least 1 1 1 0 0;
+        revert_when_finished does at least 2 40 14 0 1;
     a_delete_of_an_organization_that_crashes_at_any_append_of_its_revert_leaves_everything_as_it_was:
-        crash_before_and_after_each_append_while_reverting does at least 1 1 1 0 0;
+        crash_before_and_after_each_append_while_reverting does at least 25 400 350 25 25;
 }
