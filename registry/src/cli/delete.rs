@@ -12,6 +12,7 @@ use super::task::{Begun, with_reason};
 use super::view::View;
 
 #[derive(Args, Debug)]
+#[group(skip)]
 pub(super) struct Delete {
     /// Only say what would be deleted
     #[arg(long, conflicts_with = "wait")]

@@ -138,7 +138,7 @@ async fn an_organization_goes_with_its_robots_and_comes_back_with_them() {
     let revert_path = format!("/tasks/{}/revert", text(&task["id"]));
     let taken = rest.post(&revert_path, &json!({})).await.expect_status(409);
     assert!(
-        taken.text().contains("default_organization"),
+        taken.text().contains("an organization by now"),
         "{}",
         taken.text()
     );
