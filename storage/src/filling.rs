@@ -10,7 +10,7 @@ use sqlx::query_builder::Separated;
 
 use crate::catalog::images::Image;
 use crate::catalog::manifests::{Manifest, Part};
-use crate::catalog::{CatalogError, RepositoryId, UserId, stored_json, stored_size};
+use crate::catalog::{CatalogError, DestinationId, RepositoryId, UserId, stored_json, stored_size};
 use crate::content::Blob;
 use crate::content::objects::ObjectName;
 use crate::intervals::Kind;
@@ -106,6 +106,24 @@ pub async fn unlinked_blobs(
             .push_bind(at.0);
     })
     .await
+}
+
+/// Writes down that Pulp has what a destination has: its names there are taken, and a version has its blobs, whose bytes are no
+/// longer here.
+pub async fn in_pulp(tx: &mut Tx, of: DestinationId, at: Timestamp) -> Result<(), CatalogError> {
+    const NAMES: &str = "
+        INSERT INTO pulp_repositories (destination_id, since, newest, served) VALUES ($1, $2, 1, 1)";
+    const BLOBS: &str = "
+        INSERT INTO pulp_blobs (destination_id, digest, kept)
+        SELECT destination_id, digest, 1 FROM blob_links WHERE destination_id = $1";
+    const RELEASED: &str = "
+        UPDATE blobs SET has_object = 0
+        WHERE digest IN (SELECT digest FROM pulp_blobs WHERE destination_id = $1)";
+    sqlx::query(NAMES).bind(of).bind(at.0).execute(&mut *tx).await?;
+    for sql in [BLOBS, RELEASED] {
+        sqlx::query(sql).bind(of).execute(&mut *tx).await?;
+    }
+    Ok(())
 }
 
 /// Writes down images with their manifests and tags. The versions they are in are recorded apart from them.
