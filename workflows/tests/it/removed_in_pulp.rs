@@ -215,7 +215,8 @@ async fn a_repository_stays_in_pulp_while_another_one_counts_on_a_blob_of_it() {
     let layer = Digest::of(b"of its own");
     let third = shed.house.destination("acme/tools/fedora").await;
     let at = shed.house.services.clock.now();
-    shed.house.link(&third, layer, at).await;
+    let mounted = content.mount(shed.gone.id, third.id, layer, at).await;
+    assert!(mounted.unwrap());
 
     let (_, would) = shed.run(true).await;
     let (plan, did) = shed.run(false).await;
