@@ -70,7 +70,7 @@ impl Content {
 
     /// Waits until nobody brings blobs on to Pulp; nobody begins to while what is answered is held.
     pub async fn hold_spool<'a>(&self, pulp: &'a Pulp) -> tokio::sync::MutexGuard<'a, ()> {
-        pulp.spool.relieving.lock().await
+        pulp.spool.hold().await
     }
 }
 
@@ -145,8 +145,8 @@ impl Pulp {
             return Ok(());
         }
         let accepted = reply.expect(doing, &[StatusCode::ACCEPTED])?;
-        let ended = self.end_of_task(&href(&accepted, "task", doing)?, doing);
-        match ended.await {
+        let task = href(&accepted, "task", doing)?;
+        match self.end_of_task(&task, doing).await {
             // An earlier task may have been faster: then this one finds nothing.
             Err(failed @ PulpError::Task { .. }) => {
                 let left = self.client.ask(Ask::get(doing, at, &[])).await?;
