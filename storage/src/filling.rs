@@ -123,7 +123,11 @@ pub async fn in_pulp(tx: &mut Tx, of: DestinationId, at: Timestamp) -> Result<()
     const RELEASED: &str = "
         UPDATE blobs SET has_object = 0
         WHERE digest IN (SELECT digest FROM pulp_blobs WHERE destination_id = $1)";
-    sqlx::query(NAMES).bind(of).bind(at.0).execute(&mut *tx).await?;
+    sqlx::query(NAMES)
+        .bind(of)
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
     for sql in [BLOBS, RELEASED] {
         sqlx::query(sql).bind(of).execute(&mut *tx).await?;
     }

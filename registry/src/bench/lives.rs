@@ -339,8 +339,7 @@ impl Bench<'_> {
             self.report.must("<= 50");
         }
         let note = format!("takes away and brings back all but the first {AT_ONCE} of them");
-        self.report
-            .median("rollback_of_many_tags", all, "ms", note);
+        self.report.median("rollback_of_many_tags", all, "ms", note);
         Ok(())
     }
 
@@ -380,9 +379,7 @@ impl Bench<'_> {
             before.push(pushed().await?);
         }
         let begun = Instant::now();
-        let cleanup = self
-            .ask(Method::POST, "/tasks/cleanup", &json!({}))
-            .await?;
+        let cleanup = self.ask(Method::POST, "/tasks/cleanup", &json!({})).await?;
         let task = cleanup["id"].as_str().unwrap_or_default().to_owned();
         let url = self.url(&format!("/tasks/{task}"));
         let mut is_collecting = true;

@@ -29,6 +29,11 @@ struct Shed {
 
 impl Shed {
     async fn new(age: Age) -> Self {
+        Self::with(age, false).await
+    }
+
+    /// The same; both were deleted, if so.
+    async fn with(age: Age, both: bool) -> Self {
         let mut house = House::new().await;
         house.services.clock = Clock::of_runtime(Clock::system().now() - 60 * DAY);
         let node = house.node(None).await;
@@ -37,8 +42,10 @@ impl Shed {
         house.published(&node, &kept, "latest", "shared").await;
         house.published(&node, &gone, "latest", "shared").await;
         house.published(&node, &gone, "other", "of its own").await;
-        let deleted = house.delete_repository(&node, &gone).await.unwrap();
-        node.wait(deleted, FOR_EVER).await.unwrap();
+        for it in [&gone, &kept].into_iter().take(1 + usize::from(both)) {
+            let deleted = house.delete_repository(&node, it).await.unwrap();
+            node.wait(deleted, FOR_EVER).await.unwrap();
+        }
         node.drain(FOR_EVER).await;
         let pulp = FakePulp::start(age).await;
         house.move_to_pulp(&pulp.url, &[&kept, &gone]).await;
@@ -89,9 +96,13 @@ fn cleared(shed: &Shed, kind: &str) -> String {
     format!(
         "distributions/container/container wharfinger-push/{kept}; distributions/container/container wharfinger/{kept}; {}1 destinations, what is shared is here: true",
         if kind == "container" {
-            format!("repositories/container/container wharfinger-push/{kept}; repositories/container/container wharfinger/{kept}; ")
+            format!(
+                "repositories/container/container wharfinger-push/{kept}; repositories/container/container wharfinger/{kept}; "
+            )
         } else {
-            format!("repositories/container/container-push wharfinger-push/{kept}; repositories/container/container wharfinger/{kept}; ")
+            format!(
+                "repositories/container/container-push wharfinger-push/{kept}; repositories/container/container wharfinger/{kept}; "
+            )
         }
     )
 }
@@ -126,7 +137,7 @@ async fn a_deleted_repository_goes_from_pulp_with_all_that_is_there_and_a_dry_ru
         assert_eq!(did[0]["repositories"], 1);
         assert_eq!(did[0]["versions"], 2);
         assert_eq!(did[0]["left_in_pulp"], 0);
-        assert_eq!(did[2]["blobs"], 3, "two configurations and a layer");
+        assert_eq!(did[2]["blobs"], 2, "a configuration and a layer");
         assert_eq!(warning(&plan), None);
         assert_eq!(shed.picture().await, cleared(&shed, kind));
         assert_eq!(again[0]["repositories"], 0);
@@ -153,7 +164,10 @@ async fn what_pulp_has_broken_off_at_any_request_the_next_run_goes_on_with() {
                 let told = warning(&plan).unwrap();
                 assert!(told.contains("the next run tries again"), "{place}: {told}");
                 let (_, would) = shed.run(true).await;
-                assert_eq!(would[0]["left_in_pulp"], 1, "{place}: nor would another run now");
+                assert_eq!(
+                    would[0]["left_in_pulp"], 1,
+                    "{place}: nor would another run now"
+                );
 
                 shed.pulp.answer();
                 let (_, would) = shed.run(true).await;
@@ -176,7 +190,8 @@ async fn what_pulp_has_broken_off_at_any_request_the_next_run_goes_on_with() {
 async fn what_has_other_labels_is_not_touched_and_stays_with_a_warning() {
     let shed = Shed::new(Age::Newer).await;
     let name = format!("wharfinger/{}", shed.gone.id);
-    let others = json!({"wharfinger": "somebody else", "wharfinger_repository": shed.gone.id.to_string()});
+    let others =
+        json!({"wharfinger": "somebody else", "wharfinger_repository": shed.gone.id.to_string()});
     shed.pulp.change(&name, "pulp_labels", &others);
     let before = shed.picture().await;
 
@@ -204,7 +219,10 @@ async fn a_repository_that_somebody_has_put_behind_a_distribution_of_ours_is_kep
 
     assert_eq!(did[0]["left_in_pulp"], 0);
     let left = shed.pulp.picture();
-    assert!(left.contains("repositories/container/container somebody/elses"), "{left}");
+    assert!(
+        left.contains("repositories/container/container somebody/elses"),
+        "{left}"
+    );
     assert!(!left.contains(&format!("/{};", shed.gone.id)), "{left}");
 }
 
@@ -229,13 +247,33 @@ async fn a_repository_stays_in_pulp_while_another_one_counts_on_a_blob_of_it() {
     let (_, then) = shed.run(false).await;
 
     assert_eq!(did, would);
-    assert_eq!((&did[0]["repositories"], &did[0]["left_in_pulp"]), (&json!(0), &json!(1)));
+    assert_eq!(
+        (&did[0]["repositories"], &did[0]["left_in_pulp"]),
+        (&json!(0), &json!(1))
+    );
     assert_eq!(warning(&plan), None, "nothing is wrong");
     assert!(is_here.is_some(), "who was told of it finds it");
     assert_eq!(asked, [""; 0]);
     assert_eq!(then, would_then);
-    assert_eq!((&then[0]["repositories"], &then[0]["left_in_pulp"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        (&then[0]["repositories"], &then[0]["left_in_pulp"]),
+        (&json!(1), &json!(0))
+    );
     assert!(content.blob(third.id, &layer).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleted_repositories_that_share_a_layer_go_together() {
+    let shed = Shed::with(Age::Newer, true).await;
+
+    let (_, would) = shed.run(true).await;
+    let (_, did) = shed.run(false).await;
+
+    assert_eq!(did, would);
+    assert_eq!(did[0]["repositories"], 2);
+    assert_eq!(did[0]["left_in_pulp"], 0);
+    assert_eq!(did[2]["blobs"], 4, "all of both");
+    assert_eq!(shed.pulp.picture(), "");
 }
 
 impl World for Shed {

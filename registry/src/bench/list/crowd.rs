@@ -61,7 +61,7 @@ impl Crowd {
 }
 
 /// A tag of the full repository.
-pub(super) fn tag(n: u64) -> String {
+pub(in crate::bench) fn tag(n: u64) -> String {
     format!("t{n:06}")
 }
 

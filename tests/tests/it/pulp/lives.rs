@@ -106,7 +106,10 @@ async fn what_was_deleted_in_pulp_is_rolled_back_promoted_and_pushed_again() {
 pub(super) async fn things_of(pulp: &Pulp, prefix: &str, number: &Value) -> Vec<String> {
     let mut things = Vec::new();
     for kind in ["repositories", "distributions/container/container"] {
-        for name in [format!("{prefix}/{number}"), format!("{prefix}-push/{number}")] {
+        for name in [
+            format!("{prefix}/{number}"),
+            format!("{prefix}-push/{number}"),
+        ] {
             for thing in pulp.list(&format!("{kind}/?name={name}")).await {
                 things.push(format!("{kind} {}", text(&thing["name"])));
             }
@@ -131,7 +134,10 @@ pub(super) async fn age_deletes(server: &mut Server, days: u32) {
     server.kill().await;
     let database = server.data_dir().join("wharfinger.db");
     let mut python = server::bare("python3");
-    python.args(["-c", SCRIPT]).arg(database).arg(days.to_string());
+    python
+        .args(["-c", SCRIPT])
+        .arg(database)
+        .arg(days.to_string());
     command::run(python).await.expect_code(0);
     server.restart().await;
 }
@@ -147,7 +153,8 @@ async fn what_was_deleted_goes_from_pulp_after_its_time_and_what_shares_its_laye
         let (oci, rest) = (server.oci(), server.rest());
         let seed = noise::unique();
         let shared = noise::bytes(seed, 50_000);
-        let with = |n: u64| Image::with_layers(vec![shared.clone(), noise::bytes(n, 4096)], "amd64");
+        let with =
+            |n: u64| Image::with_layers(vec![shared.clone(), noise::bytes(n, 4096)], "amd64");
         let (first, second) = (with(seed + 1), with(seed + 2));
         oci.push(NAME, "latest", &first).await.expect_status(201);
         oci.push(OTHER, "latest", &second).await.expect_status(201);
@@ -158,19 +165,36 @@ async fn what_was_deleted_goes_from_pulp_after_its_time_and_what_shares_its_laye
         );
         assert_eq!(things_of(pulp, &prefix, &gone).await.len(), 4, "{which:?}");
         let before = things_of(pulp, &prefix, &kept).await;
-        server.cli(&["repository", "delete", NAME, "--wait"]).await.expect_code(0);
+        server
+            .cli(&["repository", "delete", NAME, "--wait"])
+            .await
+            .expect_code(0);
 
         let (_, early) = cleaned_up(&server, false).await;
-        assert_eq!((&early["repositories"], &early["left_in_pulp"]), (&json!(0), &json!(0)));
-        assert_eq!(things_of(pulp, &prefix, &gone).await.len(), 4, "it can be brought back");
+        assert_eq!(
+            (&early["repositories"], &early["left_in_pulp"]),
+            (&json!(0), &json!(0))
+        );
+        assert_eq!(
+            things_of(pulp, &prefix, &gone).await.len(),
+            4,
+            "it can be brought back"
+        );
         age_deletes(&mut server, 8).await;
         let (_, would) = cleaned_up(&server, true).await;
-        assert_eq!(things_of(pulp, &prefix, &gone).await.len(), 4, "a dry run changes nothing");
+        assert_eq!(
+            things_of(pulp, &prefix, &gone).await.len(),
+            4,
+            "a dry run changes nothing"
+        );
         let (task, did) = cleaned_up(&server, false).await;
 
         assert_eq!(task["result"], "success", "{task}");
         assert_eq!(did, would);
-        assert_eq!((&did["repositories"], &did["left_in_pulp"]), (&json!(1), &json!(0)));
+        assert_eq!(
+            (&did["repositories"], &did["left_in_pulp"]),
+            (&json!(1), &json!(0))
+        );
         assert_eq!(things_of(pulp, &prefix, &gone).await, [""; 0], "{which:?}");
         assert_eq!(things_of(pulp, &prefix, &kept).await, before, "{which:?}");
         let (oci, rest) = (server.oci(), server.rest());
