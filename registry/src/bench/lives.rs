@@ -284,7 +284,7 @@ impl Bench<'_> {
         sizes: &Sizes,
     ) -> Result<(), BenchError> {
         let environments = format!("/organizations/{DEFAULT_ORGANIZATION}/environments");
-        let dev = json!({ "label": "bench", "name": "bench", "prior": "Library" });
+        let dev = json!({ "label": "stage", "name": "stage", "prior": "Library" });
         self.ask(Method::POST, &environments, &dev).await?;
         let versions = get(
             self.http,
@@ -299,13 +299,13 @@ impl Bench<'_> {
         );
         let (mut promotions, mut pointed, mut library) = (Vec::new(), Vec::new(), Vec::new());
         for run in 0..RUNS {
-            let body = json!({ "version": newest, "to_environment": "bench" });
+            let body = json!({ "version": newest, "to_environment": "stage" });
             promotions.push(
                 self.timed(Method::POST, &promote, &body, "success")
                     .await?
                     .1,
             );
-            let body = json!({ "environment": "bench", "version": before });
+            let body = json!({ "environment": "stage", "version": before });
             pointed.push(
                 self.timed(Method::POST, &rollback, &body, "success")
                     .await?

@@ -6,7 +6,7 @@ use tests::image::Image;
 use tests::noise;
 use tests::podman::Podman;
 use tests::pulp::{Pulp, Which};
-use tests::rest::text;
+use tests::rest::{step, text};
 use tests::server::{self, ADMIN, ADMIN_PASSWORD, Server};
 use tests::wait::{self, SOON};
 
@@ -124,7 +124,7 @@ pub(super) async fn cleaned_up(server: &Server, dry_run: bool) -> (Value, Value)
     let body = json!({ "dry_run": dry_run });
     let begun = rest.post("/tasks/cleanup", &body).await.expect_status(202);
     let task = rest.until_state(text(&begun.json()["id"]), "stopped").await;
-    let told = task["output"]["collect_deleted"].clone();
+    let told = step(&task, "collect_deleted")["output"].clone();
     (task, told)
 }
 
@@ -181,6 +181,11 @@ async fn what_was_deleted_goes_from_pulp_after_its_time_and_what_shares_its_laye
             "it can be brought back"
         );
         age_deletes(&mut server, 8).await;
+        let told = server
+            .cli(&["task", "cleanup", "--dry-run", "--wait"])
+            .await;
+        let line = "repositories that can no longer be brought back would be deleted: 1";
+        assert!(told.expect_code(0).stdout.contains(line), "the CLI says so");
         let (_, would) = cleaned_up(&server, true).await;
         assert_eq!(
             things_of(pulp, &prefix, &gone).await.len(),
@@ -199,9 +204,13 @@ async fn what_was_deleted_goes_from_pulp_after_its_time_and_what_shares_its_laye
         assert_eq!(things_of(pulp, &prefix, &kept).await, before, "{which:?}");
         let (oci, rest) = (server.oci(), server.rest());
         oci.assert_pullable(OTHER, "latest", &second).await;
+        // The task is young still: only what it has deleted was made old.
         let delete = &rest.all("/tasks", "label = delete_repository").await[0];
-        let path = format!("/tasks/{}/revert", text(&delete["id"]));
-        rest.post(&path, &json!({})).await.expect_status(409);
+        let id = text(&delete["id"]);
+        let path = format!("/tasks/{id}/revert");
+        rest.post(&path, &json!({})).await.expect_status(202);
+        let paused = rest.until_state(id, "paused").await;
+        assert!(text(&paused["headline"]).contains("was collected meanwhile"));
         // The name is free, also in Pulp, and what is pushed to it is all there.
         oci.push(NAME, "latest", &first).await.expect_status(201);
         oci.assert_pullable(NAME, "latest", &first).await;
