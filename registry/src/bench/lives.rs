@@ -321,13 +321,18 @@ impl Bench<'_> {
         }
         // The first version has the first tags only; the second run brings all others back.
         let mut all = Vec::new();
-        for to in [json!(1), newest] {
+        for (to, left) in [(json!(1), AT_ONCE), (newest, sizes.moved_tags + 1)] {
             let body = json!({ "environment": "Library", "version": to });
             all.push(
                 self.timed(Method::POST, &rollback, &body, "success")
                     .await?
                     .1,
             );
+            let tags = self.url(&format!("/repositories/{of}/tags?per_page=1"));
+            let total = get(self.http, &tags).await?["total"].as_u64();
+            if total != Some(left.min(sizes.moved_tags + 1)) {
+                return Err(BenchError::Plan(format!("{total:?} tags after a rollback")));
+            }
         }
         let note = self.noted(&format!("of a repository with {} tags", sizes.moved_tags))?;
         for (name, runs) in [
