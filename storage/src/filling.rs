@@ -134,6 +134,23 @@ pub async fn in_pulp(tx: &mut Tx, of: DestinationId, at: Timestamp) -> Result<()
     Ok(())
 }
 
+/// Writes down what the embedded backend has of a repository: the same as the catalog's versions, so that they can be brought back.
+pub async fn embedded(tx: &mut Tx, of: RepositoryId) -> Result<(), CatalogError> {
+    const VERSIONS: &str = "
+        INSERT INTO embedded_versions (destination_id, number, plan_id, created_at)
+        SELECT repository_id, backend_version, plan_id, created_at FROM versions WHERE repository_id = $1";
+    const CONTENT: &str = "
+        INSERT INTO embedded_content (destination_id, kind, name, digest, added, removed)
+        SELECT c.repository_id, c.kind, c.name, c.digest, a.backend_version, r.backend_version
+        FROM content_in c JOIN versions a ON a.repository_id = c.repository_id AND a.number = c.added
+        LEFT JOIN versions r ON r.repository_id = c.repository_id AND r.number = c.removed
+        WHERE c.repository_id = $1";
+    for sql in [VERSIONS, CONTENT] {
+        sqlx::query(sql).bind(of).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
 /// Writes objects of these names and bytes into a content folder that nobody uses, and waits for no disk.
 pub fn objects(content_dir: &Path, objects: &[(ObjectName, Vec<u8>)]) -> io::Result<()> {
     let store = DiskObjects::open(&content_dir.join(OBJECTS_FOLDER))?;

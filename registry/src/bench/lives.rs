@@ -121,6 +121,12 @@ async fn fill(data_dir: &Path, sizes: &Sizes) -> Result<Filled, BenchError> {
         })
         .await?;
     }
+    for it in [deleted, moved] {
+        write(&database, move |tx| {
+            Box::pin(async move { filling::embedded(tx, it).await })
+        })
+        .await?;
+    }
     blobs(&database, data_dir, sizes.blobs, at - LONG_AGO).await?;
     database.close().await;
     Ok(Filled { deleted, moved })
