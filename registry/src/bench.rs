@@ -5,6 +5,7 @@ mod engine;
 mod fsync;
 mod layer;
 mod list;
+mod lives;
 mod push;
 mod report;
 mod server;
@@ -37,6 +38,9 @@ enum What {
     Engine(engine::Sizes),
     /// Lists and searches of a server with 100,000 plans, 10,000 repositories and 100,000 tags in one of them
     List,
+    /// What happens to images after their push, held against what it must be: deletes and their reverts, promotions, rollbacks, names
+    /// by a pattern, and pushes beside a cleanup
+    Lives(lives::Sizes),
     /// Fill the folder of a server that does not run as `list` does, for tests of long lists; prints what there is
     #[command(hide = true)]
     Fill {
@@ -104,6 +108,7 @@ async fn run(command: &Command) -> Result<(), BenchError> {
             return Ok(());
         }
         What::List => list::measure(folder(command)?.path()).await?,
+        What::Lives(sizes) => lives::measure(folder(command)?.path(), sizes).await?,
         What::Push => push::measure(folder(command)?.path()).await?,
     };
     report.print(command.output == Output::Json);

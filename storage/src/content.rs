@@ -33,7 +33,7 @@ use objects::{DiskObjects, Objects};
 use pulp::{Pulp, PulpOptions};
 
 /// Where the objects lie inside `content_dir`.
-const OBJECTS_FOLDER: &str = "objects";
+pub(crate) const OBJECTS_FOLDER: &str = "objects";
 
 /// A handle on the content; clones share it.
 #[derive(Clone)]

@@ -2,6 +2,9 @@
 //!
 //! A hundred thousand images written one by one are a million statements.
 
+use std::io;
+use std::path::Path;
+
 use engine::clock::Timestamp;
 use engine::journal::{Entry, PlanId};
 use engine::store::Submission;
@@ -10,9 +13,10 @@ use sqlx::query_builder::Separated;
 
 use crate::catalog::images::Image;
 use crate::catalog::manifests::{Manifest, Part};
-use crate::catalog::{CatalogError, RepositoryId, UserId, stored_json, stored_size};
+use crate::catalog::{CatalogError, DestinationId, RepositoryId, UserId, stored_json, stored_size};
 use crate::content::Blob;
-use crate::content::objects::ObjectName;
+use crate::content::OBJECTS_FOLDER;
+use crate::content::objects::{DiskObjects, ObjectName};
 use crate::intervals::Kind;
 use crate::sqlite::Sqlite;
 use crate::{Tag, Tx};
@@ -106,6 +110,53 @@ pub async fn unlinked_blobs(
             .push_bind(at.0);
     })
     .await
+}
+
+/// Writes down that Pulp has what a destination has: its names there are taken, and a version has its blobs, whose bytes are no
+/// longer here.
+pub async fn in_pulp(tx: &mut Tx, of: DestinationId, at: Timestamp) -> Result<(), CatalogError> {
+    const NAMES: &str = "
+        INSERT INTO pulp_repositories (destination_id, since, newest, served) VALUES ($1, $2, 1, 1)";
+    const BLOBS: &str = "
+        INSERT INTO pulp_blobs (destination_id, digest, kept)
+        SELECT destination_id, digest, 1 FROM blob_links WHERE destination_id = $1";
+    const RELEASED: &str = "
+        UPDATE blobs SET has_object = 0
+        WHERE digest IN (SELECT digest FROM pulp_blobs WHERE destination_id = $1)";
+    sqlx::query(NAMES)
+        .bind(of)
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    for sql in [BLOBS, RELEASED] {
+        sqlx::query(sql).bind(of).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+/// Writes down what the embedded backend has of a repository: the same as the catalog's versions, so that they can be brought back.
+pub async fn embedded(tx: &mut Tx, of: RepositoryId) -> Result<(), CatalogError> {
+    const VERSIONS: &str = "
+        INSERT INTO embedded_versions (destination_id, number, plan_id, created_at)
+        SELECT repository_id, backend_version, plan_id, created_at FROM versions WHERE repository_id = $1";
+    const CONTENT: &str = "
+        INSERT INTO embedded_content (destination_id, kind, name, digest, added, removed)
+        SELECT c.repository_id, c.kind, c.name, c.digest, a.backend_version, r.backend_version
+        FROM content_in c JOIN versions a ON a.repository_id = c.repository_id AND a.number = c.added
+        LEFT JOIN versions r ON r.repository_id = c.repository_id AND r.number = c.removed
+        WHERE c.repository_id = $1";
+    for sql in [VERSIONS, CONTENT] {
+        sqlx::query(sql).bind(of).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+/// Writes objects of these names and bytes into a content folder that nobody uses, and waits for no disk.
+pub fn objects(content_dir: &Path, objects: &[(ObjectName, Vec<u8>)]) -> io::Result<()> {
+    let store = DiskObjects::open(&content_dir.join(OBJECTS_FOLDER))?;
+    objects
+        .iter()
+        .try_for_each(|(name, bytes)| store.fill(name, bytes))
 }
 
 /// Writes down images with their manifests and tags. The versions they are in are recorded apart from them.

@@ -13,6 +13,7 @@ pub mod blobs;
 mod clear;
 pub mod deleted;
 pub mod destinations;
+pub mod in_pulp;
 pub mod manifests;
 pub mod objects;
 pub mod products;

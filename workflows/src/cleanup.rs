@@ -14,6 +14,7 @@ mod collect_deleted;
 mod collect_garbage;
 mod delete_tasks;
 mod expire_uploads;
+mod in_pulp;
 mod prune_versions;
 mod run;
 mod sweep_destinations;

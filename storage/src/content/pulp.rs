@@ -16,6 +16,7 @@ mod error;
 mod names;
 mod push;
 mod registry;
+mod remove;
 mod repositories;
 mod rows;
 mod spool;

@@ -45,6 +45,20 @@ macro_rules! only_here {
     };
 }
 
+/// The same, were all gone that goes whole, in a dry run.
+macro_rules! would_be_only_here {
+    () => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM pulp_spool t WHERE t.digest = b.digest AND NOT ",
+            goes_whole!("t.destination_id"),
+            ")
+         AND NOT EXISTS (SELECT 1 FROM pulp_blobs t WHERE t.digest = b.digest AND t.kept = 1 AND NOT ",
+            goes_whole!("t.destination_id"),
+            ")"
+        )
+    };
+}
+
 const UNLINKED: &str = concat!(
     "SELECT b.digest, b.size_bytes FROM blobs b
      WHERE b.digest > $7 AND b.digest <= $8 AND b.used_at < $3
@@ -67,7 +81,7 @@ const WOULD_BE_UNLINKED: &str = concat!(
     goes_whole!("l.destination_id"),
     ")
        AND ",
-    only_here!(),
+    would_be_only_here!(),
     " ORDER BY b.digest"
 );
 

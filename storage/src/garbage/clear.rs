@@ -3,7 +3,7 @@
 use crate::Tx;
 use crate::catalog::{CatalogError, DestinationId};
 
-use super::manifests;
+use super::{in_pulp, manifests};
 
 /// What is deleted before manifests are, in an order in which nothing names what is gone.
 const BEFORE: &[&str] = &[
@@ -19,6 +19,8 @@ const BEFORE: &[&str] = &[
         SELECT rowid FROM embedded_push_tags WHERE destination_id = $1 LIMIT $2)",
     "DELETE FROM embedded_push_manifests WHERE rowid IN (
         SELECT rowid FROM embedded_push_manifests WHERE destination_id = $1 LIMIT $2)",
+    "DELETE FROM pulp_odd_manifests WHERE rowid IN (
+        SELECT rowid FROM pulp_odd_manifests WHERE destination_id = $1 LIMIT $2)",
     "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE repository_id = $1 LIMIT $2)",
     "DELETE FROM blob_links WHERE rowid IN (
         SELECT rowid FROM blob_links WHERE destination_id = $1 LIMIT $2)",
@@ -56,6 +58,8 @@ pub enum Left {
     Nothing,
     /// It may not be deleted, or not now.
     Kept,
+    /// It has something in Pulp, which is removed there first.
+    InPulp,
 }
 
 /// Deletes up to `at_most` rows of the destination, and itself once they were the last.
@@ -65,21 +69,16 @@ pub(super) async fn clear(
     at_most: u32,
 ) -> Result<Cleared, CatalogError> {
     const UPLOADS: &str = "SELECT EXISTS (SELECT 1 FROM uploads WHERE destination_id = $1)";
-    const IN_PULP: &str = "
-        SELECT EXISTS (SELECT 1 FROM pulp_repositories WHERE destination_id = $1)
-            OR EXISTS (SELECT 1 FROM pulp_blobs WHERE destination_id = $1)
-            OR EXISTS (SELECT 1 FROM pulp_odd_manifests WHERE destination_id = $1)
-            OR EXISTS (SELECT 1 FROM pulp_spool WHERE destination_id = $1)";
     let mut cleared = Cleared::default();
-    for sql in [UPLOADS, IN_PULP] {
-        let kept: bool = sqlx::query_scalar(sql)
-            .bind(destination)
-            .fetch_one(&mut *tx)
-            .await?;
-        if kept {
-            cleared.left = Left::Kept;
-            return Ok(cleared);
-        }
+    let uploads = sqlx::query_scalar(UPLOADS).bind(destination);
+    let has_uploads: bool = uploads.fetch_one(&mut *tx).await?;
+    if has_uploads {
+        cleared.left = Left::Kept;
+        return Ok(cleared);
+    }
+    if in_pulp::is_known(tx, destination).await? {
+        cleared.left = Left::InPulp;
+        return Ok(cleared);
     }
     let mut left = u64::from(at_most);
     for sql in BEFORE.iter().copied().chain([VERSIONS]) {

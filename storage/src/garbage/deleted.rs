@@ -7,7 +7,7 @@ use sqlx::Row as _;
 
 use super::clear::{Cleared, Left, clear};
 use super::destinations::Look;
-use super::{BATCH, LOOK, Rules, rules};
+use super::{BATCH, LOOK, Rules, in_pulp, rules};
 use crate::Tx;
 use crate::catalog::{CatalogError, DestinationId, size, stored_json, tombstones};
 
@@ -59,19 +59,14 @@ pub async fn ripe(
     Ok(look)
 }
 
-/// How many deleted repositories lie in Pulp whose time is over.
+/// How many repositories whose time is over are still in Pulp, as far as is known here.
 pub async fn left_in_pulp(tx: &mut Tx, rules: &Rules) -> Result<u64, CatalogError> {
-    let there = Rules {
-        deleted_before: rules.deleted_in_pulp_before,
-        ..*rules
-    };
     let (mut left, mut after) = (0, None);
-    if rules.deleted_in_pulp_before == rules::NEVER {
-        return Ok(0);
-    }
     loop {
-        let look = ripe(tx, &there, after).await?;
-        left += look.found.len() as u64;
+        let look = ripe(tx, rules, after).await?;
+        for destination in look.found {
+            left += u64::from(in_pulp::is_known(tx, destination).await?);
+        }
         after = look.next;
         if after.is_none() {
             return Ok(left);
@@ -86,8 +81,28 @@ async fn is_begun(tx: &mut Tx, destination: DestinationId) -> Result<bool, Catal
     Ok(begun.fetch_one(&mut *tx).await?)
 }
 
-/// Deletes some of a deleted repository, and its destination once nothing is left. The first time only marks it: from then on no
-/// revert brings it back.
+/// Takes a deleted repository whose time is over: from then on no revert brings it back. False: somebody is at work there, or has
+/// brought it back.
+pub async fn take(
+    tx: &mut Tx,
+    rules: &Rules,
+    destination: DestinationId,
+) -> Result<bool, CatalogError> {
+    if is_begun(tx, destination).await? {
+        return Ok(true);
+    }
+    let ripe: bool = ruled!(rules, sqlx::query_scalar(STILL_RIPE))
+        .bind(None::<&str>)
+        .bind(destination)
+        .fetch_one(&mut *tx)
+        .await?;
+    if !ripe || rules::is_in_use(tx, destination).await? {
+        return Ok(false);
+    }
+    Ok(tombstones::collect(tx, destination, rules.deleted_before).await? > 0)
+}
+
+/// Deletes some of a deleted repository, and its destination once nothing is left. The first time only takes it.
 pub async fn collect(
     tx: &mut Tx,
     rules: &Rules,
@@ -96,20 +111,11 @@ pub async fn collect(
     if is_begun(tx, destination).await? {
         return clear(tx, destination, BATCH).await;
     }
-    let ripe: bool = ruled!(rules, sqlx::query_scalar(STILL_RIPE))
-        .bind(None::<&str>)
-        .bind(destination)
-        .fetch_one(&mut *tx)
-        .await?;
-    let mut cleared = Cleared::default();
-    if !ripe || rules::is_in_use(tx, destination).await? {
-        cleared.left = Left::Kept;
-        return Ok(cleared);
-    }
-    if tombstones::collect(tx, destination, rules.deleted_before).await? == 0 {
-        cleared.left = Left::Kept;
-    }
-    Ok(cleared)
+    let taken = take(tx, rules, destination).await?;
+    Ok(Cleared {
+        left: if taken { Left::More } else { Left::Kept },
+        ..Cleared::default()
+    })
 }
 
 /// Of these manifests each is counted once: with the last of the destinations that go and have it.

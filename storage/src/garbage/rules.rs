@@ -28,8 +28,6 @@ pub struct Rules {
     pub touched_before: Timestamp,
     /// Repositories that were deleted then or before may go.
     pub deleted_before: Timestamp,
-    /// The same, where they lie in Pulp.
-    pub deleted_in_pulp_before: Timestamp,
 }
 
 impl Rules {
@@ -43,17 +41,14 @@ impl Rules {
         let grace = settings::blob_grace(tx).await?;
         // Who was told that a blob is here within a renewal of the one before was not written down.
         let used_before = before(grace.map(|grace| grace + renewed_after(grace)));
-        let deleted_before = before(settings::undo_window(tx).await?);
         let in_pulp = matches!(instance::backend(tx).await?, Some((Backend::Pulp, _)));
-        let unless_in_pulp = |before| if in_pulp { NEVER } else { before };
         Ok(Self {
             versions: settings::version_retention(tx).await?,
-            // What lies in Pulp is not deleted there yet, so that what is known of it stays.
-            pushed_before: unless_in_pulp(used_before),
+            // A repository in Pulp loses nothing until it goes as a whole, so that what is known of it stays.
+            pushed_before: if in_pulp { NEVER } else { used_before },
             used_before,
             touched_before: now - upload_expiry,
-            deleted_before: unless_in_pulp(deleted_before),
-            deleted_in_pulp_before: if in_pulp { deleted_before } else { NEVER },
+            deleted_before: before(settings::undo_window(tx).await?),
         })
     }
 

@@ -1,6 +1,7 @@
 //! What users were promised, shown black box: the release binary, real clients, real kills.
 
 mod access;
+mod bench;
 mod big_layers;
 mod cli;
 mod clients;

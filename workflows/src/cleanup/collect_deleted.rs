@@ -1,12 +1,13 @@
 //! Deletes repositories and products for good that were deleted longer ago than the setting `undo_window` says.
 
+use super::in_pulp::{self, InPulp};
 use super::run::{Audited, Figures, Run};
 use super::{Cleanup, SweepDestinations, SweptDestinations, policy};
 use crate::error::Failed;
 use engine::step::{Context, Declared, Policy, Step, StepError};
 use serde::{Deserialize, Serialize};
 use storage::catalog::DestinationId;
-use storage::garbage::{Left, deleted, products, rules};
+use storage::garbage::{Left, deleted, products};
 
 /// What was deleted; in a dry run, what would have been.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +21,7 @@ pub struct CollectedDeleted {
     pub versions: u64,
     /// The bytes of manifests that nobody else has. Blobs are counted where they are collected.
     pub bytes: u64,
-    /// How many repositories stay where they are, deleted and not collected, because their content lies in Pulp.
+    /// How many repositories whose time is over are still in Pulp: it did not answer, or another repository needs a blob of them.
     pub left_in_pulp: u64,
     /// False: it was cancelled before it had seen all.
     pub complete: bool,
@@ -63,13 +64,13 @@ impl Step for CollectDeleted {
 }
 
 async fn collect_all(run: &mut Run<'_>) -> Result<u64, Failed> {
-    let in_use: Vec<DestinationId> = if run.is_dry() {
-        let all = rules::all_in_use(&mut run.read().await?).await?;
-        all.into_iter().collect()
-    } else {
-        Vec::new()
-    };
-    let mut after = None;
+    if run.is_dry() {
+        return would_collect_all(run).await;
+    }
+    if run.cx.services.content.pulp().is_some() {
+        in_pulp::take_all(run).await?;
+    }
+    let (mut after, mut in_pulp) = (None, InPulp::default());
     while run.goes_on() {
         let look = deleted::ripe(&mut run.read().await?, &run.rules, after).await?;
         after = look.next;
@@ -77,35 +78,46 @@ async fn collect_all(run: &mut Run<'_>) -> Result<u64, Failed> {
             break;
         }
         for destination in look.found {
-            if run.is_dry() {
-                let mut tx = run.read().await?;
-                let would = deleted::would_collect(&mut tx, &run.rules, destination, &in_use);
-                let would = would.await?;
-                run.would("repositories", 1);
-                run.would("versions", would.versions);
-                run.would("bytes", would.bytes);
-            } else {
-                collect(run, destination).await?;
-            }
+            collect(run, &mut in_pulp, destination).await?;
         }
     }
-    collect_products(run, &in_use).await?;
-    // What lies in Pulp is not deleted there yet: here its repositories, distributions and orphans would be. Until they are, such a
-    // repository stays deleted, and is counted.
-    deleted::left_in_pulp(&mut run.read().await?, &run.rules)
-        .await
-        .map_err(Failed::from)
+    in_pulp.warn(run);
+    collect_products(run).await?;
+    let mut tx = run.read().await?;
+    Ok(deleted::left_in_pulp(&mut tx, &run.rules).await?)
+}
+
+async fn collect(
+    run: &mut Run<'_>,
+    in_pulp: &mut InPulp,
+    destination: DestinationId,
+) -> Result<(), Failed> {
+    while run.goes_on() {
+        let rules = run.rules;
+        let collected = run.batch(move |tx| {
+            Box::pin(async move {
+                let cleared = deleted::collect(tx, &rules, destination).await?;
+                let figures = [
+                    ("repositories", u64::from(cleared.left == Left::Nothing)),
+                    ("versions", cleared.versions),
+                    ("bytes", cleared.bytes),
+                ];
+                Ok((cleared.left, Figures::from(figures)))
+            })
+        });
+        match collected.await? {
+            Left::More => {}
+            Left::InPulp if in_pulp.remove(run, destination).await? => {}
+            Left::InPulp | Left::Nothing | Left::Kept => break,
+        }
+    }
+    Ok(())
 }
 
 /// Products go once the last of their repositories has.
-async fn collect_products(run: &mut Run<'_>, in_use: &[DestinationId]) -> Result<(), Failed> {
-    let rules = run.rules;
-    if run.is_dry() {
-        let would = products::would_collect(&mut run.read().await?, &rules, in_use).await?;
-        run.would("products", would);
-        return Ok(());
-    }
+async fn collect_products(run: &mut Run<'_>) -> Result<(), Failed> {
     while run.goes_on() {
+        let rules = run.rules;
         let collected = run.batch(move |tx| {
             Box::pin(async move {
                 let products = products::collect(tx, &rules).await?;
@@ -119,22 +131,34 @@ async fn collect_products(run: &mut Run<'_>, in_use: &[DestinationId]) -> Result
     Ok(())
 }
 
-async fn collect(run: &mut Run<'_>, destination: DestinationId) -> Result<(), Failed> {
-    let mut left = Left::More;
-    while left == Left::More && run.goes_on() {
-        let rules = run.rules;
-        let collected = run.batch(move |tx| {
-            Box::pin(async move {
-                let cleared = deleted::collect(tx, &rules, destination).await?;
-                let figures = [
-                    ("repositories", u64::from(cleared.left == Left::Nothing)),
-                    ("versions", cleared.versions),
-                    ("bytes", cleared.bytes),
-                ];
-                Ok((cleared.left, Figures::from(figures)))
-            })
-        });
-        left = collected.await?;
+async fn would_collect_all(run: &mut Run<'_>) -> Result<u64, Failed> {
+    let stay = in_pulp::would_stay(run).await?;
+    stay.asked.warn(run);
+    let mut after = None;
+    while run.goes_on() {
+        let look = deleted::ripe(&mut run.read().await?, &run.rules, after).await?;
+        after = look.next;
+        if after.is_none() {
+            break;
+        }
+        for destination in look.found {
+            if stay.in_pulp.contains(&destination) {
+                continue;
+            }
+            let would = {
+                let mut tx = run.read().await?;
+                deleted::would_collect(&mut tx, &run.rules, destination, &stay.all).await?
+            };
+            run.would("repositories", 1);
+            run.would("versions", would.versions);
+            run.would("bytes", would.bytes);
+        }
     }
-    Ok(())
+    let rules = run.rules;
+    let products = {
+        let mut tx = run.read().await?;
+        products::would_collect(&mut tx, &rules, &stay.all).await?
+    };
+    run.would("products", products);
+    Ok(stay.in_pulp.len() as u64)
 }

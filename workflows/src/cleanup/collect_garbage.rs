@@ -7,14 +7,14 @@
 //! A crash in between leaves a doomed object, which the next run deletes first. Nothing is revived: from the first transaction on
 //! the blob is not here, and whoever pushes it again makes a new object.
 
+use super::in_pulp;
 use super::run::{Figures, Run};
 use super::{Cleanup, PruneVersions, PrunedVersions, policy};
 use crate::error::Failed;
 use engine::step::{Context, Declared, Policy, Step, StepError};
 use serde::{Deserialize, Serialize};
-use storage::catalog::DestinationId;
 use storage::content::objects::ObjectName;
-use storage::garbage::{BATCH, blobs, objects, rules};
+use storage::garbage::{BATCH, blobs, objects};
 
 /// What was deleted; in a dry run, what would have been.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,14 +130,13 @@ async fn collect_blobs(run: &mut Run<'_>) -> Result<usize, Failed> {
 
 async fn would_collect(run: &mut Run<'_>) -> Result<(), Failed> {
     let rules = run.rules;
-    let in_use = rules::all_in_use(&mut run.read().await?).await?;
-    let in_use: Vec<DestinationId> = in_use.into_iter().collect();
+    let stay = in_pulp::would_stay(run).await?.all;
     let mut after = Some(String::new());
     while let Some(from) = after
         && run.goes_on()
     {
         let mut tx = run.read().await?;
-        let look = blobs::would_be_unlinked(&mut tx, &rules, &in_use, &from).await?;
+        let look = blobs::would_be_unlinked(&mut tx, &rules, &stay, &from).await?;
         drop(tx);
         run.would("blobs", look.found.len() as u64);
         run.would("bytes", look.bytes);

@@ -1,6 +1,7 @@
 //! Drops old versions of repositories, as the setting `version_retention` says, and what no version that is left has: manifests,
 //! and the links of blobs to the repository.
 
+use super::in_pulp;
 use super::run::{Audited, Figures, Run};
 use super::{Cleanup, CollectDeleted, CollectedDeleted, policy};
 use crate::error::Failed;
@@ -59,9 +60,8 @@ impl Step for PruneVersions {
 }
 
 async fn prune_all(run: &mut Run<'_>) -> Result<(), Failed> {
-    let in_use: Vec<DestinationId> = if run.is_dry() {
-        let all = rules::all_in_use(&mut run.read().await?).await?;
-        all.into_iter().collect()
+    let stay = if run.is_dry() {
+        in_pulp::would_stay(run).await?.all
     } else {
         Vec::new()
     };
@@ -77,7 +77,7 @@ async fn prune_all(run: &mut Run<'_>) -> Result<(), Failed> {
                 break;
             }
             if run.is_dry() {
-                would_prune(run, destination, &in_use).await?;
+                would_prune(run, destination, &stay).await?;
             } else {
                 drop_versions(run, destination).await?;
                 drop_manifests(run, destination).await?;
@@ -91,7 +91,7 @@ async fn prune_all(run: &mut Run<'_>) -> Result<(), Failed> {
 async fn would_prune(
     run: &mut Run<'_>,
     destination: DestinationId,
-    in_use: &[DestinationId],
+    stay: &[DestinationId],
 ) -> Result<(), Failed> {
     let rules = run.rules;
     {
@@ -110,7 +110,7 @@ async fn would_prune(
     {
         let mut tx = run.read().await?;
         let look = manifests::unneeded(&mut tx, &rules, destination, &from).await?;
-        let bytes = manifests::would_free(&mut tx, &rules, destination, &look.found, in_use);
+        let bytes = manifests::would_free(&mut tx, &rules, destination, &look.found, stay);
         let bytes = bytes.await?;
         drop(tx);
         run.would("manifests", look.found.len() as u64);

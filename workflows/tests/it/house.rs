@@ -15,11 +15,12 @@ use storage::catalog::roles::Role;
 use storage::catalog::sizes::Sizes;
 use storage::catalog::users::{self, NewUser, User};
 use storage::catalog::{
-    CatalogError, RepositoryId, products, publications, repositories, versions,
+    CatalogError, RepositoryId, instance, products, publications, repositories, versions,
 };
+use storage::content::pulp::{Login, PulpOptions};
 use storage::database::BoxFuture;
 use storage::journal::Journal;
-use storage::{Content, Database, Digest, Label, Tag, Tx};
+use storage::{Content, Database, Digest, Label, Tag, Tx, filling};
 use tempfile::TempDir;
 use uuid::Uuid;
 use workflows::Services;
@@ -239,6 +240,38 @@ impl House {
 }
 
 impl House {
+    /// The same house from now on with its content in a Pulp at this place, which has what was pushed to these.
+    pub(crate) async fn move_to_pulp(&mut self, url: &str, has: &[&Destination]) {
+        let at = self.services.clock.now();
+        let has: Vec<_> = has.iter().map(|it| it.id).collect();
+        self.write(move |tx| {
+            Box::pin(async move {
+                instance::set_backend(tx, instance::Backend::Pulp).await?;
+                for it in has {
+                    filling::in_pulp(tx, it, at).await?;
+                }
+                Ok(())
+            })
+        })
+        .await;
+        let options = PulpOptions {
+            url: url.parse().unwrap(),
+            content_url: None,
+            domain: None,
+            prefix: "wharfinger".into(),
+            login: Login::Password {
+                username: "admin".into(),
+                password: "secret".into(),
+            },
+            authorities: Vec::new(),
+            spool_bytes: 1 << 30,
+            clock: self.services.clock,
+        };
+        let (database, folder) = (self.services.database.clone(), self.folder.path());
+        let content = Content::open(database, &folder.join("content"), Some(options), at).await;
+        self.services.content = content.unwrap();
+    }
+
     /// The products and repositories that there are.
     pub(crate) async fn inventory(&self) -> String {
         let mut tx = self.services.database.read().await.unwrap();

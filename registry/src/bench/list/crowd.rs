@@ -1,7 +1,7 @@
 //! A full house: one real push, and a hundred thousand like it, written through storage while no server runs.
 
 mod plans;
-mod repositories;
+pub(in crate::bench) mod repositories;
 
 use std::path::Path;
 use std::time::Duration;
@@ -61,7 +61,7 @@ impl Crowd {
 }
 
 /// A tag of the full repository.
-pub(super) fn tag(n: u64) -> String {
+pub(in crate::bench) fn tag(n: u64) -> String {
     format!("t{n:06}")
 }
 
@@ -142,7 +142,7 @@ async fn newest_push(journal: &Journal) -> Result<PlanId, BenchError> {
     newest.ok_or_else(|| BenchError::Plan("no push to take as a model".into()))
 }
 
-async fn write<T: Send + 'static>(
+pub(in crate::bench) async fn write<T: Send + 'static>(
     database: &Database,
     work: impl for<'t> FnOnce(
         &'t mut storage::Tx,

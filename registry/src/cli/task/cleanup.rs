@@ -76,7 +76,6 @@ const FIGURES: &[(&str, &str, &str)] = &[
 
 /// A line for each thing that went, with the bytes that this has freed; the tasks last, by label and result.
 fn lines(task: &Value) -> Vec<String> {
-    let output = &task["output"];
     let verb = if task["input"]["dry_run"] == true {
         "would be deleted"
     } else {
@@ -85,7 +84,7 @@ fn lines(task: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     let mut bytes_told = None;
     for (step, figure, what) in FIGURES {
-        let told = &output[step];
+        let told = output_of(task, step);
         let Some(n) = told[figure].as_u64() else {
             continue;
         };
@@ -94,13 +93,13 @@ fn lines(task: &Value) -> Vec<String> {
         let bytes = bytes.map(|bytes| format!(" ({bytes} bytes)"));
         lines.push(format!("{what} {verb}: {n}{}", bytes.unwrap_or_default()));
     }
-    let left = output["collect_deleted"]["left_in_pulp"].as_u64();
+    let left = output_of(task, "collect_deleted")["left_in_pulp"].as_u64();
     if let Some(left @ 1..) = left {
         lines.push(format!(
             "deleted repositories whose content stays in Pulp: {left}"
         ));
     }
-    let deleted = &output["delete_tasks"];
+    let deleted = output_of(task, "delete_tasks");
     if deleted.is_null() {
         return lines;
     }
@@ -116,17 +115,33 @@ fn lines(task: &Value) -> Vec<String> {
     lines
 }
 
+/// What this step has told. The output of the task has only that of the last steps.
+fn output_of<'a>(task: &'a Value, step: &str) -> &'a Value {
+    let mut steps = task["steps"].as_array().into_iter().flatten();
+    let step = steps.find(|it| it["name"] == step);
+    step.map_or(&Value::Null, |step| &step["output"])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A task whose steps have told this.
+    fn task(dry_run: bool, told: &Value) -> Value {
+        let told = told.as_object().into_iter().flatten();
+        let steps: Vec<Value> = told
+            .map(|(step, output)| json!({"name": step, "output": output}))
+            .collect();
+        json!({"input": {"dry_run": dry_run}, "steps": steps})
+    }
 
     #[test]
     fn what_was_deleted_is_told_by_label_and_result() {
         let by_label = json!({"push": {"success": 3, "error": 1}});
         let output = json!({"delete_tasks": {"tasks": 4, "by_label": by_label, "complete": true}});
 
-        let deleted = lines(&json!({"input": {"dry_run": false}, "output": output}));
-        let would = lines(&json!({"input": {"dry_run": true}, "output": output}));
+        let deleted = lines(&task(false, &output));
+        let would = lines(&task(true, &output));
 
         assert_eq!(
             deleted,
@@ -147,7 +162,7 @@ mod tests {
             "delete_tasks": {"tasks": 0, "by_label": {}, "complete": true},
         });
 
-        let would = lines(&json!({"input": {"dry_run": true}, "output": output}));
+        let would = lines(&task(true, &output));
 
         assert_eq!(
             would,

@@ -53,6 +53,12 @@ impl DiskObjects {
         self.folder(name).join(name.as_str())
     }
 
+    /// Makes an object of these bytes that no loss of power is survived by, for who fills a folder.
+    pub(crate) fn fill(&self, name: &ObjectName, bytes: &[u8]) -> io::Result<()> {
+        fs::create_dir_all(self.folder(name))?;
+        fs::write(self.path(name), bytes)
+    }
+
     fn open_for_append(&self, state: ObjectState) -> Result<DiskWriter, ObjectError> {
         let failed = |error| ObjectError::io(&state.name, "opened", error);
         self.make_folder(&state.name).map_err(failed)?;

@@ -55,29 +55,22 @@ impl Pulp {
         version: &str,
         correlation: Uuid,
     ) -> Result<Begun, PulpError> {
-        let (push, own) = (
-            self.names.push_repository(destination),
-            self.names.repository(destination),
-        );
-        let doing = format!("look for distributions `{push}` and `{own}`");
-        let paths = format!("{push},{own}");
-        let query = [("base_path__in", paths.as_str()), ("fields", FIELDS)];
-        let mut found = self.distributions(&doing, &query).await?;
+        let mut found = self.both_distributions(destination).await?;
         let mut take = |path: &str| {
             let at = found.iter().position(|it| it["base_path"] == path)?;
             Some(found.swap_remove(at))
         };
+        let (push, own) = (
+            self.names.push_repository(destination),
+            self.names.repository(destination),
+        );
         let (open, own) = (take(&push).filter(|it| it["private"] != true), take(&own));
-        if let Some(own) = &own {
-            let name = self.names.repository(destination);
-            self.must_be_ours(own, "distribution", &name, destination)?;
-        }
         let from_nothing = own.as_ref().is_some_and(|own| {
             let served = own["repository_version"].as_str().unwrap_or_default();
             repositories::is_empty_version_beside(served, version)
         });
         let open = open
-            .map(|open| href(&open, "pulp_href", &doing))
+            .map(|open| href(&open, "pulp_href", "look for distributions"))
             .transpose()?;
         let begun = self
             .serve_by(destination, own, version, correlation)
@@ -87,6 +80,25 @@ impl Pulp {
             open,
             ..begun
         })
+    }
+
+    /// What is published at the path that pushes go to, and at our own. That with other labels is an error; Pulp's has none.
+    pub(super) async fn both_distributions(
+        &self,
+        destination: DestinationId,
+    ) -> Result<Vec<Value>, PulpError> {
+        let (push, own) = (
+            self.names.push_repository(destination),
+            self.names.repository(destination),
+        );
+        let doing = format!("look for distributions `{push}` and `{own}`");
+        let paths = format!("{push},{own}");
+        let query = [("base_path__in", paths.as_str()), ("fields", FIELDS)];
+        let found = self.distributions(&doing, &query).await?;
+        for distribution in found.iter().filter(|it| it["base_path"] == own.as_str()) {
+            self.must_be_ours(distribution, "distribution", &own, destination)?;
+        }
+        Ok(found)
     }
 
     async fn serve_by(

@@ -112,6 +112,18 @@ pub enum PulpError {
         /// Its description, or its reason.
         why: String,
     },
+    /// A task of Pulp goes on and on.
+    #[error("Pulp's task to {doing} has not ended yet; look whether its workers run")]
+    NotDone {
+        /// What was wanted.
+        doing: String,
+    },
+    /// Something was made there while it was deleted.
+    #[error("Pulp has something under the name `{name}` again, although it was just deleted")]
+    StillThere {
+        /// The name.
+        name: String,
+    },
     /// It has other bytes than those that were sent.
     #[error(
         "Pulp keeps other bytes than those of blob {digest} under its digest: somebody else has put them there first; remove that blob from all repositories there and run its orphan cleanup, then cancel this task and push again"
@@ -193,6 +205,28 @@ impl PulpError {
             | Self::NotServed { .. }
             | Self::Task { .. }
             | Self::Tasks { .. }
+            | Self::NotDone { .. }
+            | Self::StillThere { .. }
+            | Self::OtherBytes { .. }
+            | Self::LostBlob { .. } => false,
+        }
+    }
+
+    /// True if nothing else that is asked now will be answered.
+    #[must_use]
+    pub fn is_about_pulp_itself(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Login { .. } | Self::NotDone { .. } => true,
+            Self::Failed { .. }
+            | Self::Refused { .. }
+            | Self::Unreadable { .. }
+            | Self::Foreign { .. }
+            | Self::NotThere { .. }
+            | Self::Replaced { .. }
+            | Self::NotServed { .. }
+            | Self::Task { .. }
+            | Self::Tasks { .. }
+            | Self::StillThere { .. }
             | Self::OtherBytes { .. }
             | Self::LostBlob { .. } => false,
         }
@@ -207,6 +241,8 @@ impl PulpError {
             | Self::Failed { .. }
             | Self::NotThere { .. }
             | Self::NotServed { .. }
+            | Self::NotDone { .. }
+            | Self::StillThere { .. }
             | Self::Task { .. } => true,
             Self::Refused { .. }
             | Self::Unreadable { .. }

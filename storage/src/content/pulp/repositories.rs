@@ -9,6 +9,10 @@ use super::tasks::href;
 use super::{Pulp, PulpError};
 use crate::catalog::DestinationId;
 
+/// Pulp keeps so many versions of a repository. Each has what all before it have, and only the newest is served, so that nothing
+/// needs older ones than those that pushes are just at work with.
+const VERSIONS_KEPT: u32 = 100;
+
 /// The ones of a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Repositories {
@@ -71,7 +75,11 @@ impl Pulp {
     ) -> Result<String, PulpError> {
         let name = self.names.repository(destination);
         let doing = format!("create repository `{name}`");
-        let body = json!({"name": name, "pulp_labels": self.names.labels(destination)});
+        let body = json!({
+            "name": name,
+            "pulp_labels": self.names.labels(destination),
+            "retain_repo_versions": VERSIONS_KEPT,
+        });
         let path = "repositories/container/container/";
         let reply = self
             .client

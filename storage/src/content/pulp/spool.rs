@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::time::{Instant, timeout_at};
 
 use super::Pulp;
@@ -79,6 +79,11 @@ impl Spool {
             spool: Arc::clone(self),
             bytes: AtomicU64::new(0),
         }
+    }
+
+    /// Waits until nobody brings blobs on; nobody begins to while what is answered is held.
+    pub(super) async fn hold(&self) -> MutexGuard<'_, ()> {
+        self.relieving.lock().await
     }
 
     /// There is more room than before.

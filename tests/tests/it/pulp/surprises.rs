@@ -14,6 +14,8 @@ use tests::wait::{self, SOON};
 use tests::{digest, noise};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
+use super::lives;
+
 const NAME: &str = "default_organization/tools/app";
 
 /// Longer than Pulp and this registry wait for each other, each with its growing intervals.
@@ -377,4 +379,37 @@ async fn a_pulp_that_is_upgraded_and_migrated_goes_on_taking_pushes_to_what_it_h
     }
     assert_eq!(server.rest().version_numbers(NAME).await, [1, 2, 3]);
     pulp.stop().await;
+}
+
+/// The bytes of what was deleted go with Pulp's own clean-up, and only they.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_deleted_is_swept_by_pulp_and_what_is_shared_is_not() {
+    let (_alone, pulp) = alone().await;
+    let (mut server, _) = server_with_prefix(pulp, &[]).await;
+    let other = "default_organization/tools/other";
+    let (seed, shared) = (noise::unique(), noise::bytes(noise::unique(), 50_000));
+    let with = |n: u64| Image::with_layers(vec![shared.clone(), noise::bytes(n, 4096)], "amd64");
+    let (gone, kept) = (with(seed + 1), with(seed + 2));
+    let oci = server.oci();
+    oci.push(NAME, "latest", &gone).await.expect_status(201);
+    oci.push(other, "latest", &kept).await.expect_status(201);
+    server.rest().until_no_task_is_open(IN_THE_END).await;
+    let words = ["repository", "delete", NAME, "--wait"];
+    server.cli(&words).await.expect_code(0);
+    lives::age_deletes(&mut server, 8).await;
+
+    let (_, did) = lives::cleaned_up(&server, false).await;
+    clean_up_orphans(pulp).await;
+
+    assert_eq!(did["repositories"], 1);
+    let left = async |layer: &[u8]| {
+        let blob = format!("content/container/blobs/?digest={}", digest::of(layer));
+        pulp.list(&blob).await.len()
+    };
+    assert_eq!(left(&gone.layers[1]).await, 0);
+    assert_eq!(left(&shared).await, 1);
+    let oci = server.oci();
+    oci.assert_pullable(other, "latest", &kept).await;
+    oci.push(NAME, "latest", &gone).await.expect_status(201);
+    oci.assert_pullable(NAME, "latest", &gone).await;
 }

@@ -46,7 +46,7 @@ pub(super) async fn fill(database: &Database, at: Timestamp) -> Result<Repositor
 
 /// Where all of it lies.
 #[derive(Clone, Copy)]
-struct Place {
+pub(in crate::bench) struct Place {
     organization: OrganizationId,
     library: EnvironmentId,
     user: UserId,
@@ -54,7 +54,8 @@ struct Place {
 }
 
 impl Place {
-    async fn find(tx: &mut Tx, at: Timestamp) -> Result<Self, CatalogError> {
+    /// In the default organization, of a server that was started once.
+    pub(in crate::bench) async fn find(tx: &mut Tx, at: Timestamp) -> Result<Self, CatalogError> {
         let missing = |what: &'static str, id: &str| CatalogError::Missing {
             what,
             id: id.to_owned(),
@@ -96,7 +97,11 @@ impl Place {
         filling::images(tx, &images, self.user, self.at).await
     }
 
-    async fn repository(self, tx: &mut Tx, n: u64) -> Result<RepositoryId, CatalogError> {
+    pub(in crate::bench) async fn repository(
+        self,
+        tx: &mut Tx,
+        n: u64,
+    ) -> Result<RepositoryId, CatalogError> {
         let label = format!("p{}", n % PRODUCTS + 1);
         let label = Label::parse(&label).expect("a letter and a number are a label");
         let plan = id(self.at, n);
@@ -109,6 +114,18 @@ impl Place {
         let made = made.found.id;
         repository_names::ensure(tx, &name(n), made).await?;
         Ok(made)
+    }
+
+    /// A version with an image for each of these new tags. `n` numbers the images, and no other version may have it.
+    pub(in crate::bench) async fn push_all(
+        self,
+        tx: &mut Tx,
+        to: RepositoryId,
+        n: u64,
+        tags: impl IntoIterator<Item = String>,
+    ) -> Result<(), CatalogError> {
+        let images = self.version(tx, to, n, tags).await?;
+        filling::images(tx, &images, self.user, self.at).await
     }
 
     /// A published version that is to have an image for each of these new tags, and the images.
@@ -135,7 +152,7 @@ impl Place {
     }
 
     /// A version in which a tag has moved to another image, published.
-    async fn push(
+    pub(in crate::bench) async fn push(
         self,
         tx: &mut Tx,
         to: RepositoryId,

@@ -129,7 +129,7 @@ impl Content {
         let Some(made) = pulp.made_by(ticket).await? else {
             return Ok(None);
         };
-        let version = match made.into_iter().find(|made| made.contains("/versions/")) {
+        let mut version = match made.into_iter().find(|made| made.contains("/versions/")) {
             Some(version) => version,
             // Nothing was new, or Pulp has forgotten the task.
             None => pulp.latest_version(&ticket.repository).await?,
@@ -144,7 +144,15 @@ impl Content {
             rows::blobs_to_send(&mut tx, destination, &all, true).await?
         };
         let blobs: Vec<Digest> = blobs.into_iter().map(|(blob, _)| blob).collect();
-        if let Some(digest) = pulp.first_without_bytes(&version, &blobs).await? {
+        let missing = match pulp.first_without_bytes(&version, &blobs).await {
+            // It went while this push was paused and very many others were made. A later one has all of it.
+            Err(error) if error.is_bad_request() || error.is_not_found() => {
+                version = pulp.latest_version(&ticket.repository).await?;
+                pulp.first_without_bytes(&version, &blobs).await?
+            }
+            missing => missing?,
+        };
+        if let Some(digest) = missing {
             if pulp.version_names(&version, &digest).await? {
                 return Err(PulpError::OtherBytes { digest }.into());
             }
