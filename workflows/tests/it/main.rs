@@ -21,6 +21,7 @@ mod laws_after_a_push;
 mod naming;
 mod push;
 mod rehearsal;
+mod retention;
 mod reverted;
 mod single_steps;
 mod verify;
