@@ -264,7 +264,6 @@ pub struct ProductChanges {
     /// Which tags of its repositories cannot be moved once they are pushed.
     pub immutable_tags: Option<Vec<TagGlob>>,
     /// What of its repositories stays; none inside: everything.
-    #[expect(clippy::option_option, reason = "left out, it stays; none, it goes")]
     pub retention: Option<Option<Retention>>,
 }
 

@@ -137,16 +137,17 @@ async fn untagged(
 /// Counts each blob once, and none that a manifest has which stays in the newest version.
 const BYTES: &str = "
     SELECT coalesce(sum(size_bytes), 0) AS bytes FROM (
-        SELECT o.digest, max(o.size_bytes) AS size_bytes
-        FROM json_each($2) going CROSS JOIN pushed_manifests p CROSS JOIN manifest_parts o
-        WHERE p.destination_id = $1 AND p.digest = going.value AND o.pushed_id = p.id
-          AND o.kind <> 'manifest'
-          AND NOT EXISTS (SELECT 1 FROM manifest_parts s CROSS JOIN pushed_manifests h
-              WHERE s.destination_id = $1 AND s.digest = o.digest AND h.id = s.pushed_id
-                AND h.digest NOT IN (SELECT value FROM json_each($2))
-                AND EXISTS (SELECT 1 FROM content_in c WHERE c.repository_id = $1
-                    AND c.kind = 'manifest' AND c.name = h.digest AND c.removed IS NULL))
-        GROUP BY o.digest
+        SELECT o.digest, o.size_bytes FROM (
+            SELECT o.digest, max(o.size_bytes) AS size_bytes
+            FROM json_each($2) going CROSS JOIN pushed_manifests p CROSS JOIN manifest_parts o
+            WHERE p.destination_id = $1 AND p.digest = going.value AND o.pushed_id = p.id
+              AND o.kind <> 'manifest'
+            GROUP BY o.digest) o
+        WHERE NOT EXISTS (SELECT 1 FROM manifest_parts s CROSS JOIN pushed_manifests h
+            WHERE s.destination_id = $1 AND s.digest = o.digest AND h.id = s.pushed_id
+              AND h.digest NOT IN (SELECT value FROM json_each($2))
+              AND EXISTS (SELECT 1 FROM content_in c WHERE c.repository_id = $1
+                  AND c.kind = 'manifest' AND c.name = h.digest AND c.removed IS NULL))
         UNION ALL
         SELECT m.digest, m.size_bytes FROM json_each($2) going CROSS JOIN manifests m
         WHERE m.digest = going.value)";

@@ -209,6 +209,11 @@ async fn what_the_rules_do_not_keep_goes_and_a_rollback_brings_it_back_as_it_was
     let (looked, _) = run(&house, &node, &FOR_REAL).await;
     assert_eq!(looked.tags, 0);
     assert_eq!(house.newest(&to).await.number, 7);
+    // Among others they are as old as they were.
+    let newest = json!({"tags": [{"matching": ["pr-*"], "keep_newest": 2}]});
+    house.retain(&to, newest).await;
+    run(&house, &node, &FOR_REAL).await;
+    assert_eq!(house.tags(&to).await, "latest pr-3 pr-4");
     node.drain(FOR_EVER).await;
 }
 

@@ -12,6 +12,7 @@ use crate::cli::view::View;
 use crate::cli::{show, terminal};
 
 #[derive(Args, Debug)]
+#[group(skip)]
 pub(super) struct Retention {
     /// Only say what would go
     #[arg(long, conflicts_with = "wait")]
