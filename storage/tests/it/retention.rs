@@ -136,9 +136,7 @@ async fn nine_thousand_tags_go_with_one_version_and_come_back_with_one() {
                 let cause = Cause::Rollback;
                 let number = versions::record(tx, repository, plan, version, cause, &changes, now);
                 let number = number.await.unwrap();
-                pushed::bring_back(tx, OF, number)
-                    .await
-                    .unwrap();
+                pushed::bring_back(tx, OF, number).await.unwrap();
                 Ok::<_, sqlx::Error>(())
             })
         })

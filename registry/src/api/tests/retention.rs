@@ -124,8 +124,8 @@ async fn rules_are_tried_before_they_are_saved_and_then_take_what_the_trial_said
     let (repository, digest) = furnished(&api).await;
     let other = format!("/v2/default_organization/tools/app/manifests/{digest}");
     let manifest = api.get(&ADMIN, &other).await.body;
-    let put = format!("/v2/default_organization/tools/app/manifests/older");
-    let put = api.ask(&ADMIN, Method::PUT, &put, Some(manifest)).await;
+    let put = "/v2/default_organization/tools/app/manifests/older";
+    let put = api.ask(&ADMIN, Method::PUT, put, Some(manifest)).await;
     assert_eq!(put.status(), StatusCode::CREATED, "{}", put.body);
 
     let all = preview(&api, newest(9)).await;

@@ -18,8 +18,8 @@ pub(super) struct Retention {
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
     /// With --dry-run: rules that are not saved yet, as JSON
-    #[arg(long, value_name = "JSON", value_parser = rules, requires = "dry_run")]
-    retention: Option<Value>,
+    #[arg(long = "retention", value_name = "JSON", value_parser = rules, requires = "dry_run")]
+    unsaved: Option<Value>,
     /// Kept in the audit
     #[arg(long)]
     reason: Option<String>,
@@ -35,7 +35,7 @@ impl Retention {
     ) -> Result<ExitCode, ClientError> {
         let mut body = with_reason(self.reason.as_deref());
         body["dry_run"] = json!(self.dry_run);
-        if let Some(rules) = &self.retention {
+        if let Some(rules) = &self.unsaved {
             body["retention"] = rules.clone();
         }
         let path = format!("{}/retention", of.path());
