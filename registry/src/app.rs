@@ -10,6 +10,7 @@ use crate::auth::tokens::Tokens;
 use crate::config::Config;
 use crate::full_disk::FullDisk;
 use crate::oci::ManifestMemory;
+use crate::pulls::Pulls;
 
 /// The running registry, as its handlers see it: made once, by `serve`.
 pub(crate) struct App {
@@ -31,6 +32,8 @@ pub(crate) struct App {
     pub(crate) full_disk: FullDisk,
     /// What clients of pushes were told.
     pub(crate) answers: Answers,
+    /// What was pulled of late.
+    pub(crate) pulls: Pulls,
     /// How many bytes repositories publish, as far as somebody has asked.
     pub(crate) sizes: Sizes,
 }

@@ -19,6 +19,7 @@ mod hiding;
 mod http;
 mod oci;
 mod oci_client;
+mod pulls;
 mod sample_image;
 mod schedules;
 mod serve;

@@ -6,11 +6,13 @@ use engine::schedule::Missed;
 use engine::workflow::Workflow as _;
 use workflows::cleanup::Cleanup;
 use workflows::rehearsal::Rehearsal;
+use workflows::retention::Retain;
 use workflows::verify::Verify;
 
 /// The workflows that may be scheduled: those whose input does not come from a client's request. A push is none: it publishes
 /// what a client has just sent.
-pub(crate) const SCHEDULABLE: &[&str] = &[Cleanup::NAME, Verify::NAME, Rehearsal::NAME];
+pub(crate) const SCHEDULABLE: &[&str] =
+    &[Cleanup::NAME, Retain::NAME, Verify::NAME, Rehearsal::NAME];
 
 /// Those of them that only a server runs that allows drills.
 pub(crate) const FOR_DRILLS: &[&str] = &[Rehearsal::NAME];
@@ -23,6 +25,15 @@ pub(crate) fn built_in() -> Vec<BuiltIn> {
             workflow: Cleanup::NAME,
             input: Json::of(&Cleanup { dry_run: false }).expect("a flag is JSON"),
             cron: "30 2 * * *",
+            time_zone: "UTC",
+            missed: Missed::Once,
+        },
+        // Before the cleanup, which finds what it has let go.
+        BuiltIn {
+            name: "retention",
+            workflow: Retain::NAME,
+            input: Json::of(&Retain::default()).expect("a flag is JSON"),
+            cron: "30 1 * * *",
             time_zone: "UTC",
             missed: Missed::Once,
         },

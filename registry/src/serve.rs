@@ -36,6 +36,7 @@ use crate::first_start::{self, ADMIN, AdminPassword, DEFAULT_ORGANIZATION, First
 use crate::full_disk::FullDisk;
 use crate::http::tls::{Certificates, TlsError, self_signed};
 use crate::http::{self, Manners};
+use crate::pulls::{self, Pulls};
 use crate::telemetry::{self, TelemetryError};
 use crate::{api, hiding, oci, schedules};
 
@@ -259,6 +260,7 @@ impl Serving {
             failed_logins: FailedLogins::default(),
             refusals: Refusals::default(),
             answers: Answers::default(),
+            pulls: Pulls::default(),
             sizes: Sizes::default(),
         });
         let router = oci::router(Arc::clone(&app)).merge(api::router(Arc::clone(&app)));
@@ -290,6 +292,7 @@ impl Serving {
         listener.spawn(hiding::run(Arc::clone(&app), shutdown.clone()));
         listener.spawn(audit::keep_counting(Arc::clone(&app), shutdown.clone()));
         listener.spawn(answers::keep_writing(Arc::clone(&app), shutdown.clone()));
+        listener.spawn(pulls::keep_writing(Arc::clone(&app), shutdown.clone()));
         listener.spawn(workflows::push::keep_filing(
             app.node.clone(),
             shutdown.clone(),
@@ -322,6 +325,9 @@ impl Serving {
         }
         if let Err(error) = self.app.answers.write(&self.app.services.database).await {
             warn!(%error, "what the last clients were told is not written down");
+        }
+        if let Err(error) = self.app.pulls.write(&self.app.services.database).await {
+            warn!(%error, "when images were pulled in the last minute is not written down");
         }
         self.app
             .node

@@ -17,6 +17,7 @@ pub(crate) struct Intervals {
     end: &'static str,
     begin: &'static str,
     begin_all: &'static str,
+    end_all: &'static str,
     end_tags: &'static str,
     begin_tags: &'static str,
     find: &'static str,
@@ -40,6 +41,12 @@ macro_rules! intervals {
                  SELECT $1, 'manifest', value, value, $3 FROM json_each($2)
                  WHERE NOT EXISTS (SELECT 1 FROM ", $table, " WHERE ", $owner,
                 " = $1 AND kind = 'manifest' AND name = value AND removed IS NULL)"
+            ),
+            end_all: concat!(
+                "UPDATE ", $table, " SET removed = $3 WHERE rowid IN (
+                     SELECT c.rowid FROM json_each($2) asked CROSS JOIN ", $table, " c
+                     WHERE c.", $owner, " = $1 AND c.kind = 'manifest' AND c.name = asked.value
+                       AND c.removed IS NULL)"
             ),
             end_tags: concat!(
                 "UPDATE ", $table, " SET removed = $3 WHERE rowid IN (
@@ -146,16 +153,22 @@ impl Intervals {
         added.execute(&mut *tx).await.map(drop)
     }
 
-    /// From version `number` on the manifest is gone.
-    pub(crate) async fn remove_manifest(
+    /// From version `number` on these manifests are gone: one statement, however many.
+    pub(crate) async fn remove_manifests(
         &self,
         tx: &mut Tx,
         owner: i64,
-        digest: &Digest,
+        digests: &[Digest],
         number: i64,
     ) -> Result<(), sqlx::Error> {
-        self.end(tx, owner, Kind::Manifest, &digest.to_string(), "", number)
-            .await
+        if digests.is_empty() {
+            return Ok(());
+        }
+        let ended = sqlx::query(self.end_all)
+            .bind(owner)
+            .bind(stored_json(&digests)?)
+            .bind(number);
+        ended.execute(&mut *tx).await.map(drop)
     }
 
     /// The digest that stands for the name in version `number`, as text.
@@ -222,9 +235,9 @@ mod tests {
 
     /// Otherwise a rollback of thousands of tags looks at all of them for each of them.
     #[tokio::test]
-    async fn tags_are_set_along_the_key_however_many() {
+    async fn tags_are_set_and_manifests_removed_along_the_key_however_many() {
         for (intervals, table) in [(&CATALOG, "content_in"), (&BACKEND, "embedded_content")] {
-            for sql in [intervals.end_tags, intervals.begin_tags] {
+            for sql in [intervals.end_all, intervals.end_tags, intervals.begin_tags] {
                 let told = explain(sql).await;
                 let walked = told.lines().filter(|line| line.contains("SCAN"));
                 let walked: Vec<&str> = walked.filter(|line| line.contains(table)).collect();

@@ -1,5 +1,6 @@
 //! What happens: each workflow a short declaration of a DAG, each step a file.
 
+pub mod apply_retention;
 pub mod bulk;
 pub mod change_naming;
 pub mod cleanup;
@@ -21,6 +22,7 @@ pub mod published_names;
 pub mod push;
 pub mod rehearsal;
 mod resume;
+pub mod retention;
 pub mod rollback;
 mod services;
 pub mod verify;
@@ -65,6 +67,8 @@ pub fn all(backend: Backend) -> Result<Workflows<Services>, DeclarationError> {
         .register::<bulk::BulkCancel>()?
         .register::<cleanup::Cleanup>()?
         .register::<verify::Verify>()?
+        .register::<retention::Retain>()?
+        .register::<apply_retention::ApplyRetention>()?
         .register::<rehearsal::Rehearsal>()?
         .register::<rehearsal::Part>()?;
     Ok(all.schedules_judged_by(owner::OwnersMayRun))

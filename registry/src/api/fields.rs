@@ -317,6 +317,13 @@ impl Told {
         field.map_or(Self::NotGiven, |value| Self::As(value.to_string()))
     }
 
+    /// What was given instead of what was there, if it was; `none` where that is taken away.
+    pub(super) fn or_none<T: Display>(field: Option<&Option<T>>) -> Self {
+        field.map_or(Self::NotGiven, |value| {
+            Self::As(value.as_ref().map_or("none".to_owned(), T::to_string))
+        })
+    }
+
     /// Which permissions were given, if they were.
     pub(super) fn permissions(field: Option<PermissionSet>) -> Self {
         field.map_or(Self::NotGiven, |set| {

@@ -1,6 +1,7 @@
 //! `/organizations/{label}/products`.
 
 pub(super) mod delete;
+pub(super) mod retention;
 
 use std::sync::Arc;
 
@@ -15,12 +16,13 @@ use storage::catalog::organizations::{Organization, find as find_organization};
 use storage::catalog::products::{self, NewProduct, Product, ProductChanges};
 use storage::catalog::roles::Permission;
 use storage::catalog::{CatalogError, ProductId, settings};
+use storage::retention::Retention;
 use storage::{Label, TagGlob, Tx};
 
 use super::answer::{Created, Located};
 use super::body::Body;
 use super::caller::{Caller, in_organization};
-use super::fields::{self, Globs, Name, Told, not_null};
+use super::fields::{self, Globs, Name, Told, not_null, or_null};
 use super::organizations;
 use super::page::{Listed, Orders, Page, Wanted};
 use super::path::Path;
@@ -44,6 +46,8 @@ pub(super) struct Shown {
     anonymous_pull: bool,
     /// Tags that cannot be moved once they are pushed: globs, in which `*` stands for any characters and `?` for one.
     immutable_tags: Vec<TagGlob>,
+    /// What of its repositories stays, and what the workflow `retention` removes; null: everything stays.
+    retention: Option<Retention>,
     created_at: Time,
 }
 
@@ -64,6 +68,7 @@ impl Shown {
             organization: organization.label.clone(),
             anonymous_pull: product.anonymous_pull,
             immutable_tags: product.immutable_tags,
+            retention: product.retention,
             created_at: product.created_at.into(),
         }
     }
@@ -138,6 +143,8 @@ pub(super) struct New {
     /// Tags that cannot be moved once they are pushed: globs, in which `*` stands for any characters and `?` for one.
     #[serde(default, deserialize_with = "not_null")]
     immutable_tags: Option<Globs>,
+    /// What of its repositories stays, and what the workflow `retention` removes; everything stays unless given.
+    retention: Option<Retention>,
 }
 
 /// `POST /organizations/{label}/products`.
@@ -162,6 +169,7 @@ pub(super) async fn create(
     let changes = ProductChanges {
         anonymous_pull: new.anonymous_pull,
         immutable_tags: new.immutable_tags.map(Into::into),
+        retention: new.retention.map(Some),
         ..ProductChanges::default()
     };
     let new = NewProduct {
@@ -175,6 +183,7 @@ pub(super) async fn create(
             "immutable_tags",
             Told::globs(changes.immutable_tags.as_ref()),
         ),
+        ("retention", Told::or_none(changes.retention.as_ref())),
     ]);
     let (at, id) = (app.services.clock.now(), organization.id);
     let created = app.services.database.transact(move |tx| {
@@ -201,9 +210,13 @@ pub(super) struct Changes {
     /// and `?` for one.
     #[serde(default, deserialize_with = "not_null")]
     immutable_tags: Option<Globs>,
+    /// What of its repositories stays, instead of what was said before; null: everything.
+    #[serde(default, deserialize_with = "or_null")]
+    #[expect(clippy::option_option, reason = "left out, it stays; null, it goes")]
+    retention: Option<Option<Retention>>,
 }
 
-/// `PATCH /organizations/{label}/products/{label}`: name, anonymous pull and immutable tags; the label never changes.
+/// `PATCH /organizations/{label}/products/{label}`: name, anonymous pull, immutable tags and retention; the label never changes.
 pub(super) async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -226,6 +239,7 @@ pub(super) async fn change(
         name: changes.name.map(Into::into),
         anonymous_pull: changes.anonymous_pull,
         immutable_tags: changes.immutable_tags.map(Into::into),
+        retention: changes.retention,
     };
     entry.reason = fields::given(&[
         ("name", Told::what(changes.name.as_ref())),
@@ -234,6 +248,7 @@ pub(super) async fn change(
             "immutable_tags",
             Told::globs(changes.immutable_tags.as_ref()),
         ),
+        ("retention", Told::or_none(changes.retention.as_ref())),
     ]);
     if entry.reason.is_none() {
         return Ok(Json(Shown::of(product, &organization)));
@@ -253,7 +268,7 @@ pub(super) async fn change(
 }
 
 /// How the audit names a product.
-fn subject(label: &str, organization: &Organization) -> String {
+pub(super) fn subject(label: &str, organization: &Organization) -> String {
     format!("product {label} of organization {}", organization.label)
 }
 
@@ -291,7 +306,7 @@ async fn open(tx: &mut Tx) -> Result<Vec<Product>, CatalogError> {
     }
 }
 
-fn place(product: &Product) -> Place {
+pub(super) fn place(product: &Product) -> Place {
     Place {
         organization: product.organization,
         product: Some(product.id),

@@ -10,6 +10,7 @@ mod operating;
 mod pictures;
 mod reach;
 mod refusals;
+mod retention;
 mod schedules;
 
 use http::header::{LOCATION, WWW_AUTHENTICATE};

@@ -1,17 +1,21 @@
 //! `wharfinger product …`.
 
+mod retention;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde::{Serialize, Serializer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::client::{Client, ClientError, Connection, segment};
 use super::delete::{Delete, names, tags};
 use super::page::Page;
+use super::task::Begun;
 use super::view::{Column, View, id, read, text, time};
 use crate::config::Environment;
+use retention::Retention;
 
 /// A verb on products, and the server to ask.
 #[derive(Args, Debug)]
@@ -54,6 +58,15 @@ enum Verb {
         #[command(flatten)]
         delete: Delete,
     },
+    /// Remove what its rules of retention do not keep, or say what that would be
+    Retention {
+        #[command(flatten)]
+        product: Product,
+        #[command(flatten)]
+        retention: Retention,
+        #[command(flatten)]
+        begun: Begun,
+    },
 }
 
 /// Whose product.
@@ -88,6 +101,10 @@ struct New {
     #[arg(long = "immutable-tag", value_name = "GLOB")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     immutable_tags: Vec<String>,
+    /// What of its repositories stays, as JSON; left out: everything
+    #[arg(long, value_name = "JSON", value_parser = rules)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention: Option<Value>,
 }
 
 #[derive(Args, Debug, Serialize)]
@@ -108,6 +125,18 @@ struct Changes {
         serialize_with = "without_empty"
     )]
     immutable_tags: Vec<String>,
+    /// What of its repositories stays, as JSON, for example `{"tags": [{"matching": ["pr-*"], "keep_newest": 10}]}`; given empty: everything
+    #[arg(long, value_name = "JSON", value_parser = rules)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention: Option<Value>,
+}
+
+/// Rules of retention; an empty text takes them away.
+fn rules(text: &str) -> Result<Value, String> {
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 fn without_empty<S: Serializer>(globs: &[String], to: S) -> Result<S::Ok, S::Error> {
@@ -131,6 +160,18 @@ const WOULD_DELETE: &[Column] = &[
     read("TAGS", "repositories", tags),
 ];
 
+/// One product has room for its rules.
+const ALONE: &[Column] = &[
+    id("ID", "id"),
+    text("LABEL", "label"),
+    text("NAME", "name"),
+    text("ORGANIZATION", "organization"),
+    text("ANONYMOUS PULL", "anonymous_pull"),
+    text("IMMUTABLE TAGS", "immutable_tags"),
+    text("RETENTION", "retention"),
+    time("CREATED", "created_at"),
+];
+
 /// Runs the verb.
 pub(crate) async fn command(command: Command, environment: &Environment) -> ExitCode {
     let verb = command.verb;
@@ -146,19 +187,24 @@ impl Verb {
                 view.list(&body, COLUMNS, "no product that you may see");
             }
             Self::Show(product) => {
-                view.object(&client.get(&product.path(), &[]).await?, COLUMNS);
+                view.object(&client.get(&product.path(), &[]).await?, ALONE);
             }
             Self::Create { of, new } => {
-                view.object(&client.post(&of.products(), &json!(new)).await?, COLUMNS);
+                view.object(&client.post(&of.products(), &json!(new)).await?, ALONE);
             }
             Self::Update { product, changes } => {
                 let body = client.patch(&product.path(), &json!(changes)).await?;
-                view.object(&body, COLUMNS);
+                view.object(&body, ALONE);
             }
             Self::Delete { product, delete } => {
                 let show = |view: View, would: &Answer| view.object(would, WOULD_DELETE);
                 return delete.run(client, view, &product.path(), show).await;
             }
+            Self::Retention {
+                product,
+                retention,
+                begun,
+            } => return retention.run(client, view, &product, &begun).await,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -183,8 +229,6 @@ impl Product {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     fn changes(globs: &[&str]) -> Value {
@@ -192,7 +236,28 @@ mod tests {
             name: None,
             anonymous_pull: None,
             immutable_tags: globs.iter().map(|glob| (*glob).to_owned()).collect(),
+            retention: None,
         })
+    }
+
+    #[test]
+    fn empty_rules_take_all_away() {
+        let given = |text: &str| {
+            json!(Changes {
+                name: None,
+                anonymous_pull: None,
+                immutable_tags: Vec::new(),
+                retention: Some(rules(text).unwrap()),
+            })
+        };
+
+        assert_eq!(given(""), json!({"retention": null}));
+        assert_eq!(given("null"), json!({"retention": null}));
+        assert_eq!(
+            given(r#"{"untagged_within": "7d"}"#),
+            json!({"retention": {"untagged_within": "7d"}})
+        );
+        assert!(rules("{").is_err());
     }
 
     #[test]

@@ -192,6 +192,7 @@ pub(super) const TAGS: &[Column] = &[
     read("DIGEST", "digest", short),
     text("PLATFORMS", "platforms").spare(),
     size("SIZE", "size_bytes").spare(),
+    age("PULLED", "last_pulled_at").spare(),
 ];
 
 const TAG: &[Column] = &[
@@ -201,6 +202,7 @@ const TAG: &[Column] = &[
     text("PLATFORMS", "platforms"),
     size("SIZE", "size_bytes"),
     text("CREATED", "created"),
+    time("LAST PULLED", "last_pulled_at"),
     text("WARNING", "warning"),
     text("PULL", "pull"),
 ];

@@ -30,6 +30,10 @@ fn a_usage_error_ends_with_2() {
         "wharfinger workflow graph push --format png",
         "wharfinger product list",
         "wharfinger product update tools --organization acme",
+        "wharfinger product update tools --organization acme --retention {",
+        "wharfinger product retention tools",
+        "wharfinger product retention tools --organization acme --retention {}",
+        "wharfinger product retention tools --organization acme --dry-run --wait",
         "wharfinger environment create qa --organization acme --name Quality",
         "wharfinger environment update qa --organization acme",
         "wharfinger role create own --permissions fly",
@@ -74,7 +78,7 @@ fn nouns_have_the_verbs_of_their_resource() {
         ("gate", "list show close open"),
         ("node", "list show hold release"),
         ("organization", "list show create update delete"),
-        ("product", "list show create update delete"),
+        ("product", "list show create update delete retention"),
         ("environment", "list show create update delete"),
         (
             "repository",
@@ -221,7 +225,7 @@ fn images() -> Vec<Listed> {
             "tag",
             repository::TAGS,
             json!({"name": "release-2026-11-24-candidate-17", "digest": digest, "size_bytes": 1_288_490_188_u64,
-                "platforms": ["linux/amd64", "linux/arm64", "linux/s390x"]}),
+                "platforms": ["linux/amd64", "linux/arm64", "linux/s390x"], "last_pulled_at": AT}),
             "1.1 GiB",
         ),
         (

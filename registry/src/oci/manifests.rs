@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use storage::catalog::answers::Answered;
 use storage::catalog::manifests::{self, Content, Manifest};
+use storage::catalog::touched::Touched;
 use storage::catalog::{pushed, versions};
 use storage::database::Tx;
 use storage::{Algorithm, Digest, Tag};
@@ -59,12 +60,19 @@ pub(super) async fn get(
     let digest = find(&mut tx, &found, reference)
         .await?
         .ok_or_else(unknown)?;
+    let pulled = match reference {
+        Reference::Tag(tag) => Touched::Tag(tag.clone()),
+        Reference::Digest(digest) => Touched::Manifest(*digest),
+    };
+    let (app, now) = (caller.app, caller.app.services.clock.now());
     if let Some(response) = answer::not_modified(&caller.head.headers, &digest) {
+        app.pulls.note(destination, pulled, now);
         return Ok(response);
     }
     let Content { media_type, bytes } = manifests::content(&mut tx, destination, &digest)
         .await?
         .ok_or_else(unknown)?;
+    app.pulls.note(destination, pulled, now);
     let headers = [
         (CONTENT_TYPE, answer::ascii(&media_type)),
         (CONTENT_LENGTH, HeaderValue::from(bytes.len())),

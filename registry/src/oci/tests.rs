@@ -103,6 +103,7 @@ impl World {
             failed_logins: FailedLogins::default(),
             refusals: Refusals::default(),
             answers: crate::answers::Answers::default(),
+            pulls: crate::pulls::Pulls::default(),
             full_disk: crate::full_disk::FullDisk::new(
                 folder.path(),
                 &folder.path().join("wharfinger.db"),

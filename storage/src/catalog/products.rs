@@ -6,7 +6,10 @@ use engine::journal::PlanId;
 use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
-use super::{CatalogError, Ensured, OrganizationId, ProductId, json, stored_json, time};
+use super::{
+    CatalogError, Ensured, OrganizationId, ProductId, json, json_option, stored_json, time,
+};
+use crate::retention::Retention;
 use crate::{Label, TagGlob, Tx};
 
 /// The label of the product that pushes go to which name none; in lower case.
@@ -29,6 +32,8 @@ pub struct Product {
     pub anonymous_pull: bool,
     /// Which tags of its repositories cannot be moved once they are pushed.
     pub immutable_tags: Vec<TagGlob>,
+    /// What of its repositories stays; none: everything.
+    pub retention: Option<Retention>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -53,6 +58,7 @@ impl FromRow<'_, SqliteRow> for Product {
             created_by_plan: created_by_plan.map(PlanId),
             anonymous_pull: row.try_get::<i64, _>("anonymous_pull")? == 1,
             immutable_tags: json(row, "immutable_tags")?,
+            retention: json_option(row, "retention")?,
             created_at: time(row, "created_at")?,
         })
     }
@@ -119,7 +125,7 @@ async fn insert(
         SELECT $1, $2, $3, $4, $5, $6
         WHERE NOT EXISTS (SELECT 1 FROM environments WHERE organization_id = $1 AND label_key = $3)
         ON CONFLICT (organization_id, label_key) DO NOTHING
-        RETURNING id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at";
+        RETURNING id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, retention, created_at";
     let inserted = sqlx::query_as(SQL)
         .bind(organization)
         .bind(new.label.as_str())
@@ -184,7 +190,7 @@ pub async fn find(
     label: &str,
 ) -> Result<Option<Product>, CatalogError> {
     const SQL: &str = "
-        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at
+        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, retention, created_at
         FROM products WHERE organization_id = $1 AND label_key = $2";
     let found = sqlx::query_as(SQL)
         .bind(organization)
@@ -195,7 +201,7 @@ pub async fn find(
 /// The product with this number.
 pub async fn get(tx: &mut Tx, id: ProductId) -> Result<Option<Product>, CatalogError> {
     const SQL: &str = "
-        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at
+        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, retention, created_at
         FROM products WHERE id = $1 AND deleted_at IS NULL";
     Ok(sqlx::query_as(SQL)
         .bind(id)
@@ -211,7 +217,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<Product>, CatalogError> {
     const SQL: &str = "
-        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at
+        SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, retention, created_at
         FROM products WHERE organization_id = $1 AND id > $2 AND deleted_at IS NULL ORDER BY id LIMIT $3";
     let page = sqlx::query_as(SQL)
         .bind(organization)
@@ -221,7 +227,7 @@ pub async fn list(
 }
 
 const OPEN: &str = "
-    SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at
+    SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, retention, created_at
     FROM products WHERE anonymous_pull = 1 AND deleted_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM organizations o WHERE o.id = organization_id AND o.deleted_at IS NOT NULL)
     ORDER BY id";
@@ -229,6 +235,17 @@ const OPEN: &str = "
 /// The products that are pulled from without a login, unless the setting closes them.
 pub async fn open(tx: &mut Tx) -> Result<Vec<Product>, CatalogError> {
     Ok(sqlx::query_as(OPEN).fetch_all(&mut *tx).await?)
+}
+
+const RETAINING: &str = "
+    SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, retention, created_at
+    FROM products WHERE retention IS NOT NULL AND deleted_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM organizations o WHERE o.id = organization_id AND o.deleted_at IS NOT NULL)
+    ORDER BY id";
+
+/// The products that say what of their repositories stays.
+pub async fn retaining(tx: &mut Tx) -> Result<Vec<Product>, CatalogError> {
+    Ok(sqlx::query_as(RETAINING).fetch_all(&mut *tx).await?)
 }
 
 /// How many products the organization has.
@@ -269,6 +286,8 @@ pub struct ProductChanges {
     pub anonymous_pull: Option<bool>,
     /// Which tags of its repositories cannot be moved once they are pushed.
     pub immutable_tags: Option<Vec<TagGlob>>,
+    /// What of its repositories stays; none inside: everything.
+    pub retention: Option<Option<Retention>>,
 }
 
 /// Changes what is asked for; `None` if there is no such product. It is a person's from now on, whoever had made it: no revert
@@ -280,14 +299,19 @@ pub async fn update(
 ) -> Result<Option<Product>, CatalogError> {
     const SQL: &str = "
         UPDATE products SET name = coalesce($2, name), anonymous_pull = coalesce($3, anonymous_pull),
-            immutable_tags = coalesce($4, immutable_tags), created_by_plan = NULL
+            immutable_tags = coalesce($4, immutable_tags),
+            retention = CASE $5 WHEN 1 THEN $6 ELSE retention END, created_by_plan = NULL
         WHERE id = $1 AND deleted_at IS NULL
-        RETURNING id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, created_at";
+        RETURNING id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, retention, created_at";
     let immutable_tags = changes.immutable_tags.as_ref().map(stored_json);
+    let retention = changes.retention.as_ref().and_then(Option::as_ref);
+    let retention = retention.map(stored_json).transpose()?;
     let updated = sqlx::query_as(SQL)
         .bind(id)
         .bind(&changes.name)
         .bind(changes.anonymous_pull.map(i64::from))
-        .bind(immutable_tags.transpose()?);
+        .bind(immutable_tags.transpose()?)
+        .bind(i64::from(changes.retention.is_some()))
+        .bind(retention);
     Ok(updated.fetch_optional(&mut *tx).await?)
 }

@@ -246,6 +246,31 @@ pub async fn delete(
     Ok(deleted.rows_affected() > 0)
 }
 
+const DELETE_UNFILED: &str = "
+    UPDATE pushed_manifests SET deleted_at = $3
+    WHERE destination_id = $1 AND digest IN (SELECT value FROM json_each($2))
+      AND deleted_at IS NULL AND filed_by_plan IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM content_in c WHERE c.repository_id = $1
+          AND c.kind = 'manifest' AND c.name = pushed_manifests.digest AND c.removed IS NULL)";
+
+/// As [`delete`], for many, and only for those that the newest version does not have and nobody has pushed again since it was made.
+pub async fn delete_unfiled(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digests: &[Digest],
+    at: Timestamp,
+) -> Result<(), CatalogError> {
+    if digests.is_empty() {
+        return Ok(());
+    }
+    let deleted = sqlx::query(DELETE_UNFILED)
+        .bind(destination)
+        .bind(stored_json(&digests)?)
+        .bind(at.0);
+    deleted.execute(&mut *tx).await?;
+    Ok(())
+}
+
 const BRING_BACK: &str = "
     UPDATE pushed_manifests SET deleted_at = NULL
     WHERE destination_id = $1 AND deleted_at IS NOT NULL
@@ -288,8 +313,20 @@ pub async fn bring_back(
 
 #[cfg(test)]
 mod tests {
-    use super::{BRING_BACK, BRING_BACK_BLOBS};
+    use super::{BRING_BACK, BRING_BACK_BLOBS, DELETE_UNFILED};
     use crate::database::explain;
+
+    #[tokio::test]
+    async fn many_are_deleted_along_the_key() {
+        let told = explain(DELETE_UNFILED).await;
+        let walked = told.lines().filter(|line| line.contains("SCAN"));
+
+        assert!(
+            walked.clone().all(|line| line.contains("json_each")),
+            "{told}"
+        );
+        assert!(told.contains("destination_id=? AND digest=?"), "{told}");
+    }
 
     #[tokio::test]
     async fn what_was_deleted_is_found_without_looking_at_all_that_is_there() {

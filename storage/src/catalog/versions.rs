@@ -133,10 +133,33 @@ pub async fn record(
     CATALOG.set_tags(tx, owner, set, gone, number).await?;
     let added = &changes.manifests_added;
     CATALOG.add_manifests(tx, owner, added, number).await?;
-    for digest in &changes.manifests_removed {
-        CATALOG.remove_manifest(tx, owner, digest, number).await?;
+    let gone = &changes.manifests_removed;
+    CATALOG.remove_manifests(tx, owner, gone, number).await?;
+    if cause == Cause::Rollback {
+        tell_when_pushed(tx, repository, number).await?;
     }
     Ok(number)
+}
+
+/// Of tags that a rollback sets: when they were pushed to where they point again.
+const TELL_WHEN_PUSHED: &str = "
+    UPDATE content_in SET set_at = (
+        SELECT coalesce(old.set_at, v.created_at) FROM content_in old
+        LEFT JOIN versions v ON v.repository_id = old.repository_id AND v.number = old.added
+        WHERE old.repository_id = content_in.repository_id AND old.kind = 'tag'
+          AND old.name = content_in.name AND old.digest = content_in.digest
+          AND old.added < content_in.added
+        ORDER BY old.added DESC LIMIT 1)
+    WHERE repository_id = $1 AND kind = 'tag' AND added = $2";
+
+async fn tell_when_pushed(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    version: i64,
+) -> Result<(), CatalogError> {
+    let told = sqlx::query(TELL_WHEN_PUSHED).bind(repository).bind(version);
+    told.execute(&mut *tx).await?;
+    Ok(())
 }
 
 /// The number of the version that `plan` made.
@@ -448,7 +471,7 @@ mod tests {
 
     #[tokio::test]
     async fn pages_of_tags_and_of_versions_are_read_along_their_index_without_sorting() {
-        for sql in [super::TAGS_AT, super::TAGS_OVER] {
+        for sql in [super::TAGS_AT, super::TAGS_OVER, super::TELL_WHEN_PUSHED] {
             let told = explain(sql).await;
             assert!(!told.contains("SCAN"), "{told}");
         }

@@ -24,6 +24,8 @@ const BEFORE: &[&str] = &[
     "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE repository_id = $1 LIMIT $2)",
     "DELETE FROM blob_links WHERE rowid IN (
         SELECT rowid FROM blob_links WHERE destination_id = $1 LIMIT $2)",
+    "DELETE FROM last_touched WHERE rowid IN (
+        SELECT rowid FROM last_touched WHERE destination_id = $1 LIMIT $2)",
 ];
 
 const VERSIONS: &str = "

@@ -154,9 +154,12 @@ pub(super) async fn delete(
         "DELETE FROM images WHERE pushed_id IN (SELECT value FROM json_each($1))",
         "DELETE FROM pushed_manifests WHERE id IN (SELECT value FROM json_each($1))",
     ];
-    const IN_PUSH_REPOSITORY: &str = "
-        DELETE FROM embedded_push_manifests
-        WHERE destination_id = $1 AND digest IN (SELECT value FROM json_each($2))";
+    const BY_DIGEST: [&str; 2] = [
+        "DELETE FROM embedded_push_manifests
+         WHERE destination_id = $1 AND digest IN (SELECT value FROM json_each($2))",
+        "DELETE FROM last_touched
+         WHERE destination_id = $1 AND kind = 'manifest' AND name IN (SELECT value FROM json_each($2))",
+    ];
     if going.is_empty() {
         return Ok(0);
     }
@@ -165,11 +168,10 @@ pub(super) async fn delete(
     for sql in OF_ROW {
         sqlx::query(sql).bind(&ids).execute(&mut *tx).await?;
     }
-    sqlx::query(IN_PUSH_REPOSITORY)
-        .bind(destination)
-        .bind(&digests)
-        .execute(&mut *tx)
-        .await?;
+    for sql in BY_DIGEST {
+        let gone = sqlx::query(sql).bind(destination).bind(&digests);
+        gone.execute(&mut *tx).await?;
+    }
     let freed: Vec<i64> = sqlx::query_scalar(BYTES)
         .bind(digests)
         .fetch_all(&mut *tx)

@@ -24,6 +24,14 @@ const DROP: &str = concat!(
     version_goes!()
 );
 
+/// When its tags were set is known without the version from then on.
+const TELL: &str = "
+    UPDATE content_in SET set_at = (SELECT v.created_at FROM versions v
+        WHERE v.repository_id = content_in.repository_id AND v.number = content_in.added)
+    WHERE rowid IN (SELECT c.rowid FROM json_each($2) gone
+        CROSS JOIN content_in c INDEXED BY content_in_added
+        WHERE c.repository_id = $1 AND c.added = gone.value AND c.kind = 'tag' AND c.set_at IS NULL)";
+
 /// Up to a batch of the versions that go, the oldest first.
 pub async fn old(
     tx: &mut Tx,
@@ -62,6 +70,10 @@ pub async fn drop_old(
     if !rules::may_be_pruned(tx, DestinationId::from(repository)).await? {
         return Ok(0);
     }
+    let told = sqlx::query(TELL)
+        .bind(repository)
+        .bind(stored_json(&numbers)?);
+    told.execute(&mut *tx).await?;
     let dropped = ruled!(rules, sqlx::query(DROP))
         .bind(None::<&str>)
         .bind(repository)
@@ -80,6 +92,8 @@ pub enum Table {
     BackendContent,
     /// The backend's own versions.
     BackendVersions,
+    /// When tags were pulled last that no version has any more.
+    LastTouched,
 }
 
 impl Table {
@@ -123,6 +137,17 @@ impl Table {
                      AND c.destination_id = $7 AND ",
                     backend_version_goes!()
                 ),
+            ),
+            Self::LastTouched => (
+                "SELECT t.rowid FROM last_touched t
+                 WHERE t.destination_id = $7 AND t.kind = 'tag'
+                   AND NOT EXISTS (SELECT 1 FROM content_in c
+                       WHERE c.repository_id = t.destination_id AND c.kind = 'tag' AND c.name = t.name)
+                 ORDER BY t.name LIMIT $8",
+                "DELETE FROM last_touched AS t WHERE t.rowid IN (SELECT value FROM json_each($8))
+                 AND t.destination_id = $7 AND t.kind = 'tag'
+                 AND NOT EXISTS (SELECT 1 FROM content_in c
+                     WHERE c.repository_id = t.destination_id AND c.kind = 'tag' AND c.name = t.name)",
             ),
         }
     }
@@ -181,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn old_versions_are_found_and_dropped_along_indexes() {
-        for sql in [OLD, COUNT, DROP] {
+        for sql in [OLD, COUNT, TELL, DROP] {
             let told = explain(sql).await;
 
             assert_eq!(scanned(&told), [""; 0], "{told}");

@@ -20,6 +20,7 @@ mod lists;
 mod organizations;
 mod referrers;
 mod repositories;
+mod retention;
 mod scale;
 mod search;
 mod uploads;

@@ -32,6 +32,7 @@ mod pulls;
 mod pulp;
 mod rehearsals;
 mod rest;
+mod retention;
 mod rollbacks;
 mod schedules;
 mod search;

@@ -63,7 +63,10 @@ async fn the_command_line_has_schedules_too() {
 
     let list = list.expect_code(0).stdout;
     assert!(
-        list.contains("cleanup") && list.contains("verify") && list.lines().count() == 3,
+        ["cleanup", "retention", "verify"]
+            .iter()
+            .all(|it| list.contains(it))
+            && list.lines().count() == 4,
         "{list}"
     );
     let said = format!("{refused}");

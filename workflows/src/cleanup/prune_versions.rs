@@ -142,6 +142,7 @@ async fn drop_versions(run: &mut Run<'_>, destination: DestinationId) -> Result<
         Table::Content,
         Table::BackendVersions,
         Table::BackendContent,
+        Table::LastTouched,
     ] {
         while run.goes_on() {
             let rows = versions::rows(&mut run.read().await?, &rules, table, destination).await?;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use storage::catalog::manifests::{self, Manifest, PartKind};
 use storage::catalog::products::Product;
 use storage::catalog::pushed::{self, Added};
+use storage::catalog::touched::{self, Touched};
 use storage::catalog::users::User;
 use storage::catalog::{
     CatalogError, RepositoryId, destinations, products, publications, versions,
@@ -224,6 +225,10 @@ impl Taken {
         manifests::put(tx, manifest, at).await?;
         let added = pushed::add(tx, to.id, manifest, push.user.id, at).await?;
         let Some((tag, offer, key)) = offer else {
+            if added == Added::Same {
+                let again = Touched::Manifest(manifest.digest);
+                touched::pushed_again(tx, to.id, &again, at).await?;
+            }
             return Ok((Submitted::Kept, None));
         };
         let open = desk.open(tx, keys_of_tag(to, &tag)).await?;
@@ -235,6 +240,7 @@ impl Taken {
             && added != Added::AsAnother
             && points_to(tx, to, &tag).await? == Some(manifest.digest)
         {
+            touched::pushed_again(tx, to.id, &Touched::Tag(tag), at).await?;
             return Ok((Submitted::Unchanged, None));
         }
         let (same, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|plan| plan.key == key);

@@ -162,7 +162,7 @@ impl House {
     }
 
     /// Lets the product of the repository keep tags of this form as they are.
-    async fn keep_tags(&self, of: &Destination, rule: &str) {
+    pub(crate) async fn keep_tags(&self, of: &Destination, rule: &str) {
         let (organization, rule): (_, TagGlob) = (of.organization, rule.parse().unwrap());
         let label = of.product_label.clone();
         self.write(move |tx| {
@@ -179,7 +179,7 @@ impl House {
     }
 
     /// An index of these manifests, which were pushed before.
-    fn index(children: &[Digest]) -> Manifest {
+    pub(crate) fn index(children: &[Digest]) -> Manifest {
         let children: Vec<_> = children
             .iter()
             .map(|digest| json!({"mediaType": OCI_IMAGE, "digest": digest, "size": 1}))
@@ -222,19 +222,19 @@ impl House {
         shown.await.unwrap().map(|shown| shown.version)
     }
 
-    async fn is_pullable(&self, from: &Destination, digest: &Digest) -> bool {
+    pub(crate) async fn is_pullable(&self, from: &Destination, digest: &Digest) -> bool {
         let mut tx = self.services.database.read().await.unwrap();
         pushed::contains(&mut tx, from.id, digest).await.unwrap()
     }
 
-    async fn newest(&self, of: &Destination) -> versions::Version {
+    pub(crate) async fn newest(&self, of: &Destination) -> versions::Version {
         let mut tx = self.services.database.read().await.unwrap();
         let newest = versions::latest(&mut tx, RepositoryId::from(of.id));
         newest.await.unwrap().unwrap()
     }
 }
 
-async fn must_succeed(node: &HouseNode, plan: PlanId) {
+pub(crate) async fn must_succeed(node: &HouseNode, plan: PlanId) {
     let done = node.wait(plan, FOR_EVER).await.unwrap();
     assert_eq!(done.result, PlanResult::Success, "{done:?}");
 }

@@ -24,6 +24,7 @@ mod naming;
 mod push;
 mod rehearsal;
 mod removed_in_pulp;
+mod retention;
 mod reverted;
 mod single_steps;
 mod verify;

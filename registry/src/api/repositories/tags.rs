@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use engine::clock::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use storage::catalog::images::Seen;
 use storage::catalog::repositories::RepositoryRow;
-use storage::catalog::{RepositoryId, images, versions};
+use storage::catalog::{RepositoryId, images, touched, versions};
 use storage::{Digest, Tag};
 
 use super::{pushed_name, visible};
@@ -18,6 +19,7 @@ use crate::api::caller::Caller;
 use crate::api::page::{Listed, Orders, Page, Wanted};
 use crate::api::path::Path;
 use crate::api::problem::Problem;
+use crate::api::time::Time;
 use crate::app::App;
 
 /// A tag as REST shows it.
@@ -37,6 +39,9 @@ pub(in crate::api) struct Shown {
     labels: BTreeMap<String, String>,
     /// When it was built, as its config says it.
     created: Option<String>,
+    /// When it was pulled last, by its name or by its digest, from wherever the repository is pulled; null: never, as far as is known.
+    /// Pulls within five minutes count as one.
+    last_pulled_at: Option<Time>,
     /// What is wrong with it for people; it is kept byte for byte all the same.
     warning: Option<String>,
     /// Commands that pull it.
@@ -52,7 +57,14 @@ impl Listed for Shown {
 }
 
 impl Shown {
-    fn of(app: &App, row: &RepositoryRow, name: Tag, digest: Digest, seen: Option<&Seen>) -> Self {
+    fn of(
+        app: &App,
+        row: &RepositoryRow,
+        (name, digest): (Tag, Digest),
+        seen: Option<&Seen>,
+        written: Option<Timestamp>,
+    ) -> Self {
+        let last_pulled_at = app.pulls.last(row.id.into(), &name, &digest).max(written);
         let image = seen.and_then(|seen| seen.image.clone());
         let pull = format!(
             "podman pull {}/{}:{name}",
@@ -68,6 +80,7 @@ impl Shown {
             size_bytes: None,
             labels: BTreeMap::new(),
             created: None,
+            last_pulled_at: last_pulled_at.map(Time::from),
             warning: None,
             pull: vec![pull],
         };
@@ -111,7 +124,11 @@ pub(in crate::api) async fn list(
     let page = Page::of_rows(found, total, &wanted, |(tag, _)| tag.to_string());
     let digests: Vec<Digest> = page.results.iter().map(|(_, digest)| *digest).collect();
     let seen = images::seen(&mut tx, row.id.into(), &digests).await?;
-    Ok(page.map(|(tag, digest)| Shown::of(&app, &row, tag, digest, seen.get(&digest))))
+    let pulls = touched::pulls(&mut tx, row.id.into(), &page.results).await?;
+    Ok(page.map(|(tag, digest)| {
+        let pulled = pulls.get(&tag).copied();
+        Shown::of(&app, &row, (tag, digest), seen.get(&digest), pulled)
+    }))
 }
 
 /// One of them.
@@ -129,5 +146,10 @@ pub(in crate::api) async fn show(
         .await?
         .ok_or_else(unknown)?;
     let seen = images::seen(&mut tx, row.id.into(), &[digest]).await?;
-    Ok(Json(Shown::of(&app, &row, tag, digest, seen.get(&digest))))
+    let found = [(tag, digest)];
+    let pulls = touched::pulls(&mut tx, row.id.into(), &found).await?;
+    let [(tag, digest)] = found;
+    let pulled = pulls.get(&tag).copied();
+    let shown = Shown::of(&app, &row, (tag, digest), seen.get(&digest), pulled);
+    Ok(Json(shown))
 }

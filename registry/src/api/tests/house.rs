@@ -121,6 +121,7 @@ impl Api {
             failed_logins: FailedLogins::default(),
             refusals: Refusals::default(),
             answers: crate::answers::Answers::default(),
+            pulls: crate::pulls::Pulls::default(),
             full_disk: crate::full_disk::FullDisk::new(
                 folder.path(),
                 &folder.path().join("wharfinger.db"),
@@ -230,6 +231,12 @@ impl Api {
 
     pub(in crate::api) async fn patch(&self, who: &Who<'_>, path: &str, body: Value) -> Answer {
         self.ask(who, Method::PATCH, path, Some(body)).await
+    }
+
+    /// Does at once what is done every minute.
+    pub(super) async fn write_pulls_down(&self) {
+        let database = &self.app.services.database;
+        self.app.pulls.write(database).await.unwrap();
     }
 
     /// Organization `acme`, and Bob, who has this role in it.

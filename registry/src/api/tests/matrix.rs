@@ -297,6 +297,10 @@ impl World {
             ("POST", "organizations") if path.ends_with("/repositories") => {
                 Some(json!({"name": fresh}))
             }
+            ("POST", "organizations") if path.ends_with("/retention") => {
+                let rules = json!({"untagged_within": "7d"});
+                Some(json!({"dry_run": true, "retention": rules}))
+            }
             ("POST", "organizations") if path.ends_with("/preview_pattern") => {
                 Some(json!({"pattern": "x/<%= repository.label %>"}))
             }

@@ -91,11 +91,9 @@ pub async fn remove(
     BACKEND
         .set_tags(tx, destination.0, &[], tags, number)
         .await?;
-    for digest in manifests {
-        BACKEND
-            .remove_manifest(tx, destination.0, digest, number)
-            .await?;
-    }
+    BACKEND
+        .remove_manifests(tx, destination.0, manifests, number)
+        .await?;
     Ok(number)
 }
 

@@ -217,3 +217,41 @@ async fn what_was_deleted_goes_from_pulp_after_its_time_and_what_shares_its_laye
         server.doctor().await.expect_code(0);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_rules_of_retention_took_in_pulp_is_rolled_back_and_pushed_again() {
+    for which in Which::ALL {
+        let pulp: &Pulp = which.shared().await;
+        let server = pulp.server(&[]).await;
+        let (oci, rest) = (server.oci(), server.rest());
+        let (one, two) = (image(), image());
+        oci.push(NAME, "one", &one).await.expect_status(201);
+        oci.push(NAME, "two", &two).await.expect_status(201);
+        let product = "/organizations/Default_Organization/products/tools";
+        let rules = json!({"tags": [{"matching": ["*"], "keep_newest": 1}]});
+        let saved = rest.patch(product, &json!({ "retention": rules })).await;
+        saved.expect_status(200);
+
+        let begun = rest.post(&format!("{product}/retention"), &json!({})).await;
+        assert_eq!(rest.begun(begun).await["result"], "success");
+        rest.until_no_task_is_open(SOON).await;
+        for gone in ["one", &one.digest] {
+            oci.manifest(NAME, gone).await.expect_status(404);
+        }
+        oci.assert_pullable(NAME, "two", &two).await;
+
+        let path = rest.path_of(NAME).await;
+        let back = json!({ "environment": "Library", "version": 2 });
+        let back = rest.post(&format!("{path}/rollback"), &back).await;
+        assert_eq!(rest.begun(back).await["result"], "success");
+        oci.assert_pullable(NAME, "one", &one).await;
+
+        let begun = rest.post(&format!("{product}/retention"), &json!({})).await;
+        assert_eq!(rest.begun(begun).await["result"], "success");
+        rest.until_no_task_is_open(SOON).await;
+        oci.manifest(NAME, "one").await.expect_status(404);
+        oci.push(NAME, "again", &one).await.expect_status(201);
+        oci.assert_pullable(NAME, "again", &one).await;
+        server.doctor().await.expect_code(0);
+    }
+}
