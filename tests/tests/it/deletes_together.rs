@@ -136,11 +136,11 @@ async fn an_organization_goes_with_its_robots_and_comes_back_with_them() {
     let new = json!({"label": "default_organization", "name": "Another"});
     rest.post("/organizations", &new).await.expect_status(201);
     let revert_path = format!("/tasks/{}/revert", text(&task["id"]));
-    let taken = rest.post(&revert_path, &json!({})).await.expect_status(409);
+    let refused = rest.post(&revert_path, &json!({})).await.expect_status(409);
     assert!(
-        taken.text().contains("an organization by now"),
+        refused.text().contains("an organization by now"),
         "{}",
-        taken.text()
+        refused.text()
     );
     let gone = rest.begun(rest.delete(ORGANIZATION).await).await;
     assert_eq!(gone["result"], "success", "{gone}");
