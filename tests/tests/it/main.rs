@@ -34,6 +34,7 @@ mod rollbacks;
 mod schedules;
 mod search;
 mod shutdown;
+mod soak;
 mod tls;
 mod tokens;
 mod undo;
