@@ -130,6 +130,11 @@ pub fn millis(time: Duration) -> Millis {
     Millis::try_from(time.as_millis()).expect("below 292 million years")
 }
 
+/// So many minutes.
+pub const fn millis_of_minutes(minutes: i64) -> Millis {
+    minutes * 60_000
+}
+
 fn machine() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     millis(since.expect("after 1970"))

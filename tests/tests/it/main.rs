@@ -2,6 +2,7 @@
 
 mod access;
 mod big_layers;
+mod by_the_clock;
 mod cli;
 mod clients;
 mod conformance;
@@ -35,6 +36,7 @@ mod schedules;
 mod search;
 mod shutdown;
 mod soak;
+mod switched_names;
 mod tls;
 mod tokens;
 mod undo;

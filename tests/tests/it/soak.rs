@@ -45,6 +45,9 @@ const STEP: Duration = Duration::from_mins(1);
 /// …each time this has passed.
 const EACH: Duration = Duration::from_millis(100);
 
+/// A line for each request would be gigabytes.
+const QUIETLY: &str = "--log-level=info,wharfinger::http::log=warn";
+
 const WRITERS: usize = 8;
 const READERS: usize = 2;
 /// The repositories that each writer has to itself; one more is shared by all.
@@ -98,7 +101,7 @@ async fn what_was_acknowledged_stays_and_what_nothing_needs_goes_while_days_pass
     let hours = wanted.unwrap_or(AT_MOST).as_secs() * 600 / 3600 + 24;
     let clock = WallClock::behind(Duration::from_hours(hours));
     let expiry = format!("--upload-expiry={}s", UPLOAD_EXPIRY.as_secs());
-    let mut server = Server::start_through(&clock.words(), &[&expiry]).await;
+    let mut server = Server::start_through(&clock.words(), &[&expiry, QUIETLY]).await;
     let token = prepare(&server.rest()).await;
     let images = Images::make(WRITERS);
     let world = Arc::new(World {
@@ -236,6 +239,13 @@ async fn soak(world: &Arc<World>, server: &mut Server, wanted: Option<Duration>)
         }
         server.restart().await;
         restarts += 1;
+        println!(
+            "after {} s: {} events, {} collections, {} pushes met one",
+            begun.elapsed().as_secs(),
+            world.tally.sum(),
+            world.runs().collections(),
+            world.runs().count_met(world.clock.at_least()),
+        );
         next = Instant::now() + Duration::from_secs(random.random_range(18..28));
     }
     world.enough.store(true, Ordering::SeqCst);

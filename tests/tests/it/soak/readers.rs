@@ -1,6 +1,7 @@
 //! Readers: whoever pulls what nobody changes meanwhile gets all of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom as _;
@@ -11,10 +12,13 @@ use super::images::ImageNo;
 use super::wire::{Lost, stubbornly};
 use super::{World, are};
 
+const BETWEEN_PULLS: Duration = Duration::from_millis(30);
+
 /// Pulls one tag after the other, until there was enough.
 pub(super) async fn read(world: Arc<World>, reader: usize) {
     let mut random = StdRng::seed_from_u64(super::SEED + 1000 + reader as u64);
     while world.goes_on() {
+        tokio::time::sleep(BETWEEN_PULLS).await; // the writers shall have most of the server
         let found = {
             let ledger = world.ledger();
             let at = random.random_range(0..ledger.places());
@@ -24,7 +28,6 @@ pub(super) async fn read(world: Arc<World>, reader: usize) {
                 .map(|(tag, image)| (at, ledger.epoch(at), ledger.name(at), tag, image))
         };
         let Some((at, epoch, name, tag, image)) = found else {
-            tokio::task::yield_now().await;
             continue;
         };
         let missing = pull(&world, &name, &tag, image).await;
