@@ -26,13 +26,10 @@ const MIN_SWITCHES: u64 = 20;
 /// Past this the askers get nowhere.
 const MOST_SWITCHES: u64 = 600;
 
-const PATTERNS: [&str; 2] = [
-    "shop/<%= repository.name %>",
-    "mall/<%= repository.name %>/image",
-];
+const PATTERNS: [&str; 2] = ["shop/<%= repository.name %>", "mall/<%= repository.name %>"];
 
 fn names(n: usize) -> [String; 2] {
-    [format!("shop/app-{n}"), format!("mall/app-{n}/image")]
+    [format!("shop/app-{n}"), format!("mall/app-{n}")]
 }
 
 /// What the askers have seen together.

@@ -39,12 +39,13 @@ pub(super) struct Runs {
 }
 
 /// The figures of the steps that tell of what is kept.
-const FIGURES: [(&str, &str); 6] = [
+pub(super) const FIGURES: [(&str, &str); 7] = [
     ("expire_uploads", "sessions"),
     ("collect_deleted", "repositories"),
     ("prune_versions", "versions"),
     ("prune_versions", "manifests"),
     ("collect_garbage", "blobs"),
+    ("collect_garbage", "objects_without_row"),
     ("delete_tasks", "tasks"),
 ];
 
@@ -105,7 +106,7 @@ impl Runs {
             return;
         }
         for (step, figure) in FIGURES {
-            let n = task["output"][step][figure].as_u64().unwrap_or(0);
+            let n = figure_of(task, step, figure);
             if n > 0 {
                 let (runs, sum) = self.took.entry(figure).or_default();
                 (*runs, *sum) = (*runs + 1, *sum + n);
@@ -113,6 +114,11 @@ impl Runs {
             }
         }
     }
+}
+
+/// What a step of a cleanup has done.
+pub(super) fn figure_of(task: &Value, of: &str, figure: &str) -> u64 {
+    step(task, of)["output"][figure].as_u64().unwrap_or(0)
 }
 
 /// A time as the API shows it.
