@@ -150,6 +150,8 @@ impl Watch {
             .collect();
         assert_eq!(self.fired("all").await, each);
         assert_eq!(self.fired("skip").await, on_time);
+        // None of them met one that was still open, which would have stood for it.
+        assert_eq!(self.fired("cleanup").await, on_time);
         let rest = self.server.rest();
         assert_eq!(runs(&rest, "cleanup").await, on_time.len());
         assert_eq!(runs(&rest, "all").await, each.len());
@@ -180,7 +182,7 @@ async fn each_minute_comes_once_over_restarts_and_the_hour_that_is_left_out_in_s
     let _turn = turn::heavy().await;
     let mut watch = Watch::start("2026-03-29T00:28:00.000Z").await;
 
-    watch.pass(8).await;
+    watch.pass(8).await; // 00:36
     watch.be_away(7, true).await; // 00:43
     watch.pass_with_kills(4).await;
     watch.be_away(8, false).await; // 00:55
@@ -191,7 +193,7 @@ async fn each_minute_comes_once_over_restarts_and_the_hour_that_is_left_out_in_s
     watch.missed.extend(watch.minute - 14..watch.minute);
     watch.settle().await;
     watch.be_away(8, true).await;
-    watch.pass(2).await;
+    watch.pass(12).await; // 01:40, in Berlin 03:40
 
     watch.assert_each_minute_came_once().await;
     assert_eq!(
@@ -215,7 +217,7 @@ async fn each_minute_comes_once_over_restarts_and_the_hour_that_comes_twice_in_a
     watch.pass_with_kills(4).await; // 01:02, in Berlin 02:02 once more
     watch.pass(3).await;
     watch.be_away(17, false).await; // 01:22
-    watch.pass(5).await;
+    watch.pass(18).await; // 01:40, in Berlin 02:40 once more
 
     watch.assert_each_minute_came_once().await;
     assert_eq!(

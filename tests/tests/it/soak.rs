@@ -239,12 +239,14 @@ async fn soak(world: &Arc<World>, server: &mut Server, wanted: Option<Duration>)
         }
         server.restart().await;
         restarts += 1;
+        let (collections, met) = {
+            let mut runs = world.runs();
+            (runs.collections(), runs.count_met(world.clock.at_least()))
+        };
         println!(
-            "after {} s: {} events, {} collections, {} pushes met one",
+            "after {} s: {} events, {collections} collections, {met} pushes met one",
             begun.elapsed().as_secs(),
             world.tally.sum(),
-            world.runs().collections(),
-            world.runs().count_met(world.clock.at_least()),
         );
         next = Instant::now() + Duration::from_secs(random.random_range(18..28));
     }

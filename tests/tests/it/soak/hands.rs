@@ -9,7 +9,6 @@ use rand::{RngExt as _, SeedableRng as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::answer::Answer;
-use tests::image;
 use tests::oci_client::location;
 use tests::rest::text;
 use tests::wall_clock::{Millis, millis};
@@ -21,7 +20,7 @@ use super::{OWN, UNDO_WINDOW, World, end_of, readers};
 
 const TAGS: usize = 5;
 /// With more than so many something is deleted first, so that layers lose their last image again and again.
-const MOST_IMAGES: usize = 5;
+const MOST_IMAGES: usize = 6;
 /// A writer waits so long for a collection to begin, if it wants to meet it.
 const FOR_A_COLLECTION: Duration = Duration::from_secs(2);
 /// As long as a cleanup takes: at some moment of it the push comes.
@@ -155,7 +154,8 @@ impl Hand {
         let now = world.clock.at_most();
         {
             let mut ledger = world.ledger();
-            let content = ledger.content(at).unwrap_or_default().with(tag, image);
+            let content = ledger.content(at).unwrap_or_default();
+            let content = content.with(tag, image, &world.images);
             ledger.end_change(at, content, since);
             ledger.end_push(image, now);
         }
@@ -174,21 +174,29 @@ impl Hand {
         image: ImageNo,
     ) -> Result<Answer, Lost> {
         let world = Arc::clone(&self.world);
-        let made = &world.images.all[image];
-        for blob in &made.blobs {
-            if let Some(refused) = self.bring(at, name, *blob).await? {
-                return Ok(refused);
+        let mut last = None;
+        for part in world.images.with_children(image) {
+            let made = &world.images.all[part];
+            for blob in &made.blobs {
+                if let Some(refused) = self.bring(at, name, *blob).await? {
+                    return Ok(refused);
+                }
             }
+            let reference = if part == image { tag } else { &made.digest };
+            let put = world
+                .wire
+                .of(Method::PUT, name, &format!("manifests/{reference}"));
+            let put = put
+                .header("content-type", made.media_type)
+                .body(made.manifest.clone());
+            let answer = world.wire.send(put).await?;
+            assert!([201, 404].contains(&answer.status), "{answer}");
+            if answer.status != 201 {
+                return Ok(answer);
+            }
+            last = Some(answer);
         }
-        let put = world
-            .wire
-            .of(Method::PUT, name, &format!("manifests/{tag}"));
-        let put = put
-            .header("content-type", image::MANIFEST)
-            .body(made.manifest.clone());
-        let answer = world.wire.send(put).await?;
-        assert!([201, 404].contains(&answer.status), "{answer}");
-        Ok(answer)
+        Ok(last.expect("the image is the last of them"))
     }
 
     /// Sees to it that the repository has the blob; what refused it, if something did.
@@ -330,7 +338,8 @@ impl Hand {
     }
 
     async fn delete_image(&mut self, at: Place, name: &str, content: &Content) {
-        let Some(image) = content.images.iter().choose(&mut self.random).copied() else {
+        let unlisted = content.unlisted(&self.world.images);
+        let Some(image) = unlisted.choose(&mut self.random) else {
             return;
         };
         let since = self.begin(at);

@@ -31,11 +31,22 @@ impl Content {
         content
     }
 
-    pub(super) fn with(&self, tag: &str, image: ImageNo) -> Self {
+    /// The same with a tag, its image, and what that lists.
+    pub(super) fn with(&self, tag: &str, image: ImageNo, all: &Images) -> Self {
         let mut content = self.clone();
-        content.images.insert(image);
+        content.images.extend(all.with_children(image));
         content.tags.insert(tag.to_owned(), image);
         content
+    }
+
+    /// What can be deleted: no index lists it.
+    pub(super) fn unlisted<'a>(&'a self, all: &'a Images) -> impl Iterator<Item = ImageNo> + 'a {
+        let is_listed = |image: &ImageNo| {
+            let mut here = self.images.iter();
+            here.any(|it| all.all[*it].children.contains(image))
+        };
+        let images = self.images.iter().copied();
+        images.filter(move |image| !is_listed(image))
     }
 
     pub(super) fn without_tag(&self, tag: &str) -> Self {
@@ -94,8 +105,13 @@ impl Ledger {
                 versions: Vec::new(),
             }));
         }
+        let blobs_of = |image| {
+            let all = images.with_children(image);
+            let blobs = all.flat_map(|image| images.all[image].blobs.clone());
+            blobs.collect::<BTreeSet<_>>().into_iter().collect()
+        };
         Self {
-            of_images: images.all.iter().map(|image| image.blobs.clone()).collect(),
+            of_images: (0..images.all.len()).map(blobs_of).collect(),
             blobs: vec![Blob::default(); images.blobs.len()],
             repositories,
             graves: Vec::new(),

@@ -54,24 +54,26 @@ pub(super) async fn pull(
     tag: &str,
     image: ImageNo,
 ) -> Result<Option<String>, Lost> {
-    let made = &world.images.all[image];
     let wire = &world.wire;
-    let manifest = wire.of(Method::GET, name, &format!("manifests/{tag}"));
-    let manifest = wire.send(manifest).await?;
-    if manifest.status != 200 || manifest.body != made.manifest {
-        return Ok(Some(manifest.to_string()));
-    }
-    world.tally.add("manifest pulled");
-    for blob in &made.blobs {
-        let (digest, _) = &world.images.blobs[*blob];
-        let request = wire.of(Method::GET, name, &format!("blobs/{digest}"));
-        let answer = wire.send(request).await?;
-        if answer.status == 200 {
+    for part in world.images.with_children(image) {
+        let made = &world.images.all[part];
+        let reference = if part == image { tag } else { &made.digest };
+        let manifest = wire.of(Method::GET, name, &format!("manifests/{reference}"));
+        let manifest = wire.send(manifest).await?;
+        if manifest.status != 200 || manifest.body != made.manifest {
+            return Ok(Some(manifest.to_string()));
+        }
+        world.tally.add("manifest pulled");
+        for blob in &made.blobs {
+            let (digest, _) = &world.images.blobs[*blob];
+            let request = wire.of(Method::GET, name, &format!("blobs/{digest}"));
+            let answer = wire.send(request).await?;
+            if answer.status != 200 {
+                return Ok(Some(answer.to_string()));
+            }
             // Whatever is changed meanwhile, no byte is another one.
             assert!(are(&answer.body, digest), "{name}: {digest} is other bytes");
             world.tally.add("blob pulled");
-        } else {
-            return Ok(Some(answer.to_string()));
         }
     }
     Ok(None)
