@@ -74,8 +74,8 @@ struct World {
     ledger: Mutex<Ledger>,
     runs: Mutex<Runs>,
     tally: Tally,
-    /// How many collections were begun: who waits for the next one sees it here.
-    begun: watch::Sender<u64>,
+    /// How many cleanups were seen to come to the blobs: who waits for the next one sees it here.
+    collecting: watch::Sender<u64>,
     enough: AtomicBool,
 }
 
@@ -109,7 +109,7 @@ async fn what_was_acknowledged_stays_and_what_nothing_needs_goes_while_days_pass
         wire: Wire::new(&server.host(), token.clone()),
         runs: Mutex::default(),
         tally: Tally::default(),
-        begun: watch::Sender::new(0),
+        collecting: watch::Sender::new(0),
         enough: AtomicBool::new(false),
         clock,
         images,

@@ -11,23 +11,57 @@ use tests::wall_clock::{Millis, from_rfc3339};
 use super::World;
 use super::wire::{Lost, stubbornly, until};
 
-/// A push that needs a blob which is due: nothing else needs it, and its grace has passed.
+/// A push that needs blobs which are due: nothing else needs them, and their grace has passed.
 ///
-/// It has *met a blob in collection* if the step `collect_garbage` of some cleanup ran while the push did, and none before it had
-/// the chance to take the blob: no other `collect_garbage` began after the blob was due and ended before the push began. So that
-/// step had to decide on the very blob that the push asked for, mounted or uploaded at that time.
-#[derive(Clone, Copy, Debug)]
+/// It has *met a blob in collection* if the step `collect_garbage` of some cleanup ran while the push did, which had to decide on a
+/// blob that the push asked for, mounted or uploaded at that very time: it was due before that cleanup looked at the versions, and
+/// no cleanup before had the chance to take it, none that looked at the versions after the blob was surely due and had ended its
+/// `collect_garbage` before the push began.
+#[derive(Clone, Debug)]
 pub(super) struct Candidate {
-    pub(super) due_since: Millis,
+    pub(super) blobs: Vec<Due>,
     pub(super) begun: Millis,
     pub(super) ended: Millis,
+}
+
+/// Since when a blob may be collected. How exactly the registry has written down when it was used last is not known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    pub(super) maybe_since: Millis,
+    pub(super) surely_since: Millis,
+}
+
+/// When a cleanup looked.
+#[derive(Clone, Copy, Debug)]
+struct Looked {
+    /// At versions, manifests and links: `prune_versions` began.
+    at_versions: Millis,
+    /// At blobs: `collect_garbage` began and ended.
+    at_blobs: (Millis, Millis),
+}
+
+impl Candidate {
+    fn has_met(&self, runs: &BTreeMap<String, Looked>) -> bool {
+        self.blobs.iter().any(|blob| {
+            let mut meets = false;
+            for run in runs.values() {
+                let (began, ended) = run.at_blobs;
+                if run.at_versions >= blob.surely_since && ended <= self.begun {
+                    return false;
+                }
+                meets |= run.at_versions >= blob.maybe_since
+                    && began <= self.ended
+                    && ended >= self.begun;
+            }
+            meets
+        })
+    }
 }
 
 /// All cleanups, whoever began them.
 #[derive(Default)]
 pub(super) struct Runs {
-    /// When `collect_garbage` of each began and ended.
-    collecting: BTreeMap<String, (Millis, Millis)>,
+    looked: BTreeMap<String, Looked>,
     /// Those that took something, and what they took in all.
     took: BTreeMap<&'static str, (u64, u64)>,
     /// How many have deleted blobs.
@@ -60,24 +94,13 @@ impl Runs {
         self.candidates.push_back(candidate);
     }
 
-    /// What the last one that is known has seen: who is due since then is still there.
-    pub(super) fn seen_until(&self) -> Millis {
-        let began = self.collecting.values().map(|(began, _)| *began);
-        began.max().unwrap_or_default()
-    }
-
     /// How many pushes have met a blob in collection, of those that ended before `now`.
     pub(super) fn count_met(&mut self, now: Millis) -> u64 {
         while let Some(push) = self
             .candidates
             .pop_front_if(|push| push.ended < self.known_until.min(now))
         {
-            let mut runs = self.collecting.values();
-            let had_its_chance = runs
-                .clone()
-                .any(|(began, ended)| *began >= push.due_since && *ended <= push.begun);
-            let meets = runs.any(|(began, ended)| *began <= push.ended && *ended >= push.begun);
-            self.met += u64::from(meets && !had_its_chance);
+            self.met += u64::from(push.has_met(&self.looked));
         }
         self.met
     }
@@ -88,21 +111,31 @@ impl Runs {
         let took = took.map(|(what, (runs, sum))| format!("{sum} {what} by {runs}"));
         format!(
             "{} cleanups, of which {} collected blobs ({})",
-            self.collecting.len(),
+            self.looked.len(),
             self.collections,
             took.collect::<Vec<_>>().join(", ")
         )
     }
 
     fn ended(&mut self, task: &Value) {
-        let collecting = step(task, "collect_garbage");
-        let (began, ended) = (&collecting["started_at"], &collecting["ended_at"]);
-        if began.is_null() || ended.is_null() {
+        let time = |of: &str, when: &str| {
+            let time = &step(task, of)[when];
+            (!time.is_null()).then(|| time_of(time))
+        };
+        let times = (
+            time("prune_versions", "started_at"),
+            time("collect_garbage", "started_at"),
+            time("collect_garbage", "ended_at"),
+        );
+        let (Some(at_versions), Some(began), Some(ended)) = times else {
             return;
-        }
-        let times = (time_of(began), time_of(ended));
+        };
+        let looked = Looked {
+            at_versions,
+            at_blobs: (began, ended),
+        };
         let id = text(&task["id"]).to_owned();
-        if self.collecting.insert(id, times).is_some() {
+        if self.looked.insert(id, looked).is_some() {
             return;
         }
         for (step, figure) in FIGURES {
@@ -131,11 +164,15 @@ pub(super) async fn collect(world: Arc<World>) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     while world.goes_on() {
         seconds.tick().await;
-        world.begun.send_modify(|begun| *begun += 1);
         let id = stubbornly("a cleanup", async || begin(&world).await).await;
+        let mut is_told = false;
         let task = until("the end of a cleanup", async || {
             let task = world.wire.get(&format!("/tasks/{id}")).await?;
             let task = task.expect_status(200).json();
+            if !is_told && step(&task, "prune_versions")["state"] == "success" {
+                world.collecting.send_modify(|runs| *runs += 1);
+                is_told = true;
+            }
             Ok((task["state"] == "stopped").then_some(task))
         });
         let task = task.await;
@@ -161,7 +198,7 @@ async fn learn_of_others(world: &World) {
     });
     for listed in stopped.await {
         let id = text(&listed["id"]);
-        if world.runs().collecting.contains_key(id) {
+        if world.runs().looked.contains_key(id) {
             continue;
         }
         let path = format!("/tasks/{id}");

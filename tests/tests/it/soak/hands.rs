@@ -23,8 +23,8 @@ const TAGS: usize = 5;
 const MOST_IMAGES: usize = 6;
 /// A writer waits so long for a collection to begin, if it wants to meet it.
 const FOR_A_COLLECTION: Duration = Duration::from_secs(2);
-/// As long as a cleanup takes: at some moment of it the push comes.
-const WITHIN_A_COLLECTION: u64 = 120;
+/// Milliseconds that the look at the blobs takes: at some moment of it the push comes.
+const WITHIN_A_COLLECTION: u64 = 40;
 
 /// A repository that was deleted and may be brought back.
 struct Deleted {
@@ -71,7 +71,7 @@ impl Hand {
         match self.random.random_range(0..100) {
             0..30 if crowded => self.delete_image(at, &name, &content).await,
             0..30 => self.push_any(at, &name).await,
-            30..50 => self.push_what_is_just_due(at, &name).await,
+            30..50 => self.push_what_is_collected(at, &name, &content).await,
             50..70 => self.delete_image(at, &name, &content).await,
             70..77 => self.delete_tag(at, &name, &content).await,
             77..82 if !is_shared => self.roll_back(at, &name, &content).await,
@@ -94,23 +94,30 @@ impl Hand {
         format!("tag-{}-{n}", self.writer)
     }
 
-    /// Pushes an image with a blob that nothing needs and whose grace has just passed, while a collection looks at it.
-    async fn push_what_is_just_due(&mut self, at: Place, name: &str) {
-        let mut begun = self.world.begun.subscribe();
-        begun.mark_unchanged();
-        // It may be the last second of the soak, or the server is gone.
-        let _ = tokio::time::timeout(FOR_A_COLLECTION, begun.changed()).await;
-        let found = {
+    /// Deletes an old image, so that nothing needs some of its blobs, and pushes it again while a collection looks at them.
+    async fn push_what_is_collected(&mut self, at: Place, name: &str, content: &Content) {
+        let old = {
             let now = self.world.clock.at_least();
-            let seen_until = self.world.runs().seen_until();
             let ledger = self.world.ledger();
-            let all = Images::of(self.writer);
-            all.filter(|image| ledger.is_just_due(*image, now, seen_until))
-                .choose(&mut self.random)
+            let unlisted = content.unlisted(&self.world.images);
+            let old = unlisted.filter(|image| ledger.is_old(*image, now));
+            old.choose(&mut self.random)
         };
-        let Some(image) = found else {
+        let Some(image) = old else {
             return self.push_any(at, name).await;
         };
+        let mut collecting = self.world.collecting.subscribe();
+        self.delete_this(at, name, content, image).await;
+        // The version before has it still: one more change lets that go.
+        let left = content.without(image);
+        if left.tags.is_empty() {
+            self.push_any(at, name).await;
+        } else {
+            self.delete_tag(at, name, &left).await;
+        }
+        collecting.mark_unchanged();
+        // It may be the last second of the soak, or the server is gone.
+        let _ = tokio::time::timeout(FOR_A_COLLECTION, collecting.changed()).await;
         let moment = self.random.random_range(0..WITHIN_A_COLLECTION);
         tokio::time::sleep(Duration::from_millis(moment)).await; // the moment is what is tried out
         let tag = self.any_tag();
@@ -342,6 +349,10 @@ impl Hand {
         let Some(image) = unlisted.choose(&mut self.random) else {
             return;
         };
+        self.delete_this(at, name, content, image).await;
+    }
+
+    async fn delete_this(&mut self, at: Place, name: &str, content: &Content, image: ImageNo) {
         let since = self.begin(at);
         let digest = self.world.images.all[image].digest.clone();
         self.delete(name, &digest).await;

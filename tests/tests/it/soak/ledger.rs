@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tests::wall_clock::{Millis, millis};
 
-use super::collector::Candidate;
+use super::collector::{Candidate, Due};
 use super::images::{BlobNo, ImageNo, Images};
 use super::{BLOB_GRACE, UNDO_WINDOW, VERSIONS_KEPT};
 
@@ -214,21 +214,26 @@ impl Ledger {
     /// A push begins. Answers with those of its blobs that nothing needs and whose grace has passed: the next collection takes
     /// each of them, unless the push comes first.
     pub(super) fn begin_push(&mut self, image: ImageNo, now: Millis) -> Option<Candidate> {
-        let due: Vec<_> = self.due(image, now).collect();
-        let due_since = due
+        let blobs: Vec<_> = self.of_images[image]
             .iter()
+            .map(|blob| &self.blobs[*blob])
+            .filter(|blob| blob.is_stored && blob.holders == 0)
             .map(|blob| {
-                let blob = &self.blobs[*blob];
+                let maybe = blob.used_at + millis(BLOB_GRACE);
                 // A tenth more of the grace: so exactly does the registry write down when a blob was used.
                 let surely = blob.used_at + millis(BLOB_GRACE) * 11 / 10;
-                surely.max(blob.unneeded_since)
+                Due {
+                    maybe_since: maybe.max(blob.unneeded_since),
+                    surely_since: surely.max(blob.unneeded_since),
+                }
             })
-            .max();
+            .filter(|due| due.maybe_since <= now)
+            .collect();
         for blob in self.of_images[image].clone() {
             self.blobs[blob].holders += 1;
         }
-        due_since.map(|due_since| Candidate {
-            due_since,
+        (!blobs.is_empty()).then_some(Candidate {
+            blobs,
             begun: now,
             ended: now,
         })
@@ -245,20 +250,11 @@ impl Ledger {
         }
     }
 
-    fn due(&self, image: ImageNo, now: Millis) -> impl Iterator<Item = BlobNo> {
-        let is_due = move |blob: &&BlobNo| {
-            let blob = &self.blobs[**blob];
-            blob.is_stored && blob.holders == 0 && blob.used_at + millis(BLOB_GRACE) <= now
-        };
-        self.of_images[image].iter().filter(is_due).copied()
-    }
-
-    /// Whether one of its blobs is due since a moment ago: younger than what the last collections have seen.
-    pub(super) fn is_just_due(&self, image: ImageNo, now: Millis, seen_until: Millis) -> bool {
-        self.due(image, now).any(|blob| {
-            let blob = &self.blobs[blob];
-            let surely = blob.used_at + millis(BLOB_GRACE) * 11 / 10;
-            surely.max(blob.unneeded_since) >= seen_until
+    /// Whether the grace of one of its blobs has passed: once nothing needs it, it is collected.
+    pub(super) fn is_old(&self, image: ImageNo, now: Millis) -> bool {
+        self.of_images[image].iter().any(|blob| {
+            let blob = &self.blobs[*blob];
+            blob.is_stored && blob.used_at + millis(BLOB_GRACE) <= now
         })
     }
 
