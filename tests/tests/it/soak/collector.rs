@@ -66,7 +66,7 @@ pub(super) struct Runs {
     took: BTreeMap<&'static str, (u64, u64)>,
     /// How many have deleted blobs.
     collections: u64,
-    /// Everything that ended before this is known.
+    /// Every cleanup that was begun before this is known, with all its times.
     known_until: Millis,
     candidates: VecDeque<Candidate>,
     met: u64,
@@ -190,13 +190,17 @@ async fn begin(world: &World) -> Result<String, Lost> {
 }
 
 /// Finds the cleanups that the schedule began.
-async fn learn_of_others(world: &World) {
-    let before = world.clock.at_least();
-    let search = "label = cleanup and state = stopped and ended_at > \"2 hours ago\"";
-    let stopped = stubbornly("the cleanups", async || {
-        world.wire.search("/tasks", search).await
-    });
-    for listed in stopped.await {
+pub(super) async fn learn_of_others(world: &World) {
+    let mut known_until = world.clock.at_least();
+    let ask = async |search| {
+        let ask = async || world.wire.search("/tasks", search).await;
+        stubbornly("the cleanups", ask).await
+    };
+    // Those first: one that ends meanwhile is found among the others.
+    for open in ask("label = cleanup and state != stopped").await {
+        known_until = known_until.min(time_of(&open["created_at"]));
+    }
+    for listed in ask("label = cleanup and state = stopped and ended_at > \"2 hours ago\"").await {
         let id = text(&listed["id"]);
         if world.runs().looked.contains_key(id) {
             continue;
@@ -207,12 +211,5 @@ async fn learn_of_others(world: &World) {
             world.runs().ended(&task.json());
         }
     }
-    let open = stubbornly("the open cleanups", async || {
-        let search = "label = cleanup and state != stopped";
-        world.wire.search("/tasks", search).await
-    });
-    // What is still open began after all that has ended before it.
-    if open.await.is_empty() {
-        world.runs().known_until = before;
-    }
+    world.runs().known_until = known_until;
 }

@@ -24,7 +24,9 @@ const MOST_IMAGES: usize = 6;
 /// A writer waits so long for a collection to begin, if it wants to meet it.
 const FOR_A_COLLECTION: Duration = Duration::from_secs(2);
 /// Milliseconds that the look at the blobs takes: at some moment of it the push comes.
-const WITHIN_A_COLLECTION: u64 = 40;
+const WITHIN_A_COLLECTION: u64 = 20;
+/// Between two changes: as quick as they can be, no image would ever be as old as the grace.
+const BETWEEN_CHANGES: Duration = Duration::from_millis(100);
 
 /// A repository that was deleted and may be brought back.
 struct Deleted {
@@ -52,6 +54,7 @@ pub(super) async fn work(world: Arc<World>, writer: usize) {
     };
     while hand.world.goes_on() {
         hand.change_something().await;
+        tokio::time::sleep(BETWEEN_CHANGES).await;
     }
 }
 
@@ -116,8 +119,11 @@ impl Hand {
             self.delete_tag(at, name, &left).await;
         }
         collecting.mark_unchanged();
-        // It may be the last second of the soak, or the server is gone.
-        let _ = tokio::time::timeout(FOR_A_COLLECTION, collecting.changed()).await;
+        // The one that comes to the blobs first looked at the versions before; the next one finds that nothing needs them.
+        for _ in 0..2 {
+            // It may be the last second of the soak, or the server is gone.
+            let _ = tokio::time::timeout(FOR_A_COLLECTION, collecting.changed()).await;
+        }
         let moment = self.random.random_range(0..WITHIN_A_COLLECTION);
         tokio::time::sleep(Duration::from_millis(moment)).await; // the moment is what is tried out
         let tag = self.any_tag();
@@ -517,7 +523,6 @@ impl Hand {
             return self.push_any(at, name).await;
         };
         if Instant::now() < self.deleted[deleted].1.until {
-            tokio::task::yield_now().await;
             return;
         }
         let (_, deleted) = self.deleted.swap_remove(deleted);

@@ -12,7 +12,7 @@ const LAYERS: u64 = 400;
 const LAYER_BYTES: usize = 1500;
 const LAYERS_EACH: usize = 3;
 /// What each writer pushes from: an image that was deleted is pushed again sooner or later.
-const IMAGES_EACH: usize = 40;
+const IMAGES_EACH: usize = 60;
 /// The last of them are indexes over two others.
 const INDEXES_EACH: usize = 6;
 
