@@ -25,6 +25,10 @@ const MOST_IMAGES: usize = 6;
 const FOR_A_COLLECTION: Duration = Duration::from_secs(2);
 /// Milliseconds that the look at the blobs takes: at some moment of it the push comes.
 const WITHIN_A_COLLECTION: u64 = 20;
+/// So many pushes wait between their blobs and their manifest…
+const DAWDLES: f64 = 0.05;
+/// …for nearly as many milliseconds as the grace lasts here.
+const LONGEST_DAWDLE: u64 = 5_500;
 /// Between two changes: as quick as they can be, no image would ever be as old as the grace.
 const BETWEEN_CHANGES: Duration = Duration::from_millis(100);
 
@@ -194,6 +198,12 @@ impl Hand {
                 if let Some(refused) = self.bring(at, name, *blob).await? {
                     return Ok(refused);
                 }
+            }
+            if part == image && self.random.random_bool(DAWDLES) {
+                // What was told of the blobs lasts for the whole of a slow push.
+                let moment = self.random.random_range(0..LONGEST_DAWDLE);
+                tokio::time::sleep(Duration::from_millis(moment)).await;
+                world.tally.add("push that took its time");
             }
             let reference = if part == image { tag } else { &made.digest };
             let put = world
