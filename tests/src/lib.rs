@@ -36,3 +36,4 @@ pub mod small_disk;
 pub mod tarball;
 pub mod turn;
 pub mod wait;
+pub mod wall_clock;

@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::oci_client::OciClient;
 use crate::rest::Rest;
 use crate::wait::{self, SOON};
+use crate::wall_clock;
 
 /// The login of the administrator that the first start makes.
 pub const ADMIN: &str = "admin";
@@ -147,11 +148,13 @@ impl Server {
 
     /// Ends the process at once, as `kill -9` does.
     pub async fn kill(&mut self) {
+        let pid = self.pid();
         let mut process = self.process.take().expect("the server runs");
         process
             .kill()
             .await
             .expect("a process of ours can be killed");
+        wall_clock::forget(pid);
     }
 
     /// Asks the process to end, as `systemctl stop` does; answers at once.
@@ -170,10 +173,12 @@ impl Server {
     /// Waits for the process to end by itself; answers with its exit code.
     pub async fn ended(&mut self) -> i32 {
         let mut process = self.process.take().expect("the server runs");
+        let pid = process.id();
         let status = tokio::time::timeout(SOON, process.wait())
             .await
             .unwrap_or_else(|_| panic!("the server did not end within {SOON:?}"))
             .expect("a child of ours can be waited for");
+        pid.into_iter().for_each(wall_clock::forget);
         status.code().unwrap_or(-1)
     }
 
@@ -285,6 +290,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // It is killed as soon as this returns.
+        let pid = self.process.as_ref().and_then(Child::id);
+        pid.into_iter().for_each(wall_clock::forget);
         if std::thread::panicking() {
             let log = self.log();
             let mut from = log.len().saturating_sub(LOG_SHOWN);

@@ -14,7 +14,7 @@ use tests::wait::{self, SOON};
 const NAME: &str = "default_organization/model/app";
 
 /// The schedule of this name.
-async fn schedule(rest: &Rest, name: &str) -> Value {
+pub(crate) async fn schedule(rest: &Rest, name: &str) -> Value {
     let all = rest.all("/schedules", "").await;
     let found = all.into_iter().find(|it| it["name"] == name);
     found.unwrap_or_else(|| panic!("there is no schedule {name}"))
@@ -205,7 +205,7 @@ async fn a_cleanup_is_killed_again_and_again_and_deletes_every_task_once() {
 }
 
 /// The nominal times of the tasks that this schedule began, each with the tasks of it.
-async fn fired(server: &Server, name: &str) -> BTreeMap<String, Vec<String>> {
+pub(crate) async fn fired(server: &Server, name: &str) -> BTreeMap<String, Vec<String>> {
     let export = ["task", "export", "--search", "label = cleanup"];
     let text_of_all = server.cli(&export).await.expect_code(0).stdout;
     let mut fired: BTreeMap<String, Vec<String>> = BTreeMap::new();

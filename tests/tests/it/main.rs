@@ -3,6 +3,7 @@
 mod access;
 mod bench;
 mod big_layers;
+mod by_the_clock;
 mod cli;
 mod clients;
 mod conformance;
@@ -37,6 +38,8 @@ mod rollbacks;
 mod schedules;
 mod search;
 mod shutdown;
+mod soak;
+mod switched_names;
 mod tls;
 mod tokens;
 mod undo;
