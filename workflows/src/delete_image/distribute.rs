@@ -1,11 +1,11 @@
 //! Publishing what is left: one switch.
 
-use super::{DeleteImage, Image, Remove, Removed};
+use super::{DeleteImage, Remove, Removed};
 use crate::error::Failed;
 use engine::step::{Context, Declared, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
 use storage::Tx;
-use storage::catalog::{RepositoryId, environments, publications, pushed};
+use storage::catalog::{RepositoryId, environments, publications};
 
 /// What Library publishes now.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,8 +15,7 @@ pub struct Distributed {
     pub version: Option<i64>,
 }
 
-/// Publishes: moves Library to the version without what was deleted, unless it publishes a later one. A manifest is gone by its
-/// digest from then on, too.
+/// Publishes: moves Library to the version without what was deleted, unless it publishes a later one.
 pub struct Distribute;
 
 impl Declared for Distribute {
@@ -34,10 +33,6 @@ impl TransactionalStep for Distribute {
         delete: &DeleteImage,
         removed: Removed,
     ) -> Result<Distributed, StepError> {
-        if let Image::Digest(digest) = &delete.image {
-            let gone = pushed::delete(tx, delete.from.id, digest, cx.clock().now()).await;
-            gone.map_err(Failed::from)?;
-        }
         let Some(version) = removed.version else {
             return Ok(Distributed { version: None });
         };

@@ -7,7 +7,7 @@ use crate::error::Failed;
 use engine::step::{Context, Declared, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
 use storage::catalog::versions::{self, Cause};
-use storage::catalog::{DestinationId, RepositoryId};
+use storage::catalog::{DestinationId, RepositoryId, pushed};
 use storage::content::versions as backend;
 use storage::{Digest, Tag, Tx};
 
@@ -23,7 +23,7 @@ pub struct Removed {
     pub manifests: Vec<Digest>,
 }
 
-/// Makes the version without what is deleted.
+/// Makes the version without what is deleted. A manifest is gone by its digest from then on, too.
 pub struct Remove;
 
 impl Declared for Remove {
@@ -56,6 +56,10 @@ async fn remove(
     let mut removed = in_newest(tx, from, &delete.image).await?;
     // Pushes that ran before it may have set some that it was not asked about.
     must_be_changeable(tx, &delete.from, &removed).await?;
+    // With the version: whoever pushes it from now on has pushed it after the delete.
+    if let Image::Digest(digest) = &delete.image {
+        pushed::delete(tx, from, digest, at).await?;
+    }
     if removed.tags.is_empty() && removed.manifests.is_empty() {
         return Ok(removed);
     }

@@ -311,6 +311,43 @@ async fn what_was_deleted_is_there_again_once_it_is_pushed_again() {
     assert!(house.is_pullable(&to, &one).await);
 }
 
+/// Lets deletes of images fail before they are published, as long as it is armed.
+struct FailsAtDistribute(std::sync::atomic::AtomicBool);
+
+impl Drill for FailsAtDistribute {
+    fn before<'a>(&'a self, plan: &'a Plan, step: &'a str) -> BoxFuture<'a, Option<Effect>> {
+        let fails = plan.workflow() == "delete_image" && step == "distribute";
+        let fails = fails && self.0.load(std::sync::atomic::Ordering::SeqCst);
+        Box::pin(async move { fails.then_some(Effect::Fail) })
+    }
+}
+
+#[tokio::test]
+async fn what_was_pushed_again_while_its_delete_stood_still_is_not_deleted_when_that_goes_on() {
+    let house = House::new().await;
+    let fails = Arc::new(FailsAtDistribute(true.into()));
+    let node = house.node(Some(fails.clone())).await;
+    let to = house.destination("acme/tools/busybox").await;
+    let one = house.published(&node, &to, "one", "first").await;
+    let deleted = house.delete(&node, &to, Image::Digest(one)).await.unwrap();
+    let paused = node.wait(deleted, FOR_EVER).await.unwrap();
+    assert_eq!(paused.state, PlanState::Paused);
+
+    let again = house.published(&node, &to, "again", "first").await;
+    fails.0.store(false, std::sync::atomic::Ordering::SeqCst);
+    let message = Message {
+        action: engine::journal::Action::Resume,
+        by: "alice".into(),
+        reason: None,
+    };
+    node.act(deleted, message).await.unwrap();
+    must_succeed(&node, deleted).await;
+
+    assert_eq!(again, one);
+    assert_eq!(house.pulled(&to, "again").await, Some(one));
+    assert!(house.is_pullable(&to, &one).await);
+}
+
 #[tokio::test]
 async fn an_index_whose_child_was_deleted_cannot_be_pushed() {
     let house = House::new().await;

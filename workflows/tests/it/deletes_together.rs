@@ -11,6 +11,7 @@ use engine::prove::laws::World;
 use engine::state::PlanState;
 use engine::step::BoxFuture;
 use engine::store::Store;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -109,13 +110,11 @@ impl Shelves {
             (OTHER, &self.other),
             (BESIDE, &self.beside),
         ] {
-            let leads_there = match self.organization_is_there().await {
-                true => house.destination_of(name).await == Some(of.id),
-                false => false,
-            };
+            let leads_there = self.organization_is_there().await
+                && house.destination_of(name).await == Some(of.id);
             let latest = house.pulled(of, "latest").await;
             let all = house.picture(of).await;
-            picture += &format!("{name}: {leads_there} {latest:?}\n{all}\n");
+            writeln!(picture, "{name}: {leads_there} {latest:?}\n{all}").unwrap();
         }
         let mut tx = house.services.database.read().await.unwrap();
         let names = storage::catalog::repository_names::list(&mut tx, "", 100).await;
