@@ -78,6 +78,14 @@ async fn named(
     plan: &Plan,
     under: Option<String>,
 ) -> Result<(Action, Work<Tx, (), StoreError>), Problem> {
+    let has_parent = plan
+        .submitted
+        .as_ref()
+        .is_some_and(|it| it.parent.is_some());
+    if has_parent && plan.state == PlanState::Stopped {
+        // It is undone through its parent, as the engine says.
+        return Ok((Action::Revert, Box::new(|_| Box::pin(async { Ok(()) }))));
+    }
     let Some(delete) = input_of::<DeleteRepository>(plan) else {
         if under.is_some() {
             let text = "is for the delete of a repository, which this task is not";
@@ -139,7 +147,13 @@ async fn nothing_in_the_way(app: &App, plan: &Plan) -> Result<(), Problem> {
 fn refuse(in_the_way: Result<Option<InTheWay>, StepError>) -> Result<(), Problem> {
     match in_the_way {
         Ok(None) => Ok(()),
-        Ok(Some(taken)) => Err(Problem::new(Kind::Duplicate, taken.to_string())),
+        Ok(Some(taken)) => {
+            let kind = match taken {
+                InTheWay::Name { .. } | InTheWay::Label { .. } => Kind::Duplicate,
+                InTheWay::Product { .. } | InTheWay::Organization { .. } => Kind::DoesNotFit,
+            };
+            Err(Problem::new(kind, taken.to_string()))
+        }
         Err(error) => Err(unavailable(error)),
     }
 }
