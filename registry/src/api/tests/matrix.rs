@@ -297,6 +297,9 @@ impl World {
             ("POST", "organizations") if path.ends_with("/repositories") => {
                 Some(json!({"name": fresh}))
             }
+            ("DELETE", "organizations") if !path.contains("/environments/") => {
+                Some(json!({"dry_run": true}))
+            }
             ("POST", "organizations") if path.ends_with("/retention") => {
                 let rules = json!({"untagged_within": "7d"});
                 Some(json!({"dry_run": true, "retention": rules}))
