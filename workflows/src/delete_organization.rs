@@ -39,6 +39,11 @@ pub struct DeleteOrganization {
     pub together: Together,
 }
 
+/// The open key of the delete of this organization.
+pub(crate) fn key(organization: OrganizationId) -> String {
+    format!("delete organization {organization}.")
+}
+
 impl DeleteOrganization {
     /// A delete of the organization with everything that is in it now.
     pub async fn find(
@@ -55,10 +60,7 @@ impl DeleteOrganization {
 
     /// What keeps it from being brought back as it was; none: nothing.
     pub async fn in_the_way(&self, tx: &mut Tx) -> Result<Option<InTheWay>, StepError> {
-        match remove_organization::in_the_way(tx, self).await? {
-            Some(taken) => Ok(Some(taken)),
-            None => self.together.in_the_way(tx).await,
-        }
+        self.together.in_the_way(tx, None).await
     }
 }
 
@@ -112,6 +114,6 @@ impl Workflow for DeleteOrganization {
     }
 
     fn open_key(&self) -> Option<String> {
-        Some(format!("delete organization {}", self.organization))
+        Some(key(self.organization))
     }
 }

@@ -11,6 +11,7 @@ mod remove_product;
 
 pub use remove_product::{RemoveProduct, RemovedProduct};
 
+use crate::delete_organization;
 use crate::delete_repository::InTheWay;
 use crate::delete_together::{DeleteRepositories, DeletesTogether, Together, Unpublish};
 use crate::error::Failed;
@@ -60,11 +61,16 @@ impl DeleteProduct {
         })
     }
 
-    /// What keeps it from being brought back as it was; none: nothing.
-    pub async fn in_the_way(&self, tx: &mut Tx) -> Result<Option<InTheWay>, StepError> {
+    /// What keeps it from being brought back as it was; none: nothing. `removed`: the product itself went with its repositories.
+    pub async fn in_the_way(
+        &self,
+        tx: &mut Tx,
+        removed: bool,
+    ) -> Result<Option<InTheWay>, StepError> {
+        let comes = removed.then_some(self.product);
         match remove_product::in_the_way(tx, self).await? {
             Some(taken) => Ok(Some(taken)),
-            None => self.together.in_the_way(tx).await,
+            None => self.together.in_the_way(tx, comes).await,
         }
     }
 }
@@ -79,6 +85,10 @@ impl DeletesTogether for DeleteProduct {
             "product {} of organization {}",
             self.product_label, self.organization_label
         )
+    }
+
+    fn above(&self) -> Option<String> {
+        Some(delete_organization::key(self.organization))
     }
 
     async fn again(&self, tx: &mut Tx, by: &User) -> Result<Option<Self>, StepError> {
@@ -132,6 +142,6 @@ impl Workflow for DeleteProduct {
     }
 
     fn open_key(&self) -> Option<String> {
-        Some(format!("delete product {}", self.product))
+        Some(format!("delete product {}.", self.product))
     }
 }

@@ -16,7 +16,7 @@ mod submit;
 mod unpublish;
 
 pub use name::{InTheWay, in_the_way};
-pub(crate) use name::{is_used, name_taken};
+pub(crate) use name::{is_used, name_taken, without_product};
 pub use remove_catalog_rows::{RemoveCatalogRows, RemovedCatalogRows};
 pub use remove_container_repository::{RemoveContainerRepository, RemovedContainerRepository};
 pub use remove_from_proxies::{RemoveFromProxies, RemovedFromProxies};

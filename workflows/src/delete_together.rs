@@ -11,10 +11,13 @@ pub use delete_repositories::{DeleteRepositories, DeletedRepositories};
 pub use submit::{DeleteTogetherError, submit};
 pub use unpublish::{Unpublish, Unpublished};
 
-use crate::delete_repository::{DeleteRepository, Deleting, InTheWay, is_used, look, name_taken};
+use crate::delete_repository::{
+    DeleteRepository, Deleting, InTheWay, is_used, look, name_taken, without_product,
+};
 use crate::destination::{Destination, label_form};
 use crate::error::Failed;
 use crate::services::Services;
+use engine::clock::Timestamp;
 use engine::lock::{Lock, OnPause};
 use engine::step::StepError;
 use engine::workflow::Workflow;
@@ -23,7 +26,7 @@ use std::future::Future;
 use storage::Tx;
 use storage::catalog::organizations::Organization;
 use storage::catalog::users::User;
-use storage::catalog::{CatalogError, UserId, destinations};
+use storage::catalog::{CatalogError, ProductId, UserId, destinations, tombstones};
 
 /// More repositories than this are refused: one input holds them all, and each is a lock.
 pub const MOST_REPOSITORIES: usize = 1_000;
@@ -35,6 +38,11 @@ pub trait DeletesTogether: Workflow<Services = Services> + Clone {
 
     /// What they belong to: `product tools of organization acme`.
     fn owner(&self) -> String;
+
+    /// The open key of a delete of what it belongs to: while that is under way nothing of it is deleted besides.
+    fn above(&self) -> Option<String> {
+        None
+    }
 
     /// The same delete of what is there now; none: what they belong to is gone.
     fn again(
@@ -105,9 +113,18 @@ impl Together {
         Ok(all)
     }
 
-    /// Whose name is another repository's by now; none: all can be brought back once what they belong to is.
-    pub async fn in_the_way(&self, tx: &mut Tx) -> Result<Option<InTheWay>, StepError> {
+    /// Whose name is another repository's by now, or whose product was deleted by somebody else; none: all can be brought back. `comes`
+    /// is the product that comes back with them, if one does.
+    pub async fn in_the_way(
+        &self,
+        tx: &mut Tx,
+        comes: Option<ProductId>,
+    ) -> Result<Option<InTheWay>, StepError> {
         for (_, delete) in self.sub_tasks() {
+            let gone = without_product(tx, &delete.repository, comes).await?;
+            if gone.is_some() {
+                return Ok(gone);
+            }
             let (_, taken) = name_taken(tx, &delete, &delete.repository.name).await?;
             if taken.is_some() {
                 return Ok(taken);
@@ -117,7 +134,8 @@ impl Together {
     }
 
     pub(crate) fn locks(&self) -> Vec<Lock> {
-        let lock = |of: &Destination| Lock::exclusive(of.resource()).on_pause(OnPause::Release);
+        // Held also while a person is waited for: nothing of it is collected then, and no sub-task works without its lock.
+        let lock = |of: &Destination| Lock::exclusive(of.resource()).on_pause(OnPause::Hold);
         self.repositories.iter().map(lock).collect()
     }
 
@@ -133,6 +151,18 @@ impl Together {
         };
         self.repositories.iter().map(sub_task).collect()
     }
+}
+
+/// The time within which they can be brought back begins when the last of them is gone: until then none is collected.
+pub(crate) async fn begin_the_time_for_a_revert(
+    tx: &mut Tx,
+    together: &Together,
+    at: Timestamp,
+) -> Result<(), Failed> {
+    for of in &together.repositories {
+        tombstones::renew(tx, of.id, at).await?;
+    }
+    Ok(())
 }
 
 /// The first of what was pushed or made there, if anything was: in the organization, or in the product of it with this label.

@@ -68,8 +68,8 @@ async fn not_ours(
     name: &str,
 ) -> Result<Option<String>, CatalogError> {
     let first = name.split('/').next().unwrap_or_default();
-    let others = organizations::find(tx, first).await?;
-    if others.is_some_and(|other| other.id != organization) {
+    let others = organizations::id_of(tx, first).await?; // also a deleted one: it may come back
+    if others.is_some_and(|other| other != organization) {
         return Ok(Some("a name of another organization".to_owned()));
     }
     let form = match name.parse::<PushName>() {

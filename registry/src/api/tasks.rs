@@ -204,11 +204,14 @@ async fn operable(app: &App, caller: &Caller, plan: PlanId) -> Result<Task, Prob
         || "everywhere".to_owned(),
         |label| format!("in organization {label}"),
     );
+    // Also of a deleted organization: whoever deleted it may bring it back.
     let organization = match &task.organization {
-        Some(label) => organizations::find(&mut app.services.database.read().await?, label).await?,
+        Some(label) => {
+            organizations::id_of(&mut app.services.database.read().await?, label).await?
+        }
         None => None,
     };
-    let place = organization.map(|found| in_organization(found.id));
+    let place = organization.map(in_organization);
     caller.must_here(place.as_ref(), named)?;
     Ok(task)
 }
@@ -244,9 +247,8 @@ async fn may(
         return Ok(false);
     };
     let mut tx = app.services.database.read().await?;
-    let organization = organizations::find(&mut tx, label).await?;
-    Ok(organization
-        .is_some_and(|organization| caller.may(permission, &in_organization(organization.id))))
+    let organization = organizations::id_of(&mut tx, label).await?;
+    Ok(organization.is_some_and(|id| caller.may(permission, &in_organization(id))))
 }
 
 /// Which tasks the caller sees in lists: their own, and those of organizations whose tasks they may view.
@@ -276,11 +278,7 @@ async fn those_with(
         .filter_map(|grant| grant.scope.organization)
     {
         if caller.may(permission, &in_organization(id)) {
-            labels.extend(
-                organizations::get(tx, id)
-                    .await?
-                    .map(|organization| organization.label),
-            );
+            labels.extend(organizations::label_of(tx, id).await?);
         }
     }
     labels.sort_unstable();

@@ -75,7 +75,11 @@ pub async fn create(
         .fetch_optional(&mut *tx)
         .await?;
     let organization = created.ok_or_else(|| CatalogError::Duplicate {
-        what: "an organization",
+        what: if exists {
+            "an organization"
+        } else {
+            "a deleted organization"
+        },
         label: new.label.to_string(),
     })?;
     environments::create_library(tx, organization.id, at).await?;
@@ -84,8 +88,24 @@ pub async fn create(
 
 /// The organization with this label, in whatever case.
 pub async fn find(tx: &mut Tx, label: &str) -> Result<Option<Organization>, CatalogError> {
-    const SQL: &str = "SELECT id, label, name, created_at FROM organizations WHERE label_key = $1";
+    const SQL: &str = "
+        SELECT id, label, name, created_at FROM organizations
+        WHERE label_key = $1 AND deleted_at IS NULL";
     let found = sqlx::query_as(SQL).bind(label.to_ascii_lowercase());
+    Ok(found.fetch_optional(&mut *tx).await?)
+}
+
+/// The number of the organization that has or had this label, in whatever case: also of one that was deleted. No label is given twice.
+pub async fn id_of(tx: &mut Tx, label: &str) -> Result<Option<OrganizationId>, CatalogError> {
+    const SQL: &str = "SELECT id FROM organizations WHERE label_key = $1";
+    let found = sqlx::query_scalar(SQL).bind(label.to_ascii_lowercase());
+    Ok(found.fetch_optional(&mut *tx).await?)
+}
+
+/// The label of the organization with this number, also of one that was deleted.
+pub async fn label_of(tx: &mut Tx, id: OrganizationId) -> Result<Option<String>, CatalogError> {
+    const SQL: &str = "SELECT label FROM organizations WHERE id = $1";
+    let found = sqlx::query_scalar(SQL).bind(id);
     Ok(found.fetch_optional(&mut *tx).await?)
 }
 
@@ -134,20 +154,19 @@ pub async fn rename(
     Ok(renamed.fetch_optional(&mut *tx).await?)
 }
 
-/// Deletes the organization, which nobody finds any more, and whose label another one can have. False: it was deleted already.
+/// Deletes the organization, which nobody finds any more. It keeps its label: tasks and the audit tell of it by that. False: it was
+/// deleted already.
 pub async fn bury(tx: &mut Tx, id: OrganizationId, at: Timestamp) -> Result<bool, CatalogError> {
     const SQL: &str = "
-        UPDATE organizations SET deleted_at = $2, label_key = label_key || '@' || id
-        WHERE id = $1 AND deleted_at IS NULL";
+        UPDATE organizations SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL";
     let buried = sqlx::query(SQL).bind(id).bind(at.0).execute(&mut *tx);
     Ok(buried.await?.rows_affected() > 0)
 }
 
-/// Takes back [`bury`], where nobody has the label meanwhile, as the caller has seen. False: it was not deleted.
+/// Takes back [`bury`]. False: it was not deleted.
 pub async fn unbury(tx: &mut Tx, id: OrganizationId) -> Result<bool, CatalogError> {
     const SQL: &str = "
-        UPDATE organizations SET deleted_at = NULL, label_key = lower(label)
-        WHERE id = $1 AND deleted_at IS NOT NULL";
+        UPDATE organizations SET deleted_at = NULL WHERE id = $1 AND deleted_at IS NOT NULL";
     let back = sqlx::query(SQL).bind(id).execute(&mut *tx).await?;
     Ok(back.rows_affected() > 0)
 }

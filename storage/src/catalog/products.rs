@@ -191,7 +191,7 @@ pub async fn find(
 ) -> Result<Option<Product>, CatalogError> {
     const SQL: &str = "
         SELECT id, organization_id, label, name, created_by_plan, anonymous_pull, immutable_tags, retention, created_at
-        FROM products WHERE organization_id = $1 AND label_key = $2";
+        FROM products WHERE organization_id = $1 AND label_key = $2 AND deleted_at IS NULL";
     let found = sqlx::query_as(SQL)
         .bind(organization)
         .bind(label.to_ascii_lowercase());

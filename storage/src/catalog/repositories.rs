@@ -278,7 +278,8 @@ pub async fn find(
         FROM repositories r
         JOIN products p ON p.id = r.product_id
         JOIN organizations o ON o.id = p.organization_id
-        WHERE o.label_key = $1 AND p.label_key = $2 AND r.name = $3";
+        WHERE o.label_key = $1 AND p.label_key = $2 AND r.name = $3
+            AND o.deleted_at IS NULL AND p.deleted_at IS NULL AND r.deleted_at IS NULL";
     let found = sqlx::query_as(SQL)
         .bind(organization.to_ascii_lowercase())
         .bind(product.to_ascii_lowercase())

@@ -51,6 +51,13 @@ const UNTAGGED: &str = "
     WHERE c.repository_id = $1 AND c.removed IS NOT NULL AND c.kind = 'tag'
     GROUP BY c.digest";
 
+/// Since when versions tell without a gap. What lost its tag before that lost it before, and nobody knows when.
+const TOLD_SINCE: &str = "
+    SELECT v.created_at AS since FROM versions v
+    WHERE v.repository_id = $1 AND v.number > 1 AND NOT EXISTS (
+        SELECT 1 FROM versions w WHERE w.repository_id = v.repository_id AND w.number = v.number - 1)
+    ORDER BY v.number DESC LIMIT 1";
+
 const CHILDREN: &str = "
     SELECT p.digest AS parent, o.digest AS child
     FROM manifest_parts o INDEXED BY manifest_parts_children JOIN pushed_manifests p ON p.id = o.pushed_id
@@ -81,6 +88,10 @@ pub async fn newest(
     }
     let mut children = children(tx, repository).await?;
     let untagged = untagged(tx, repository).await?;
+    let told_since = sqlx::query(TOLD_SINCE).bind(repository);
+    let told_since = told_since.fetch_optional(&mut *tx).await?;
+    let told_since = told_since.map(|row| time(&row, "since")).transpose()?;
+    let told_since = told_since.unwrap_or_default();
     let manifests = sqlx::query(MANIFESTS)
         .bind(repository)
         .bind((now - PUSH_TAKES).0);
@@ -90,7 +101,7 @@ pub async fn newest(
             continue;
         }
         let digest = parsed(&row, "digest")?;
-        let untagged_at = untagged.get(&digest).copied().unwrap_or_default();
+        let untagged_at = untagged.get(&digest).copied().unwrap_or(told_since);
         shelf.manifests.push(Manifest {
             digest,
             children: children.remove(&digest).unwrap_or_default(),
@@ -180,6 +191,7 @@ mod tests {
             super::TAGS,
             super::MANIFESTS,
             super::UNTAGGED,
+            super::TOLD_SINCE,
             super::CHILDREN,
             super::BYTES,
         ] {

@@ -39,6 +39,19 @@ pub async fn set(
     Ok(())
 }
 
+/// Lets the time of what was deleted of the destination begin at `at`, unless it is being collected.
+pub async fn renew(
+    tx: &mut Tx,
+    destination: DestinationId,
+    at: Timestamp,
+) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        UPDATE tombstones SET since = max(since, $2) WHERE destination_id = $1 AND collecting = 0";
+    let renewed = sqlx::query(SQL).bind(destination).bind(at.0);
+    renewed.execute(&mut *tx).await?;
+    Ok(())
+}
+
 /// Brings the part back that `plan` has deleted. False: it was collected, or is being collected.
 ///
 /// The collector takes what is still here with the same condition: whoever commits first has it.

@@ -69,8 +69,8 @@ const IN_USE: &str = "
         OR EXISTS (SELECT 1 FROM destinations d JOIN organizations o ON o.id = d.organization_id
             CROSS JOIN plan p INDEXED BY plan_open_key CROSS JOIN plan_link k
             WHERE d.id = $1 AND p.open_key IS NOT NULL AND k.plan_id = p.id AND k.name = 'repository'
-              AND k.value IN (lower(o.label) || '/' || d.product_key || '/' || d.name,
-                  iif(d.product_key = 'container_push', lower(o.label) || '/' || d.name, '')))";
+              AND k.value IN (o.label_key || '/' || d.product_key || '/' || d.name,
+                  iif(d.product_key = 'container_push', o.label_key || '/' || d.name, '')))";
 
 /// True while a plan is open that may need what lies in the destination, or may bring it back. What is left of a push, once it has
 /// published, needs nothing of it.

@@ -2,7 +2,8 @@
 //!
 //! First the tags, each by the rule that decides about it. Then the manifests: what a tag that stays needs stays, with the children of
 //! indexes and with what is about it (signatures, attestations); what a tag that goes was the last to need goes with it; what nothing
-//! needed before goes when its time is over, if the product says one.
+//! needed before goes when its time is over, if the product says one. A tag that is called like a manifest of the shelf (`sha256-…`, with
+//! or without `.sig` and the like, as tools sign that know no referrers) is about that, and no rule counts it.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -82,6 +83,11 @@ pub enum Why {
     },
     /// The last tag that needed the manifest goes.
     LastTag,
+    /// It is called like a manifest that goes, because it is about that.
+    Subject {
+        /// The manifest.
+        digest: Digest,
+    },
     /// Nothing needs the manifest, and nobody has wanted it since.
     Untagged {
         /// Since when.
@@ -105,6 +111,7 @@ impl fmt::Display for Why {
                 }
             }
             Self::LastTag => f.write_str("the last tag that needs it goes"),
+            Self::Subject { digest } => write!(f, "it is about {digest}, which goes"),
             Self::Untagged { since } => {
                 write!(
                     f,
@@ -125,31 +132,69 @@ impl Going {
     /// What goes of the shelf at `now`. Tags that one of `immutable` matches stay.
     #[must_use]
     pub fn of(shelf: &Shelf, rules: &Retention, immutable: &[TagGlob], now: Timestamp) -> Self {
-        let fates = fates(shelf, rules, immutable, now);
+        let signed = Signed::of(shelf);
+        let fates = fates(shelf, rules, &signed, immutable, now);
         let (mut tags, mut staying, mut losing) = (Vec::new(), Vec::new(), Vec::new());
-        for (tagged, goes) in shelf.tags.iter().zip(fates) {
+        for (tagged, goes) in shelf.tags.iter().zip(&fates) {
             match goes {
+                Some(_) => losing.push(tagged.digest),
+                None if signed.subject_of(&tagged.tag).is_some() => {}
                 None => staying.push(tagged.digest),
-                Some(why) => {
-                    losing.push(tagged.digest);
-                    tags.push((tagged.tag.clone(), tagged.digest, why));
-                }
             }
         }
-        let manifests = manifests(shelf, rules, &staying, &losing, now);
+        let manifests = manifests(shelf, &signed, rules, (&staying, &losing), now);
+        let gone: HashSet<Digest> = manifests.iter().map(|(digest, _)| *digest).collect();
+        for (tagged, goes) in shelf.tags.iter().zip(fates) {
+            let subject = signed.subject_of(&tagged.tag);
+            let subject = subject.filter(|_| gone.contains(&tagged.digest));
+            let why = goes.or_else(|| subject.map(|digest| Why::Subject { digest }));
+            tags.extend(why.map(|why| (tagged.tag.clone(), tagged.digest, why)));
+        }
         Self { tags, manifests }
     }
 }
 
-/// Why each tag goes; none: it stays.
+/// The tags that are about a manifest of the shelf, by their names.
+struct Signed<'a>(HashMap<&'a Tag, Digest>);
+
+impl<'a> Signed<'a> {
+    fn of(shelf: &'a Shelf) -> Self {
+        let there: HashSet<Digest> = shelf.manifests.iter().map(|it| it.digest).collect();
+        let named = |tagged: &'a Tagged| {
+            if tagged.is_being_pushed {
+                return None;
+            }
+            let digest = named_by(&tagged.tag)?;
+            let is_about = there.contains(&digest) && digest != tagged.digest;
+            is_about.then_some((&tagged.tag, digest))
+        };
+        Self(shelf.tags.iter().filter_map(named).collect())
+    }
+
+    fn subject_of(&self, tag: &Tag) -> Option<Digest> {
+        self.0.get(tag).copied()
+    }
+}
+
+/// `sha256-<64 hex digits>`, with or without a suffix after a dot: the digest.
+fn named_by(tag: &Tag) -> Option<Digest> {
+    let text = tag.to_string();
+    let (algorithm, rest) = text.split_once('-')?;
+    let hex = rest.split_once('.').map_or(rest, |(hex, _)| hex);
+    format!("{algorithm}:{hex}").parse().ok()
+}
+
+/// Why each tag goes; none: it stays, or does as what it is about.
 fn fates(
     shelf: &Shelf,
     rules: &Retention,
+    signed: &Signed<'_>,
     immutable: &[TagGlob],
     now: Timestamp,
 ) -> Vec<Option<Why>> {
     let mut by_rule: HashMap<usize, Vec<&Tagged>> = HashMap::new();
-    for tagged in &shelf.tags {
+    let by_rules = |tagged: &&Tagged| signed.subject_of(&tagged.tag).is_none();
+    for tagged in shelf.tags.iter().filter(by_rules) {
         if let Some((number, _)) = rules.of(&tagged.tag) {
             by_rule.entry(number).or_default().push(tagged);
         }
@@ -168,6 +213,7 @@ fn fates(
         let used_at = tagged.set_at.max(tagged.pulled_at.unwrap_or_default());
         let used_at = used_at.max(shelf.pulls_known_since);
         let is_kept = tagged.is_being_pushed
+            || !by_rules(&tagged)
             || immutable.iter().any(|glob| glob.matches(&tagged.tag))
             || newest.contains(&tagged.tag)
             || is_within(rule.keep_pushed_within, tagged.set_at, now)
@@ -189,12 +235,12 @@ fn is_within(within: Option<super::Within>, at: Timestamp, now: Timestamp) -> bo
 /// Which manifests go, given what the tags that stay, and those that go, point to.
 fn manifests(
     shelf: &Shelf,
+    signed: &Signed<'_>,
     rules: &Retention,
-    staying: &[Digest],
-    losing: &[Digest],
+    (staying, losing): (&[Digest], &[Digest]),
     now: Timestamp,
 ) -> Vec<(Digest, Why)> {
-    let bonds = Bonds::of(shelf);
+    let bonds = Bonds::of(shelf, signed);
     // What is not filed yet was just pushed, too: somebody was told that it is here, and that so is what it needs.
     let pending = shelf.manifests.iter();
     let pending = pending.filter(|it| !it.is_filed || it.is_just_pushed);
@@ -206,7 +252,7 @@ fn manifests(
     losing_all.retain(|digest| !needed.contains(digest));
 
     let stays_by_itself = |manifest: &&Manifest| {
-        let hangs = manifest.subject.is_some_and(|it| bonds.has(&it));
+        let hangs = bonds.hangs(manifest);
         !hangs
             && !losing_all.contains(&manifest.digest)
             && (rules.untagged_within.is_none()
@@ -236,18 +282,36 @@ fn manifests(
 struct Bonds<'a> {
     by_digest: HashMap<Digest, &'a Manifest>,
     about: HashMap<Digest, Vec<Digest>>,
+    /// Manifests whose tag is about another one.
+    signing: HashSet<Digest>,
 }
 
 impl<'a> Bonds<'a> {
-    fn of(shelf: &'a Shelf) -> Self {
+    fn of(shelf: &'a Shelf, signed: &Signed<'_>) -> Self {
         let mut about: HashMap<Digest, Vec<Digest>> = HashMap::new();
+        let mut signing = HashSet::new();
+        for tagged in &shelf.tags {
+            if let Some(subject) = signed.subject_of(&tagged.tag) {
+                about.entry(subject).or_default().push(tagged.digest);
+                signing.insert(tagged.digest);
+            }
+        }
         for manifest in &shelf.manifests {
             if let Some(subject) = manifest.subject {
                 about.entry(subject).or_default().push(manifest.digest);
             }
         }
         let by_digest = shelf.manifests.iter().map(|it| (it.digest, it)).collect();
-        Self { by_digest, about }
+        Self {
+            by_digest,
+            about,
+            signing,
+        }
+    }
+
+    /// It stays and goes with what it is about.
+    fn hangs(&self, manifest: &Manifest) -> bool {
+        self.signing.contains(&manifest.digest) || manifest.subject.is_some_and(|it| self.has(&it))
     }
 
     fn has(&self, digest: &Digest) -> bool {

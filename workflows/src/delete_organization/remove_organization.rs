@@ -1,8 +1,9 @@
 //! The organization itself, and who logs in for it.
 
 use super::DeleteOrganization;
-use crate::delete_repository::InTheWay;
-use crate::delete_together::{DeleteRepositories, DeletedRepositories, still_used};
+use crate::delete_together::{
+    DeleteRepositories, DeletedRepositories, begin_the_time_for_a_revert, still_used,
+};
 use crate::error::Failed;
 use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ pub struct RemovedOrganization {
     pub robots: Vec<UserId>,
 }
 
-/// Removes the organization: its row is kept under a label that nobody can have. Its products and environments are found through it only;
+/// Removes the organization: its row is kept, with its label, which no other one gets. Its products and environments are found through it only;
 /// its robots can no longer log in.
 pub struct RemoveOrganization;
 
@@ -60,7 +61,8 @@ async fn remove(
     cx: &Context<DeleteOrganization>,
     delete: &DeleteOrganization,
 ) -> Result<RemovedOrganization, Failed> {
-    let id = delete.organization;
+    let (id, at) = (delete.organization, cx.clock().now());
+    begin_the_time_for_a_revert(tx, &delete.together, at).await?;
     if let Some(organization) = organizations::get(tx, id).await?
         && let Some(used) = still_used(tx, &organization, None).await?
     {
@@ -74,7 +76,7 @@ async fn remove(
         });
     }
     let robots = robots::disable_all(tx, id).await?;
-    organizations::bury(tx, id, cx.clock().now()).await?;
+    organizations::bury(tx, id, at).await?;
     Ok(RemovedOrganization {
         removed: true,
         robots,
@@ -86,23 +88,6 @@ async fn put_back(
     delete: &DeleteOrganization,
     robots: &[UserId],
 ) -> Result<(), Failed> {
-    if let Some(taken) = in_the_way(tx, delete).await? {
-        return Err(Failed::for_good(taken));
-    }
     organizations::unbury(tx, delete.organization).await?;
     Ok(robots::enable_all(tx, robots).await?)
-}
-
-/// Who has its label by now.
-pub(super) async fn in_the_way(
-    tx: &mut Tx,
-    delete: &DeleteOrganization,
-) -> Result<Option<InTheWay>, Failed> {
-    let label = &delete.organization_label;
-    let found = organizations::find(tx, label).await?;
-    let taken = found.is_some_and(|found| found.id != delete.organization);
-    Ok(taken.then(|| InTheWay::Label {
-        label: label.clone(),
-        what: "an organization",
-    }))
 }

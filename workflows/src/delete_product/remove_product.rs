@@ -2,7 +2,9 @@
 
 use super::DeleteProduct;
 use crate::delete_repository::InTheWay;
-use crate::delete_together::{DeleteRepositories, DeletedRepositories, still_used};
+use crate::delete_together::{
+    DeleteRepositories, DeletedRepositories, begin_the_time_for_a_revert, still_used,
+};
 use crate::error::Failed;
 use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
@@ -57,7 +59,8 @@ async fn remove(
     cx: &Context<DeleteProduct>,
     delete: &DeleteProduct,
 ) -> Result<RemovedProduct, Failed> {
-    let label = &delete.product_label;
+    let (label, at) = (&delete.product_label, cx.clock().now());
+    begin_the_time_for_a_revert(tx, &delete.together, at).await?;
     if let Some(organization) = organizations::get(tx, delete.organization).await?
         && let Some(used) = still_used(tx, &organization, Some(label)).await?
     {
@@ -66,7 +69,7 @@ async fn remove(
         ));
         return Ok(RemovedProduct { removed: false });
     }
-    products::bury(tx, delete.product, cx.clock().now()).await?;
+    products::bury(tx, delete.product, at).await?;
     Ok(RemovedProduct { removed: true })
 }
 

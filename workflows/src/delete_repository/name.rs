@@ -6,7 +6,7 @@ use engine::step::StepError;
 use engine::store::Store;
 use std::fmt;
 use storage::Tx;
-use storage::catalog::{DestinationId, RepositoryId};
+use storage::catalog::{DestinationId, ProductId, RepositoryId};
 use storage::catalog::{
     destinations, organizations, products, pushed, repositories, repository_names,
 };
@@ -126,10 +126,20 @@ async fn without_owner(tx: &mut Tx, of: &Destination) -> Result<Option<InTheWay>
         let label = of.organization_label.clone();
         return Ok(Some(InTheWay::Organization { label }));
     }
+    without_product(tx, of, None).await
+}
+
+/// The product, if that was deleted and is not the one that comes back, too.
+pub(crate) async fn without_product(
+    tx: &mut Tx,
+    of: &Destination,
+    comes: Option<ProductId>,
+) -> Result<Option<InTheWay>, Failed> {
     let Some(repository) = repositories::get(tx, RepositoryId::from(of.id)).await? else {
         return Ok(None); // no push had come to a product yet
     };
-    if products::get(tx, repository.product).await?.is_some() {
+    let product = repository.product;
+    if comes == Some(product) || products::get(tx, product).await?.is_some() {
         return Ok(None);
     }
     Ok(Some(InTheWay::Product {

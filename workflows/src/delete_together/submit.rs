@@ -121,6 +121,11 @@ async fn record<W: DeletesTogether, St: Store<Tx = Tx>>(
     offer: Offer<Services>,
     at: Timestamp,
 ) -> Result<PlanId, DeleteTogetherError> {
+    if let Some(above) = delete.above()
+        && let Some(open) = desk.open(tx, above).await?.first()
+    {
+        return Err(DeleteTogetherError::UnderWay(delete.owner(), open.id));
+    }
     let together = delete.together();
     let unpublished = unpublish_all(tx, together, at).await?;
     let window = settings::undo_window(tx).await?.unwrap_or(FOR_EVER);

@@ -16,9 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use storage::catalog::audit::Action;
+use storage::catalog::environments;
 use storage::catalog::grants::{self, Filter, Scope};
 use storage::catalog::organizations::{self, NewOrganization};
-use storage::catalog::products;
+use storage::catalog::products::{self, NewProduct};
 use storage::catalog::robots;
 use storage::catalog::roles::Role;
 use storage::{Label, Tx, garbage};
@@ -29,6 +30,7 @@ use workflows::delete_product::DeleteProduct;
 use workflows::delete_repository::InTheWay;
 use workflows::delete_together::{self, DeleteTogetherError, DeletesTogether};
 use workflows::destination::Destination;
+use workflows::published_names;
 
 const ONE: &str = "acme/tools/busybox";
 const OTHER: &str = "acme/tools/deep/alpine";
@@ -295,7 +297,7 @@ async fn a_product_that_is_pushed_to_while_it_is_deleted_stays_with_what_was_pus
     assert_eq!(house.pulled(&new, "latest").await, Some(pushed));
     assert_eq!(house.pulled(&shelves.other, "latest").await, None);
     let mut tx = house.services.database.read().await.unwrap();
-    let taken = delete.in_the_way(&mut tx).await.unwrap();
+    let taken = delete.in_the_way(&mut tx, false).await.unwrap();
     assert!(
         matches!(&taken, Some(InTheWay::Name { destination, .. }) if *destination == new.id),
         "{taken:?}"
@@ -354,40 +356,159 @@ async fn a_label_that_is_taken_meanwhile_stands_in_the_way_until_it_is_free() {
     let shelves = Shelves::new().await;
     let (house, node) = (&shelves.house, shelves.house.node(None).await);
     let before = shelves.picture().await;
-    let delete = house.organization_delete().await;
+    let delete = house.product_delete("tools").await;
     let task = house.delete_all_of(&node, &delete).await.unwrap();
     end(&node, task).await;
-    let at = house.services.clock.now();
+    let (organization, at) = (delete.organization, house.services.clock.now());
     house
         .write(move |tx| {
             Box::pin(async move {
-                let new = NewOrganization {
-                    label: Label::parse("Acme").unwrap(),
+                let new = NewProduct {
+                    label: Label::parse("Tools").unwrap(),
                     name: "Another".into(),
                 };
-                organizations::create(tx, &new, at).await
+                products::create(tx, organization, &new, at).await
             })
         })
         .await;
-    let taken = async |delete: &DeleteOrganization| {
+    let taken = async || {
         let mut tx = house.services.database.read().await.unwrap();
-        delete.in_the_way(&mut tx).await.unwrap()
+        delete.in_the_way(&mut tx, true).await.unwrap()
     };
 
     assert!(matches!(
-        taken(&delete).await,
-        Some(InTheWay::Label { what, .. }) if what == "an organization"
+        taken().await,
+        Some(InTheWay::Label { what, .. }) if what == "a product"
     ));
     let paused = act(&node, task, journal::Action::Revert).await;
     assert_eq!(paused.state, PlanState::Paused);
-    let new = house.organization_delete().await;
+    let new = house.product_delete("tools").await;
     let gone = house.delete_all_of(&node, &new).await.unwrap();
     assert_eq!(end(&node, gone).await, PlanResult::Success);
-    assert_eq!(taken(&delete).await, None);
+    assert_eq!(taken().await, None);
     let reverted = act(&node, task, journal::Action::Resume).await;
 
     assert_eq!(reverted.result, PlanResult::Reverted, "{reverted:?}");
     assert_eq!(shelves.picture().await, before);
+}
+
+#[tokio::test]
+async fn nobody_else_gets_the_label_or_the_names_of_a_deleted_organization() {
+    let shelves = Shelves::new().await;
+    let (house, node) = (&shelves.house, shelves.house.node(None).await);
+    let delete = house.organization_delete().await;
+    let task = house.delete_all_of(&node, &delete).await.unwrap();
+    end(&node, task).await;
+    let (database, at) = (&house.services.database, house.services.clock.now());
+    let made = async |label: &'static str| {
+        let made = database.transact(move |tx| {
+            Box::pin(async move {
+                let new = NewOrganization {
+                    label: Label::parse(label).unwrap(),
+                    name: "Another".into(),
+                };
+                organizations::create(tx, &new, at).await
+            })
+        });
+        made.await.unwrap()
+    };
+
+    let same = made("Acme").await.unwrap_err().to_string();
+    let evil = made("evil").await.unwrap();
+
+    assert!(same.contains("a deleted organization `Acme`"), "{same}");
+    let mut tx = database.read().await.unwrap();
+    let buried = organizations::find(&mut tx, "acme").await.unwrap();
+    let odd = organizations::find(&mut tx, &format!("acme@{}", delete.organization)).await;
+    assert_eq!((buried, odd.unwrap()), (None, None));
+    let library = environments::library(&mut tx, evil.id).await.unwrap();
+    let pattern = Some("acme/tools/<%= repository.name %>".to_owned());
+    let then = environments::Environment {
+        registry_name_pattern: pattern,
+        ..library
+    };
+    drop(tx);
+    let to = house.destination("evil/tools/busybox").await;
+    let (user, scope) = (house.user.id, evil.id);
+    house
+        .write(move |tx| {
+            Box::pin(async move {
+                let scope = Scope {
+                    organization: Some(scope),
+                    ..Scope::default()
+                };
+                grants::create(tx, user, Role::Publisher, scope, at).await
+            })
+        })
+        .await;
+    house.published(&node, &to, "latest", "first").await;
+    let mut tx = database.read().await.unwrap();
+    let preview = published_names::preview(&mut tx, &then).await.unwrap();
+    assert_eq!(preview.collisions.len(), 1);
+    let clash = format!("{:?}", preview.collisions[0]);
+    assert!(clash.contains("another organization"), "{clash}");
+}
+
+/// Whatever stands still in between: the time for a revert is counted for all from the end of the last.
+#[tokio::test]
+async fn nothing_of_a_product_is_collected_before_the_time_for_its_revert_is_over() {
+    let mut shelves = Shelves::new().await;
+    let fails = Arc::new(Fails::at("delete_product", "remove_product", None));
+    let node = shelves.house.node(Some(fails.clone())).await;
+    let delete = shelves.house.product_delete("tools").await;
+    let task = shelves.house.delete_all_of(&node, &delete).await.unwrap();
+    assert_eq!(
+        node.wait(task, FOR_EVER).await.unwrap().state,
+        PlanState::Paused
+    );
+    node.drain(FOR_EVER).await;
+    let later = Clock::system().now() + Duration::from_hours(24 * 8);
+    shelves.house.services.clock = Clock::of_runtime(later);
+    let node = shelves.house.node(None).await;
+    let cleaned = async |node: &HouseNode| {
+        let id = node
+            .submit(&Cleanup { dry_run: false }, None)
+            .await
+            .unwrap();
+        let plan = node.wait(id, FOR_EVER).await.unwrap();
+        let told: serde_json::Value = plan.output_of("collect_deleted").unwrap().decode().unwrap();
+        told["repositories"].as_u64().unwrap()
+    };
+
+    let while_it_stands = cleaned(&node).await;
+    let done = act(&node, task, journal::Action::Resume).await;
+    let soon_after = cleaned(&node).await;
+    let reverted = act(&node, task, journal::Action::Revert).await;
+
+    assert_eq!(done.result, PlanResult::Success, "{done:?}");
+    assert_eq!((while_it_stands, soon_after), (0, 0));
+    assert_eq!(reverted.result, PlanResult::Reverted, "{reverted:?}");
+    let pulled = shelves.house.pulled(&shelves.other, "latest").await;
+    assert!(pulled.is_some());
+}
+
+#[tokio::test]
+async fn what_stood_aside_for_a_product_that_was_deleted_again_says_what_comes_first() {
+    let shelves = Shelves::new().await;
+    let house = &shelves.house;
+    let fails = Arc::new(Fails::at("delete_product", "remove_product", None));
+    let node = house.node(Some(fails.clone())).await;
+    let delete = house.product_delete("tools").await;
+    let first = house.delete_all_of(&node, &delete).await.unwrap();
+    node.wait(first, FOR_EVER).await.unwrap();
+    let new = house.destination(ONE).await;
+    house.published(&node, &new, "latest", "fifth").await;
+    fails.armed.store(false, Ordering::SeqCst);
+    let stayed = act(&node, first, journal::Action::Resume).await;
+    assert_eq!(stayed.result, PlanResult::Warning, "{stayed:?}");
+    let again = house.product_delete("tools").await;
+    let second = house.delete_all_of(&node, &again).await.unwrap();
+    assert_eq!(end(&node, second).await, PlanResult::Success);
+
+    let mut tx = house.services.database.read().await.unwrap();
+    let taken = delete.in_the_way(&mut tx, false).await.unwrap();
+
+    assert!(matches!(taken, Some(InTheWay::Product { .. })), "{taken:?}");
 }
 
 #[tokio::test]

@@ -136,6 +136,7 @@ pub(in crate::api) async fn retain(
         product.label, organization.label
     );
     caller.must_here(Some(&place(&product)), &named)?;
+    app.pulls.write(&app.services.database).await?; // those of the last minute count, too
     if asked.retention.is_some() && !asked.dry_run {
         let text = "is for a dry run; save the rules with the product, and then let them run";
         return Err(Problem::invalid_field("retention", text));

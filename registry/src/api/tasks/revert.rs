@@ -11,7 +11,7 @@ use engine::journal::{Action, PlanId};
 use engine::node::NodeError;
 use engine::plan::Plan;
 use engine::state::PlanState;
-use engine::step::{StepError, Work};
+use engine::step::{Declared as _, StepError, Work};
 use engine::store::StoreError;
 use engine::workflow::Workflow;
 use schemars::JsonSchema;
@@ -20,7 +20,7 @@ use serde_json::json;
 use storage::Tx;
 use storage::catalog::tombstones;
 use workflows::delete_organization::DeleteOrganization;
-use workflows::delete_product::DeleteProduct;
+use workflows::delete_product::{DeleteProduct, RemoveProduct, RemovedProduct};
 use workflows::delete_repository::{DeleteRepository, InTheWay, in_the_way};
 use workflows::destination::PushName;
 
@@ -135,7 +135,10 @@ fn input_of<W: Workflow>(plan: &Plan) -> Option<W> {
 async fn nothing_in_the_way(app: &App, plan: &Plan) -> Result<(), Problem> {
     let mut tx = app.services.database.read().await?;
     let in_the_way = if let Some(delete) = input_of::<DeleteProduct>(plan) {
-        delete.in_the_way(&mut tx).await
+        let removed = plan.output_of(RemoveProduct::NAME);
+        let removed = removed.and_then(|it| it.decode::<RemovedProduct>().ok());
+        let removed = removed.is_some_and(|it| it.removed);
+        delete.in_the_way(&mut tx, removed).await
     } else if let Some(delete) = input_of::<DeleteOrganization>(plan) {
         delete.in_the_way(&mut tx).await
     } else {
@@ -169,6 +172,7 @@ pub(in crate::api) async fn revert(
         let plan = app.node.plan(id).await?;
         let now = app.services.clock.now();
         decide::fits(&plan, &Action::Revert, now).map_err(NodeError::from)?;
+        drop(named(&app, &plan, body.under).await?); // refused as the revert would be
         return Ok(Reverted::Preview(RevertPreview::of(&plan)));
     }
     let why = Why {

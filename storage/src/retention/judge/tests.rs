@@ -41,6 +41,16 @@ fn manifest(name: &str, days: i64) -> Manifest {
     }
 }
 
+/// The tag under which tools sign the manifest that is called so, at a signature that was pushed then.
+fn signature(of: &str, days: i64) -> Tagged {
+    let name = digest(of).to_string().replace(':', "-");
+    Tagged {
+        tag: format!("{name}.sig").parse().unwrap(),
+        digest: digest(&format!("signature of {of}")),
+        ..tag("any", days)
+    }
+}
+
 fn index(name: &str, children: &[&str]) -> Manifest {
     Manifest {
         children: children.iter().map(|child| digest(child)).collect(),
@@ -426,4 +436,32 @@ proptest! {
             prop_assert!(again.is_nothing(), "{again:?}");
         }
     }
+}
+
+#[test]
+fn a_signature_by_tag_stays_and_goes_with_what_it_signs_and_no_rule_counts_it() {
+    let mut tags = Vec::new();
+    let mut more = Vec::new();
+    for (n, name) in (0..).zip(["v1", "v2", "v3", "v4"]) {
+        tags.push(tag(name, 40 - 10 * n));
+        tags.push(signature(name, 40 - 10 * n));
+        more.push(manifest(&format!("signature of {name}"), 40 - 10 * n));
+    }
+    let mut shelf = shelf(tags, Vec::new());
+    shelf.manifests.retain(|it| {
+        ["v1", "v2", "v3", "v4"]
+            .iter()
+            .any(|name| it.digest == digest(name))
+    });
+    shelf.manifests.extend(more);
+    let keeps = rules(json!({"tags": [{"matching": ["*"], "keep_newest": 3}]}));
+
+    let going = Going::of(&shelf, &keeps, &[], NOW);
+    let immutable = Going::of(&shelf, &keeps, &["v*".parse().unwrap()], NOW);
+
+    let names: Vec<String> = going.tags.iter().map(|(tag, ..)| tag.to_string()).collect();
+    let signature = signature("v1", 0).tag.to_string();
+    assert_eq!(names, ["v1".to_owned(), signature]);
+    assert_eq!(going.manifests.len(), 2, "{going:?}");
+    assert!(immutable.is_nothing(), "{immutable:?}");
 }
