@@ -255,3 +255,41 @@ async fn what_rules_of_retention_took_in_pulp_is_rolled_back_and_pushed_again() 
         server.doctor().await.expect_code(0);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_product_and_a_deleted_organization_come_back_out_of_pulp_with_all_that_was_in_them()
+ {
+    for which in Which::ALL {
+        let server = which.shared().await.server(&[]).await;
+        let (oci, rest) = (server.oci(), server.rest());
+        let (one, two) = (image(), image());
+        oci.push(NAME, "latest", &one).await.expect_status(201);
+        oci.push(OTHER, "latest", &two).await.expect_status(201);
+        rest.until_no_task_is_open(SOON).await;
+        let organization = "/organizations/Default_Organization";
+        let product = format!("{organization}/products/tools");
+        for path in [product.as_str(), organization] {
+            let deleted = rest.begun(rest.delete(path).await).await;
+            assert_eq!(deleted["result"], "success", "{deleted}");
+            for name in [NAME, OTHER] {
+                oci.manifest(name, "latest").await.expect_status(404);
+            }
+
+            let id = text(&deleted["id"]);
+            let revert = format!("/tasks/{id}/revert");
+            rest.post(&revert, &json!({})).await.expect_status(202);
+            wait::until("it is reverted", SOON, async || {
+                (rest.task(id).await["result"] == "reverted").then_some(())
+            })
+            .await;
+            oci.assert_pullable(NAME, "latest", &one).await;
+            oci.assert_pullable(OTHER, "latest", &two).await;
+        }
+        // It goes on where it was: the next push stands on what came back.
+        let next = image();
+        oci.push(NAME, "next", &next).await.expect_status(201);
+        oci.assert_pullable(NAME, "next", &next).await;
+        oci.assert_pullable(NAME, "latest", &one).await;
+        server.doctor().await.expect_code(0);
+    }
+}
