@@ -28,6 +28,14 @@ const WOULD: &str = concat!(
     "))"
 );
 
+/// Roles in organizations that were deleted long enough ago and have nothing left that could be brought back: nobody sees them, and they
+/// would keep the roles from being deleted.
+const ROLES: &str = "
+    DELETE FROM grants WHERE organization_id IN (
+        SELECT o.id FROM organizations o WHERE o.deleted_at IS NOT NULL AND o.deleted_at <= $1
+          AND NOT EXISTS (SELECT 1 FROM products p JOIN repositories r ON r.product_id = p.id
+              WHERE p.organization_id = o.id))";
+
 /// Deletes some of them for good, with the roles that were given there; answers how many.
 pub async fn collect(tx: &mut Tx, rules: &Rules) -> Result<u64, CatalogError> {
     const GRANTS: &str = "DELETE FROM grants WHERE product_id = $1";
@@ -38,6 +46,8 @@ pub async fn collect(tx: &mut Tx, rules: &Rules) -> Result<u64, CatalogError> {
         .bind(BATCH)
         .fetch_all(&mut *tx)
         .await?;
+    let forgotten = sqlx::query(ROLES).bind(rules.deleted_before.0);
+    forgotten.execute(&mut *tx).await?;
     for id in &found {
         for sql in [GRANTS, USES, PRODUCT] {
             sqlx::query(sql).bind(id).execute(&mut *tx).await?;

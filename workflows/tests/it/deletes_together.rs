@@ -549,6 +549,32 @@ async fn a_deleted_product_is_collected_with_the_last_of_its_repositories() {
 }
 
 #[tokio::test]
+async fn roles_in_a_deleted_organization_go_with_the_last_of_its_repositories() {
+    let mut shelves = Shelves::new().await;
+    let node = shelves.house.node(None).await;
+    let delete = shelves.house.organization_delete().await;
+    let task = shelves.house.delete_all_of(&node, &delete).await.unwrap();
+    end(&node, task).await;
+    let roles = async |house: &House| {
+        let mut tx = house.services.database.read().await.unwrap();
+        grants::of(&mut tx, house.user.id).await.unwrap().len()
+    };
+    let kept = roles(&shelves.house).await;
+    node.drain(FOR_EVER).await;
+    let later = Clock::system().now() + Duration::from_hours(24 * 8);
+    shelves.house.services.clock = Clock::of_runtime(later);
+    let node = shelves.house.node(None).await;
+
+    let id = node
+        .submit(&Cleanup { dry_run: false }, None)
+        .await
+        .unwrap();
+    assert_eq!(end(&node, id).await, PlanResult::Success);
+
+    assert_eq!((kept, roles(&shelves.house).await), (1, 0));
+}
+
+#[tokio::test]
 async fn too_many_repositories_are_refused_before_anything_is_written() {
     let shelves = Shelves::new().await;
     let (house, node) = (&shelves.house, shelves.house.node(None).await);
