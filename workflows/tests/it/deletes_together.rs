@@ -37,7 +37,7 @@ const OTHER: &str = "acme/tools/deep/alpine";
 const BESIDE: &str = "acme/shelf/busybox";
 
 impl House {
-    async fn product_delete(&self, label: &str) -> DeleteProduct {
+    pub(crate) async fn product_delete(&self, label: &str) -> DeleteProduct {
         let mut tx = self.services.database.read().await.unwrap();
         let acme = organizations::find(&mut tx, "acme").await.unwrap().unwrap();
         let product = products::find(&mut tx, acme.id, label).await.unwrap();
@@ -53,7 +53,7 @@ impl House {
         delete.unwrap()
     }
 
-    async fn delete_all_of<W: DeletesTogether, St: Store<Tx = Tx>>(
+    pub(crate) async fn delete_all_of<W: DeletesTogether, St: Store<Tx = Tx>>(
         &self,
         node: &Node<Services, St>,
         delete: &W,

@@ -15,15 +15,15 @@ use workflows::delete_image::Image;
 use workflows::destination::Destination;
 
 /// A repository with three versions, of which the environment after Library publishes the second.
-struct Shelf {
-    house: House,
-    of: Destination,
-    library: Environment,
-    dev: Environment,
+pub(crate) struct Shelf {
+    pub(crate) house: House,
+    pub(crate) of: Destination,
+    pub(crate) library: Environment,
+    pub(crate) dev: Environment,
 }
 
 impl Shelf {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let house = House::new().await;
         let node = house.node(None).await;
         let of = house.destination("acme/tools/busybox").await;
@@ -44,7 +44,7 @@ impl Shelf {
     }
 
     /// Versions, what is published where, and by which names.
-    async fn picture(&self) -> String {
+    pub(crate) async fn picture(&self) -> String {
         let versions = self.house.picture(&self.of).await;
         let repository = RepositoryId::from(self.of.id);
         let mut tx = self.house.services.database.read().await.unwrap();

@@ -20,6 +20,7 @@ mod house;
 mod keeps;
 mod laws;
 mod laws_after_a_push;
+mod laws_in_pulp;
 mod naming;
 mod push;
 mod rehearsal;
