@@ -9,10 +9,14 @@ use engine::journal::PlanId;
 use engine::node::{Node, Workflows};
 use engine::prove::laws::World;
 use engine::store::Store;
+use serde_json::json;
 use std::sync::Arc;
 use storage::Tx;
+use storage::catalog::products::{self, ProductChanges};
 use storage::catalog::{instance, tombstones};
 use storage::journal::Journal;
+use storage::retention::Retention;
+use workflows::apply_retention::ApplyRetention;
 use workflows::delete_image::Image;
 use workflows::{Backend, Services};
 
@@ -27,6 +31,7 @@ struct ShelfInPulp {
 impl ShelfInPulp {
     async fn new() -> Self {
         let mut shelf = Shelf::new().await;
+        keep_the_newest_tag(&shelf).await;
         let pulp = FakePulp::start(Age::Newer).await;
         let of = shelf.of.clone();
         shelf.house.move_to_pulp(&pulp.url, &[&of]).await;
@@ -54,6 +59,24 @@ impl ShelfInPulp {
             self.pulp.picture()
         )
     }
+}
+
+/// Gives the product a rule of retention.
+async fn keep_the_newest_tag(shelf: &Shelf) {
+    let rules = json!({"tags": [{"matching": ["*"], "keep_newest": 1}]});
+    let rules: Retention = serde_json::from_value(rules).unwrap();
+    let (organization, label) = (shelf.of.organization, shelf.of.product_label.clone());
+    let changes = ProductChanges {
+        retention: Some(Some(rules)),
+        ..ProductChanges::default()
+    };
+    let write = shelf.house.write(move |tx| {
+        Box::pin(async move {
+            let product = products::find(tx, organization, &label).await?.unwrap();
+            products::update(tx, product.id, &changes).await
+        })
+    });
+    write.await;
 }
 
 /// Worlds on such a shelf that differ in what is done there, and in what of that a revert takes back.
@@ -115,6 +138,22 @@ in_pulp!(
     |shelf, node| shelf.house.roll_back(node, &shelf.of, &shelf.library, 1)
 );
 in_pulp!(
+    /// Where rules of retention are about to be applied.
+    OfRetention, Some("remove"),
+    |shelf, node| {
+        let apply = ApplyRetention {
+            repository: shelf.of.clone(),
+            by: "alice".into(),
+        };
+        async move { node.submit(&apply, Some("alice".into())).await }
+    }
+);
+in_pulp!(
+    /// Where names are about to be changed.
+    OfNaming, Some("rename"),
+    |shelf, node| shelf.house.rename(node, &shelf.library)
+);
+in_pulp!(
     /// Where a version is about to be promoted.
     OfPromotion, Some("distribute"),
     |shelf, node| shelf.house.promote(node, &shelf.of, 3, &shelf.dev)
@@ -149,6 +188,22 @@ keeps! { rollback_in_pulp: OfRollback;
         run_each_step_twice does at least 3 8 0 4 0;
     a_rollback_in_pulp_that_crashes_at_any_append_ends_the_same:
         crash_before_and_after_each_append does at least 5 10 0 4 0;
+}
+
+keeps! { retention_in_pulp: OfRetention;
+    a_retention_in_pulp_that_fails_is_mended_and_ends_the_same:
+        fail_at_each_step does at least 2 2 0 1 1;
+    a_retention_in_pulp_that_runs_twice_ends_the_same:
+        run_each_step_twice does at least 2 3 0 2 0;
+    a_retention_in_pulp_that_crashes_at_any_append_ends_the_same:
+        crash_before_and_after_each_append does at least 3 3 0 2 0;
+}
+
+keeps! { change_naming_in_pulp: OfNaming;
+    a_change_of_names_in_pulp_that_fails_is_mended_and_ends_the_same:
+        fail_at_each_step does at least 2 2 0 1 1;
+    a_change_of_names_in_pulp_that_crashes_at_any_append_ends_the_same:
+        crash_before_and_after_each_append does at least 3 3 0 2 0;
 }
 
 keeps! { promote_in_pulp: OfPromotion;
