@@ -64,7 +64,7 @@ async fn a_deleted_repository_comes_back_out_of_pulp_with_a_revert_and_beside_a_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_deleted_in_pulp_is_rolled_back_promoted_and_pushed_again() {
+async fn what_was_deleted_in_pulp_is_rolled_back_promoted_renamed_and_pushed_again() {
     for which in Which::ALL {
         let pulp: &Pulp = which.shared().await;
         let server = pulp.server(&[]).await;
@@ -83,6 +83,16 @@ async fn what_was_deleted_in_pulp_is_rolled_back_promoted_and_pushed_again() {
         let promoted = json!({ "version": 1, "to_environment": "dev" });
         let promoted = rest.post(&format!("{path}/promote"), &promoted).await;
         assert_eq!(rest.begun(promoted).await["result"], "success");
+
+        let environment = "/organizations/Default_Organization/environments/dev";
+        let pattern = json!({ "registry_name_pattern": "shop/<%= repository.label %>" });
+        let renamed = rest.patch(environment, &pattern).await;
+        assert_eq!(rest.begun(renamed).await["result"], "success");
+        oci.manifest(DEV, "one").await.expect_status(404);
+        oci.assert_pullable("shop/app", "one", &one).await;
+        let labels = json!({ "registry_name_pattern": null });
+        let renamed = rest.patch(environment, &labels).await;
+        assert_eq!(rest.begun(renamed).await["result"], "success");
 
         let manifest = format!("manifests/{}", one.digest);
         oci.delete(NAME, &manifest).await.expect_status(202);
