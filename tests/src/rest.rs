@@ -132,6 +132,30 @@ impl Rest {
         self.until_state(text(&begun["task_id"]), "stopped").await
     }
 
+    /// Reverts the task, and waits until that is done; it may have been stopped before, and is stopped again then.
+    pub async fn revert(&self, id: &str) -> Value {
+        let path = format!("/tasks/{id}/revert");
+        self.post(&path, &json!({})).await.expect_status(202);
+        self.until_reverted(id).await
+    }
+
+    /// The task once it is reverted: one that pauses instead has failed.
+    pub async fn until_reverted(&self, id: &str) -> Value {
+        let task = self.until_reverted_or_paused(id).await;
+        assert_eq!(task["result"], "reverted", "{task}");
+        task
+    }
+
+    /// The task once its revert has ended, or waits for a person.
+    pub async fn until_reverted_or_paused(&self, id: &str) -> Value {
+        wait::until("the revert has ended or waits", SOON, async || {
+            let task = self.task(id).await;
+            let ended = task["result"] == "reverted" || task["state"] == "paused";
+            ended.then_some(task)
+        })
+        .await
+    }
+
     /// Every result of a list, over all its pages.
     pub async fn all(&self, path: &str, search: &str) -> Vec<Value> {
         let mut all = Vec::new();

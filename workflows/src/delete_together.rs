@@ -14,7 +14,7 @@ pub use unpublish::{Unpublish, Unpublished};
 use crate::delete_repository::{
     DeleteRepository, Deleting, InTheWay, is_used, look, name_taken, without_product,
 };
-use crate::destination::{Destination, label_form};
+use crate::destination::Destination;
 use crate::error::Failed;
 use crate::services::Services;
 use engine::clock::Timestamp;
@@ -85,13 +85,7 @@ impl Together {
         let all = destinations::live_of(tx, organization.id, product_label).await;
         for live in all.map_err(Failed::from)? {
             if is_used(tx, live.id).await? {
-                repositories.push(Destination {
-                    id: live.id,
-                    organization: organization.id,
-                    organization_label: organization.label.clone(),
-                    product_label: live.product_label,
-                    name: live.name,
-                });
+                repositories.push(Destination::of(live, organization));
             }
         }
         Ok(Self {
@@ -173,8 +167,7 @@ pub(crate) async fn still_used(
 ) -> Result<Option<String>, Failed> {
     for live in destinations::live_of(tx, organization.id, product_label).await? {
         if is_used(tx, live.id).await? {
-            let name = label_form(&organization.label, &live.product_label, &live.name);
-            return Ok(Some(name));
+            return Ok(Some(Destination::of(live, organization).label_form()));
         }
     }
     Ok(None)

@@ -12,6 +12,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use storage::Tx;
 use storage::catalog::grants::Place;
+use storage::catalog::organizations::Organization;
+use storage::catalog::repositories::RepositoryRow;
 use storage::catalog::{DestinationId, OrganizationId, destinations, repositories};
 
 use crate::error::Failed;
@@ -40,7 +42,30 @@ pub struct Destination {
     pub name: String,
 }
 
+impl From<&RepositoryRow> for Destination {
+    fn from(row: &RepositoryRow) -> Self {
+        Self {
+            id: row.id.into(),
+            organization: row.organization_id,
+            organization_label: row.organization.clone(),
+            product_label: row.product.clone(),
+            name: row.name.clone(),
+        }
+    }
+}
+
 impl Destination {
+    /// The destination of this row, which belongs to this organization.
+    pub(crate) fn of(row: destinations::Destination, organization: &Organization) -> Self {
+        Self {
+            id: row.id,
+            organization: organization.id,
+            organization_label: organization.label.clone(),
+            product_label: row.product_label,
+            name: row.name,
+        }
+    }
+
     /// The first form of its name that fits: how tasks, `pushed_names` and `_catalog` call it.
     #[must_use]
     pub fn label_form(&self) -> String {

@@ -31,8 +31,8 @@ impl Writer {
             }
             Action::Cancel | Action::Abort => self.cancel(Reason::Operator, message)?,
             Action::Supersede { .. } => self.cancel(Reason::Superseded, message)?,
-            // What they say is in the entry.
             Action::ChildMoved { .. } if self.next.reverting => self.undo_stuck_children(None),
+            // What they say is in the entry.
             Action::Event { .. } | Action::ChildMoved { .. } | Action::Unreadable { .. } => {}
             Action::Revert => {
                 self.revert()?;

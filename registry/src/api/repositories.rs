@@ -26,7 +26,7 @@ use storage::catalog::repositories::{self, RepositoryRow};
 use storage::catalog::roles::Permission;
 use storage::catalog::{DestinationId, RepositoryId, pushed, repository_names, settings};
 use storage::{Digest, Tx};
-use workflows::destination::{Destination, label_form};
+use workflows::destination::label_form;
 
 use super::answer::Located;
 use super::caller::Caller;
@@ -296,17 +296,6 @@ async fn environment_named(
         let text = format!("names no environment of organization {}", row.organization);
         Problem::invalid_field(field, text)
     })
-}
-
-/// Where pushes to the repository go.
-fn destination(row: &RepositoryRow) -> Destination {
-    Destination {
-        id: row.id.into(),
-        organization: row.organization_id,
-        organization_label: row.organization.clone(),
-        product_label: row.product.clone(),
-        name: row.name.clone(),
-    }
 }
 
 fn place(row: &RepositoryRow) -> Place {

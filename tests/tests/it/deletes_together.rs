@@ -4,10 +4,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::image::Image;
 use tests::podman::Podman;
-use tests::rest::{Rest, text};
+use tests::rest::text;
 use tests::server::{ADMIN, ADMIN_PASSWORD, Server};
 use tests::turn;
-use tests::wait::{self, SOON};
+use tests::wait::SOON;
 
 const NAMES: [&str; 3] = [
     "default_organization/tools/app",
@@ -34,15 +34,6 @@ async fn answers(server: &Server) -> [u16; 3] {
         *answer = server.oci().manifest(name, "latest").await.status;
     }
     answers
-}
-
-async fn revert(rest: &Rest, task: &str) {
-    let revert = format!("/tasks/{task}/revert");
-    rest.post(&revert, &json!({})).await.expect_status(202);
-    wait::until("it is reverted", SOON, async || {
-        (rest.task(task).await["result"] == "reverted").then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -140,7 +131,7 @@ async fn an_organization_goes_with_its_robots_and_comes_back_with_them() {
         "{}",
         refused.text()
     );
-    revert(&rest, text(&task["id"])).await;
+    rest.revert(text(&task["id"])).await;
 
     let oci = server.oci();
     for (name, image) in NAMES.iter().zip(&images) {
@@ -195,7 +186,7 @@ async fn a_delete_of_a_product_that_the_server_dies_in_is_finished_by_the_next_s
             .await;
         assert_eq!(task.len(), 1, "{task:?}");
         assert_eq!(task[0]["result"], "success", "{task:?}");
-        revert(&rest, text(&task[0]["id"])).await;
+        rest.revert(text(&task[0]["id"])).await;
         for (name, image) in NAMES.iter().zip(&images) {
             oci.assert_pullable(name, "latest", image).await;
         }
@@ -222,11 +213,7 @@ async fn a_revert_of_the_delete_of_a_product_that_the_server_dies_in_is_finished
 
             server.restart().await;
 
-            wait::until("it is reverted", SOON, async || {
-                let task = rest.task(text(&done["id"])).await;
-                (task["result"] == "reverted").then_some(())
-            })
-            .await;
+            rest.until_reverted(text(&done["id"])).await;
             for (name, image) in NAMES.iter().zip(&images) {
                 oci.assert_pullable(name, "latest", image).await;
             }

@@ -44,29 +44,6 @@ async fn delete(rest: &Rest, name: &str) -> Value {
     task
 }
 
-async fn revert(rest: &Rest, id: &str) -> Value {
-    rest.post(&format!("/tasks/{id}/revert"), &json!({}))
-        .await
-        .expect_status(202);
-    until_reverted(rest, id).await
-}
-
-/// A task that was stopped already is stopped again once it is reverted.
-async fn until_reverted(rest: &Rest, id: &str) -> Value {
-    let task = until_reverted_or_paused(rest, id).await;
-    assert_eq!(task["result"], "reverted", "{task}");
-    task
-}
-
-async fn until_reverted_or_paused(rest: &Rest, id: &str) -> Value {
-    wait::until("the revert has ended or waits", SOON, async || {
-        let task = rest.task(id).await;
-        let ended = task["result"] == "reverted" || task["state"] == "paused";
-        ended.then_some(task)
-    })
-    .await
-}
-
 #[tokio::test]
 async fn podman_pulls_again_what_was_deleted_and_reverted() {
     let server = Server::start().await;
@@ -171,7 +148,7 @@ async fn a_revert_brings_back_every_tag_version_and_published_name() {
     let request = oci.of(Method::GET, NAME, "tags/list").await;
     oci.send(request).await.expect_status(404);
 
-    let reverted = revert(&rest, &id).await;
+    let reverted = rest.revert(&id).await;
 
     for undone in UNDONE {
         assert_eq!(
@@ -280,7 +257,7 @@ async fn a_name_that_only_an_upload_was_begun_for_is_not_in_the_way() {
     let id = text(&delete(&rest, NAME).await["id"]).to_owned();
     oci.open_upload(NAME).await;
 
-    revert(&rest, &id).await;
+    rest.revert(&id).await;
 
     oci.assert_pullable(NAME, "latest", &image).await;
     oci.push(NAME, "more", &image).await.expect_status(201);
@@ -306,7 +283,7 @@ async fn what_is_pending_by_digest_is_in_the_way_of_a_revert() {
     rest.post(&format!("/tasks/{id}/revert"), &beside)
         .await
         .expect_status(202);
-    until_reverted(&rest, &id).await;
+    rest.until_reverted(&id).await;
     oci.assert_pullable(BESIDE, "latest", &image).await;
     oci.manifest(NAME, &pending.digest).await.expect_status(200);
     server.doctor().await.expect_code(0);
@@ -329,7 +306,7 @@ async fn an_environment_that_was_deleted_meanwhile_does_not_keep_a_repository_fr
         .await
         .expect_status(204);
 
-    revert(&rest, &id).await;
+    rest.revert(&id).await;
 
     oci.assert_pullable(NAME, "latest", &image).await;
     server.doctor().await.expect_code(0);
@@ -402,7 +379,7 @@ async fn a_push_that_is_under_way_ends_before_the_delete_and_comes_back_with_the
     rest.post(&format!("/tasks/{id}/revert"), &wanted)
         .await
         .expect_status(202);
-    until_reverted(&rest, &id).await;
+    rest.until_reverted(&id).await;
     assert_eq!(oci.tags(BESIDE, 10).await, ["first", "under-way"]);
     oci.assert_pullable(BESIDE, "under-way", &under_way).await;
     oci.assert_pullable(NAME, "later", &later).await;
@@ -433,7 +410,7 @@ async fn a_delete_ends_the_paused_pushes_to_the_repository() {
     let resumed = format!("/tasks/{}/resume", text(&push["id"]));
     rest.post(&resumed, &json!({})).await.expect_status(409);
     oci.manifest(NAME, &paused.digest).await.expect_status(404);
-    revert(&rest, &id).await;
+    rest.revert(&id).await;
     oci.assert_pullable(NAME, "latest", &first).await;
     oci.manifest(NAME, &paused.digest).await.expect_status(200);
     server.doctor().await.expect_code(0);
@@ -452,7 +429,7 @@ async fn a_revert_whose_name_is_taken_under_way_waits_for_another_one() {
 
     oci.push(NAME, "latest", &new).await.expect_status(201);
 
-    let task = until_reverted_or_paused(&rest, &id).await;
+    let task = rest.until_reverted_or_paused(&id).await;
     assert_eq!(task["state"], "paused", "{task}");
     assert_eq!(task["reason"], "compensation_error", "{task}");
     let told = step(&task, "unpublish")["compensation"]["error"].to_string();
@@ -476,7 +453,7 @@ async fn a_repository_is_deleted_and_brought_back_as_often_as_one_likes() {
         let tag = format!("round-{round}");
         oci.push(NAME, &tag, &image).await.expect_status(201);
         let id = text(&delete(&rest, NAME).await["id"]).to_owned();
-        revert(&rest, &id).await;
+        rest.revert(&id).await;
         oci.assert_pullable(NAME, &tag, &image).await;
     }
     assert_eq!(oci.tags(NAME, 10).await, ["round-1", "round-2", "round-3"]);
@@ -495,12 +472,12 @@ async fn of_two_deleted_repositories_of_one_name_each_comes_back() {
         deletes.push(text(&delete(&rest, NAME).await["id"]).to_owned());
     }
 
-    revert(&rest, &deletes[0]).await;
+    rest.revert(&deletes[0]).await;
     let path = format!("/tasks/{}/revert", deletes[1]);
     rest.post(&path, &json!({})).await.expect_status(409);
     let beside = json!({ "as": "other" });
     rest.post(&path, &beside).await.expect_status(202);
-    until_reverted(&rest, &deletes[1]).await;
+    rest.until_reverted(&deletes[1]).await;
 
     oci.assert_pullable(NAME, "latest", &old).await;
     oci.assert_pullable(BESIDE, "latest", &new).await;
@@ -530,7 +507,7 @@ async fn who_was_granted_a_repository_has_it_again_after_the_revert_and_none_of_
     rest.post(&format!("/tasks/{id}/revert"), &beside)
         .await
         .expect_status(202);
-    until_reverted(&rest, &id).await;
+    rest.until_reverted(&id).await;
     pat().assert_pullable(BESIDE, "latest", &old).await;
     pat().manifest(NAME, "latest").await.expect_status(404);
 }
@@ -584,7 +561,7 @@ async fn a_second_revert_does_not_change_the_name_of_the_first() {
         assert!([202, 409].contains(&answer.status), "{answer}");
     }
 
-    until_reverted(&rest, &id).await;
+    rest.until_reverted(&id).await;
     oci.assert_pullable(BESIDE, "latest", &image).await;
     oci.manifest(NAME, "latest").await.expect_status(404);
     server.doctor().await.expect_code(0);
@@ -618,7 +595,7 @@ async fn a_delete_that_the_server_dies_in_is_finished_by_the_next_start_and_can_
             let attempts = if when == "before" { 2 } else { 1 };
             assert_eq!(step(&task, crashing)["attempts"], attempts, "{task}");
             oci.manifest(&name, "latest").await.expect_status(404);
-            revert(&rest, text(&task["id"])).await;
+            rest.revert(text(&task["id"])).await;
             oci.assert_pullable(&name, "latest", &image).await;
         }
     }
@@ -646,7 +623,7 @@ async fn a_revert_that_the_server_dies_in_is_finished_by_the_next_start() {
 
             server.restart().await;
 
-            let task = until_reverted(&rest, id).await;
+            let task = rest.until_reverted(id).await;
             assert_eq!(task["state"], "stopped", "{task}");
             for undone in UNDONE {
                 assert_eq!(step(&task, undone)["state"], "compensated", "{task}");
@@ -720,7 +697,7 @@ async fn what_is_pushed_while_a_repository_is_deleted_and_brought_back_is_in_one
                 answer = rest.post(&path, &wanted).await;
             }
             answer.expect_status(202);
-            let task = until_reverted_or_paused(&rest, id).await;
+            let task = rest.until_reverted_or_paused(id).await;
             if task["result"] == "reverted" {
                 break;
             }

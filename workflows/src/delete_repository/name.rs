@@ -36,7 +36,7 @@ pub enum InTheWay {
         /// Its label.
         label: String,
     },
-    /// The label of the product or the organization that was deleted is another's by now.
+    /// The label of the product that was deleted is another's by now.
     Label {
         /// The label.
         label: String,
@@ -50,7 +50,7 @@ impl fmt::Display for InTheWay {
         match self {
             Self::Name { destination, name } => write!(
                 f,
-                "`{name}` is the name of repository {destination} by now; delete that one first, or bring this one back under another name with {{\"as\": \"<name>\"}}"
+                "`{name}` is the name of repository {destination} by now; delete that one first"
             ),
             Self::Product {
                 label,
@@ -67,6 +67,21 @@ impl fmt::Display for InTheWay {
                 f,
                 "`{label}` is the label of {what} by now: delete that first"
             ),
+        }
+    }
+}
+
+impl InTheWay {
+    /// The same for who brings back one repository alone: that may have another name.
+    #[must_use]
+    pub fn of_one(&self) -> String {
+        match self {
+            Self::Name { .. } => format!(
+                "{self}, or bring this one back under another name with {{\"as\": \"<name>\"}}"
+            ),
+            Self::Product { .. } | Self::Organization { .. } | Self::Label { .. } => {
+                self.to_string()
+            }
         }
     }
 }

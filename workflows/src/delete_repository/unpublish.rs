@@ -110,7 +110,7 @@ pub(crate) async fn publish_again(
 ) -> Result<(), Failed> {
     let of = &delete.repository;
     match taken(tx, delete, name).await? {
-        (_, Some(in_the_way)) => return Err(Failed::for_good(in_the_way)),
+        (_, Some(in_the_way)) => return Err(Failed::for_good(in_the_way.of_one())),
         (Some(unused), None) => {
             destinations::retire(tx, unused, at).await?;
         }

@@ -149,13 +149,7 @@ async fn push_of<St: Store<Tx = Tx>>(
     else {
         return Ok(None);
     };
-    let to = Destination {
-        id: destination.id,
-        organization: organization.id,
-        organization_label: organization.label,
-        product_label: destination.product_label,
-        name: destination.name,
-    };
+    let to = Destination::of(destination, &organization);
     let open = St::open_in(tx, keys_of_destination(&to)).await?;
     digests.retain(|digest| {
         let digest = digest.to_string();

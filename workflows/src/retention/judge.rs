@@ -8,7 +8,7 @@ use engine::node::NodeError;
 use engine::store::{Store as _, StoreError};
 use std::collections::HashSet;
 use storage::catalog::products::Product;
-use storage::catalog::repositories::{self, Filter, RepositoryRow};
+use storage::catalog::repositories::{self, Filter};
 use storage::catalog::{CatalogError, RepositoryId, publications, shelves};
 use storage::journal::Journal;
 use storage::retention::{Going, Retention};
@@ -104,7 +104,7 @@ pub async fn judge_all(
             }
             // A snapshot of its own: nobody's writes have to wait for all that is looked at.
             let mut tx = database.read().await.map_err(CatalogError::from)?;
-            let of = destination(row);
+            let of = Destination::from(row);
             let going = going(&mut tx, &of, rules, &product.immutable_tags, now).await?;
             looked_at += 1;
             if going.is_nothing() {
@@ -114,15 +114,5 @@ pub async fn judge_all(
             let bytes = shelves::bytes(&mut tx, of.id, &digests).await?;
             losing(&of, going, bytes);
         }
-    }
-}
-
-fn destination(row: &RepositoryRow) -> Destination {
-    Destination {
-        id: row.id.into(),
-        organization: row.organization_id,
-        organization_label: row.organization.clone(),
-        product_label: row.product.clone(),
-        name: row.name.clone(),
     }
 }

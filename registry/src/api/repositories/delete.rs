@@ -6,8 +6,9 @@ use axum::extract::State;
 use storage::catalog::RepositoryId;
 use storage::catalog::audit::Action;
 use workflows::delete_repository::{DeleteError, DeleteRepository, look, submit};
+use workflows::destination::Destination;
 
-use super::{destination, must_reach, pushed_name};
+use super::{must_reach, pushed_name};
 use crate::api::answer::BegunTask;
 use crate::api::body::Body;
 use crate::api::caller::Caller;
@@ -34,7 +35,7 @@ pub(in crate::api) async fn delete(
     let delete = DeleteRepository {
         user: caller.user.id,
         login: caller.user.login.clone(),
-        repository: destination(&row),
+        repository: Destination::from(&row),
     };
     let mut audited = caller.does(Action::Delete, format!("repository {}", pushed_name(&row)));
     audited.reason = wanted.reason.map(String::from);

@@ -7,8 +7,9 @@ use storage::catalog::RepositoryId;
 use storage::catalog::audit::Action;
 use storage::{Digest, Tag};
 use workflows::delete_image::{DeleteError, DeleteImage, Image, submit};
+use workflows::destination::Destination;
 
-use super::{destination, must_reach};
+use super::must_reach;
 use crate::api::answer::{Accepted, BegunTask};
 use crate::api::caller::Caller;
 use crate::api::path::Path;
@@ -50,7 +51,7 @@ async fn delete(
     let delete = DeleteImage {
         user: caller.user.id,
         login: caller.user.login.clone(),
-        from: destination(&row),
+        from: Destination::from(&row),
         image: image.ok_or_else(absent)?,
     };
     let subject = format!("{}{}", delete.from, delete.image);

@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde_json::json;
 use storage::catalog::RepositoryId;
 use storage::catalog::audit::Action;
+use workflows::destination::Destination;
 use workflows::promote::{Promote, PromoteError, submit};
 
-use super::{destination, environment_named, must_reach};
+use super::{environment_named, must_reach};
 use crate::api::answer::{Accepted, BegunTask};
 use crate::api::body::Body;
 use crate::api::caller::Caller;
@@ -48,7 +49,7 @@ pub(in crate::api) async fn promote(
     let promote = Promote {
         user: caller.user.id,
         login: caller.user.login.clone(),
-        of: destination(&row),
+        of: Destination::from(&row),
         version: wanted.version,
         to_environment: environment.id,
         to_environment_label: environment.label,

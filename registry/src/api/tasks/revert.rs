@@ -107,7 +107,7 @@ async fn named(
         let mut tx = app.services.database.read().await?;
         in_the_way(&mut tx, &delete, name).await
     };
-    refuse(in_the_way)?;
+    refuse(in_the_way, InTheWay::of_one)?;
     let goes_on = plan.reverting && plan.state == PlanState::Paused && under.is_some();
     let action = if goes_on {
         Action::Resume
@@ -144,10 +144,13 @@ async fn nothing_in_the_way(app: &App, plan: &Plan) -> Result<(), Problem> {
     } else {
         return Ok(());
     };
-    refuse(in_the_way)
+    refuse(in_the_way, InTheWay::to_string)
 }
 
-fn refuse(in_the_way: Result<Option<InTheWay>, StepError>) -> Result<(), Problem> {
+fn refuse(
+    in_the_way: Result<Option<InTheWay>, StepError>,
+    told: impl FnOnce(&InTheWay) -> String,
+) -> Result<(), Problem> {
     match in_the_way {
         Ok(None) => Ok(()),
         Ok(Some(taken)) => {
@@ -155,7 +158,7 @@ fn refuse(in_the_way: Result<Option<InTheWay>, StepError>) -> Result<(), Problem
                 InTheWay::Name { .. } | InTheWay::Label { .. } => Kind::Duplicate,
                 InTheWay::Product { .. } | InTheWay::Organization { .. } => Kind::DoesNotFit,
             };
-            Err(Problem::new(kind, taken.to_string()))
+            Err(Problem::new(kind, told(&taken)))
         }
         Err(error) => Err(unavailable(error)),
     }

@@ -8,7 +8,7 @@ use tests::podman::Podman;
 use tests::pulp::{Pulp, Which};
 use tests::rest::{step, text};
 use tests::server::{self, ADMIN, ADMIN_PASSWORD, Server};
-use tests::wait::{self, SOON};
+use tests::wait::SOON;
 
 const NAME: &str = "default_organization/tools/app";
 const DEV: &str = "default_organization/dev/tools/app";
@@ -43,11 +43,7 @@ async fn a_deleted_repository_comes_back_out_of_pulp_with_a_revert_and_beside_a_
         rest.post(&path, &json!({})).await.expect_status(409);
         let beside = json!({ "as": "app-before" });
         rest.post(&path, &beside).await.expect_status(202);
-        wait::until("it is reverted", SOON, async || {
-            let now = rest.task(text(&task["id"])).await;
-            (now["result"] == "reverted").then_some(())
-        })
-        .await;
+        rest.until_reverted(text(&task["id"])).await;
 
         let before = place.replace("/app:", "/app-before:");
         podman.pull(&before).await.expect_code(0);
@@ -285,13 +281,7 @@ async fn a_deleted_product_and_a_deleted_organization_come_back_out_of_pulp_with
                 oci.manifest(name, "latest").await.expect_status(404);
             }
 
-            let id = text(&deleted["id"]);
-            let revert = format!("/tasks/{id}/revert");
-            rest.post(&revert, &json!({})).await.expect_status(202);
-            wait::until("it is reverted", SOON, async || {
-                (rest.task(id).await["result"] == "reverted").then_some(())
-            })
-            .await;
+            rest.revert(text(&deleted["id"])).await;
             oci.assert_pullable(NAME, "latest", &one).await;
             oci.assert_pullable(OTHER, "latest", &two).await;
         }
