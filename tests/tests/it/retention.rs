@@ -1,9 +1,11 @@
 //! Retention: what goes by the rules of a product is listed first, is gone then, and comes back with a rollback.
 
 use serde_json::json;
+use tests::command;
 use tests::image::Image;
 use tests::rest::text;
-use tests::server::Server;
+use tests::server::{self, Server};
+use tests::wait::SOON;
 
 const NAME: &str = "default_organization/tools/app";
 const OF: [&str; 2] = ["--organization", "Default_Organization"];
@@ -92,6 +94,55 @@ async fn what_a_dry_run_lists_is_refused_after_the_run_and_pulled_after_a_rollba
     let signature = oci.manifest(NAME, &signature.digest).await;
     signature.expect_status(200);
     server.doctor().await.expect_code(0);
+}
+
+/// Lets everything have happened so many days earlier, while no server runs.
+async fn age(server: &mut Server, days: u32) {
+    const SCRIPT: &str = "
+import sqlite3, sys
+by = int(sys.argv[2]) * 86400000
+c = sqlite3.connect(sys.argv[1])
+for table, column in (('versions', 'created_at'), ('pushed_manifests', 'pushed_at'), ('pulls_are_known', 'since')):
+    c.execute(f'UPDATE {table} SET {column} = {column} - ?', (by,))
+c.commit()
+c.close()";
+    server.kill().await;
+    let mut python = server::bare("python3");
+    python
+        .args(["-c", SCRIPT])
+        .arg(server.data_dir().join("wharfinger.db"))
+        .arg(days.to_string());
+    command::run(python).await.expect_code(0);
+    server.restart().await;
+}
+
+#[tokio::test]
+async fn what_was_pulled_a_moment_ago_is_kept_although_that_is_not_written_down_yet() {
+    let mut server = Server::start().await;
+    for (seed, tag) in [(1, "wanted"), (2, "forgotten")] {
+        let pushed = server.oci().push(NAME, tag, &Image::small(seed)).await;
+        pushed.expect_status(201);
+    }
+    server.rest().until_no_task_is_open(SOON).await;
+    age(&mut server, 30).await;
+    let (oci, rest) = (server.oci(), server.rest());
+    let product = "/organizations/Default_Organization/products/tools";
+    let rules = json!({"tags": [{"matching": ["*"], "keep_pulled_within": "14d"}]});
+    let saved = rest.patch(product, &json!({ "retention": rules })).await;
+    saved.expect_status(200);
+    oci.manifest(NAME, "wanted").await.expect_status(200);
+
+    let retention = format!("{product}/retention");
+    let would = rest.post(&retention, &json!({ "dry_run": true })).await;
+    let would = would.expect_status(200).json();
+    let begun = rest.post(&retention, &json!({})).await;
+    assert_eq!(rest.begun(begun).await["result"], "success");
+    rest.until_no_task_is_open(SOON).await;
+
+    let tags = &would["repositories"][0]["tags"];
+    assert_eq!(tags.as_array().map(Vec::len), Some(1), "{would}");
+    assert_eq!(tags[0]["name"], "forgotten");
+    assert_eq!(oci.tags(NAME, 10).await, ["wanted"]);
 }
 
 #[tokio::test]

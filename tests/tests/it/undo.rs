@@ -208,6 +208,10 @@ async fn a_name_that_was_pushed_again_is_kept_and_the_old_repository_comes_back_
         .post(&format!("/tasks/{task}/revert"), &json!({}))
         .await
         .expect_status(409);
+    let dry = json!({ "dry_run": true });
+    rest.post(&format!("/tasks/{task}/revert"), &dry)
+        .await
+        .expect_status(409);
     let no_name = json!({ "as": "No Name" });
     let no_name = rest.post(&format!("/tasks/{task}/revert"), &no_name).await;
     let taken = json!({ "as": "app" });

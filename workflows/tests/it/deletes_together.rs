@@ -305,6 +305,28 @@ async fn a_product_that_is_pushed_to_while_it_is_deleted_stays_with_what_was_pus
 }
 
 #[tokio::test]
+async fn nothing_of_an_organization_is_deleted_besides_while_all_of_it_is() {
+    let shelves = Shelves::new().await;
+    let house = &shelves.house;
+    let fails = Fails::at("delete_organization", "remove_organization", None);
+    let node = house.node(Some(Arc::new(fails))).await;
+    let all = house.organization_delete().await;
+    let task = house.delete_all_of(&node, &all).await.unwrap();
+    assert_eq!(
+        node.wait(task, FOR_EVER).await.unwrap().state,
+        PlanState::Paused
+    );
+    let product = house.product_delete("shelf").await;
+
+    let refused = house.delete_all_of(&node, &product).await.unwrap_err();
+
+    assert!(refused.to_string().contains(&task.to_string()), "{refused}");
+    assert!(house.product_is_there("shelf").await);
+    let reverted = act(&node, task, journal::Action::Revert).await;
+    assert_eq!(reverted.result, PlanResult::Reverted, "{reverted:?}");
+}
+
+#[tokio::test]
 async fn a_delete_of_a_product_that_stops_half_way_is_reverted_as_a_whole() {
     let shelves = Shelves::new().await;
     let house = &shelves.house;

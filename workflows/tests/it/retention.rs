@@ -583,6 +583,45 @@ async fn when_a_tag_was_set_is_known_although_its_version_was_dropped() {
     node.drain(FOR_EVER).await;
 }
 
+/// The version that would tell when it lost its tag is gone: what is known is that it was before the oldest that is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_whose_loss_of_its_tag_no_version_tells_any_more_is_kept_from_the_oldest_on() {
+    let mut house = House::new().await;
+    house.services.clock = days_ago(40);
+    let node = house.node(None).await;
+    let to = house.destination("acme/tools/busybox").await;
+    house.published(&node, &to, "latest", "old").await;
+    node.drain(FOR_EVER).await;
+    house.services.clock = days_ago(1);
+    let node = house.node(None).await;
+    house.published(&node, &to, "latest", "new").await;
+    house.published(&node, &to, "other", "beside").await;
+    house
+        .retain(&to, json!({"tags": [], "untagged_within": "7d"}))
+        .await;
+    let at = house.services.clock.now();
+    house
+        .write(move |tx| {
+            Box::pin(async move {
+                settings::set(tx, Key::VersionRetention, &json!(1), "admin", at).await
+            })
+        })
+        .await;
+    let cleanup = Cleanup { dry_run: false };
+    let id = node.submit(&cleanup, None).await.unwrap();
+    must_succeed(&node, id).await;
+
+    let (early, _) = run(&house, &node, &FOR_REAL).await;
+    node.drain(FOR_EVER).await;
+    house.services.clock = Clock::of_runtime(Clock::system().now() + 8 * DAY);
+    let node = house.node(None).await;
+    let (late, _) = run(&house, &node, &FOR_REAL).await;
+
+    assert_eq!((early.manifests, late.manifests), (0, 1));
+    assert_eq!(house.tags(&to).await, "latest other");
+    node.drain(FOR_EVER).await;
+}
+
 /// Where rules are about to take something away.
 struct Quay {
     house: House,
