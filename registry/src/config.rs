@@ -8,6 +8,7 @@ mod effective;
 mod environment;
 mod keys;
 mod limits;
+mod private_targets;
 mod proxies;
 mod reference;
 mod tls;
@@ -27,6 +28,7 @@ pub(crate) use effective::Source;
 pub(crate) use environment::Environment;
 pub(crate) use keys::Settings;
 pub(crate) use limits::Limits;
+pub(crate) use private_targets::PrivateTargets;
 pub(crate) use proxies::{ForwardedHeader, TrustedProxies};
 pub(crate) use tls::Tls;
 pub(crate) use value::{LogFormat, PublicUrl};
@@ -46,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// The proxies that may say for whom they ask.
     pub(crate) trusted_proxies: TrustedProxies,
+    /// Whether webhooks and smart proxies may be on private addresses.
+    pub(crate) private_targets: PrivateTargets,
     /// Database, node id, lock and the first password; never shared by two processes.
     pub(crate) data_dir: PathBuf,
     /// The blobs.
@@ -108,6 +112,7 @@ impl Config {
                 .get_unless_empty("trusted_proxies", TrustedProxies::parse)?
                 .unwrap_or_default()
                 .that_write(effective.get("forwarded_header", ForwardedHeader::parse)?),
+            private_targets: effective.get("private_targets", PrivateTargets::parse)?,
             content: ContentBackend::of(effective)?,
             content_dir: content_dir.unwrap_or_else(|| data_dir.join("content")),
             database: database.unwrap_or_else(|| data_dir.join("wharfinger.db")),

@@ -71,6 +71,8 @@ pub(crate) enum StartError {
     },
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    #[error("the client for calls to webhooks and smart proxies cannot be made")]
+    Outbound(#[from] reqwest::Error),
     #[error("the signals that stop a server cannot be received")]
     Signals(#[source] io::Error),
 }
@@ -199,6 +201,16 @@ async fn open_content(
     Ok(content)
 }
 
+/// What this process does again and again beside answering.
+fn begin_duties(duties: &mut JoinSet<()>, app: &Arc<App>, stop: &CancellationToken) {
+    duties.spawn(key_rotation::run(Arc::clone(app), stop.clone()));
+    duties.spawn(hiding::run(Arc::clone(app), stop.clone()));
+    duties.spawn(audit::keep_counting(Arc::clone(app), stop.clone()));
+    duties.spawn(answers::keep_writing(Arc::clone(app), stop.clone()));
+    duties.spawn(pulls::keep_writing(Arc::clone(app), stop.clone()));
+    duties.spawn(workflows::push::keep_filing(app.node.clone(), stop.clone()));
+}
+
 impl Serving {
     /// Opens everything and listens. `password` counts only if this is the first start on this database.
     pub(crate) async fn start(
@@ -220,6 +232,7 @@ impl Serving {
             clock,
             task_export_dir: config.task_export_dir.as_deref().map(Into::into),
             upload_expiry: config.upload_expiry,
+            outbound: config.outbound()?,
         };
         // Before the node begins to work: a port that is taken is the commonest reason for which a start fails.
         let (socket, address) = listen("listen", config.listen).await?;
@@ -288,15 +301,7 @@ impl Serving {
         } else {
             listener.spawn(overhear(hangup, stop));
         }
-        listener.spawn(key_rotation::run(Arc::clone(&app), shutdown.clone()));
-        listener.spawn(hiding::run(Arc::clone(&app), shutdown.clone()));
-        listener.spawn(audit::keep_counting(Arc::clone(&app), shutdown.clone()));
-        listener.spawn(answers::keep_writing(Arc::clone(&app), shutdown.clone()));
-        listener.spawn(pulls::keep_writing(Arc::clone(&app), shutdown.clone()));
-        listener.spawn(workflows::push::keep_filing(
-            app.node.clone(),
-            shutdown.clone(),
-        ));
+        begin_duties(&mut listener, &app, &shutdown);
         info!(listen = %app.config.listen, node.id = %node_id, "listening on {}", app.config.listen);
         Ok(Self {
             app,

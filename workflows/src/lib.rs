@@ -15,6 +15,7 @@ mod error;
 pub mod export;
 pub mod gate;
 pub mod naming_pattern;
+pub mod outbound;
 pub mod owner;
 pub mod permission;
 pub mod promote;
@@ -24,6 +25,7 @@ pub mod rehearsal;
 mod resume;
 pub mod retention;
 pub mod rollback;
+pub mod secret;
 mod services;
 pub mod verify;
 

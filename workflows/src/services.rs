@@ -1,6 +1,7 @@
 //! What steps may use: the database, the content, the clock.
 
 use crate::drill::CatalogDrill;
+use crate::outbound::Outbound;
 use engine::clock::Clock;
 use engine::node::{Drill, NodeError, NodeOptions};
 use engine::workflow::DeclarationError;
@@ -24,6 +25,8 @@ pub struct Services {
     pub task_export_dir: Option<Arc<Path>>,
     /// How long an upload session is kept that nobody goes on with.
     pub upload_expiry: Duration,
+    /// Calls to where an administrator sent us.
+    pub outbound: Outbound,
 }
 
 impl engine::step::Services for Services {

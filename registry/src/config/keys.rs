@@ -39,6 +39,8 @@ pub(super) const KEYS: &[Key] = &[
         .because("From anybody else Forwarded and X-Forwarded-For, -Proto and -Host are thrown away. The limit per address does not count connections of these. In the file it may be a list of texts."),
     key("forwarded_header", "forwarded-header", "x-forwarded-for", "forwarded", "The one header by which trusted proxies say for whom they ask: x-forwarded-for, with -Proto and -Host beside it, or forwarded")
         .because("The other is thrown away: a proxy that does not write it passes on what the client wrote, who could choose an address."),
+    key("private_targets", "private-targets", "auto", "allow", "Whether webhooks and smart proxies may be on loopback and private addresses: allow, refuse, or auto, as long as this server itself listens on such an address")
+        .because("Whoever may save a URL chooses what this server connects to from inside its network. Link-local addresses, where clouds give their machines keys, are always refused."),
     key("data_dir", "data-dir", "./wharfinger-data", "/var/lib/wharfinger", "Folder of this node's database, id and lock; never shared"),
     key("content_dir", "content-dir", "", "/var/lib/wharfinger/content", "Folder of the blobs [default: <data-dir>/content]"),
     key("content.backend", "content-backend", "embedded", "pulp", "Where content is kept: embedded, in the content folder, or pulp, in a Pulp 3")

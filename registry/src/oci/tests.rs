@@ -86,6 +86,7 @@ impl World {
             clock,
             task_export_dir: config.task_export_dir.as_deref().map(Into::into),
             upload_expiry: config.upload_expiry,
+            outbound: config.outbound().unwrap(),
         };
         let options = NodeOptions::new(NodeId(Uuid::now_v7()), "test");
         let node = workflows::start(options, services.clone(), false)

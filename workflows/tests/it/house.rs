@@ -25,6 +25,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 use workflows::Services;
 use workflows::destination::{self, Destination, PushName, ResolveError};
+use workflows::outbound::{Outbound, Targets};
 use workflows::push::{self, Client, NewPush, PushError, Submitted};
 
 pub(crate) const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -63,6 +64,7 @@ impl House {
             clock,
             task_export_dir: None,
             upload_expiry: Duration::from_hours(24),
+            outbound: Outbound::new(Targets::PublicAndPrivate).unwrap(),
         };
         Self {
             folder,
