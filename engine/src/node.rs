@@ -34,7 +34,7 @@ pub use code::Workflows;
 pub use declared::Declaration;
 pub use desk::{Desk, Offer, Placed};
 pub use drill::{Drill, Effect};
-pub use gate_duty::Probe;
+pub use gate_duty::{Probe, ProbeAll};
 pub use gatekeeper::{GateSeen, NodeSeen};
 pub use queries::{HistoryRow, Tasks};
 pub use schedules::MayRun;

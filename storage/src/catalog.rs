@@ -28,6 +28,7 @@ pub mod settings;
 pub mod shelves;
 pub mod signing_keys;
 pub mod sizes;
+pub mod smart_proxies;
 pub mod tallies;
 pub mod tokens;
 pub mod tombstones;
@@ -48,7 +49,7 @@ use crate::database::DatabaseError;
 
 pub use ids::{
     AuditId, DestinationId, DrillId, EnvironmentId, GrantId, OrganizationId, ProductId,
-    RepositoryId, TokenId, UserId,
+    RepositoryId, SmartProxyId, TokenId, UserId,
 };
 
 /// Why the catalog did not do what it was asked.
@@ -161,7 +162,10 @@ where
 }
 
 /// Reads a column of JSON text.
-fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, sqlx::Error> {
+pub(crate) fn json<T: serde::de::DeserializeOwned>(
+    row: &SqliteRow,
+    column: &str,
+) -> Result<T, sqlx::Error> {
     let text: String = row.try_get(column)?;
     serde_json::from_str(&text).map_err(|error| unreadable(column, error))
 }
@@ -182,7 +186,7 @@ pub(crate) fn stored_json(value: &impl serde::Serialize) -> Result<String, sqlx:
 }
 
 /// Reads a column of milliseconds since 1970.
-fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, sqlx::Error> {
+pub(crate) fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, sqlx::Error> {
     Ok(Timestamp(row.try_get(column)?))
 }
 

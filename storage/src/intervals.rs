@@ -1,7 +1,8 @@
 //! Versions as intervals, the same for the catalog and for the embedded backend: what is in version `n` has `added <= n`
 //! and `removed` none or `> n`.
 
-use crate::catalog::stored_json;
+use crate::catalog::versions::Changes;
+use crate::catalog::{parsed, stored_json};
 use crate::{Digest, Tag, Tx};
 
 /// What an interval is about.
@@ -21,6 +22,8 @@ pub(crate) struct Intervals {
     end_tags: &'static str,
     begin_tags: &'static str,
     find: &'static str,
+    added: &'static str,
+    removed: &'static str,
 }
 
 /// The statements on the table `$table`, whose rows belong to `$owner`.
@@ -63,6 +66,19 @@ macro_rules! intervals {
             find: concat!(
                 "SELECT digest FROM ", $table, " WHERE ", $owner,
                 " = $1 AND kind = $2 AND name = $3 AND added <= $4 AND (removed IS NULL OR removed > $4)"
+            ),
+            added: concat!(
+                "SELECT kind, name, digest FROM ", $table, " WHERE ", $owner,
+                " = $1 AND added > $2 AND added <= $3 AND (removed IS NULL OR removed > $3)
+                 ORDER BY kind, name"
+            ),
+            removed: concat!(
+                "SELECT kind, name, digest FROM ", $table, " gone WHERE ", $owner,
+                " = $1 AND added <= $2 AND removed > $2 AND removed <= $3
+                 AND NOT EXISTS (SELECT 1 FROM ", $table, " still WHERE still.", $owner,
+                " = $1 AND still.kind = gone.kind AND still.name = gone.name
+                   AND still.added <= $3 AND (still.removed IS NULL OR still.removed > $3))
+                 ORDER BY kind, name"
             ),
         }
     };
@@ -187,6 +203,35 @@ impl Intervals {
             .bind(number)
             .fetch_optional(&mut *tx)
             .await
+    }
+
+    /// What differs between version `since` (0: nothing yet) and version `to`. A tag that was removed and set again to the same is not
+    /// told from one that was set anew.
+    pub(crate) async fn changes(
+        &self,
+        tx: &mut Tx,
+        owner: i64,
+        since: i64,
+        to: i64,
+    ) -> Result<Changes, sqlx::Error> {
+        let mut changes = Changes::default();
+        let added = sqlx::query(self.added).bind(owner).bind(since).bind(to);
+        for row in added.fetch_all(&mut *tx).await? {
+            match parsed(&row, "kind")? {
+                Kind::Tag => changes
+                    .tags_set
+                    .push((parsed(&row, "name")?, parsed(&row, "digest")?)),
+                Kind::Manifest => changes.manifests_added.push(parsed(&row, "digest")?),
+            }
+        }
+        let removed = sqlx::query(self.removed).bind(owner).bind(since).bind(to);
+        for row in removed.fetch_all(&mut *tx).await? {
+            match parsed(&row, "kind")? {
+                Kind::Tag => changes.tags_removed.push(parsed(&row, "name")?),
+                Kind::Manifest => changes.manifests_removed.push(parsed(&row, "digest")?),
+            }
+        }
+        Ok(changes)
     }
 
     /// Ends the open interval of the name, unless it says `except` already.

@@ -9,6 +9,7 @@ pub mod garbage;
 mod intervals;
 pub mod journal;
 pub mod label;
+pub mod mirror;
 pub mod retention;
 #[cfg(feature = "schema")]
 mod schema;

@@ -1,7 +1,7 @@
 //! A change of how an environment names what it publishes.
 //!
 //! ```text
-//! rename
+//! rename -> sync_proxies
 //! ```
 //!
 //! All names move in one switch: whoever pulls finds the old name or the new one, never neither.
@@ -13,10 +13,12 @@ pub use rename::Rename;
 pub use submit::{ChangeError, Changed, submit};
 
 use crate::services::Services;
+use crate::sync_proxies::{Moved, Publishes, SyncProxies};
 use engine::lock::Lock;
-use engine::workflow::{Steps, Workflow};
+use engine::workflow::{Steps, Workflow, after};
 use serde::{Deserialize, Serialize};
-use storage::catalog::{EnvironmentId, UserId};
+use storage::Tx;
+use storage::catalog::{CatalogError, EnvironmentId, UserId};
 
 /// The input.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,7 +47,7 @@ impl Workflow for ChangeNaming {
     type Services = Services;
 
     fn steps() -> Steps<Self> {
-        Steps::first(Rename)
+        Steps::first(Rename).step(SyncProxies::new(), after::<Rename>())
     }
 
     fn action(&self) -> String {
@@ -59,10 +61,21 @@ impl Workflow for ChangeNaming {
     fn locks(&self) -> Vec<Lock> {
         let (label, organization) = (&self.environment_label, &self.organization_label);
         let resource = format!("environment {} ({organization}/{label})", self.environment);
-        vec![Lock::exclusive(resource)]
+        vec![Lock::exclusive(resource).until::<Rename>()]
     }
 
     fn organization(&self) -> Option<String> {
         Some(self.organization_label.clone())
+    }
+}
+
+impl Publishes for ChangeNaming {
+    type After = Rename;
+
+    async fn changed(&self, _: &mut Tx) -> Result<Moved, CatalogError> {
+        Ok(Moved {
+            environments: vec![self.environment],
+            repository: None,
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! A delete of a tag, or of a manifest with all tags that point to it.
 //!
 //! ```text
-//! remove -> distribute
+//! remove -> distribute -> sync_proxies
 //! ```
 //!
 //! It makes a new version without them. What was deleted lies in the versions before, and a rollback brings it back.
@@ -16,12 +16,13 @@ pub use submit::{DeleteError, submit};
 
 use crate::destination::Destination;
 use crate::services::Services;
+use crate::sync_proxies::{Moved, Publishes, SyncProxies};
 use engine::lock::{Lock, OnPause};
 use engine::workflow::{Steps, Workflow, after};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use storage::catalog::UserId;
-use storage::{Digest, Tag};
+use storage::catalog::{CatalogError, UserId};
+use storage::{Digest, Tag, Tx};
 
 /// The input.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,7 +64,9 @@ impl Workflow for DeleteImage {
     type Services = Services;
 
     fn steps() -> Steps<Self> {
-        Steps::first(Remove).step(Distribute, after::<Remove>())
+        Steps::first(Remove)
+            .step(Distribute, after::<Remove>())
+            .step(SyncProxies::new(), after::<Distribute>())
     }
 
     fn action(&self) -> String {
@@ -98,5 +101,13 @@ impl Workflow for DeleteImage {
     /// Who deletes the same again meanwhile waits for the same plan.
     fn open_key(&self) -> Option<String> {
         Some(format!("delete {} {}", self.from.id, self.image))
+    }
+}
+
+impl Publishes for DeleteImage {
+    type After = Distribute;
+
+    async fn changed(&self, tx: &mut Tx) -> Result<Moved, CatalogError> {
+        Moved::in_library(tx, &self.from).await
     }
 }

@@ -10,7 +10,6 @@
 mod name;
 mod remove_catalog_rows;
 mod remove_container_repository;
-mod remove_from_proxies;
 mod remove_push_repository;
 mod submit;
 mod unpublish;
@@ -19,7 +18,6 @@ pub use name::{InTheWay, in_the_way};
 pub(crate) use name::{is_used, name_taken, without_product};
 pub use remove_catalog_rows::{RemoveCatalogRows, RemovedCatalogRows};
 pub use remove_container_repository::{RemoveContainerRepository, RemovedContainerRepository};
-pub use remove_from_proxies::{RemoveFromProxies, RemovedFromProxies};
 pub use remove_push_repository::{RemovePushRepository, RemovedPushRepository};
 pub(crate) use submit::end_what_is_paused;
 pub use submit::{DeleteError, Deleting, look, submit};
@@ -29,15 +27,16 @@ pub(crate) use unpublish::{publish_again, unpublish};
 use crate::destination::Destination;
 use crate::error::Failed;
 use crate::services::Services;
-use engine::journal::PlanId;
+use crate::sync_proxies::{Moved, Publishes, SyncProxies};
+use engine::journal::{PlanId, Rescue};
 use engine::lock::{Lock, OnPause};
 use engine::step::Policy;
 use engine::workflow::{Steps, Workflow, after};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use storage::Tx;
-use storage::catalog::UserId;
 use storage::catalog::tombstones::{self, Part};
+use storage::catalog::{CatalogError, UserId, environments};
 
 /// The input.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,8 +61,8 @@ impl Workflow for DeleteRepository {
 
     fn steps() -> Steps<Self> {
         Steps::first(Unpublish)
-            .step(RemoveFromProxies, after::<Unpublish>())
-            .step(RemoveContainerRepository, after::<RemoveFromProxies>())
+            .step(SyncProxies::new(), after::<Unpublish>())
+            .step(RemoveContainerRepository, after::<SyncProxies<Self>>())
             .step(RemovePushRepository, after::<RemoveContainerRepository>())
             .step(RemoveCatalogRows, after::<RemovePushRepository>())
     }
@@ -99,6 +98,21 @@ impl Workflow for DeleteRepository {
 
     fn open_key(&self) -> Option<String> {
         Some(format!("delete repository {}", self.repository.id))
+    }
+}
+
+impl Publishes for DeleteRepository {
+    type After = Unpublish;
+    const STEP: &'static str = "remove_from_proxies";
+    // A proxy that is down keeps nobody from deleting: what it has is removed once it is back.
+    const POLICY: Policy = Policy::idempotent().rescue(Rescue::Skip);
+
+    async fn changed(&self, tx: &mut Tx) -> Result<Moved, CatalogError> {
+        let all = environments::all(tx, self.repository.organization).await?;
+        Ok(Moved {
+            environments: all.iter().map(|environment| environment.id).collect(),
+            repository: Some(self.repository.id.into()),
+        })
     }
 }
 

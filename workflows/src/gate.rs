@@ -1,6 +1,6 @@
 //! The gates of what steps work on outside the catalog, and how each is asked whether it is back.
 
-use crate::Services;
+use crate::{Services, proxy};
 use engine::step::{BoxFuture, StepError};
 use std::convert::Infallible;
 
@@ -9,6 +9,31 @@ pub const CONTENT: &str = "content";
 
 /// The gate of a Pulp that is the content backend.
 pub const PULP: &str = "pulp";
+
+/// How the gates of smart proxies begin.
+pub const SMART_PROXY: &str = "smart_proxy.";
+
+/// The gate of the smart proxy with this name.
+#[must_use]
+pub fn smart_proxy(name: &str) -> String {
+    format!("{SMART_PROXY}{name}")
+}
+
+/// Asks a smart proxy whether it is there.
+pub(crate) struct SmartProxyProbe;
+
+impl engine::node::ProbeAll<Services> for SmartProxyProbe {
+    fn probe<'a>(
+        &'a self,
+        services: &'a Services,
+        gate: &'a str,
+    ) -> BoxFuture<'a, Result<(), StepError>> {
+        Box::pin(async move {
+            let name = gate.strip_prefix(SMART_PROXY).unwrap_or(gate);
+            proxy::probe(services, name).await
+        })
+    }
+}
 
 /// Asks Pulp whether pushes would work.
 pub(crate) struct PulpProbe;

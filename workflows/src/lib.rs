@@ -14,11 +14,13 @@ mod drill;
 mod error;
 pub mod export;
 pub mod gate;
+pub mod mirror;
 pub mod naming_pattern;
 pub mod outbound;
 pub mod owner;
 pub mod permission;
 pub mod promote;
+pub mod proxy;
 pub mod published_names;
 pub mod push;
 pub mod rehearsal;
@@ -27,6 +29,8 @@ pub mod retention;
 pub mod rollback;
 pub mod secret;
 mod services;
+pub mod sync_proxies;
+pub mod sync_proxy;
 pub mod verify;
 
 pub use drill::CatalogDrill;
@@ -57,6 +61,7 @@ pub fn all(backend: Backend) -> Result<Workflows<Services>, DeclarationError> {
             .probe(gate::PULP, gate::PulpProbe),
     };
     let all = all
+        .probe_all(gate::SMART_PROXY, gate::SmartProxyProbe)
         .register::<push::Push>()?
         .register::<delete_image::DeleteImage>()?
         .register::<delete_repository::DeleteRepository>()?
@@ -71,6 +76,7 @@ pub fn all(backend: Backend) -> Result<Workflows<Services>, DeclarationError> {
         .register::<verify::Verify>()?
         .register::<retention::Retain>()?
         .register::<apply_retention::ApplyRetention>()?
+        .register::<sync_proxy::SyncProxy>()?
         .register::<rehearsal::Rehearsal>()?
         .register::<rehearsal::Part>()?;
     Ok(all.schedules_judged_by(owner::OwnersMayRun))

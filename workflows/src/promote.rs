@@ -1,7 +1,7 @@
 //! A promotion: the next environment on a path publishes a version, too.
 //!
 //! ```text
-//! distribute
+//! distribute -> sync_proxies
 //! ```
 //!
 //! It moves a pointer, and copies nothing.
@@ -14,10 +14,12 @@ pub use submit::{PromoteError, submit};
 
 use crate::destination::Destination;
 use crate::services::Services;
+use crate::sync_proxies::{Moved, Publishes, SyncProxies};
 use engine::lock::{Lock, OnPause};
-use engine::workflow::{Steps, Workflow};
+use engine::workflow::{Steps, Workflow, after};
 use serde::{Deserialize, Serialize};
-use storage::catalog::{EnvironmentId, UserId};
+use storage::Tx;
+use storage::catalog::{CatalogError, EnvironmentId, UserId};
 
 /// The input.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,7 +45,7 @@ impl Workflow for Promote {
     type Services = Services;
 
     fn steps() -> Steps<Self> {
-        Steps::first(Distribute)
+        Steps::first(Distribute).step(SyncProxies::new(), after::<Distribute>())
     }
 
     fn action(&self) -> String {
@@ -78,5 +80,13 @@ impl Workflow for Promote {
             "promote {} {} {}",
             self.of.id, self.to_environment, self.version
         ))
+    }
+}
+
+impl Publishes for Promote {
+    type After = Distribute;
+
+    async fn changed(&self, _: &mut Tx) -> Result<Moved, CatalogError> {
+        Ok(Moved::of(self.to_environment, &self.of))
     }
 }

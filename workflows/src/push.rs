@@ -18,7 +18,6 @@ mod forward;
 mod locate_push_repository;
 mod reindex;
 mod submit;
-mod sync_proxies;
 
 pub(crate) use authorize::judge;
 pub use authorize::{Authorize, Authorized};
@@ -32,17 +31,17 @@ pub use forward::{Forward, Forwarded};
 pub use locate_push_repository::{LocatePushRepository, Located};
 pub use reindex::{Reindex, Reindexed, Serving};
 pub use submit::{NewPush, PushError, Submitted, submit};
-pub use sync_proxies::{SyncProxies, SyncedProxies};
 
 use crate::destination::Destination;
 use crate::error::Failed;
 use crate::services::Services;
+use crate::sync_proxies::{Moved, Publishes, SyncProxies};
 use engine::journal::PlanId;
 use engine::lock::{Lock, OnPause};
 use engine::step::StepError;
 use engine::workflow::{Steps, Workflow, after};
 use serde::{Deserialize, Serialize};
-use storage::catalog::UserId;
+use storage::catalog::{CatalogError, UserId};
 use storage::journal::newer;
 use storage::{Digest, Tag, Tx};
 
@@ -106,7 +105,7 @@ impl Workflow for Push {
             .step(EnsureRepository, after::<(CopyContent, EnsureProduct)>())
             .step(Reindex, after::<EnsureRepository>())
             .step(Distribute, after::<Reindex>())
-            .step(SyncProxies, after::<Distribute>())
+            .step(SyncProxies::new(), after::<Distribute>())
     }
 
     fn action(&self) -> String {
@@ -190,6 +189,14 @@ impl Push {
     fn set(&self) -> String {
         let digests: Vec<String> = self.digests.iter().map(ToString::to_string).collect();
         digests.join(" ")
+    }
+}
+
+impl Publishes for Push {
+    type After = Distribute;
+
+    async fn changed(&self, tx: &mut Tx) -> Result<Moved, CatalogError> {
+        Moved::in_library(tx, &self.to).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! A rollback of what an environment publishes.
 //!
 //! ```text
-//! restore -> distribute
+//! restore -> distribute -> sync_proxies
 //! ```
 //!
 //! In Library it makes a new version equal to the old one, so that the newest is what is published. Other environments are
@@ -17,10 +17,12 @@ pub use submit::{RollbackError, submit};
 
 use crate::destination::Destination;
 use crate::services::Services;
+use crate::sync_proxies::{Moved, Publishes, SyncProxies};
 use engine::lock::{Lock, OnPause};
 use engine::workflow::{Steps, Workflow, after};
 use serde::{Deserialize, Serialize};
-use storage::catalog::{EnvironmentId, UserId};
+use storage::Tx;
+use storage::catalog::{CatalogError, EnvironmentId, UserId};
 
 /// The input.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,7 +51,9 @@ impl Workflow for Rollback {
     type Services = Services;
 
     fn steps() -> Steps<Self> {
-        Steps::first(Restore).step(Distribute, after::<Restore>())
+        Steps::first(Restore)
+            .step(Distribute, after::<Restore>())
+            .step(SyncProxies::new(), after::<Distribute>())
     }
 
     fn action(&self) -> String {
@@ -84,5 +88,13 @@ impl Workflow for Rollback {
             "rollback {} {} {}",
             self.of.id, self.environment, self.version
         ))
+    }
+}
+
+impl Publishes for Rollback {
+    type After = Distribute;
+
+    async fn changed(&self, _: &mut Tx) -> Result<Moved, CatalogError> {
+        Ok(Moved::of(self.environment, &self.of))
     }
 }

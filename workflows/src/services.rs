@@ -2,6 +2,7 @@
 
 use crate::drill::CatalogDrill;
 use crate::outbound::Outbound;
+use crate::proxy::Progresses;
 use engine::clock::Clock;
 use engine::node::{Drill, NodeError, NodeOptions};
 use engine::workflow::DeclarationError;
@@ -27,6 +28,8 @@ pub struct Services {
     pub upload_expiry: Duration,
     /// Calls to where an administrator sent us.
     pub outbound: Outbound,
+    /// How far the syncs of smart proxies are that are under way here.
+    pub progresses: Progresses,
 }
 
 impl engine::step::Services for Services {

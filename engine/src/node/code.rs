@@ -1,6 +1,6 @@
 //! The workflows that a node knows, and the plans for which it has no code.
 
-use super::{Inner, MayRun, Probe, bodies, locked};
+use super::{Inner, MayRun, Probe, ProbeAll, bodies, locked};
 use crate::journal::GraphStep;
 use crate::plan::Plan;
 use crate::step::Services;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub struct Workflows<S: Services> {
     pub(super) known: HashMap<&'static str, Arc<Registered<S>>>,
     pub(super) probes: HashMap<&'static str, Arc<dyn Probe<S>>>,
+    families: Vec<(&'static str, Arc<dyn ProbeAll<S>>)>,
     pub(super) schedules: Option<Arc<dyn MayRun<S>>>,
     backend: BackendPlace,
 }
@@ -22,6 +23,7 @@ impl<S: Services> Clone for Workflows<S> {
         Self {
             known: self.known.clone(),
             probes: self.probes.clone(),
+            families: self.families.clone(),
             schedules: self.schedules.clone(),
             backend: self.backend,
         }
@@ -33,6 +35,7 @@ impl<S: Services> Default for Workflows<S> {
         Self {
             known: HashMap::new(),
             probes: HashMap::new(),
+            families: Vec::new(),
             schedules: None,
             backend: BackendPlace::Here,
         }
@@ -68,6 +71,20 @@ impl<S: Services> Workflows<S> {
     pub fn probe(mut self, gate: &'static str, probe: impl Probe<S>) -> Self {
         self.probes.insert(gate, Arc::new(probe));
         self
+    }
+
+    /// The same for all gates whose names begin so: those that inputs name.
+    #[must_use]
+    pub fn probe_all(mut self, prefix: &'static str, probe: impl ProbeAll<S>) -> Self {
+        self.families.push((prefix, Arc::new(probe)));
+        self
+    }
+
+    /// What asks for the gates of the family that this one is of.
+    pub(super) fn family_of(&self, gate: &str) -> Option<Arc<dyn ProbeAll<S>>> {
+        let mut families = self.families.iter();
+        let family = families.find(|(prefix, _)| gate.starts_with(prefix));
+        family.map(|(_, probe)| probe.clone())
     }
 
     /// The gates that policies name, and those with a probe.

@@ -22,6 +22,12 @@ pub trait Probe<S: Services>: Send + Sync + 'static {
     fn probe<'a>(&'a self, services: &'a S) -> BoxFuture<'a, Result<(), StepError>>;
 }
 
+/// Asks backends how they are, for gates of which there may be many: each stands before one of a kind.
+pub trait ProbeAll<S: Services>: Send + Sync + 'static {
+    /// `Ok` when steps may try the one behind this gate again.
+    fn probe<'a>(&'a self, services: &'a S, gate: &'a str) -> BoxFuture<'a, Result<(), StepError>>;
+}
+
 /// Learns how the gates are before the first plan is driven; closes the node's own when it shall start held.
 pub(super) async fn begin<S: Services, St: Store<Tx = S::Tx>>(
     node: &Arc<Inner<S, St>>,
@@ -110,11 +116,17 @@ pub(super) async fn probe<S: Services, St: Store<Tx = S::Tx>>(
     let GateId::Backend(name) = &gate else {
         return (gate, Ok(()));
     };
-    let Some(probe) = node.workflows.probes.get(name.as_str()).cloned() else {
-        return (gate, Ok(()));
-    };
+    let one = node.workflows.probes.get(name.as_str()).cloned();
+    let family = node.workflows.family_of(name);
     // What it does before it is awaited may panic, too.
-    let found = AssertUnwindSafe(async { probe.probe(&node.services).await }).catch_unwind();
+    let found = AssertUnwindSafe(async {
+        match (one, family) {
+            (Some(probe), _) => probe.probe(&node.services).await,
+            (None, Some(family)) => family.probe(&node.services, name).await,
+            (None, None) => Ok(()),
+        }
+    });
+    let found = found.catch_unwind();
     let found = match tokio::time::timeout(PROBE_LIMIT, found).await {
         Ok(Ok(found)) => found.map_err(|error| error.to_string()),
         Ok(Err(panic)) => Err(super::bodies::panicked(panic.as_ref()).to_string()),

@@ -73,6 +73,10 @@ id! {
     /// A drill.
     DrillId
 }
+id! {
+    /// A smart proxy.
+    SmartProxyId
+}
 
 impl From<DestinationId> for RepositoryId {
     fn from(destination: DestinationId) -> Self {

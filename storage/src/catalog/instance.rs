@@ -23,6 +23,31 @@ pub enum Backend {
     Pulp,
 }
 
+/// What the instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum Role {
+    /// It serves its own.
+    Main,
+    /// It is the smart proxy of another instance.
+    Proxy,
+}
+
+/// What it is; `None` before its first start.
+pub async fn role(tx: &mut Tx) -> Result<Option<Role>, CatalogError> {
+    const SQL: &str = "SELECT role FROM instance WHERE one = 1";
+    let row = sqlx::query(SQL).fetch_optional(&mut *tx).await?;
+    Ok(row.map(|row| parsed(&row, "role")).transpose()?)
+}
+
+/// Makes it that; decided at the first start, and for ever.
+pub async fn set_role(tx: &mut Tx, role: Role) -> Result<(), CatalogError> {
+    const SQL: &str = "UPDATE instance SET role = $1 WHERE one = 1";
+    let set = sqlx::query(SQL).bind(role.to_string());
+    set.execute(&mut *tx).await?;
+    Ok(())
+}
+
 /// Where its content is kept; and whether there may be some.
 pub async fn backend(tx: &mut Tx) -> Result<Option<(Backend, bool)>, CatalogError> {
     const SQL: &str = "

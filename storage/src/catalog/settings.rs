@@ -49,6 +49,8 @@ pub enum Key {
     BlobGrace,
     /// How many versions of a repository are kept, besides those that are published.
     VersionRetention,
+    /// Whether what is published is brought to the smart proxies by itself.
+    SyncSmartProxies,
 }
 
 /// What values a setting takes.
@@ -139,6 +141,7 @@ impl Key {
             Self::UndoWindow => Value::from("7d"),
             Self::BlobGrace => Value::from("24h"),
             Self::VersionRetention => Value::from(100),
+            Self::SyncSmartProxies => Value::from(true),
         }
     }
 
@@ -167,6 +170,9 @@ impl Key {
             Self::VersionRetention => {
                 "So many versions of a repository are kept, and every one that an environment publishes; the workflow cleanup drops older ones"
             }
+            Self::SyncSmartProxies => {
+                "Sync Smart Proxies after content view promotion: what is pushed, promoted, rolled back or deleted is brought to the smart proxies at once, and one that was down is caught up; false: only by hand and by schedule"
+            }
         }
     }
 
@@ -178,7 +184,7 @@ impl Key {
             most: MAX_DAYS,
         };
         match self {
-            Self::AnonymousPull => Type::Bool,
+            Self::AnonymousPull | Self::SyncSmartProxies => Type::Bool,
             Self::PersonalTokenMaxDays => days_from(0),
             Self::SigningKeyDays => days_from(1),
             Self::TaskRetention => Type::Retention,
@@ -277,6 +283,12 @@ pub async fn anonymous_pull(tx: &mut Tx) -> Result<bool, CatalogError> {
 pub async fn personal_token_max_days(tx: &mut Tx) -> Result<Option<u64>, CatalogError> {
     let setting = get(tx, Key::PersonalTokenMaxDays).await?;
     Ok(setting.value.as_u64().filter(|days| *days > 0))
+}
+
+/// Whether what is published is brought to the smart proxies by itself.
+pub async fn sync_smart_proxies(tx: &mut Tx) -> Result<bool, CatalogError> {
+    let setting = get(tx, Key::SyncSmartProxies).await?;
+    Ok(setting.value.as_bool() == Some(true))
 }
 
 /// After how many days another key signs tokens.

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use crate::sqlite::SqliteRow;
 use engine::clock::Timestamp;
 use engine::journal::PlanId;
+use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, Row as _};
 
 use super::{CatalogError, RepositoryId, parsed, plan, time, unreadable};
@@ -29,7 +30,7 @@ pub enum Cause {
 }
 
 /// What a version changes against the one before. A name stands in it once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
     /// Tags that are new or point elsewhere.
     pub tags_set: Vec<(Tag, Digest)>,
@@ -314,6 +315,44 @@ async fn page(
         }
     }
     Ok(by_number.into_values().rev().collect())
+}
+
+/// What leads from one version to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The version that it leads from; 0: from nothing.
+    pub since: i64,
+    /// What differs.
+    pub changes: Changes,
+}
+
+/// What leads to this version: from `since`, if that is kept, else from nothing. Either may be the older one. None: there is no such
+/// version.
+pub async fn difference(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    since: i64,
+    to: i64,
+) -> Result<Option<Difference>, CatalogError> {
+    const KEPT: &str =
+        "SELECT number FROM versions WHERE repository_id = $1 AND number IN ($2, $3)";
+    let kept: Vec<i64> = sqlx::query_scalar(KEPT)
+        .bind(repository)
+        .bind(since)
+        .bind(to)
+        .fetch_all(&mut *tx)
+        .await?;
+    if !kept.contains(&to) {
+        return Ok(None);
+    }
+    // Backwards the rows would have to be read the other way round: that is rare, and all of it is right, too.
+    let since = if since <= to && kept.contains(&since) {
+        since
+    } else {
+        0
+    };
+    let changes = CATALOG.changes(tx, repository.0, since, to).await?;
+    Ok(Some(Difference { since, changes }))
 }
 
 /// How many versions the repository has.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use engine::clock::Timestamp;
 
 use crate::Tx;
-use crate::catalog::instance::{self, Backend};
+use crate::catalog::instance::{self, Backend, Role};
 use crate::catalog::{CatalogError, DestinationId, destinations, settings};
 
 /// Before all that ever happened: nothing goes.
@@ -38,12 +38,22 @@ impl Rules {
         now: Timestamp,
     ) -> Result<Self, CatalogError> {
         let before = |time: Option<Duration>| time.map_or(NEVER, |time| now - time);
-        let grace = settings::blob_grace(tx).await?;
+        // A smart proxy promises nobody that a blob stays, and goes back to nothing: its main server does.
+        let is_proxy = instance::role(tx).await? == Some(Role::Proxy);
+        let grace = if is_proxy {
+            Some(Duration::ZERO)
+        } else {
+            settings::blob_grace(tx).await?
+        };
         // Who was told that a blob is here within a renewal of the one before was not written down.
         let used_before = before(grace.map(|grace| grace + renewed_after(grace)));
         let in_pulp = matches!(instance::backend(tx).await?, Some((Backend::Pulp, _)));
         Ok(Self {
-            versions: settings::version_retention(tx).await?,
+            versions: if is_proxy {
+                1
+            } else {
+                settings::version_retention(tx).await?
+            },
             // A repository in Pulp loses nothing until it goes as a whole, so that what is known of it stays.
             pushed_before: if in_pulp { NEVER } else { used_before },
             used_before,

@@ -1,7 +1,8 @@
 //! The versions.
 
-use super::{DeleteRepository, RemoveFromProxies, lift, undoable};
+use super::{DeleteRepository, lift, undoable};
 use crate::error::Failed;
+use crate::sync_proxies::{SyncProxies, SyncedProxies};
 use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
 use storage::Tx;
@@ -24,7 +25,7 @@ impl Declared for RemoveContainerRepository {
     const NAME: &'static str = "remove_container_repository";
     const POLICY: Policy = undoable();
     type Workflow = DeleteRepository;
-    type Needs = Option<RemoveFromProxies>;
+    type Needs = Option<SyncProxies<DeleteRepository>>;
     type Output = RemovedContainerRepository;
 }
 
@@ -34,7 +35,7 @@ impl TransactionalStep for RemoveContainerRepository {
         tx: &mut Tx,
         cx: &Context<DeleteRepository>,
         delete: &DeleteRepository,
-        _: Option<super::RemovedFromProxies>,
+        _: Option<SyncedProxies>,
     ) -> Result<RemovedContainerRepository, StepError> {
         Ok(remove(tx, cx, delete).await?)
     }

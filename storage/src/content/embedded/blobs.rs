@@ -484,6 +484,22 @@ pub(super) async fn link(
     Ok(())
 }
 
+/// Makes the blob visible in the destination, if its bytes are here, wherever it is linked by now; false: they are not. Only for who has
+/// a right to all that is here.
+pub(crate) async fn link_known(
+    tx: &mut Tx,
+    destination: DestinationId,
+    digest: &Digest,
+    at: Timestamp,
+) -> Result<bool, ContentError> {
+    if anywhere(tx, digest).await?.is_none() {
+        return Ok(false);
+    }
+    link(tx, destination, digest, at).await?;
+    note_use(tx, digest, at).await?;
+    Ok(true)
+}
+
 /// True if the blob is kept for this destination: also one that was deleted there and lies in a version that can be brought back.
 pub async fn is_kept(
     tx: &mut Tx,

@@ -292,36 +292,7 @@ pub async fn changes(
     since: i64,
     to: i64,
 ) -> Result<Changes, ContentError> {
-    const ADDED: &str = "
-        SELECT kind, name, digest FROM embedded_content
-        WHERE destination_id = $1 AND added > $2
-          AND added <= $3 AND (removed IS NULL OR removed > $3)
-        ORDER BY kind, name";
-    const REMOVED: &str = "
-        SELECT kind, name, digest FROM embedded_content gone
-        WHERE destination_id = $1 AND added <= $2 AND removed > $2 AND removed <= $3
-          AND NOT EXISTS (SELECT 1 FROM embedded_content still
-            WHERE still.destination_id = $1 AND still.kind = gone.kind AND still.name = gone.name
-              AND still.added <= $3 AND (still.removed IS NULL OR still.removed > $3))
-        ORDER BY kind, name";
-    let mut changes = Changes::default();
-    let added = sqlx::query(ADDED).bind(destination).bind(since).bind(to);
-    for row in added.fetch_all(&mut *tx).await? {
-        match parsed(&row, "kind")? {
-            Kind::Tag => changes
-                .tags_set
-                .push((parsed(&row, "name")?, parsed(&row, "digest")?)),
-            Kind::Manifest => changes.manifests_added.push(parsed(&row, "digest")?),
-        }
-    }
-    let removed = sqlx::query(REMOVED).bind(destination).bind(since).bind(to);
-    for row in removed.fetch_all(&mut *tx).await? {
-        match parsed(&row, "kind")? {
-            Kind::Tag => changes.tags_removed.push(parsed(&row, "name")?),
-            Kind::Manifest => changes.manifests_removed.push(parsed(&row, "digest")?),
-        }
-    }
-    Ok(changes)
+    Ok(BACKEND.changes(tx, destination.0, since, to).await?)
 }
 
 /// The newest version; none before the first copy.

@@ -1,0 +1,282 @@
+//! One switch from what an environment showed of a repository to what it shows now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine::clock::Timestamp;
+use engine::journal::PlanId;
+use uuid::Uuid;
+
+use super::{environments_of, held, remove};
+use crate::catalog::publications::{self, Published};
+use crate::catalog::smart_proxies::contents::{Place, Wanted};
+use crate::catalog::versions::{self, Cause, Changes, Difference};
+use crate::catalog::{CatalogError, RepositoryId, repository_names, stored_json};
+use crate::{Digest, Tag, Tx};
+
+/// What applying has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is shown.
+    Shown,
+    /// What is held is no longer what the difference leads from: it must be asked for anew.
+    Moved,
+}
+
+/// Shows what is wanted: all of it is here. `difference` leads to it from what is held, or from nothing.
+pub async fn apply(
+    tx: &mut Tx,
+    wanted: &Wanted,
+    difference: &Difference,
+    at: Timestamp,
+) -> Result<Applied, CatalogError> {
+    let (place, repository) = (wanted.place, wanted.place.repository);
+    let held = held(tx, place).await?;
+    let from = held.as_ref().map_or(0, |held| held.version);
+    if difference.since != 0 && difference.since != from {
+        return Ok(Applied::Moved);
+    }
+    let plan = PlanId(Uuid::now_v7());
+    let shown = publications::of(tx, place.environment, repository).await?;
+    let shown = shown.map(|shown| shown.version);
+    let latest = versions::latest(tx, repository).await?;
+    let latest = latest.map_or(0, |latest| latest.number);
+    let changes = changes(tx, repository, shown.unwrap_or(0), latest, difference).await?;
+    let number = if changes == Changes::default() && latest > 0 {
+        latest
+    } else {
+        let (version, cause) = (wanted.version, Cause::Push);
+        versions::record(tx, repository, plan, version, cause, &changes, at).await?
+    };
+    let published = Published {
+        environment: place.environment,
+        repository,
+        version: number,
+        plan,
+        by: super::MIRROR.to_owned(),
+        since: at,
+    };
+    publications::point(tx, &published).await?;
+    name(tx, wanted).await?;
+    note(tx, wanted, at).await?;
+    Ok(Applied::Shown)
+}
+
+/// What the next version changes against the newest one, which need not be the one that the environment shows.
+async fn changes(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    shown: i64,
+    latest: i64,
+    difference: &Difference,
+) -> Result<Changes, CatalogError> {
+    if difference.since != 0 && shown == latest {
+        return Ok(difference.changes.clone());
+    }
+    let newest = Set::of(tx, repository, latest).await?;
+    let base = if difference.since == 0 {
+        Set::default()
+    } else {
+        Set::of(tx, repository, shown).await?
+    };
+    Ok(newest.changes_to(&base.with(&difference.changes)))
+}
+
+/// What is in a version.
+#[derive(Default)]
+struct Set {
+    tags: BTreeMap<Tag, Digest>,
+    manifests: BTreeSet<Digest>,
+}
+
+impl Set {
+    async fn of(tx: &mut Tx, repository: RepositoryId, version: i64) -> Result<Self, CatalogError> {
+        if version == 0 {
+            return Ok(Self::default());
+        }
+        let tags = versions::tags(tx, repository, version, None, u32::MAX).await?;
+        let manifests = versions::manifests(tx, repository, version).await?;
+        Ok(Self {
+            tags: tags.into_iter().collect(),
+            manifests: manifests.into_iter().collect(),
+        })
+    }
+
+    fn with(mut self, changes: &Changes) -> Self {
+        for tag in &changes.tags_removed {
+            self.tags.remove(tag);
+        }
+        for digest in &changes.manifests_removed {
+            self.manifests.remove(digest);
+        }
+        self.tags.extend(changes.tags_set.iter().cloned());
+        self.manifests.extend(&changes.manifests_added);
+        self
+    }
+
+    fn changes_to(&self, other: &Self) -> Changes {
+        let set = other
+            .tags
+            .iter()
+            .filter(|(tag, digest)| self.tags.get(*tag) != Some(digest));
+        let removed = self
+            .tags
+            .keys()
+            .filter(|tag| !other.tags.contains_key(*tag));
+        Changes {
+            tags_set: set.map(|(tag, digest)| (tag.clone(), *digest)).collect(),
+            tags_removed: removed.cloned().collect(),
+            manifests_added: other
+                .manifests
+                .difference(&self.manifests)
+                .copied()
+                .collect(),
+            manifests_removed: self
+                .manifests
+                .difference(&other.manifests)
+                .copied()
+                .collect(),
+        }
+    }
+}
+
+/// It is pulled by these names and no others; who had one of them before has it no more.
+async fn name(tx: &mut Tx, wanted: &Wanted) -> Result<(), CatalogError> {
+    const OTHERS: &str = "
+        DELETE FROM repository_names
+        WHERE name IN (SELECT value FROM json_each($1))
+          AND (repository_id <> $2 OR environment_id IS NOT NULL AND environment_id <> $3)";
+    let Place {
+        environment,
+        repository,
+    } = wanted.place;
+    let others = sqlx::query(OTHERS)
+        .bind(stored_json(&wanted.names)?)
+        .bind(repository)
+        .bind(environment);
+    others.execute(&mut *tx).await?;
+    let mut names = wanted.names.clone();
+    if wanted.library && !names.is_empty() {
+        let pushed_path = names.remove(0);
+        repository_names::ensure(tx, &pushed_path, repository).await?;
+    }
+    repository_names::publish(tx, environment, repository, &names).await
+}
+
+async fn note(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        INSERT INTO mirrored (environment_id, repository_id, version, names, synced_at)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (environment_id, repository_id) DO UPDATE SET
+            version = excluded.version, names = excluded.names, synced_at = excluded.synced_at";
+    sqlx::query(SQL)
+        .bind(wanted.place.environment)
+        .bind(wanted.place.repository)
+        .bind(wanted.version)
+        .bind(stored_json(&wanted.names)?)
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
+
+/// Makes the rows that everything else hangs on, by their numbers at the main server. What has a name there that another one had before
+/// has it here, too: that other one is gone there.
+pub async fn prepare(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), CatalogError> {
+    const ORGANIZATION: &str = "
+        INSERT INTO organizations (id, label, label_key, name, created_at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name";
+    // Which environment it follows does not matter here, only that Library follows none.
+    const ENVIRONMENT: &str = "
+        INSERT INTO environments (id, organization_id, label, label_key, name, prior_id, created_at)
+        VALUES ($1, $2, $3, $4, $3, iif($5 = 1, NULL, $1), $6)
+        ON CONFLICT (id) DO NOTHING";
+    const FORMER: &str = "
+        UPDATE products SET label_key = label_key || '@' || id
+        WHERE organization_id = $1 AND label_key = $2 AND id <> $3";
+    const PRODUCT: &str = "
+        INSERT INTO products (id, organization_id, label, label_key, name, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (id) DO UPDATE SET label_key = excluded.label_key, name = excluded.name";
+    const TAKEN: &str = "
+        SELECT id FROM destinations
+        WHERE organization_id = $1 AND product_key = $2 AND name = $3 AND retired_at IS NULL AND id <> $4";
+    const DESTINATION: &str = "
+        INSERT INTO destinations (id, organization_id, product_label, product_key, name, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING";
+    const REPOSITORY: &str = "
+        INSERT INTO repositories (id, product_id, name, label, created_at) VALUES ($1, $2, $3, $3, $4)
+        ON CONFLICT (id) DO NOTHING";
+    let (organization, product, id) = (
+        &wanted.organization,
+        &wanted.product,
+        wanted.place.repository,
+    );
+    let key = |label: &str| label.to_ascii_lowercase();
+    sqlx::query(ORGANIZATION)
+        .bind(organization.id)
+        .bind(&organization.label)
+        .bind(key(&organization.label))
+        .bind(&organization.name)
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(ENVIRONMENT)
+        .bind(wanted.place.environment)
+        .bind(organization.id)
+        .bind(&wanted.environment_label)
+        .bind(key(&wanted.environment_label))
+        .bind(i64::from(wanted.library))
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    let product_key = key(&product.label);
+    let former = sqlx::query(FORMER)
+        .bind(organization.id)
+        .bind(&product_key)
+        .bind(product.id);
+    former.execute(&mut *tx).await?;
+    sqlx::query(PRODUCT)
+        .bind(product.id)
+        .bind(organization.id)
+        .bind(&product.label)
+        .bind(&product_key)
+        .bind(&product.name)
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    let taken: Vec<i64> = sqlx::query_scalar(TAKEN)
+        .bind(organization.id)
+        .bind(&product_key)
+        .bind(&wanted.name)
+        .bind(id)
+        .fetch_all(&mut *tx)
+        .await?;
+    for other in taken {
+        let repository = RepositoryId(other);
+        for environment in environments_of(tx, repository).await? {
+            let place = Place {
+                environment,
+                repository,
+            };
+            remove(tx, place, at).await?;
+        }
+        super::removed::retire(tx, repository, at).await?;
+    }
+    sqlx::query(DESTINATION)
+        .bind(id)
+        .bind(organization.id)
+        .bind(&product.label)
+        .bind(&product_key)
+        .bind(&wanted.name)
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(REPOSITORY)
+        .bind(id)
+        .bind(product.id)
+        .bind(&wanted.name)
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! What the main server has told its proxy, kept so that it serves on while that is down.
+
+use engine::clock::Timestamp;
+
+use crate::Tx;
+use crate::catalog::{CatalogError, EnvironmentId, ProductId, json, stored_json};
+
+/// What was told last.
+pub async fn told<T: serde::de::DeserializeOwned>(tx: &mut Tx) -> Result<Option<T>, CatalogError> {
+    const SQL: &str = "SELECT told FROM upstream WHERE one = 1";
+    let row = sqlx::query(SQL).fetch_optional(&mut *tx).await?;
+    Ok(row.map(|row| json(&row, "told")).transpose()?)
+}
+
+/// Keeps what was told.
+pub async fn tell(
+    tx: &mut Tx,
+    told: &impl serde::Serialize,
+    at: Timestamp,
+) -> Result<(), CatalogError> {
+    const SQL: &str = "
+        INSERT INTO upstream (one, told, told_at) VALUES (1, $1, $2)
+        ON CONFLICT (one) DO UPDATE SET told = excluded.told, told_at = excluded.told_at";
+    let kept = sqlx::query(SQL).bind(stored_json(told)?).bind(at.0);
+    kept.execute(&mut *tx).await?;
+    Ok(())
+}
+
+/// These products and environments are pulled from without a login, and no others.
+pub async fn set_open(
+    tx: &mut Tx,
+    products: &[ProductId],
+    environments: &[EnvironmentId],
+) -> Result<(), CatalogError> {
+    const PRODUCTS: &str = "
+        UPDATE products SET anonymous_pull = NOT anonymous_pull
+        WHERE anonymous_pull <> (id IN (SELECT value FROM json_each($1)))";
+    const ENVIRONMENTS: &str = "
+        UPDATE environments SET anonymous_pull = NOT anonymous_pull
+        WHERE anonymous_pull <> (id IN (SELECT value FROM json_each($1)))";
+    let products = sqlx::query(PRODUCTS).bind(stored_json(&products)?);
+    products.execute(&mut *tx).await?;
+    let environments = sqlx::query(ENVIRONMENTS).bind(stored_json(&environments)?);
+    environments.execute(&mut *tx).await?;
+    Ok(())
+}
+
+/// A token that the main server does not let count any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The SHA-256 of the token.
+    pub sha256: [u8; 32],
+    /// When its time is over anyway.
+    pub expires_at: Timestamp,
+}
+
+/// Remembers that the token does not count, until its time is over anyway; forgets those whose time is over.
+pub async fn refuse_token(
+    tx: &mut Tx,
+    refused: Refused,
+    at: Timestamp,
+) -> Result<(), CatalogError> {
+    const OLD: &str = "DELETE FROM refused_tokens WHERE expires_at < $1";
+    const SQL: &str = "
+        INSERT INTO refused_tokens (sha256, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    sqlx::query(OLD).bind(at.0).execute(&mut *tx).await?;
+    let kept = sqlx::query(SQL)
+        .bind(&refused.sha256[..])
+        .bind(refused.expires_at.0);
+    kept.execute(&mut *tx).await?;
+    Ok(())
+}
+
+/// True if the token with this SHA-256 does not count any more.
+pub async fn refused_token(tx: &mut Tx, sha256: &[u8; 32]) -> Result<bool, CatalogError> {
+    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM refused_tokens WHERE sha256 = $1)";
+    let found = sqlx::query_scalar(SQL).bind(&sha256[..]);
+    Ok(found.fetch_one(&mut *tx).await?)
+}

@@ -1,0 +1,260 @@
+//! The syncs of a proxy: one after the other, each begun by its main server and asked for by it until it has ended.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use engine::clock::Clock;
+use storage::catalog::CatalogError;
+use storage::{Content, Database, mirror};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::upstream::{Unreachable, Upstream};
+use super::wire::{Problem, State, Sync, Told};
+use super::{fetch, tidy};
+use crate::Node;
+
+/// So many syncs are remembered after their end: who asks for an older one is told to begin it again, which is harmless.
+const REMEMBERED: usize = 32;
+/// How often the main server is asked what else it has to tell: what is not open any more is closed here within this time.
+const ASK_AGAIN: Duration = Duration::from_secs(20);
+
+/// What a smart proxy does for its main server; clones share it.
+#[derive(Clone)]
+pub struct Mirror(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    content: Content,
+    clock: Clock,
+    upstream: Upstream,
+    syncs: Mutex<Syncs>,
+    /// There is one more.
+    begun: Notify,
+    told: watch::Sender<Option<Arc<Told>>>,
+}
+
+#[derive(Default)]
+struct Syncs {
+    waiting: VecDeque<Arc<Sync>>,
+    known: VecDeque<Arc<Known>>,
+}
+
+/// A sync, and how far it is.
+pub(super) struct Known {
+    id: Uuid,
+    state: Mutex<State>,
+}
+
+/// Why a proxy does not do its work now.
+#[derive(Debug, thiserror::Error)]
+pub enum NotNow {
+    /// The main server gave no answer.
+    #[error(transparent)]
+    Upstream(#[from] Unreachable),
+    /// The catalog did not do its part.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl Known {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn state(&self) -> State {
+        self.change(|state| state.clone())
+    }
+}
+
+impl Mirror {
+    /// A mirror of `upstream`, which begins with what that has told before.
+    pub async fn open(
+        database: Database,
+        content: Content,
+        clock: Clock,
+        upstream: Upstream,
+    ) -> Result<Self, CatalogError> {
+        let told = mirror::told(&mut database.read().await?).await?;
+        Ok(Self(Arc::new(Inner {
+            database,
+            content,
+            clock,
+            upstream,
+            syncs: Mutex::default(),
+            begun: Notify::new(),
+            told: watch::Sender::new(told.map(Arc::new)),
+        })))
+    }
+
+    /// The main server.
+    #[must_use]
+    pub fn upstream(&self) -> &Upstream {
+        &self.0.upstream
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.0.database
+    }
+
+    pub(super) fn content(&self) -> &Content {
+        &self.0.content
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.0.clock
+    }
+
+    /// What the main server has told last; none: it has never answered.
+    #[must_use]
+    pub fn told(&self) -> Option<Arc<Told>> {
+        self.0.told.borrow().clone()
+    }
+
+    /// Sees each change of what the main server tells.
+    #[must_use]
+    pub fn watch_told(&self) -> watch::Receiver<Option<Arc<Told>>> {
+        self.0.told.subscribe()
+    }
+
+    /// Begins a sync, unless it is under way or has brought all: the same again is the same.
+    #[must_use]
+    pub fn sync(&self, sync: Sync) -> State {
+        let known = {
+            let mut syncs = self.lock();
+            let found = syncs
+                .known
+                .iter()
+                .find(|known| known.id == sync.id)
+                .cloned();
+            let counts = |state: &State| {
+                let is_whole =
+                    state.error.is_none() && state.ends.iter().all(|end| end.error.is_none());
+                !state.ended || is_whole
+            };
+            match found.filter(|known| counts(&known.state())) {
+                Some(known) => known,
+                None => syncs.begin(sync),
+            }
+        };
+        self.0.begun.notify_one();
+        known.state()
+    }
+
+    /// How far it is; none: it is not known here.
+    #[must_use]
+    pub fn state(&self, id: Uuid) -> Option<State> {
+        let syncs = self.lock();
+        let found = syncs.known.iter().find(|known| known.id == id);
+        found.map(|known| known.state())
+    }
+
+    /// Does what the main server asks for, until `stop` fires. What is under way then is begun again after the next start.
+    pub async fn run(self, node: Node, stop: CancellationToken) {
+        stop.run_until_cancelled(async {
+            tokio::join!(self.work(&node), self.keep_asking());
+        })
+        .await;
+    }
+
+    async fn work(&self, node: &Node) {
+        tidy::after_a_restart(self, node).await;
+        loop {
+            while let Some((sync, known)) = self.next() {
+                let removed = fetch::bring_all(self, node, &sync, &known).await;
+                let problem = match removed {
+                    Ok(removed) => {
+                        known.change(|state| state.ended = true);
+                        if removed {
+                            tidy::collect(node).await;
+                        }
+                        continue;
+                    }
+                    Err(problem) => problem,
+                };
+                tracing::warn!(sync.id = %sync.id, "a sync did not bring all: {}", problem.message);
+                known.change(|state| {
+                    state.error = Some(problem);
+                    state.ended = true;
+                });
+            }
+            self.0.begun.notified().await;
+        }
+    }
+
+    fn next(&self) -> Option<(Arc<Sync>, Arc<Known>)> {
+        let mut syncs = self.lock();
+        let sync = syncs.waiting.pop_front()?;
+        let known = syncs.known.iter().rev().find(|known| known.id == sync.id);
+        Some((sync.clone(), known?.clone()))
+    }
+
+    async fn keep_asking(&self) {
+        loop {
+            if let Err(error) = self.ask().await {
+                tracing::debug!("{error}; what it told last counts on");
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    }
+
+    /// Asks the main server what it has to tell besides content, and keeps it.
+    pub async fn ask(&self) -> Result<Arc<Told>, NotNow> {
+        let told = Arc::new(self.0.upstream.told().await?);
+        if self.told().as_ref() == Some(&told) {
+            return Ok(told);
+        }
+        let (kept, at) = (told.clone(), self.0.clock.now());
+        let written = self.0.database.transact(move |tx| {
+            Box::pin(async move {
+                mirror::tell(tx, &*kept, at).await?;
+                mirror::set_open(tx, &kept.open_products, &kept.open_environments).await
+            })
+        });
+        written.await.map_err(CatalogError::from)??;
+        self.0.told.send_replace(Some(told.clone()));
+        Ok(told)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Syncs> {
+        self.0.syncs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Syncs {
+    fn begin(&mut self, sync: Sync) -> Arc<Known> {
+        self.known.retain(|known| known.id != sync.id);
+        while self.known.len() >= REMEMBERED {
+            self.known.pop_front();
+        }
+        let state = State {
+            id: sync.id,
+            ended: false,
+            ends: Vec::new(),
+            progress: crate::proxy::Progress::default(),
+            error: None,
+        };
+        let known = Arc::new(Known {
+            id: sync.id,
+            state: Mutex::new(state),
+        });
+        self.known.push_back(known.clone());
+        self.waiting.push_back(Arc::new(sync));
+        known
+    }
+}
+
+impl From<NotNow> for Problem {
+    fn from(error: NotNow) -> Self {
+        let transient = match &error {
+            NotNow::Upstream(error) => error.is_transient(),
+            NotNow::Catalog(error) => error.is_transient(),
+        };
+        Self {
+            message: error.to_string(),
+            transient,
+        }
+    }
+}

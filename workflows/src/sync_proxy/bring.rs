@@ -1,0 +1,116 @@
+//! Bringing it there, in the way of the proxy's kind.
+
+use super::{Look, Looked, SyncProxy, policy};
+use crate::error::Failed;
+use crate::proxy::{self, Brought, Trouble};
+use engine::step::{Begun, Context, Declared, Policy, Polled, PollingStep, StepError};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use storage::catalog::CatalogError;
+use storage::catalog::smart_proxies::{self, Kind, SmartProxy};
+
+/// What the proxy is asked with how far it is.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ticket {
+    /// A sync that the proxy does itself.
+    Wharfinger(Box<proxy::wharfinger::Ticket>),
+    /// Tasks of a Pulp.
+    Pulp(Box<proxy::pulp::Ticket>),
+}
+
+/// Brings what is missing to the proxy, and removes what it shall not have. What is there already is not sent again: one that was
+/// interrupted goes on where it was.
+pub struct Bring;
+
+impl Declared for Bring {
+    const NAME: &'static str = "bring";
+    const POLICY: Policy = policy()
+        .timeout(Duration::from_hours(24))
+        .polled(Duration::from_millis(20), Duration::from_secs(1));
+    type Workflow = SyncProxy;
+    type Needs = Look;
+    type Output = Brought;
+}
+
+impl PollingStep for Bring {
+    type Ticket = Ticket;
+
+    async fn start(
+        &self,
+        cx: &Context<SyncProxy>,
+        sync: &SyncProxy,
+        looked: Looked,
+    ) -> Result<Begun<Brought, Ticket>, StepError> {
+        if looked.wanted.is_empty() && looked.gone.is_empty() && !sync.all {
+            return Ok(Begun::Done(Brought::default()));
+        }
+        let Some(proxy) = find(cx, sync).await? else {
+            return Ok(Begun::Done(Brought::default()));
+        };
+        let begun = match proxy.kind {
+            Kind::Wharfinger => proxy::wharfinger::begin(cx, &proxy, looked)
+                .await
+                .map(|begun| begun.map(|ticket| Ticket::Wharfinger(Box::new(ticket)))),
+            Kind::Oci => proxy::oci::bring(cx, &proxy, looked)
+                .await
+                .map(proxy::Begun::Done),
+            Kind::Pulp => proxy::pulp::begin(cx, &proxy, looked)
+                .await
+                .map(|begun| begun.map(|ticket| Ticket::Pulp(Box::new(ticket)))),
+        };
+        match begun {
+            Ok(proxy::Begun::Done(brought)) => Ok(Begun::Done(brought)),
+            Ok(proxy::Begun::Ticket(ticket)) => Ok(Begun::Ticket(ticket)),
+            Err(trouble) => told(cx, &proxy, trouble).map(Begun::Done),
+        }
+    }
+
+    async fn poll(
+        &self,
+        cx: &Context<SyncProxy>,
+        sync: &SyncProxy,
+        ticket: &Ticket,
+    ) -> Result<Polled<Brought>, StepError> {
+        let Some(proxy) = find(cx, sync).await? else {
+            return Ok(Polled::Done(Brought::default()));
+        };
+        let asked = match ticket {
+            Ticket::Wharfinger(ticket) => proxy::wharfinger::ask(cx, &proxy, ticket).await,
+            Ticket::Pulp(ticket) => proxy::pulp::ask(cx, &proxy, ticket).await,
+        };
+        match asked {
+            Ok(Some(brought)) => Ok(Polled::Done(brought)),
+            Ok(None) => Ok(Polled::NotYet),
+            Err(trouble) => told(cx, &proxy, trouble).map(Polled::Done),
+        }
+    }
+}
+
+/// Who does not answer is waited for, at the gate. Who answers that it will not is not asked again and again: that is written down, and
+/// the next sync tries again.
+fn told(
+    cx: &Context<SyncProxy>,
+    proxy: &SmartProxy,
+    trouble: Trouble,
+) -> Result<Brought, StepError> {
+    let about = |text: String| format!("smart proxy {} at {}: {text}", proxy.name, proxy.url);
+    match trouble {
+        Trouble::Unreachable(why) => Err(StepError::transient(about(why)).class("smart_proxy")),
+        Trouble::NotNow(why) if cx.attempt() < policy().attempts => {
+            Err(StepError::transient(about(why)).class("smart_proxy"))
+        }
+        Trouble::NotNow(why) | Trouble::Refused(why) => Ok(Brought {
+            error: Some(why),
+            ..Brought::default()
+        }),
+        Trouble::Here(failed) => Err(failed.into()),
+    }
+}
+
+async fn find(cx: &Context<SyncProxy>, sync: &SyncProxy) -> Result<Option<SmartProxy>, Failed> {
+    let database = &cx.services.database;
+    let mut tx = database.read().await.map_err(CatalogError::from)?;
+    let found = smart_proxies::get(&mut tx, sync.proxy).await?;
+    Ok(found.filter(|proxy| proxy.enabled))
+}
