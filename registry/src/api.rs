@@ -30,6 +30,7 @@ mod robots;
 mod roles;
 mod schedules;
 mod settings;
+mod smart_proxies;
 mod tasks;
 mod time;
 mod tokens;
@@ -43,8 +44,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use http::Method;
 use storage::catalog::roles::Permission::{
-    Admin, CreateRepositories, Delete, ManageAccess, ManageProducts, ManageSchedules, OperateTasks,
-    Promote, Pull, ViewTasks,
+    Admin, CreateRepositories, Delete, ManageAccess, ManageProducts, ManageProxies, ManageSchedules,
+    OperateTasks, Promote, Pull, ViewTasks,
 };
 
 use crate::app::App;
@@ -180,6 +181,14 @@ fn routes() -> Vec<Route> {
         route(DELETE, "/schedules/{id}", Everywhere(ManageSchedules), schedules::delete, "Deletes a schedule; its tasks stay").or(DoesNotFit),
         route(GET,    "/schedules/{id}/next_runs", Everywhere(ManageSchedules), schedules::next_runs::next_runs, "Tells when a schedule runs next"),
         route(POST,   "/schedules/{id}/run_now", Everywhere(ManageSchedules), schedules::run_now::run_now, "Runs a schedule once, besides its times"),
+
+        route(GET,    "/smart_proxies", Everywhere(ManageProxies), smart_proxies::list, "Lists smart proxies"),
+        route(POST,   "/smart_proxies", Everywhere(ManageProxies), smart_proxies::create, "Adds a smart proxy, which holds what environments publish, too"),
+        route(GET,    "/smart_proxies/{id}", Everywhere(ManageProxies), smart_proxies::show, "Shows a smart proxy, without what it is shown to log in"),
+        route(PATCH,  "/smart_proxies/{id}", Everywhere(ManageProxies), smart_proxies::change, "Changes where a smart proxy is, what it holds, or how it is brought there"),
+        route(DELETE, "/smart_proxies/{id}", Everywhere(ManageProxies), smart_proxies::delete, "Forgets a smart proxy; what it has stays there"),
+        route(POST,   "/smart_proxies/{id}/sync", Everywhere(ManageProxies), smart_proxies::sync::sync, "Looks at all that a smart proxy should have and brings what it lacks, as a task").or(DoesNotFit),
+        route(GET,    "/smart_proxies/{id}/status", Everywhere(ManageProxies), smart_proxies::status::status, "Shows what a smart proxy has, and what it lacks"),
 
         route(GET,    "/drills", Everywhere(Admin), drills::list, "Lists drills").or(DrillsOff),
         route(POST,   "/drills", Everywhere(Admin), drills::create, "Begins a drill").or(DrillsOff),

@@ -83,6 +83,12 @@ text! {
     })
 }
 text! {
+    /// What a smart proxy is called: its gate has that name.
+    ProxyName, robot, json_schema!({
+        "type": "string", "minLength": 1, "maxLength": MAX_WORD_CHARACTERS, "pattern": "^[A-Za-z0-9._-]+$",
+    })
+}
+text! {
     /// What grants call a role.
     RoleName, role, json_schema!({
         "type": "string", "minLength": 1, "maxLength": MAX_WORD_CHARACTERS, "pattern": "^[a-z0-9_-]+$",
