@@ -222,6 +222,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// What of it a smart proxy has: how it is. Everything else is asked of its main server.
+pub(crate) fn router_of_a_proxy(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .with_state(app)
+}
+
 /// What a second listener shows to whoever reaches it: how we are, without a login.
 pub(crate) fn router_for_watchers(app: Arc<App>) -> Router {
     Router::new()

@@ -9,6 +9,7 @@ use crate::auth::failed_logins::FailedLogins;
 use crate::auth::tokens::Tokens;
 use crate::config::Config;
 use crate::full_disk::FullDisk;
+use crate::mirror::Proxy;
 use crate::oci::ManifestMemory;
 use crate::pulls::Pulls;
 
@@ -34,6 +35,8 @@ pub(crate) struct App {
     pub(crate) answers: Answers,
     /// What was pulled of late.
     pub(crate) pulls: Pulls,
+    /// What makes it a smart proxy; none: it is a main server.
+    pub(crate) proxy: Option<Proxy>,
     /// How many bytes repositories publish, as far as somebody has asked.
     pub(crate) sizes: Sizes,
 }

@@ -188,7 +188,7 @@ pub(crate) async fn authenticate(
             let found = personal_tokens::find(app, &secret).await?;
             found.map(by_personal_token).ok_or(AuthError::TokenGone)
         }
-        Shown::Token(token) => by_token(app, &head.headers, token, expired).await,
+        Shown::Token(token) => by_token(app, head, token, expired).await,
     };
     if let Err(gone @ AuthError::TokenGone) = &subject {
         let what = "a personal token".to_owned();
@@ -277,11 +277,11 @@ async fn write_down(app: &App, subject: String, from: Option<IpAddr>, why: &Auth
 
 async fn by_token(
     app: &App,
-    headers: &HeaderMap,
+    head: &Parts,
     token: &str,
     expired: Expired,
 ) -> Result<Subject, AuthError> {
-    let service = challenge::service(&app.config, headers);
+    let service = challenge::service(&app.config, head);
     let now = app.services.clock.now();
     let (claims, expired_at) = match app.tokens.check(token, &service, now) {
         Err(TokenError::Expired(at)) if expired == Expired::Accepted => {

@@ -11,6 +11,7 @@ mod limits;
 mod private_targets;
 mod proxies;
 mod reference;
+mod role;
 mod tls;
 mod value;
 
@@ -30,6 +31,7 @@ pub(crate) use keys::Settings;
 pub(crate) use limits::Limits;
 pub(crate) use private_targets::PrivateTargets;
 pub(crate) use proxies::{ForwardedHeader, TrustedProxies};
+pub(crate) use role::{ProxySettingError, Role};
 pub(crate) use tls::Tls;
 pub(crate) use value::{LogFormat, PublicUrl};
 
@@ -40,6 +42,8 @@ use effective::Effective;
 pub(crate) struct Config {
     /// The address and port of the OCI API and of REST.
     pub(crate) listen: SocketAddr,
+    /// A main server, or the smart proxy of one.
+    pub(crate) role: Role,
     /// The address by which clients know this registry, when that is not `listen`.
     pub(crate) public_url: Option<PublicUrl>,
     /// Whether clients speak TLS to `listen`.
@@ -103,6 +107,7 @@ impl Config {
         let data_dir: PathBuf = effective.get("data_dir", value::path)?;
         let content_dir = effective.get_unless_empty("content_dir", value::path)?;
         let database = effective.get_unless_empty("database_url", value::sqlite_file)?;
+        let content = ContentBackend::of(effective)?;
         Ok(Self {
             listen: effective.get("listen", value::address)?,
             public_url: effective.get_unless_empty("public_url", PublicUrl::parse)?,
@@ -113,7 +118,8 @@ impl Config {
                 .unwrap_or_default()
                 .that_write(effective.get("forwarded_header", ForwardedHeader::parse)?),
             private_targets: effective.get("private_targets", PrivateTargets::parse)?,
-            content: ContentBackend::of(effective)?,
+            role: Role::of(effective, &content)?,
+            content,
             content_dir: content_dir.unwrap_or_else(|| data_dir.join("content")),
             database: database.unwrap_or_else(|| data_dir.join("wharfinger.db")),
             data_dir,

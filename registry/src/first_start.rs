@@ -12,7 +12,7 @@ use storage::catalog::products::{self, NewProduct};
 use storage::catalog::roles::Role;
 use storage::catalog::users::{self, NewUser};
 use storage::catalog::{CatalogError, instance, signing_keys};
-use storage::{Database, DatabaseError, Label, Tx};
+use storage::{Database, DatabaseError, Label, Tx, mirror};
 use tracing::info;
 use uuid::Uuid;
 use workflows::destination::CONTAINER_PUSH;
@@ -110,6 +110,30 @@ pub(crate) async fn make(
         .await??;
     info!("first start: made organization {DEFAULT_ORGANIZATION} and user {ADMIN}. {kept}");
     Ok(Some(kept))
+}
+
+/// Makes what a smart proxy begins with, unless this database has it already: a user in whose name everything is written, who cannot log in.
+pub(crate) async fn make_proxy(database: &Database, at: Timestamp) -> Result<(), FirstStartError> {
+    if instance::id(&mut database.read().await?).await?.is_some() {
+        return Ok(());
+    }
+    let made = database.transact(move |tx| {
+        Box::pin(async move {
+            instance::create(tx, Uuid::new_v4(), at).await?;
+            instance::set_role(tx, instance::Role::Proxy).await?;
+            let mirror = NewUser {
+                login: mirror::MIRROR.to_owned(),
+                name: "What the main server publishes".to_owned(),
+                email: None,
+                password_hash: String::new(),
+                enabled: false,
+            };
+            users::create(tx, &mirror, at).await?;
+            Ok::<_, CatalogError>(())
+        })
+    });
+    made.await??;
+    Ok(())
 }
 
 async fn first_rows(

@@ -17,6 +17,7 @@ mod full_disk;
 pub mod fuzz;
 mod hiding;
 mod http;
+mod mirror;
 mod oci;
 mod oci_client;
 mod pulls;

@@ -15,6 +15,7 @@ mod manifest_memory;
 mod manifests;
 mod mounts;
 mod outcome;
+mod proxied;
 mod range;
 mod referrers;
 mod request;
@@ -31,6 +32,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use storage::catalog::audit::Action;
 use workflows::destination::PushName;
@@ -38,12 +40,15 @@ use workflows::destination::PushName;
 use crate::app::App;
 use crate::audit::{self, Refusal};
 use crate::http::{about_repository, answered_by};
+use crate::mirror::{self, passed_on};
 use access::Caller;
 use answer::DOCKER_DISTRIBUTION_API_VERSION;
 use body::Body;
-use error::OciError;
+pub(crate) use error::OciError;
+use proxied::Way;
 pub(crate) use manifest_memory::ManifestMemory;
 use request::{OciRequest, Wanted};
+pub(crate) use token::introspect;
 
 /// The routes under `/v2`.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -85,10 +90,40 @@ async fn answer_any(State(app): State<Arc<App>>, request: Request) -> Response {
 }
 
 async fn answer_one(app: &App, request: Request) -> Result<Response, OciError> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let wanted = OciRequest::parse(&head.method, &head.uri)?;
     answered_by(wanted.route());
-    let caller = Caller::of(app, &head, &wanted).await?;
+    let Some(proxy) = &app.proxy else {
+        passed_on::recognize(app, &mut head).await?;
+        return answer_here(app, &head, wanted, body).await;
+    };
+    proxy.name(&mut head)?;
+    match proxied::way_of(app, proxy, &head, &wanted).await? {
+        Way::Here => {}
+        Way::On { writes } => {
+            let answered = mirror::pass_on(app, proxy, &head, body, writes).await;
+            return match wanted {
+                OciRequest::Catalog(_) => proxied::only_what_is_held(app, answered?).await,
+                OciRequest::Version
+                | OciRequest::Token { .. }
+                | OciRequest::TokenKeys
+                | OciRequest::Repository { .. } => answered,
+            };
+        }
+    }
+    match answer_here(app, &head, wanted, body).await {
+        Err(error) => Err(proxied::not_held(app, proxy, error).await),
+        answered => answered,
+    }
+}
+
+async fn answer_here(
+    app: &App,
+    head: &Parts,
+    wanted: OciRequest,
+    body: axum::body::Body,
+) -> Result<Response, OciError> {
+    let caller = Caller::of(app, head, &wanted).await?;
     match wanted {
         OciRequest::TokenKeys => Ok(token::keys(app)),
         OciRequest::Version => caller

@@ -12,7 +12,7 @@ use engine::clock::Clock;
 use engine::node::NodeOptions;
 use rustix::fs::Mode;
 use secrecy::SecretString;
-use storage::catalog::CatalogError;
+use storage::catalog::{CatalogError, instance};
 use storage::catalog::sizes::Sizes;
 use storage::content::pulp::{Lacking, PulpError};
 use storage::content::{Content, ContentError};
@@ -22,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use workflows::mirror::{Mirror, Upstream};
 
 use crate::answers::{self, Answers};
 use crate::app::App;
@@ -30,12 +31,15 @@ use crate::auth::failed_logins::FailedLogins;
 use crate::auth::key_rotation::{self, RotationError};
 use crate::auth::tokens::{TokenError, Tokens};
 use crate::cli::{exit, terminal};
-use crate::config::{Config, ContentBackend, Environment, Limits, PulpSettingError, Settings, Tls};
+use crate::config::{
+    Config, ContentBackend, Environment, Limits, ProxySettingError, PulpSettingError, Role, Settings, Tls,
+};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::first_start::{self, ADMIN, AdminPassword, DEFAULT_ORGANIZATION, FirstStartError};
 use crate::full_disk::FullDisk;
 use crate::http::tls::{Certificates, TlsError, self_signed};
 use crate::http::{self, Manners};
+use crate::mirror::{Proxy, main_server, proxy, syncs};
 use crate::pulls::{self, Pulls};
 use crate::telemetry::{self, TelemetryError};
 use crate::{api, hiding, oci, schedules};
@@ -68,6 +72,17 @@ pub(crate) enum StartError {
         key: &'static str,
         listen: SocketAddr,
         source: io::Error,
+    },
+    #[error(transparent)]
+    ProxySetting(#[from] ProxySettingError),
+    #[error("the client that calls the main server cannot be made")]
+    Client(#[source] reqwest::Error),
+    #[error(
+        "this data folder is that of a {kept} server, and role = \"{wanted}\" asks for another; choose another data_dir, or start it as what it is"
+    )]
+    OtherRole {
+        kept: instance::Role,
+        wanted: instance::Role,
     },
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -203,12 +218,38 @@ async fn open_content(
 
 /// What this process does again and again beside answering.
 fn begin_duties(duties: &mut JoinSet<()>, app: &Arc<App>, stop: &CancellationToken) {
+    duties.spawn(audit::keep_counting(Arc::clone(app), stop.clone()));
+    if let Some(proxy) = &app.proxy {
+        let mirror = proxy.mirror.clone();
+        duties.spawn(mirror.run(app.node.clone(), stop.clone()));
+        duties.spawn(proxy::keep_keys(Arc::clone(app), stop.clone()));
+        return;
+    }
     duties.spawn(key_rotation::run(Arc::clone(app), stop.clone()));
     duties.spawn(hiding::run(Arc::clone(app), stop.clone()));
-    duties.spawn(audit::keep_counting(Arc::clone(app), stop.clone()));
     duties.spawn(answers::keep_writing(Arc::clone(app), stop.clone()));
     duties.spawn(pulls::keep_writing(Arc::clone(app), stop.clone()));
     duties.spawn(workflows::push::keep_filing(app.node.clone(), stop.clone()));
+    duties.spawn(workflows::sync_proxy::keep_current(
+        app.node.clone(),
+        stop.clone(),
+    ));
+}
+
+/// A database is one of a main server or of a smart proxy, and stays so.
+async fn must_be_of_that_role(role: &Role, database: &Database) -> Result<(), StartError> {
+    let wanted = match role {
+        Role::Main => instance::Role::Main,
+        Role::Proxy(_) => instance::Role::Proxy,
+    };
+    let kept = {
+        let mut tx = database.read().await?;
+        instance::role(&mut tx).await?
+    };
+    match kept.filter(|kept| *kept != wanted) {
+        Some(kept) => Err(StartError::OtherRole { kept, wanted }),
+        None => Ok(()),
+    }
 }
 
 impl Serving {
@@ -222,10 +263,37 @@ impl Serving {
         let node_id = data_dir.node_id()?;
         let clock = Clock::system();
         let database = Database::open(&config.database).await?;
-        let password = first_start::make(&database, &data_dir, password, clock.now()).await?;
+        let password = match &config.role {
+            Role::Main => first_start::make(&database, &data_dir, password, clock.now()).await?,
+            Role::Proxy(_) => {
+                first_start::make_proxy(&database, clock.now()).await?;
+                None
+            }
+        };
+        must_be_of_that_role(&config.role, &database).await?;
         let content = open_content(&config, &database, clock).await?;
-        let keys = key_rotation::keys(&database, clock.now()).await?;
-        let tokens = Tokens::new(&keys, config.token_lifetime)?;
+        let proxy = match &config.role {
+            Role::Main => None,
+            Role::Proxy(setting) => {
+                let (secret, authorities) = (setting.secret()?, setting.authorities()?);
+                let upstream = Upstream::new(setting.url(), secret, &authorities);
+                let upstream = upstream.map_err(StartError::Client)?;
+                let (database, content) = (database.clone(), content.clone());
+                let mirror = Mirror::open(database, content, clock, upstream).await?;
+                Some(Proxy::new(mirror))
+            }
+        };
+        let tokens = match &proxy {
+            None => {
+                let keys = key_rotation::keys(&database, clock.now()).await?;
+                Tokens::new(&keys, config.token_lifetime)?
+            }
+            Some(proxy) => {
+                let told = proxy.mirror.told();
+                let keys = told.map_or_else(Default::default, |told| told.keys.clone());
+                Tokens::of_another(&keys, config.token_lifetime)
+            }
+        };
         let services = workflows::Services {
             database,
             content,
@@ -251,7 +319,12 @@ impl Serving {
             ..NodeOptions::new(node_id, config.host())
         };
         let node = workflows::start(options, services.clone(), config.allow_drills).await?;
-        if let Err(error) = node.make_built_in(schedules::built_in()).await {
+        // A smart proxy does nothing by the clock: what it holds is its main server's matter.
+        let built_in = match &proxy {
+            None => schedules::built_in(),
+            Some(_) => Vec::new(),
+        };
+        if let Err(error) = node.make_built_in(built_in).await {
             warn!(%error, "the built-in schedules could not be made; the next start tries again");
         }
 
@@ -276,8 +349,14 @@ impl Serving {
             answers: Answers::default(),
             pulls: Pulls::default(),
             sizes: Sizes::default(),
+            proxy,
         });
-        let router = oci::router(Arc::clone(&app)).merge(api::router(Arc::clone(&app)));
+        let router = oci::router(Arc::clone(&app)).merge(match &app.proxy {
+            None => {
+                api::router(Arc::clone(&app)).merge(main_server::router(Arc::clone(&app)))
+            }
+            Some(_) => api::router_of_a_proxy(Arc::clone(&app)).merge(syncs::router(Arc::clone(&app))),
+        });
         let shutdown = CancellationToken::new();
         let mut listener = JoinSet::new();
         listener.spawn(http::serve(
@@ -372,6 +451,9 @@ impl Serving {
     }
 
     fn welcome(&self) -> String {
+        if let Some(proxy) = &self.app.proxy {
+            return welcome_of_a_proxy(&self.app, proxy);
+        }
         let (host, url) = (self.app.config.host(), self.app.config.base_url());
         let password = self
             .password
@@ -407,4 +489,21 @@ A first push:
             version = env!("CARGO_PKG_VERSION"),
         )
     }
+}
+
+/// What to do with a smart proxy: add it at its main server, once.
+fn welcome_of_a_proxy(app: &App, proxy: &Proxy) -> String {
+    let (url, upstream) = (app.config.base_url(), proxy.mirror.upstream().url());
+    let known = match proxy.mirror.told() {
+        Some(told) => format!("It is known there as {}.", told.proxy),
+        None => format!(
+            "Add it there, with what its --mirror-secret-file holds:
+  wharfinger smart-proxy create --server {upstream} NAME --kind wharfinger --url {url} --secret-file FILE --environment ORGANIZATION/Library"
+        ),
+    };
+    format!(
+        "wharfinger {version} on {url}, smart proxy of {upstream}
+{known}",
+        version = env!("CARGO_PKG_VERSION"),
+    )
 }

@@ -66,7 +66,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let challenge = Challenge::new(&app.config, &parts.headers);
+        let challenge = Challenge::new(&app.config, parts);
         let subject = match auth::authenticate(app, parts, Expired::Refused).await {
             Ok(subject) => subject,
             Err(AuthError::Catalog(error)) => return Err(error.into()),

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::HOST;
+use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 
@@ -18,12 +19,25 @@ pub(crate) struct Challenge {
     scope: Option<String>,
 }
 
+/// What this server is called where a smart proxy stands between: in the extensions of each request that came by one, and of those
+/// that one gets itself.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownAs {
+    /// The service that tokens are for: the host by which the main server knows the proxy.
+    pub(crate) service: String,
+    /// Scheme and host that the client wrote; none: as this server sees them.
+    pub(crate) origin: Option<String>,
+}
+
 impl Challenge {
-    /// Get a token for this service.
-    pub(crate) fn new(config: &Config, headers: &HeaderMap) -> Self {
+    /// Get a token for the service that this request came to.
+    pub(crate) fn new(config: &Config, head: &Parts) -> Self {
+        let known = head.extensions.get::<KnownAs>();
+        let origin = known.and_then(|known| known.origin.clone());
+        let origin = origin.unwrap_or_else(|| origin_of(config, &head.headers));
         Self {
-            realm: format!("{}/v2/token", origin(config, headers)),
-            service: service(config, headers),
+            realm: format!("{origin}/v2/token"),
+            service: service(config, head),
             error: None,
             scope: None,
         }
@@ -79,7 +93,14 @@ impl Challenge {
 }
 
 /// The name of this service, for which tokens are asked and shown: the host clients know it by.
-pub(crate) fn service(config: &Config, headers: &HeaderMap) -> String {
+pub(crate) fn service(config: &Config, head: &Parts) -> String {
+    match head.extensions.get::<KnownAs>() {
+        Some(known) => known.service.clone(),
+        None => service_of(config, &head.headers),
+    }
+}
+
+fn service_of(config: &Config, headers: &HeaderMap) -> String {
     if config.public_url.is_none()
         && let Some(host) = trusted_host(headers)
     {
@@ -89,7 +110,7 @@ pub(crate) fn service(config: &Config, headers: &HeaderMap) -> String {
 }
 
 /// Scheme and host in front of every path that is shown to this client.
-pub(crate) fn origin(config: &Config, headers: &HeaderMap) -> String {
+pub(crate) fn origin_of(config: &Config, headers: &HeaderMap) -> String {
     if config.public_url.is_none()
         && let Some(host) = trusted_host(headers)
     {
@@ -132,6 +153,27 @@ mod tests {
         HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).unwrap())])
     }
 
+    fn asked(host: &str) -> Parts {
+        let request = http::Request::builder().header(HOST, host).body(());
+        request.unwrap().into_parts().0
+    }
+
+    #[test]
+    fn behind_a_smart_proxy_tokens_are_for_that_and_are_asked_for_there() {
+        let mut head = asked("127.0.0.1:5000");
+        head.extensions.insert(KnownAs {
+            service: "berlin.example".to_owned(),
+            origin: Some("http://10.0.0.7:5001".to_owned()),
+        });
+
+        let challenge = Challenge::new(&config(&[]), &head);
+
+        assert_eq!(
+            challenge.header(),
+            "Bearer realm=\"http://10.0.0.7:5001/v2/token\",service=\"berlin.example\""
+        );
+    }
+
     #[test]
     fn a_loopback_name_or_an_address_in_the_request_names_the_service() {
         let config = config(&[]);
@@ -142,10 +184,10 @@ mod tests {
             "192.0.2.7:80",
             "[::1]:5000",
         ] {
-            assert_eq!(service(&config, &to(host)), host);
-            assert_eq!(origin(&config, &to(host)), format!("http://{host}"));
+            assert_eq!(service_of(&config, &to(host)), host);
+            assert_eq!(origin_of(&config, &to(host)), format!("http://{host}"));
         }
-        assert_eq!(service(&config, &to("LOCALHOST:5000")), "localhost:5000");
+        assert_eq!(service_of(&config, &to("LOCALHOST:5000")), "localhost:5000");
     }
 
     #[test]
@@ -156,10 +198,10 @@ mod tests {
         by_proxy.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
 
         assert_eq!(
-            origin(&tls, &to("127.0.0.1:5000")),
+            origin_of(&tls, &to("127.0.0.1:5000")),
             "https://127.0.0.1:5000"
         );
-        assert_eq!(origin(&plain, &by_proxy), "https://127.0.0.1:5000");
+        assert_eq!(origin_of(&plain, &by_proxy), "https://127.0.0.1:5000");
     }
 
     #[test]
@@ -172,25 +214,25 @@ mod tests {
             "127.0.0.1.evil.example",
             "not a host",
         ] {
-            assert_eq!(service(&config, &to(host)), "127.0.0.1:5000", "{host}");
+            assert_eq!(service_of(&config, &to(host)), "127.0.0.1:5000", "{host}");
         }
-        assert_eq!(service(&config, &HeaderMap::new()), "127.0.0.1:5000");
+        assert_eq!(service_of(&config, &HeaderMap::new()), "127.0.0.1:5000");
     }
 
     #[test]
     fn a_public_url_names_the_service_whatever_the_request_says() {
         let config = config(&["--public-url", "https://hub.example"]);
 
-        assert_eq!(service(&config, &to("127.0.0.1:5000")), "hub.example");
+        assert_eq!(service_of(&config, &to("127.0.0.1:5000")), "hub.example");
         assert_eq!(
-            origin(&config, &to("127.0.0.1:5000")),
+            origin_of(&config, &to("127.0.0.1:5000")),
             "https://hub.example"
         );
     }
 
     #[test]
     fn a_challenge_says_where_for_what_and_why() {
-        let challenge = Challenge::new(&config(&[]), &to("localhost:5000"));
+        let challenge = Challenge::new(&config(&[]), &asked("localhost:5000"));
 
         assert_eq!(
             challenge.header(),

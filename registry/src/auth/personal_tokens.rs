@@ -40,7 +40,7 @@ impl Secret {
 }
 
 /// True if the text is meant to be such a token.
-pub(super) fn is_one(text: &str) -> bool {
+pub(crate) fn is_one(text: &str) -> bool {
     text.starts_with(PREFIX)
 }
 

@@ -149,7 +149,8 @@ pub(crate) struct Tokens {
 /// The newest of them signs, all of them check.
 struct Keys {
     newest: String,
-    signing: EncodingKey,
+    /// None at a smart proxy: its main server signs.
+    signing: Option<EncodingKey>,
     checking: HashMap<String, DecodingKey>,
     public: Value,
 }
@@ -165,13 +166,29 @@ impl Keys {
         let public: Vec<Value> = keys.iter().map(json_web_key).collect();
         Ok(Self {
             newest: newest.id.clone(),
-            signing: EncodingKey::from_ed_der(&newest.private_key),
+            signing: Some(EncodingKey::from_ed_der(&newest.private_key)),
             checking: keys
                 .iter()
                 .map(|key| (key.id.clone(), DecodingKey::from_ed_der(&key.public_key)))
                 .collect(),
             public: json!({ "keys": public }),
         })
+    }
+
+    /// Those of another server, as it tells them; what is none of ours in form is left out.
+    fn of_another(public: &Value) -> Self {
+        let keys = public["keys"].as_array().map_or(&[][..], Vec::as_slice);
+        let checking = keys.iter().filter_map(|key| {
+            let kid = key["kid"].as_str()?.to_owned();
+            let x = BASE64_URL_SAFE_NO_PAD.decode(key["x"].as_str()?).ok()?;
+            (key["crv"] == "Ed25519").then(|| (kid, DecodingKey::from_ed_der(&x)))
+        });
+        Self {
+            newest: String::new(),
+            signing: None,
+            checking: checking.collect(),
+            public: public.clone(),
+        }
     }
 }
 
@@ -218,6 +235,20 @@ impl Tokens {
         })
     }
 
+    /// Only checks, with the keys that another server tells (a JSON Web Key Set).
+    pub(crate) fn of_another(keys: &Value, lifetime: Duration) -> Self {
+        Self {
+            keys: RwLock::new(Arc::new(Keys::of_another(keys))),
+            lifetime,
+        }
+    }
+
+    /// From now on checks with these keys of another server.
+    pub(crate) fn replace_keys_of_another(&self, keys: &Value) {
+        let keys = Arc::new(Keys::of_another(keys));
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
     /// From now on signs and checks with these keys; refused, and nothing changed, if they cannot be used.
     pub(crate) fn replace_keys(&self, keys: &[SigningKey]) -> Result<(), TokenError> {
         let keys = Arc::new(Keys::read(keys)?);
@@ -262,7 +293,10 @@ impl Tokens {
             kid: Some(keys.newest.clone()),
             ..Header::new(Algorithm::EdDSA)
         };
-        let token = jsonwebtoken::encode(&header, &claims, &keys.signing)
+        let signing = keys.signing.as_ref().ok_or_else(|| {
+            TokenError::NoKey("a smart proxy signs nothing; its main server does".to_owned())
+        })?;
+        let token = jsonwebtoken::encode(&header, &claims, signing)
             .map_err(|error| TokenError::NoKey(error.to_string()))?;
         Ok(Signed {
             token,

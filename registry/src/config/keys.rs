@@ -28,6 +28,11 @@ pub(crate) struct Key {
 pub(super) const KEYS: &[Key] = &[
     key("listen", "listen", "127.0.0.1:5000", "127.0.0.1:5000", "Address and port to listen on"),
     key("public_url", "public-url", "", "https://registry.example.org", "URL by which clients know this registry [default: the address listened on]"),
+    key("role", "role", "main", "proxy", "What this server is: main, or proxy, which holds what its main server publishes and passes on what clients push"),
+    key("upstream", "upstream", "", "https://registry.example.org", "Of a proxy: URL of its main server [default: none]"),
+    key("mirror_secret_file", "mirror-secret-file", "", "/etc/wharfinger/mirror-secret", "Of a proxy: file of the secret that it and its main server show each other [default: none]")
+        .because("One line, for example from openssl rand -hex 32; the main server is given the same when the proxy is added there."),
+    key("upstream_ca_file", "upstream-ca-file", "", "/etc/wharfinger/main-ca.crt", "Of a proxy: PEM file of authorities that its main server's certificate may be of, besides the usual ones [default: none]"),
     key("tls", "tls", "off", "self-signed", "TLS on the address listened on: off, or self-signed with a certificate made and kept in <data-dir>/tls.crt")
         .because("With tls_cert and tls_key it need not be set. A self-signed certificate is for a first day: every client must be told to trust it."),
     key("tls_cert", "tls-cert", "", "/etc/wharfinger/tls.crt", "PEM file of the certificate, followed by those that link it to its authority")

@@ -47,12 +47,16 @@ impl<'a> Caller<'a> {
         head: &'a Parts,
         wanted: &OciRequest,
     ) -> Result<Self, OciError> {
-        let challenge = || Challenge::new(&app.config, &head.headers);
+        let challenge = || Challenge::new(&app.config, head);
         let expired = if wanted.is_of_an_upload_session() {
             Expired::Accepted
         } else {
             Expired::Refused
         };
+        if let Some(proxy) = &app.proxy {
+            let subject = proxy.subject(app, head, wanted.repository(), &challenge()).await?;
+            return Ok(Self { app, head, subject });
+        }
         let subject = auth::authenticate(app, head, expired)
             .await
             .map_err(|error| {
@@ -136,7 +140,7 @@ impl<'a> Caller<'a> {
 
     /// The way to a token.
     fn challenge(&self) -> Challenge {
-        Challenge::new(&self.app.config, &self.head.headers)
+        Challenge::new(&self.app.config, self.head)
     }
 
     /// What the name means, if the caller may pull from there and shows enough for it.
@@ -171,6 +175,12 @@ impl<'a> Caller<'a> {
         match (found, &self.subject.user) {
             (Some(found), _) => self.covered(name, RepositoryAction::Pull).map(|()| found),
             (None, Some(_)) => Err(unknown()),
+            // At a smart proxy: a token that is good for it, and nothing of it here.
+            (None, None)
+                if self.is_by_token() && self.covered(name, RepositoryAction::Pull).is_ok() =>
+            {
+                Err(unknown())
+            }
             (None, None) => Err(OciError::Unauthorized {
                 why: format!("log in to pull from `{name}`"),
                 challenge: self.challenge().with_scope(name.as_str(), actions),
@@ -194,6 +204,15 @@ impl<'a> Caller<'a> {
                 challenge: challenge(),
             }),
         }
+    }
+
+    /// True if a token was shown that is good for this.
+    pub(super) fn shows_a_token_for(&self, name: &PushName, action: RepositoryAction) -> bool {
+        self.is_by_token() && self.covered(name, action).is_ok()
+    }
+
+    fn is_by_token(&self) -> bool {
+        matches!(self.subject.via, Via::Bearer { .. })
     }
 
     /// What judges names for the caller; `None` if what was shown lets nothing be pulled.
@@ -230,7 +249,11 @@ impl<'a> Caller<'a> {
                 None => return Ok(None),
             },
         };
-        let may = may_pull(tx, self.subject.user.as_ref(), &found).await?;
+        let mut may = may_pull(tx, self.subject.user.as_ref(), &found).await?;
+        if self.app.proxy.is_some() {
+            // Its main server has cut the token down to what its holder may.
+            may = may || self.covered(name, RepositoryAction::Pull).is_ok() && self.is_by_token();
+        }
         Ok((may && self.subject.gives(Permission::Pull)).then_some(found))
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use engine::clock::Timestamp;
 use engine::journal::PlanId;
 use http::header::{ALLOW, CONNECTION, CONTENT_RANGE, RETRY_AFTER, WARNING, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -21,6 +22,7 @@ use workflows::destination::{NameError, ResolveError};
 use super::answer;
 use crate::auth::challenge::Challenge;
 use crate::http::request_id;
+use crate::mirror::passed_on::NotOurs;
 
 /// No name, tag, digest or address of a task is longer.
 const MAX_WORD: usize = 300;
@@ -193,12 +195,48 @@ pub(crate) enum OciError {
         "the blob is larger than the {most_bytes} bytes that may wait here for Pulp; an operator can set content.spool_bytes higher"
     )]
     BlobTooLarge { most_bytes: u64 },
+    /// A smart proxy passes it on, and nobody takes it.
+    #[error(
+        "this is a smart proxy, which passes this on to its main server: {why}; try again once that is back{}",
+        held_till_then(*.synced_at)
+    )]
+    MainServerDown {
+        why: String,
+        synced_at: Option<Timestamp>,
+        /// The request may have a body.
+        writes: bool,
+    },
+    /// A smart proxy does not hold it.
+    #[error("{source}: this is a smart proxy, and it holds what its main server published{}", as_of(*.synced_at))]
+    NotHeld {
+        source: Box<OciError>,
+        synced_at: Option<Timestamp>,
+    },
+    /// A smart proxy that nobody has added at its main server yet.
+    #[error(
+        "this smart proxy does not know its main server yet: add it there (`wharfinger smart-proxy create`), with what its --mirror-secret-file holds"
+    )]
+    NotAddedYet,
     /// Something here is broken; what, is in the log.
     #[error(
         "the registry failed to answer; its log says why{}",
         under_request_id()
     )]
     Internal(#[source] Box<dyn Error + Send + Sync>),
+}
+
+fn as_of(synced_at: Option<Timestamp>) -> String {
+    match synced_at {
+        Some(at) => format!(" when it last synced, at {at}"),
+        None => ", which is nothing so far, because it has never synced".to_owned(),
+    }
+}
+
+fn held_till_then(synced_at: Option<Timestamp>) -> String {
+    match synced_at {
+        Some(at) => format!(" (pulls of what it held at {at} go on)"),
+        None => String::new(),
+    }
 }
 
 fn under_request_id() -> String {
@@ -251,6 +289,12 @@ impl OciError {
             Self::RangeUnsatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
             Self::Paused { .. } | Self::PausedDelete { .. } | Self::Ended { .. }
                                             => (StatusCode::FAILED_DEPENDENCY, "UNKNOWN"),
+            // Clients throw the body of every 5xx away, and one with a body is sent again for nothing.
+            Self::MainServerDown { writes: true, .. }
+                                            => (StatusCode::FAILED_DEPENDENCY, "UNKNOWN"),
+            Self::MainServerDown { writes: false, .. } | Self::NotAddedYet
+                                            => (StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN"),
+            Self::NotHeld { source, .. }    => source.wire(),
             Self::Internal(_) | Self::Stopping
                                             => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
             Self::Full | Self::SpoolFull { .. }
@@ -329,6 +373,15 @@ impl OciError {
                 vec![(CONNECTION, HeaderValue::from_static("close"))]
             }
             _ => Vec::new(),
+        }
+    }
+}
+
+impl From<NotOurs> for OciError {
+    fn from(error: NotOurs) -> Self {
+        match error {
+            NotOurs::Stranger => Self::Denied(error.to_string()),
+            NotOurs::Catalog(error) => error.into(),
         }
     }
 }

@@ -186,6 +186,14 @@ impl OciRequest {
         }
     }
 
+    /// The name of the repository that it is about.
+    pub(super) fn repository(&self) -> Option<&PushName> {
+        match self {
+            Self::Version | Self::Token { .. } | Self::TokenKeys | Self::Catalog(_) => None,
+            Self::Repository { name, .. } => Some(name),
+        }
+    }
+
     /// What the log calls it.
     pub(super) fn route(&self) -> &'static str {
         match self {

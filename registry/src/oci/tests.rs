@@ -110,6 +110,7 @@ impl World {
                 folder.path(),
                 &folder.path().join("wharfinger.db"),
             ),
+            proxy: None,
             sizes: storage::catalog::sizes::Sizes::default(),
         });
         let router = super::router(Arc::clone(&app));

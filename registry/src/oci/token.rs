@@ -2,16 +2,18 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Request};
 use serde_json::json;
 use workflows::destination::PushName;
+use workflows::mirror::wire::Counts;
 
 use super::access::Caller;
 use super::error::OciError;
+use super::request::OciRequest;
 use crate::app::App;
 use crate::auth::Via;
-use crate::auth::challenge;
+use crate::auth::challenge::{self, KnownAs};
 use crate::auth::scope::{Access, RepositoryAction, Scope};
 
 /// A token for the caller, with what they asked for cut down to what they may.
@@ -22,7 +24,7 @@ pub(super) async fn sign(
     service: Option<String>,
     scopes: Option<Vec<String>>,
 ) -> Result<Response, OciError> {
-    let ours = challenge::service(&caller.app.config, &caller.head.headers);
+    let ours = challenge::service(&caller.app.config, caller.head);
     if let Some(other) = service.filter(|asked| *asked != ours) {
         return Err(OciError::Denied(format!(
             "this registry is the service `{ours}` and signs no tokens for `{other}`"
@@ -67,9 +69,17 @@ pub(super) fn keys(app: &App) -> Response {
 }
 
 async fn allowed(caller: &Caller<'_>, scopes: &[String]) -> Result<Vec<Access>, OciError> {
+    judged(caller, Access::parse_all(scopes.iter().map(String::as_str))).await
+}
+
+/// What of this the caller may.
+pub(super) async fn judged(
+    caller: &Caller<'_>,
+    asked: Vec<Access>,
+) -> Result<Vec<Access>, OciError> {
     let mut tx = caller.app.services.database.look_up().await?;
     let mut allowed = Vec::new();
-    for asked in Access::parse_all(scopes.iter().map(String::as_str)) {
+    for asked in asked {
         // Everybody may list what they may pull.
         if asked.is_to_catalog() {
             allowed.push(asked);
@@ -97,4 +107,46 @@ async fn allowed(caller: &Caller<'_>, scopes: &[String]) -> Result<Vec<Access>, 
         }
     }
     Ok(allowed)
+}
+
+/// What a token for this service is good for now: cut down to what its holder may still do.
+pub(crate) async fn introspect(
+    app: &App,
+    token: &str,
+    service: String,
+) -> Result<Counts, OciError> {
+    let nothing = Counts {
+        active: false,
+        access: None,
+    };
+    let request = Request::builder().header(AUTHORIZATION, format!("Bearer {token}"));
+    let Ok(request) = request.body(()) else {
+        return Ok(nothing);
+    };
+    let (mut head, ()) = request.into_parts();
+    let origin = None;
+    head.extensions.insert(KnownAs { service, origin });
+    let caller = match Caller::of(app, &head, &OciRequest::Version).await {
+        Ok(caller) => caller,
+        Err(OciError::Unauthorized { .. }) => return Ok(nothing),
+        Err(error) => return Err(error),
+    };
+    let access = match caller.via() {
+        Via::Bearer {
+            scope: Scope::Only(accesses),
+            ..
+        } => Some(judged(&caller, accesses.clone()).await?),
+        Via::Bearer {
+            scope: Scope::Login,
+            ..
+        }
+        | Via::Anonymous
+        | Via::Password
+        | Via::PersonalToken => None,
+    };
+    let access = access.map(serde_json::to_value).transpose();
+    Ok(Counts {
+        active: true,
+        access: access.map_err(OciError::internal)?,
+    })
 }

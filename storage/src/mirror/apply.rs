@@ -7,6 +7,7 @@ use engine::journal::PlanId;
 use uuid::Uuid;
 
 use super::{environments_of, held, remove};
+use crate::catalog::environments::LIBRARY;
 use crate::catalog::publications::{self, Published};
 use crate::catalog::smart_proxies::contents::{Place, Wanted};
 use crate::catalog::versions::{self, Cause, Changes, Difference};
@@ -188,7 +189,7 @@ pub async fn prepare(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), 
     // Which environment it follows does not matter here, only that Library follows none.
     const ENVIRONMENT: &str = "
         INSERT INTO environments (id, organization_id, label, label_key, name, prior_id, created_at)
-        VALUES ($1, $2, $3, $4, $3, iif($5 = 1, NULL, $1), $6)
+        VALUES ($1, $2, $3, $4, $3, $5, $6)
         ON CONFLICT (id) DO NOTHING";
     const FORMER: &str = "
         UPDATE products SET label_key = label_key || '@' || id
@@ -220,15 +221,23 @@ pub async fn prepare(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), 
         .bind(at.0)
         .execute(&mut *tx)
         .await?;
-    sqlx::query(ENVIRONMENT)
-        .bind(wanted.place.environment)
-        .bind(organization.id)
-        .bind(&wanted.environment_label)
-        .bind(key(&wanted.environment_label))
-        .bind(i64::from(wanted.library))
-        .bind(at.0)
-        .execute(&mut *tx)
-        .await?;
+    let library = (wanted.library_id, LIBRARY, None);
+    let shown = (
+        wanted.place.environment,
+        wanted.environment_label.as_str(),
+        Some(wanted.library_id),
+    );
+    for (id, label, prior) in [library, shown] {
+        sqlx::query(ENVIRONMENT)
+            .bind(id)
+            .bind(organization.id)
+            .bind(label)
+            .bind(key(label))
+            .bind(prior)
+            .bind(at.0)
+            .execute(&mut *tx)
+            .await?;
+    }
     let product_key = key(&product.label);
     let former = sqlx::query(FORMER)
         .bind(organization.id)

@@ -153,10 +153,11 @@ impl Mirror {
 
     /// Does what the main server asks for, until `stop` fires. What is under way then is begun again after the next start.
     pub async fn run(self, node: Node, stop: CancellationToken) {
-        stop.run_until_cancelled(async {
-            tokio::join!(self.work(&node), self.keep_asking());
-        })
-        .await;
+        tokio::select! {
+            () = stop.cancelled_owned() => {}
+            () = self.work(&node) => {}
+            () = self.keep_asking() => {}
+        }
     }
 
     async fn work(&self, node: &Node) {

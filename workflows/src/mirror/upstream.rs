@@ -2,7 +2,7 @@
 
 use super::wire::{Counts, Lead, ROOT, Shown, Told};
 use crate::outbound::innermost;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -85,15 +85,22 @@ pub struct Upstream {
 
 impl Upstream {
     /// The main server at this URL, to which the proxy shows the secret.
-    pub fn new(url: Url, secret: SecretString) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
+    pub fn new(
+        url: Url,
+        secret: SecretString,
+        authorities: &[Certificate],
+    ) -> Result<Self, reqwest::Error> {
+        let mut http = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(STALLED_AT_MOST)
             .read_timeout(STALLED_AT_MOST)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+            .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")));
+        for authority in authorities {
+            http = http.add_root_certificate(authority.clone());
+        }
+        let http = http.build()?;
         Ok(Self { http, url, secret })
     }
 

@@ -128,6 +128,7 @@ impl Api {
                 folder.path(),
                 &folder.path().join("wharfinger.db"),
             ),
+            proxy: None,
             sizes: storage::catalog::sizes::Sizes::default(),
         });
         let router =

@@ -44,6 +44,8 @@ pub struct Wanted {
     pub environment_label: String,
     /// The environment is Library.
     pub library: bool,
+    /// Library of the organization.
+    pub library_id: EnvironmentId,
 }
 
 /// A number, a label, and what people call it.
@@ -108,7 +110,9 @@ macro_rules! wanted {
             names!(),
             " AS names, o.id AS organization_id, o.label AS organization_label, o.name AS organization_name,
                 p.id AS product_id, p.label AS product_label, p.name AS product_name,
-                w.name AS repository_name, e.label AS environment_label, e.prior_id IS NULL AS library
+                w.name AS repository_name, e.label AS environment_label, e.prior_id IS NULL AS library,
+                (SELECT y.id FROM environments y
+                 WHERE y.organization_id = e.organization_id AND y.prior_id IS NULL) AS library_id
              FROM (SELECT l.environment_id, l.repository_id ",
             $($rest,)*
             ") b
@@ -183,6 +187,7 @@ impl FromRow<'_, SqliteRow> for Wanted {
             name: row.try_get("repository_name")?,
             environment_label: row.try_get("environment_label")?,
             library: row.try_get::<i64, _>("library")? == 1,
+            library_id: row.try_get("library_id")?,
         })
     }
 }

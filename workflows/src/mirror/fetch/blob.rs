@@ -29,10 +29,10 @@ impl Work<'_> {
                 false,
             ));
         }
-        let body = answer.bytes_stream().and_then(async |bytes| {
-            self.pace.let_go(bytes.len()).await;
-            self.known
-                .change(|state| state.progress.bytes_done += bytes.len() as u64);
+        let (pace, known) = (&self.pace, self.known);
+        let body = answer.bytes_stream().and_then(move |bytes| async move {
+            pace.let_go(bytes.len()).await;
+            known.change(|state| state.progress.bytes_done += bytes.len() as u64);
             Ok(bytes)
         });
         let at = self.mirror.clock().now();

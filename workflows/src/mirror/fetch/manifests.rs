@@ -45,8 +45,11 @@ impl Work<'_> {
         to: DestinationId,
         digests: &[Digest],
     ) -> Result<(Vec<Manifest>, Vec<Manifest>), Failed> {
-        let all: Vec<Manifest> = stream::iter(digests)
+        let asked: Vec<_> = digests
+            .iter()
             .map(|digest| self.manifest(to, digest))
+            .collect();
+        let all: Vec<Manifest> = stream::iter(asked)
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
@@ -95,8 +98,11 @@ impl Work<'_> {
         let bytes: u64 = missing.iter().filter_map(|digest| sizes.get(digest)).sum();
         self.known
             .change(|state| state.progress.bytes_total += bytes);
-        stream::iter(missing)
+        let fetched: Vec<_> = missing
+            .into_iter()
             .map(|digest| self.blob(to, digest))
+            .collect();
+        stream::iter(fetched)
             .buffer_unordered(self.blobs_at_once)
             .try_collect()
             .await

@@ -1,0 +1,268 @@
+//! What a smart proxy decides itself: who may pull what it holds. It knows no users; its main server signs their tokens, and cuts them down
+//! to what they may.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::clock::Timestamp;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderValue, Method};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use storage::catalog::CatalogError;
+use storage::mirror as held;
+use tokio_util::sync::CancellationToken;
+use workflows::destination::PushName;
+use workflows::mirror::{Mirror, Unreachable};
+
+use super::pass_on;
+use super::verdicts::Verdicts;
+use crate::app::App;
+use crate::auth::challenge::{Challenge, KnownAs};
+use crate::auth::scope::{Access, Scope};
+use crate::auth::tokens::{Claims, TokenError};
+use crate::auth::{Subject, Via};
+use crate::oci::OciError;
+
+/// A token got for somebody who shows a password is used again until so shortly before its end.
+const BEFORE_ITS_END: Duration = Duration::from_secs(60);
+
+/// What makes this process a smart proxy.
+pub(crate) struct Proxy {
+    /// What it does for its main server.
+    pub(crate) mirror: Mirror,
+    verdicts: Verdicts,
+    /// Tokens got for those who show a password with each request, by what they show and what for.
+    got: std::sync::Mutex<std::collections::HashMap<[u8; 32], (String, Timestamp)>>,
+}
+
+impl Proxy {
+    /// A proxy that serves what this mirror holds.
+    pub(crate) fn new(mirror: Mirror) -> Self {
+        Self {
+            mirror,
+            verdicts: Verdicts::default(),
+            got: std::sync::Mutex::default(),
+        }
+    }
+
+    /// Notes in the request by which name tokens for this proxy are known; refused as long as nobody has added it.
+    pub(crate) fn name(&self, head: &mut Parts) -> Result<(), OciError> {
+        super::passed_on::take_away(&mut head.headers);
+        let told = self.mirror.told().ok_or(OciError::NotAddedYet)?;
+        head.extensions.insert(KnownAs {
+            service: told.service.clone(),
+            origin: None,
+        });
+        Ok(())
+    }
+
+    /// The main server did not answer a moment ago.
+    pub(crate) fn main_is_down(&self) -> bool {
+        self.verdicts.is_down()
+    }
+
+    /// When something was brought last, for who asks for what is not here.
+    pub(crate) async fn synced_at(&self, app: &App) -> Option<Timestamp> {
+        let mut tx = app.services.database.look_up().await.ok()?;
+        held::last_synced(&mut tx).await.ok()?
+    }
+
+    /// Who asks, and for what they may pull here.
+    pub(crate) async fn subject(
+        &self,
+        app: &App,
+        head: &Parts,
+        name: Option<&PushName>,
+        challenge: &Challenge,
+    ) -> Result<Subject, OciError> {
+        let unauthorized = |why: String, challenge: Challenge| OciError::Unauthorized { why, challenge };
+        let Some(shown) = head.headers.get(AUTHORIZATION) else {
+            return Ok(by(Via::Anonymous));
+        };
+        let text = shown.to_str().unwrap_or_default();
+        let got;
+        let is_bearer = text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "));
+        let token = if is_bearer && !crate::auth::personal_tokens::is_one(text[7..].trim()) {
+            text[7..].trim()
+        } else {
+            got = self.token_for(app, head, shown, name, challenge).await?;
+            got.as_str()
+        };
+        let service = crate::auth::challenge::service(&app.config, head);
+        let now = app.services.clock.now();
+        let claims = app.tokens.check(token, &service, now);
+        let claims = claims.map_err(|error: TokenError| {
+            unauthorized(error.to_string(), challenge.clone().invalid_token())
+        })?;
+        let scope = self.scope_now(app, token, &claims).await?;
+        let gone = || {
+            let why = "this token does not count any more; log in again".to_owned();
+            unauthorized(why, challenge.clone().invalid_token())
+        };
+        Ok(by(Via::Bearer {
+            scope: scope.ok_or_else(gone)?,
+            expired_at: None,
+        }))
+    }
+
+    /// What the token is good for, as the main server says now, or said last; none: for nothing any more.
+    async fn scope_now(
+        &self,
+        app: &App,
+        token: &str,
+        claims: &Claims,
+    ) -> Result<Option<Scope>, OciError> {
+        let sha256: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let known = self.verdicts.of(&sha256);
+        if let Some((verdict, true)) = &known {
+            return Ok(verdict.scope.clone());
+        }
+        let last = match known {
+            Some((verdict, _)) => verdict.scope,
+            // It may have been refused before a restart.
+            None if self.is_refused(app, &sha256).await? => return Ok(None),
+            None => Some(claims.scope()),
+        };
+        if self.verdicts.is_down() {
+            return Ok(last);
+        }
+        match self.mirror.upstream().introspect(token).await {
+            Ok(counts) => {
+                let scope = counts.active.then(|| scope_of(counts.access));
+                if scope.is_none() {
+                    self.refuse(app, sha256, claims.expires_at()).await?;
+                }
+                self.verdicts.note(sha256, scope.clone());
+                Ok(scope)
+            }
+            Err(error) => {
+                if matches!(error, Unreachable::Silent { .. }) {
+                    self.verdicts.note_down();
+                }
+                tracing::debug!("{error}; a token counts as it did before");
+                Ok(last)
+            }
+        }
+    }
+
+    async fn is_refused(&self, app: &App, sha256: &[u8; 32]) -> Result<bool, OciError> {
+        let mut tx = app.services.database.look_up().await?;
+        Ok(held::refused_token(&mut tx, sha256).await?)
+    }
+
+    async fn refuse(
+        &self,
+        app: &App,
+        sha256: [u8; 32],
+        expires_at: Timestamp,
+    ) -> Result<(), OciError> {
+        let refused = held::Refused { sha256, expires_at };
+        let at = app.services.clock.now();
+        let written = app.services.database.transact(move |tx| {
+            Box::pin(async move { held::refuse_token(tx, refused, at).await })
+        });
+        Ok(written.await.map_err(CatalogError::from)??)
+    }
+
+    /// A token for who shows a password, or a personal token, with each request: the main server checks it.
+    async fn token_for(
+        &self,
+        app: &App,
+        head: &Parts,
+        shown: &HeaderValue,
+        name: Option<&PushName>,
+        challenge: &Challenge,
+    ) -> Result<String, OciError> {
+        let now = app.services.clock.now();
+        let wanted = name.map(|name| format!("repository:{name}:pull"));
+        let mut key = Sha256::new();
+        key.update(shown.as_bytes());
+        key.update([0]);
+        key.update(wanted.as_deref().unwrap_or_default());
+        let key: [u8; 32] = key.finalize().into();
+        if let Some(token) = self.kept(&key, now) {
+            return Ok(token);
+        }
+        let service = crate::auth::challenge::service(&app.config, head);
+        let mut asked = format!("/v2/token?service={service}");
+        if let Some(wanted) = &wanted {
+            asked.push_str("&scope=");
+            asked.push_str(wanted);
+        }
+        let upstream = self.mirror.upstream();
+        let request = upstream.passed_on(Method::GET, &asked);
+        let request = pass_on::signed(request, upstream, app, head).header(AUTHORIZATION, shown.clone());
+        let down = |why: String, synced_at| OciError::MainServerDown {
+            why,
+            synced_at,
+            writes: false,
+        };
+        let answer = match request.timeout(pass_on::LOGS_IN_WITHIN).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let why = upstream.silent(error).to_string();
+                return Err(down(why, self.synced_at(app).await));
+            }
+        };
+        let status = answer.status();
+        if status == http::StatusCode::UNAUTHORIZED {
+            return Err(OciError::Unauthorized {
+                why: "the login or the password is wrong".to_owned(),
+                challenge: challenge.clone(),
+            });
+        }
+        let body: Option<Value> = answer.json().await.ok();
+        let token = body.as_ref().and_then(|body| body["token"].as_str());
+        let Some(token) = token.filter(|_| status.is_success()) else {
+            return Err(down(format!("it answers {status}"), self.synced_at(app).await));
+        };
+        let lifetime = body.as_ref().and_then(|body| body["expires_in"].as_u64());
+        let lifetime = Duration::from_secs(lifetime.unwrap_or(0)).saturating_sub(BEFORE_ITS_END);
+        self.keep(key, token.to_owned(), now + lifetime, now);
+        Ok(token.to_owned())
+    }
+
+    fn kept(&self, key: &[u8; 32], now: Timestamp) -> Option<String> {
+        let got = self.got.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (token, until) = got.get(key)?;
+        (now < *until).then(|| token.clone())
+    }
+
+    fn keep(&self, key: [u8; 32], token: String, until: Timestamp, now: Timestamp) {
+        let mut got = self.got.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        got.retain(|_, (_, until)| now < *until);
+        got.insert(key, (token, until));
+    }
+}
+
+/// Checks tokens with the keys that the main server tells, from then on.
+pub(crate) async fn keep_keys(app: Arc<App>, stop: CancellationToken) {
+    let Some(proxy) = &app.proxy else { return };
+    let mut told = proxy.mirror.watch_told();
+    loop {
+        if let Some(told) = told.borrow_and_update().clone() {
+            app.tokens.replace_keys_of_another(&told.keys);
+        }
+        match stop.run_until_cancelled(told.changed()).await {
+            Some(Ok(())) => {}
+            Some(Err(_)) | None => return,
+        }
+    }
+}
+
+fn scope_of(access: Option<Value>) -> Scope {
+    match access {
+        None => Scope::Login,
+        Some(access) => Scope::Only(serde_json::from_value::<Vec<Access>>(access).unwrap_or_default()),
+    }
+}
+
+fn by(via: Via) -> Subject {
+    Subject {
+        user: None,
+        via,
+        personal_token: None,
+    }
+}
