@@ -44,8 +44,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use http::Method;
 use storage::catalog::roles::Permission::{
-    Admin, CreateRepositories, Delete, ManageAccess, ManageProducts, ManageProxies, ManageSchedules,
-    OperateTasks, Promote, Pull, ViewTasks,
+    Admin, CreateRepositories, Delete, ManageAccess, ManageProducts, ManageProxies,
+    ManageSchedules, OperateTasks, Promote, Pull, ViewTasks,
 };
 
 use crate::app::App;

@@ -25,6 +25,7 @@ pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod setting;
 pub(crate) mod show;
+pub(crate) mod smart_proxy;
 pub(crate) mod task;
 pub(crate) mod terminal;
 pub(crate) mod token;

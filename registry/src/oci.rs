@@ -45,8 +45,8 @@ use access::Caller;
 use answer::DOCKER_DISTRIBUTION_API_VERSION;
 use body::Body;
 pub(crate) use error::OciError;
-use proxied::Way;
 pub(crate) use manifest_memory::ManifestMemory;
+use proxied::Way;
 use request::{OciRequest, Wanted};
 pub(crate) use token::introspect;
 

@@ -7,12 +7,18 @@ use engine::workflow::Workflow as _;
 use workflows::cleanup::Cleanup;
 use workflows::rehearsal::Rehearsal;
 use workflows::retention::Retain;
+use workflows::sync_proxy::SyncProxy;
 use workflows::verify::Verify;
 
 /// The workflows that may be scheduled: those whose input does not come from a client's request. A push is none: it publishes
 /// what a client has just sent.
-pub(crate) const SCHEDULABLE: &[&str] =
-    &[Cleanup::NAME, Retain::NAME, Verify::NAME, Rehearsal::NAME];
+pub(crate) const SCHEDULABLE: &[&str] = &[
+    Cleanup::NAME,
+    Retain::NAME,
+    SyncProxy::NAME,
+    Verify::NAME,
+    Rehearsal::NAME,
+];
 
 /// Those of them that only a server runs that allows drills.
 pub(crate) const FOR_DRILLS: &[&str] = &[Rehearsal::NAME];

@@ -12,8 +12,8 @@ use engine::clock::Clock;
 use engine::node::NodeOptions;
 use rustix::fs::Mode;
 use secrecy::SecretString;
-use storage::catalog::{CatalogError, instance};
 use storage::catalog::sizes::Sizes;
+use storage::catalog::{CatalogError, instance};
 use storage::content::pulp::{Lacking, PulpError};
 use storage::content::{Content, ContentError};
 use storage::{Database, DatabaseError};
@@ -32,7 +32,8 @@ use crate::auth::key_rotation::{self, RotationError};
 use crate::auth::tokens::{TokenError, Tokens};
 use crate::cli::{exit, terminal};
 use crate::config::{
-    Config, ContentBackend, Environment, Limits, ProxySettingError, PulpSettingError, Role, Settings, Tls,
+    Config, ContentBackend, Environment, Limits, ProxySettingError, PulpSettingError, Role,
+    Settings, Tls,
 };
 use crate::data_dir::{DataDir, DataDirError};
 use crate::first_start::{self, ADMIN, AdminPassword, DEFAULT_ORGANIZATION, FirstStartError};
@@ -352,10 +353,10 @@ impl Serving {
             proxy,
         });
         let router = oci::router(Arc::clone(&app)).merge(match &app.proxy {
-            None => {
-                api::router(Arc::clone(&app)).merge(main_server::router(Arc::clone(&app)))
+            None => api::router(Arc::clone(&app)).merge(main_server::router(Arc::clone(&app))),
+            Some(_) => {
+                api::router_of_a_proxy(Arc::clone(&app)).merge(syncs::router(Arc::clone(&app)))
             }
-            Some(_) => api::router_of_a_proxy(Arc::clone(&app)).merge(syncs::router(Arc::clone(&app))),
         });
         let shutdown = CancellationToken::new();
         let mut listener = JoinSet::new();

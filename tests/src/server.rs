@@ -1,6 +1,6 @@
 //! A real `wharfinger serve` on a free loopback port and a folder of its own.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -31,6 +31,7 @@ const LOG_SHOWN: usize = 16_000;
 /// A server process, its folder and its port. Dropping it kills the process and removes the folder.
 pub struct Server {
     home: TempDir,
+    ip: Ipv4Addr,
     port: u16,
     /// The port of `--metrics-listen`, if it has one.
     watched_port: Option<u16>,
@@ -65,9 +66,18 @@ impl Server {
         server
     }
 
+    /// A server that the program `through` starts, and that listens on another address than loopback.
+    pub async fn start_at(ip: Ipv4Addr, through: &[String], options: &[&str]) -> Self {
+        let mut server = Self::prepared(through, options);
+        server.ip = ip;
+        server.restart().await;
+        server
+    }
+
     fn prepared(through: &[String], options: &[&str]) -> Self {
         Self {
             home: tempfile::tempdir().expect("a temporary folder"),
+            ip: Ipv4Addr::LOCALHOST,
             port: free_port(),
             watched_port: None,
             through: through.to_vec(),
@@ -78,7 +88,7 @@ impl Server {
 
     /// Where it listens, as `host:port`.
     pub fn host(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.ip, self.port)
     }
 
     /// Where it shows metrics and health without a login, as `host:port`.

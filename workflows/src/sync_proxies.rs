@@ -128,7 +128,6 @@ async fn wanted<W: Publishes>(
                 .is_none()
         {
             let sync = SyncProxy {
-                proxy: proxy.id,
                 name: proxy.name.clone(),
                 all: false,
                 first: changed.repository,

@@ -26,15 +26,13 @@ use engine::lock::{Lock, OnPause};
 use engine::step::Policy;
 use engine::workflow::{Steps, Workflow, after};
 use serde::{Deserialize, Serialize};
-use storage::catalog::{RepositoryId, SmartProxyId};
+use storage::catalog::RepositoryId;
 
 /// The input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SyncProxy {
-    /// The smart proxy.
-    pub proxy: SmartProxyId,
-    /// Its name.
+    /// The name of the smart proxy.
     pub name: String,
     /// Look at all that it should have, whatever is known of it.
     #[serde(default)]
@@ -64,8 +62,7 @@ impl Workflow for SyncProxy {
 
     /// One after the other. What is published meanwhile comes with the next.
     fn locks(&self) -> Vec<Lock> {
-        let resource = format!("smart_proxy {} ({})", self.proxy, self.name);
-        vec![Lock::exclusive(resource).on_pause(OnPause::Release)]
+        vec![Lock::exclusive(format!("smart_proxy {}", self.name)).on_pause(OnPause::Release)]
     }
 
     fn links(&self) -> Vec<(&'static str, String)> {

@@ -4,7 +4,7 @@ use super::Writer;
 use crate::journal::{
     Action, ChildState, ENGINE, Entry, Message, PlanId, PlanResult, StepIndex, Until, WantedChild,
 };
-use crate::plan::{Child, Plan};
+use crate::plan::{Child, Plan, StepStatus};
 use crate::search::Waits;
 use crate::state::{PlanState, Refused};
 
@@ -118,7 +118,9 @@ impl Writer {
 
 /// Where a sub-task is, as its parent is told who waits like this.
 fn stands(plan: &Plan, until: Until) -> ChildState {
-    let waits = until == Until::EndedOrStuck && Waits::of(plan).stands_still();
+    let waits = until == Until::EndedOrStuck
+        && Waits::of(plan).stands_still()
+        && !plan.steps.iter().any(StepStatus::works_elsewhere);
     match plan.state {
         PlanState::Stopped => ChildState::Ended(plan.result),
         PlanState::Paused => ChildState::Stuck,

@@ -18,7 +18,8 @@ pub struct Parent {
 pub enum Until {
     /// Each has ended; who is paused is waited for.
     Ended,
-    /// Each has ended or is stuck: it waits for something, or is paused. Then they go on alone.
+    /// Each has ended or is stuck: it waits for something, or is paused. Then they go on alone. Whose work goes on elsewhere is
+    /// at work.
     EndedOrStuck,
 }
 

@@ -231,6 +231,12 @@ impl StepStatus {
         family.is_some_and(|family| family.children.iter().any(Child::is_open))
     }
 
+    /// Its work goes on elsewhere: it is asked for, and nothing has to happen first.
+    #[must_use]
+    pub fn works_elsewhere(&self) -> bool {
+        self.state == StepState::Suspended && self.ticket.is_some()
+    }
+
     /// Suspended with an open sub-task that has no locks but its parent's.
     #[must_use]
     pub fn lends_its_locks(&self) -> bool {

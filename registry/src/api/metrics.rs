@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use engine::node::GateSeen;
 use engine::store::Visible;
+use storage::catalog::CatalogError;
+use storage::catalog::smart_proxies::{self, contents};
 use storage::content::inventory;
 
 use super::answer::{Format, Text};
@@ -59,7 +61,26 @@ pub(super) async fn show_to_anybody(
         }),
     );
     gates(&mut sheet, &app.node.gates());
+    smart_proxies(&app, &mut sheet).await?;
     Ok(sheet.text().into())
+}
+
+async fn smart_proxies(app: &App, sheet: &mut Sheet) -> Result<(), CatalogError> {
+    let (mut versions, mut seconds, mut behind) = (Vec::new(), Vec::new(), Vec::new());
+    let now = app.services.clock.now();
+    let mut tx = app.services.database.read().await?;
+    for proxy in smart_proxies::all(&mut tx).await? {
+        let lag = contents::lag(&mut tx, proxy.id).await?;
+        let labels = format!("proxy=\"{}\"", proxy.name);
+        let since = lag.since.map_or(0, |since| now.since(since).as_secs());
+        versions.push((labels.clone(), lag.versions));
+        seconds.push((labels.clone(), since));
+        behind.push((labels, lag.repositories));
+    }
+    sheet.gauge("wharfinger_smart_proxy_lag_versions", versions);
+    sheet.gauge("wharfinger_smart_proxy_lag_seconds", seconds);
+    sheet.gauge("wharfinger_smart_proxy_repositories_behind", behind);
+    Ok(())
 }
 
 fn gates(sheet: &mut Sheet, gates: &[GateSeen]) {

@@ -299,7 +299,10 @@ pub(super) async fn change(
             ("environments", Told::that(changes.environments.as_ref())),
             ("enabled", Told::what(changes.enabled)),
             ("concurrency", Told::what(changes.concurrency)),
-            ("bytes_per_second", Told::or_none(changes.bytes_per_second.as_ref())),
+            (
+                "bytes_per_second",
+                Told::or_none(changes.bytes_per_second.as_ref()),
+            ),
         ]);
         new_login = match (changes.secret, changes.credentials) {
             (None, None) => None,
@@ -383,17 +386,16 @@ fn checked_url(app: &App, url: &str) -> Result<String, Problem> {
     Ok(String::from(parsed))
 }
 
-fn check_limits(
-    concurrency: Option<u32>,
-    bytes_per_second: Option<u64>,
-) -> Result<(), Problem> {
+fn check_limits(concurrency: Option<u32>, bytes_per_second: Option<u64>) -> Result<(), Problem> {
     if concurrency.is_some_and(|blobs| !(1..=MOST_BLOBS_AT_ONCE).contains(&blobs)) {
         let text = format!("must be a whole number from 1 to {MOST_BLOBS_AT_ONCE}");
         return Err(Problem::invalid_field("concurrency", text));
     }
     let rates = LEAST_BYTES_PER_SECOND..=MOST_BYTES_PER_SECOND;
     if bytes_per_second.is_some_and(|rate| !rates.contains(&rate)) {
-        let text = format!("must be a whole number from {LEAST_BYTES_PER_SECOND} to {MOST_BYTES_PER_SECOND}");
+        let text = format!(
+            "must be a whole number from {LEAST_BYTES_PER_SECOND} to {MOST_BYTES_PER_SECOND}"
+        );
         return Err(Problem::invalid_field("bytes_per_second", text));
     }
     Ok(())
@@ -428,7 +430,10 @@ fn login(
         (ProxyKind::Oci, None, None) => Ok(Login::Nobody),
         (ProxyKind::Pulp | ProxyKind::Oci, None, Some(credentials)) => {
             let username = credentials.username;
-            if username.is_empty() || username.chars().any(char::is_control) || username.contains(':') {
+            if username.is_empty()
+                || username.chars().any(char::is_control)
+                || username.contains(':')
+            {
                 return Err(Problem::invalid_field(
                     "credentials.username",
                     "must not be empty nor hold `:` or control characters",
@@ -453,18 +458,19 @@ async fn must_be_its_own(
         return Ok(());
     };
     let others = smart_proxies::all(tx).await?;
-    if others.iter().any(|other| Some(other.id) != of && other.login == *login) {
-        let text = "is another smart proxy's; give each its own, for example with `openssl rand -hex 32`";
+    if others
+        .iter()
+        .any(|other| Some(other.id) != of && other.login == *login)
+    {
+        let text =
+            "is another smart proxy's; give each its own, for example with `openssl rand -hex 32`";
         return Err(Problem::invalid_field("secret", text));
     }
     Ok(())
 }
 
 /// The environments of these labels.
-async fn found(
-    tx: &mut Tx,
-    named: &[EnvironmentName],
-) -> Result<Vec<EnvironmentId>, Problem> {
+async fn found(tx: &mut Tx, named: &[EnvironmentName]) -> Result<Vec<EnvironmentId>, Problem> {
     let mut found = Vec::with_capacity(named.len());
     for (place, name) in named.iter().enumerate() {
         let environment = match organizations::find(tx, &name.organization).await? {

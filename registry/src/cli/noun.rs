@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::{
     audit, drill, environment, gate, grant, node, organization, product, repository, robot, role,
-    schedule, setting, task, token, user, workflow,
+    schedule, setting, smart_proxy, task, token, user, workflow,
 };
 use crate::config::Environment;
 
@@ -41,6 +41,8 @@ pub(crate) enum Noun {
     Token(token::Command),
     /// See, make and change what runs again and again
     Schedule(schedule::Command),
+    /// See, add, change and sync servers that hold what is published, too
+    SmartProxy(smart_proxy::Command),
     /// See and change settings
     Setting(setting::Command),
     /// See who changed what, and who was refused
@@ -67,6 +69,7 @@ impl Noun {
             Self::Robot(command) => robot::command(command, environment).await,
             Self::Token(command) => token::command(command, environment).await,
             Self::Schedule(command) => schedule::command(command, environment).await,
+            Self::SmartProxy(command) => smart_proxy::command(command, environment).await,
             Self::Setting(command) => setting::command(command, environment).await,
             Self::Audit(command) => audit::command(command, environment).await,
             Self::Drill(command) => drill::command(command, environment).await,

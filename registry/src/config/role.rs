@@ -63,9 +63,10 @@ impl Role {
                 SECRET_FILE,
                 "is missing: a proxy and its main server show each other a secret",
             ),
-            (true, Some(_), Some(_)) if matches!(content, ContentBackend::Pulp(_)) => {
-                refuse("role", "keeps its content itself; leave content.backend out")
-            }
+            (true, Some(_), Some(_)) if matches!(content, ContentBackend::Pulp(_)) => refuse(
+                "role",
+                "keeps its content itself; leave content.backend out",
+            ),
             (true, Some(upstream), Some(secret_file)) => Ok(Self::Proxy(Proxy {
                 upstream,
                 secret_file,
@@ -125,7 +126,9 @@ mod tests {
 
     fn read(flags: &[&str]) -> Result<Role, String> {
         let config = Config::read(&Settings::from_flags(flags), &Environment::of(&[]));
-        config.map(|config| config.role).map_err(|error| error.to_string())
+        config
+            .map(|config| config.role)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -136,7 +139,11 @@ mod tests {
 
         assert!(matches!(read(&[]), Ok(Role::Main)));
         assert!(read(&proxy).unwrap_err().contains("upstream"));
-        assert!(read(&[proxy, upstream].concat()).unwrap_err().contains("mirror_secret_file"));
+        assert!(
+            read(&[proxy, upstream].concat())
+                .unwrap_err()
+                .contains("mirror_secret_file")
+        );
         assert!(read(&upstream).unwrap_err().contains("role = \"proxy\""));
         let Ok(Role::Proxy(read)) = read(&[proxy, upstream, secret].concat()) else {
             panic!("it is a proxy");

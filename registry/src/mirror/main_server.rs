@@ -16,7 +16,8 @@ use serde::Deserialize;
 use serde_json::json;
 use storage::catalog::smart_proxies::{self, Kind, Login, SmartProxy, contents};
 use storage::catalog::{
-    CatalogError, EnvironmentId, RepositoryId, environments, manifests, products, settings, versions,
+    CatalogError, EnvironmentId, RepositoryId, environments, manifests, products, settings,
+    versions,
 };
 use storage::content::ContentError;
 use storage::{DatabaseError, Digest, Tx};
@@ -32,8 +33,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let routes = Router::new()
         .route("/state", get(state))
         .route("/introspect", post(introspect))
-        .route("/environments/{environment}/repositories/{repository}", get(lead))
-        .route("/repositories/{repository}/manifests/{digest}", get(manifest))
+        .route(
+            "/environments/{environment}/repositories/{repository}",
+            get(lead),
+        )
+        .route(
+            "/repositories/{repository}/manifests/{digest}",
+            get(manifest),
+        )
         .route("/repositories/{repository}/blobs/{digest}", get(blob));
     Router::new().nest(ROOT, routes).with_state(app)
 }
@@ -61,7 +68,10 @@ impl IntoResponse for Refusal {
             ),
             Self::Broken(why) => {
                 tracing::error!("a smart proxy gets no answer: {why}");
-                (StatusCode::INTERNAL_SERVER_ERROR, "the log of the main server says why")
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the log of the main server says why",
+                )
             }
         };
         (status, Json(json!({ "detail": detail }))).into_response()
@@ -137,7 +147,8 @@ async fn state(State(app): State<Arc<App>>, Asking(proxy): Asking) -> Result<Jso
         let open = products::open(&mut tx).await?;
         told.open_products = open.into_iter().map(|product| product.id).collect();
         for id in smart_proxies::environments(&mut tx, proxy.id).await? {
-            told.open_environments.extend(open_environments(&mut tx, id).await?);
+            told.open_environments
+                .extend(open_environments(&mut tx, id).await?);
         }
     }
     Ok(Json(told))
@@ -215,7 +226,11 @@ async fn blob(
     }
     let from = first_byte(&headers);
     let range = from.map(|from| from..u64::MAX);
-    let read = app.services.content.read_blob(repository.into(), &digest, range).await?;
+    let read = app
+        .services
+        .content
+        .read_blob(repository.into(), &digest, range)
+        .await?;
     let read = read.ok_or(Refusal::NotFound)?;
     let (size, range) = (read.blob.size_bytes, read.range.clone());
     let length = HeaderValue::from(range.end - range.start);
@@ -227,13 +242,23 @@ async fn blob(
     }
     let part = format!("bytes {}-{}/{size}", range.start, range.end - 1);
     let part = HeaderValue::try_from(part).map_err(|error| Refusal::Broken(error.to_string()))?;
-    Ok((StatusCode::PARTIAL_CONTENT, plain, [(CONTENT_RANGE, part)], body).into_response())
+    Ok((
+        StatusCode::PARTIAL_CONTENT,
+        plain,
+        [(CONTENT_RANGE, part)],
+        body,
+    )
+        .into_response())
 }
 
 /// `bytes=<first>-` is the one form that proxies ask in.
 fn first_byte(headers: &HeaderMap) -> Option<u64> {
     let range = headers.get(RANGE)?.to_str().ok()?;
-    range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+    range
+        .strip_prefix("bytes=")?
+        .strip_suffix('-')?
+        .parse()
+        .ok()
 }
 
 async fn must_hold(

@@ -68,7 +68,9 @@ pub(crate) async fn pass_on(
     take_away(&mut headers);
     of_this_connection(&mut headers);
     headers.remove(HOST);
-    let mut request = upstream.passed_on(head.method.clone(), path).headers(headers);
+    let mut request = upstream
+        .passed_on(head.method.clone(), path)
+        .headers(headers);
     request = signed(request, upstream, app, head);
     if has_body {
         request = request.body(reqwest::Body::wrap_stream(body.into_data_stream()));

@@ -77,13 +77,16 @@ impl Proxy {
         name: Option<&PushName>,
         challenge: &Challenge,
     ) -> Result<Subject, OciError> {
-        let unauthorized = |why: String, challenge: Challenge| OciError::Unauthorized { why, challenge };
+        let unauthorized =
+            |why: String, challenge: Challenge| OciError::Unauthorized { why, challenge };
         let Some(shown) = head.headers.get(AUTHORIZATION) else {
             return Ok(by(Via::Anonymous));
         };
         let text = shown.to_str().unwrap_or_default();
         let got;
-        let is_bearer = text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "));
+        let is_bearer = text
+            .get(..7)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "));
         let token = if is_bearer && !crate::auth::personal_tokens::is_one(text[7..].trim()) {
             text[7..].trim()
         } else {
@@ -160,9 +163,10 @@ impl Proxy {
     ) -> Result<(), OciError> {
         let refused = held::Refused { sha256, expires_at };
         let at = app.services.clock.now();
-        let written = app.services.database.transact(move |tx| {
-            Box::pin(async move { held::refuse_token(tx, refused, at).await })
-        });
+        let written = app
+            .services
+            .database
+            .transact(move |tx| Box::pin(async move { held::refuse_token(tx, refused, at).await }));
         Ok(written.await.map_err(CatalogError::from)??)
     }
 
@@ -193,7 +197,8 @@ impl Proxy {
         }
         let upstream = self.mirror.upstream();
         let request = upstream.passed_on(Method::GET, &asked);
-        let request = pass_on::signed(request, upstream, app, head).header(AUTHORIZATION, shown.clone());
+        let request =
+            pass_on::signed(request, upstream, app, head).header(AUTHORIZATION, shown.clone());
         let down = |why: String, synced_at| OciError::MainServerDown {
             why,
             synced_at,
@@ -216,7 +221,10 @@ impl Proxy {
         let body: Option<Value> = answer.json().await.ok();
         let token = body.as_ref().and_then(|body| body["token"].as_str());
         let Some(token) = token.filter(|_| status.is_success()) else {
-            return Err(down(format!("it answers {status}"), self.synced_at(app).await));
+            return Err(down(
+                format!("it answers {status}"),
+                self.synced_at(app).await,
+            ));
         };
         let lifetime = body.as_ref().and_then(|body| body["expires_in"].as_u64());
         let lifetime = Duration::from_secs(lifetime.unwrap_or(0)).saturating_sub(BEFORE_ITS_END);
@@ -225,13 +233,19 @@ impl Proxy {
     }
 
     fn kept(&self, key: &[u8; 32], now: Timestamp) -> Option<String> {
-        let got = self.got.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let got = self
+            .got
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let (token, until) = got.get(key)?;
         (now < *until).then(|| token.clone())
     }
 
     fn keep(&self, key: [u8; 32], token: String, until: Timestamp, now: Timestamp) {
-        let mut got = self.got.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut got = self
+            .got
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         got.retain(|_, (_, until)| now < *until);
         got.insert(key, (token, until));
     }
@@ -255,7 +269,9 @@ pub(crate) async fn keep_keys(app: Arc<App>, stop: CancellationToken) {
 fn scope_of(access: Option<Value>) -> Scope {
     match access {
         None => Scope::Login,
-        Some(access) => Scope::Only(serde_json::from_value::<Vec<Access>>(access).unwrap_or_default()),
+        Some(access) => {
+            Scope::Only(serde_json::from_value::<Vec<Access>>(access).unwrap_or_default())
+        }
     }
 }
 

@@ -23,7 +23,10 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// The routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let routes = Router::new()
-        .route("/sync", post(begin).layer(DefaultBodyLimit::max(MOST_BYTES)))
+        .route(
+            "/sync",
+            post(begin).layer(DefaultBodyLimit::max(MOST_BYTES)),
+        )
         .route("/sync/{id}", get(ask));
     Router::new()
         .nest(ROOT, routes)
@@ -69,7 +72,10 @@ async fn ask(Told(mirror): Told, Path(id): Path<Uuid>) -> Response {
 
 /// Everything else of REST is its main server's.
 async fn elsewhere(State(app): State<Arc<App>>, uri: http::Uri) -> Response {
-    let main = app.proxy.as_ref().map(|proxy| proxy.mirror.upstream().url().to_owned());
+    let main = app
+        .proxy
+        .as_ref()
+        .map(|proxy| proxy.mirror.upstream().url().to_owned());
     let detail = format!(
         "there is no {} at a smart proxy; ask its main server, {}",
         uri.path(),

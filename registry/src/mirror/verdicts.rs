@@ -47,7 +47,9 @@ impl Verdicts {
         let mut known = self.lock();
         known.down_since = None;
         if known.tokens.len() >= MOST {
-            known.tokens.retain(|_, verdict| verdict.at.elapsed() < GOOD_FOR);
+            known
+                .tokens
+                .retain(|_, verdict| verdict.at.elapsed() < GOOD_FOR);
         }
         if known.tokens.len() >= MOST {
             known.tokens.clear();

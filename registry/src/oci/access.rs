@@ -54,7 +54,9 @@ impl<'a> Caller<'a> {
             Expired::Refused
         };
         if let Some(proxy) = &app.proxy {
-            let subject = proxy.subject(app, head, wanted.repository(), &challenge()).await?;
+            let subject = proxy
+                .subject(app, head, wanted.repository(), &challenge())
+                .await?;
             return Ok(Self { app, head, subject });
         }
         let subject = auth::authenticate(app, head, expired)

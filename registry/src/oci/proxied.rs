@@ -95,8 +95,8 @@ pub(super) async fn only_what_is_held(app: &App, answer: Response) -> Result<Res
     }
     let (head, body) = answer.into_parts();
     let bytes = to_bytes(body, MOST_OF_A_CATALOG).await;
-    let listed: Value = serde_json::from_slice(&bytes.map_err(OciError::internal)?)
-        .map_err(OciError::internal)?;
+    let listed: Value =
+        serde_json::from_slice(&bytes.map_err(OciError::internal)?).map_err(OciError::internal)?;
     let mut names = Vec::new();
     let mut tx = app.services.database.look_up().await?;
     for name in listed["repositories"].as_array().into_iter().flatten() {

@@ -38,6 +38,7 @@ mod rollbacks;
 mod schedules;
 mod search;
 mod shutdown;
+mod smart_proxies;
 mod soak;
 mod switched_names;
 mod tls;

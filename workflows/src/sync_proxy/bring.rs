@@ -111,6 +111,6 @@ fn told(
 async fn find(cx: &Context<SyncProxy>, sync: &SyncProxy) -> Result<Option<SmartProxy>, Failed> {
     let database = &cx.services.database;
     let mut tx = database.read().await.map_err(CatalogError::from)?;
-    let found = smart_proxies::get(&mut tx, sync.proxy).await?;
+    let found = smart_proxies::find(&mut tx, &sync.name).await?;
     Ok(found.filter(|proxy| proxy.enabled))
 }

@@ -60,15 +60,13 @@ pub async fn submit_what_is_due<St: Store<Tx = Tx>>(
     }
     let mut plans = Vec::with_capacity(due.len());
     for proxy in due {
-        let (id, name) = (proxy.id, proxy.name);
         let sync = SyncProxy {
-            proxy: id,
-            name,
+            name: proxy.name,
             all: false,
             first: None,
         };
         plans.push(submit(node, sync, None).await?);
-        submitted.insert(id, now);
+        submitted.insert(proxy.id, now);
     }
     Ok(plans)
 }

@@ -51,7 +51,7 @@ async fn look(tx: &mut Tx, sync: &SyncProxy) -> Result<Looked, Failed> {
         text,
         ..Looked::default()
     };
-    let Some(proxy) = smart_proxies::get(tx, sync.proxy).await? else {
+    let Some(proxy) = smart_proxies::find(tx, &sync.name).await? else {
         return Ok(nothing(format!(
             "there is no smart proxy {} any more",
             sync.name

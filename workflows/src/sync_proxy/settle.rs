@@ -64,7 +64,7 @@ async fn settle(
         failed: 0,
         bytes: brought.bytes,
     };
-    let Some(proxy) = smart_proxies::get(tx, sync.proxy).await? else {
+    let Some(proxy) = smart_proxies::find(tx, &sync.name).await? else {
         return Ok(settled);
     };
     let ends: HashMap<Place, Option<&str>> = brought

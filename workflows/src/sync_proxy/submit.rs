@@ -50,8 +50,10 @@ pub async fn submit<St: Store<Tx = Tx>>(
             {
                 return Ok(waiting);
             }
-            if audited.is_some() {
-                smart_proxies::begin_again(tx, sync.proxy).await?;
+            if audited.is_some()
+                && let Some(proxy) = smart_proxies::find(tx, &sync.name).await?
+            {
+                smart_proxies::begin_again(tx, proxy.id).await?;
             }
             let (Placed::New(plan) | Placed::Open(plan)) = desk.submit(tx, offer).await?;
             if let Some(audited) = audited {

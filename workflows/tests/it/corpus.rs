@@ -27,12 +27,14 @@ use workflows::bulk::{self, Bulk, BulkCancel, BulkResume};
 use workflows::cleanup::{Cleanup, DeleteTasks};
 use workflows::push::{
     Authorize, CopyContent, Distribute, EnsureProduct, EnsureRepository, Forward,
-    LocatePushRepository, Push, Reindex, SyncProxies,
+    LocatePushRepository, Push, Reindex,
 };
 use workflows::rehearsal::{
     self, Begin, EVENT, Fault, Finish, OnlyOnce, Part, Play, Rehearsal, SubTasks, WaitAWhile,
     WaitForEvent, WorkElsewhere,
 };
+
+type SyncOfPush = workflows::sync_proxies::SyncProxies<Push>;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/corpus")
@@ -97,7 +99,7 @@ fn what_released_workflows_recorded_is_read_by_todays_steps() {
             )* };
         }
         steps! {
-            Authorize Forward LocatePushRepository CopyContent EnsureProduct EnsureRepository Reindex Distribute SyncProxies
+            Authorize Forward LocatePushRepository CopyContent EnsureProduct EnsureRepository Reindex Distribute SyncOfPush
             Begin WorkElsewhere WaitForEvent WaitAWhile SubTasks OnlyOnce Finish Play DeleteTasks
         }
         *read.entry("bulk::Resume").or_default() += reads::<bulk::Resume>(&rows);

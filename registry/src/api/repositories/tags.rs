@@ -10,8 +10,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use storage::catalog::images::Seen;
 use storage::catalog::repositories::RepositoryRow;
-use storage::catalog::{RepositoryId, images, touched, versions};
-use storage::{Digest, Tag};
+use storage::catalog::smart_proxies::contents;
+use storage::catalog::{CatalogError, RepositoryId, images, touched, versions};
+use storage::{Digest, Tag, Tx};
 
 use super::{pushed_name, visible};
 use crate::api::answer::Located;
@@ -46,6 +47,21 @@ pub(in crate::api) struct Shown {
     warning: Option<String>,
     /// Commands that pull it.
     pull: Vec<String>,
+    /// What each smart proxy of Library has of it; only where one tag is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    smart_proxies: Option<Vec<AtProxy>>,
+}
+
+/// What a smart proxy has of a tag.
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "TagAtSmartProxy")]
+pub(in crate::api) struct AtProxy {
+    /// The proxy's name.
+    name: String,
+    /// `current`: it points there to the same; `older`: to something else; `missing`: the proxy does not have it.
+    state: &'static str,
+    /// What it points to there, as far as the version that the proxy has is kept.
+    digest: Option<Digest>,
 }
 
 impl Located for Shown {
@@ -83,6 +99,7 @@ impl Shown {
             last_pulled_at: last_pulled_at.map(Time::from),
             warning: None,
             pull: vec![pull],
+            smart_proxies: None,
         };
         match image {
             None => shown,
@@ -150,6 +167,36 @@ pub(in crate::api) async fn show(
     let pulls = touched::pulls(&mut tx, row.id.into(), &found).await?;
     let [(tag, digest)] = found;
     let pulled = pulls.get(&tag).copied();
+    let smart_proxies = at_proxies(&mut tx, row.id, &tag, &digest).await?;
     let shown = Shown::of(&app, &row, (tag, digest), seen.get(&digest), pulled);
-    Ok(Json(shown))
+    Ok(Json(Shown {
+        smart_proxies: Some(smart_proxies),
+        ..shown
+    }))
+}
+
+async fn at_proxies(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    tag: &Tag,
+    digest: &Digest,
+) -> Result<Vec<AtProxy>, CatalogError> {
+    let mut all = Vec::new();
+    for holder in contents::holders(tx, repository).await? {
+        let there = match holder.version {
+            Some(version) => versions::tag(tx, repository, version, tag).await?,
+            None => None,
+        };
+        let state = match there {
+            Some(there) if there == *digest => "current",
+            Some(_) => "older",
+            None => "missing",
+        };
+        all.push(AtProxy {
+            name: holder.proxy,
+            state,
+            digest: there,
+        });
+    }
+    Ok(all)
 }

@@ -89,7 +89,10 @@ pub(in crate::api) async fn status(
     let now = app.services.clock.now();
     let rows = contents::status(&mut tx, id).await?;
     let repositories: Vec<Repository> = rows.into_iter().map(|row| shown(row, now)).collect();
-    let gate = app.node.gate(&GateId::Backend(smart_proxy(&proxy.name))).gate;
+    let gate = app
+        .node
+        .gate(&GateId::Backend(smart_proxy(&proxy.name)))
+        .gate;
     let syncing = app.services.progresses.of(id);
     let seconds = repositories.iter().map(|repository| repository.lag_seconds);
     Ok(Json(Shown {
@@ -121,7 +124,9 @@ fn shown(row: Status, now: Timestamp) -> Repository {
         version_there: row.there,
         current: row.is_current,
         lag_versions: row.versions_behind,
-        lag_seconds: behind.and_then(|seconds| seconds.try_into().ok()).unwrap_or(0),
+        lag_seconds: behind
+            .and_then(|seconds| seconds.try_into().ok())
+            .unwrap_or(0),
         synced_at: row.synced_at.map(Into::into),
         last_task: row.task,
         error: row.error,

@@ -46,10 +46,12 @@ pub(in crate::api) async fn sync(
         );
         return Err(Problem::new(Kind::DoesNotFit, text));
     }
-    let mut entry = caller.does(Action::RunNow, format!("sync of smart proxy {}", proxy.name));
+    let mut entry = caller.does(
+        Action::RunNow,
+        format!("sync of smart proxy {}", proxy.name),
+    );
     entry.reason = wanted.reason.map(String::from);
     let sync = SyncProxy {
-        proxy: id,
         name: proxy.name,
         all: true,
         first: None,

@@ -230,6 +230,11 @@ impl World {
                 let name = self.fresh("schedule");
                 self.api.schedule(&name, &things.task, false).await
             }
+            "smart_proxies" if has_id => {
+                let name = self.fresh("proxy");
+                let proxy = json!({"name": name, "kind": "oci", "url": "http://127.0.0.1:9"});
+                self.make("/smart_proxies", proxy).await["id"].to_string()
+            }
             "nodes" if has_id => {
                 let nodes = self.api.get(&ADMIN, "/api/v1/nodes").await;
                 nodes.body["results"][0]["id"].as_str().unwrap().to_owned()
@@ -329,6 +334,10 @@ impl World {
             ("POST", "schedules") if !path.ends_with("/run_now") => Some(
                 json!({"name": fresh, "workflow": "push", "cron": "@daily", "time_zone": "UTC"}),
             ),
+            ("POST", "smart_proxies") if !path.ends_with("/sync") => {
+                Some(json!({"name": fresh, "kind": "oci", "url": "http://127.0.0.1:9"}))
+            }
+            ("PATCH", "smart_proxies") => Some(json!({"enabled": false})),
             ("PATCH", "schedules") => Some(json!({"cron": "@yearly"})),
             ("POST", "drills") if path.ends_with("/rehearsals") => Some(json!({"parts": 1})),
             ("POST", "drills") => {

@@ -435,29 +435,72 @@ pub async fn status(tx: &mut Tx, proxy: SmartProxyId) -> Result<Vec<Status>, Cat
     Ok(status.collect::<Result<_, sqlx::Error>>()?)
 }
 
-/// What the proxies have of a repository, each with the proxy's name.
-pub async fn of_repository(
-    tx: &mut Tx,
-    repository: RepositoryId,
-) -> Result<Vec<(String, EnvironmentId, Option<i64>)>, CatalogError> {
-    const SQL: &str = "
-        SELECT p.name, c.environment_id, c.version FROM smart_proxy_contents c
-        JOIN smart_proxies p ON p.id = c.proxy_id
-        WHERE c.repository_id = $1 ORDER BY p.id, c.environment_id";
-    Ok(sqlx::query_as(SQL)
+/// How far a proxy is behind, all repositories together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// How many versions.
+    pub versions: u64,
+    /// Since when it lacks what it lacks longest.
+    pub since: Option<Timestamp>,
+    /// How many repositories it lacks something of, or holds and shall not.
+    pub repositories: u64,
+}
+
+/// How far the proxy is behind.
+pub async fn lag(tx: &mut Tx, proxy: SmartProxyId) -> Result<Lag, CatalogError> {
+    let mut lag = Lag::default();
+    for status in status(tx, proxy).await? {
+        lag.versions += u64::try_from(status.versions_behind).unwrap_or(0);
+        lag.repositories += u64::from(!status.is_current);
+        lag.since = match (lag.since, status.behind_since) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+    Ok(lag)
+}
+
+/// What a proxy has of a repository, as Library publishes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The proxy's name.
+    pub proxy: String,
+    /// The version that it has; none: nothing yet.
+    pub version: Option<i64>,
+}
+
+const HOLDERS: &str = "
+    SELECT p.name, c.version FROM published l
+    CROSS JOIN environments e ON e.id = l.environment_id AND e.prior_id IS NULL
+    CROSS JOIN smart_proxy_environments a ON a.environment_id = l.environment_id
+    CROSS JOIN smart_proxies p ON p.id = a.proxy_id
+    LEFT JOIN smart_proxy_contents c ON c.proxy_id = a.proxy_id
+        AND c.environment_id = l.environment_id AND c.repository_id = l.repository_id
+    WHERE l.repository_id = $1 ORDER BY p.id";
+
+/// The proxies that shall hold what Library publishes of the repository, by number, each with what it has.
+pub async fn holders(tx: &mut Tx, repository: RepositoryId) -> Result<Vec<Holder>, CatalogError> {
+    let rows = sqlx::query(HOLDERS)
         .bind(repository)
         .fetch_all(&mut *tx)
-        .await?)
+        .await?;
+    let holders = rows.iter().map(|row| {
+        Ok(Holder {
+            proxy: row.try_get("name")?,
+            version: row.try_get("version")?,
+        })
+    });
+    Ok(holders.collect::<Result<_, sqlx::Error>>()?)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BEHIND, GONE, IS_BEHIND, ONE, STATUS};
+    use super::{BEHIND, GONE, HOLDERS, IS_BEHIND, ONE, STATUS};
     use crate::database::explain;
 
     #[tokio::test]
     async fn what_a_proxy_lacks_is_found_along_indexes() {
-        for sql in [BEHIND, ONE, IS_BEHIND, GONE, STATUS] {
+        for sql in [BEHIND, ONE, IS_BEHIND, GONE, HOLDERS, STATUS] {
             let told = explain(sql).await;
             let walked = told.lines().filter(|line| line.contains("SCAN"));
             let walked: Vec<&str> = walked
