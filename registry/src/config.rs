@@ -430,10 +430,15 @@ mod tests {
             let pulp = ["--content-backend=pulp", "--content-url=https://pulp"];
             let user = ["--content-username=a", "--content-password-file=p"];
             let certificate = ["--content-client-cert=c", "--content-client-key=k"];
+            let (proxy, upstream) = (["--role=proxy"], ["--upstream=https://main"]);
+            let secret = ["--mirror-secret-file=s"];
             let mut flags = match key.name {
                 "tls_cert" => vec!["--tls-key=tls.key"],
                 "tls_key" => vec!["--tls-cert=tls.crt"],
                 "content.client_cert" | "content.client_key" => [pulp, certificate].concat(),
+                "role" => [upstream, secret].concat(),
+                "upstream" => [proxy, secret].concat(),
+                "mirror_secret_file" | "upstream_ca_file" => [proxy, upstream, secret].concat(),
                 name if name.starts_with("content.") => [pulp, user].concat(),
                 _ => Vec::new(),
             };

@@ -101,7 +101,14 @@ async fn answer_one(app: &App, request: Request) -> Result<Response, OciError> {
     match proxied::way_of(app, proxy, &head, &wanted).await? {
         Way::Here => {}
         Way::On { writes } => {
-            let answered = mirror::pass_on(app, proxy, &head, body, writes).await;
+            let (passed, body) = proxied::parted(&wanted, body);
+            let answered = mirror::pass_on(app, proxy, &head, passed, writes).await;
+            if matches!(answered, Err(OciError::MainServerDown { .. })) {
+                proxy.note_main_down();
+                if let Some(body) = body {
+                    return answer_held(app, proxy, &head, wanted, body).await;
+                }
+            }
             return match wanted {
                 OciRequest::Catalog(_) => proxied::only_what_is_held(app, answered?).await,
                 OciRequest::Version
@@ -111,7 +118,18 @@ async fn answer_one(app: &App, request: Request) -> Result<Response, OciError> {
             };
         }
     }
-    match answer_here(app, &head, wanted, body).await {
+    answer_held(app, proxy, &head, wanted, body).await
+}
+
+/// What a smart proxy answers from what it holds.
+async fn answer_held(
+    app: &App,
+    proxy: &mirror::Proxy,
+    head: &Parts,
+    wanted: OciRequest,
+    body: axum::body::Body,
+) -> Result<Response, OciError> {
+    match answer_here(app, head, wanted, body).await {
         Err(error) => Err(proxied::not_held(app, proxy, error).await),
         answered => answered,
     }

@@ -3,11 +3,11 @@
 //! Hot statements reach rows by primary key only; the key of a journal row is the fence.
 
 mod newer;
-mod not_begun;
+mod open;
 mod sqlite;
 
 pub use newer::newer;
-pub use not_begun::{not_begun, open};
+pub use open::{open, waiting};
 pub(crate) use sqlite::append_batch;
 pub use sqlite::inspect::{
     Record, contended, lost_journals, lost_locks, lost_sub_tasks, records, rows,

@@ -11,6 +11,7 @@ pub use progress::{Progress, Progresses};
 
 use crate::error::Failed;
 use crate::services::Services;
+use crate::sync_proxy::Looked;
 use engine::step::StepError;
 use serde::{Deserialize, Serialize};
 use storage::DatabaseError;
@@ -22,6 +23,9 @@ use storage::content::ContentError;
 /// What a sync has come to at a proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Brought {
+    /// What was to be done.
+    #[serde(default)]
+    pub looked: Looked,
     /// What became of each repository that was to be brought or removed, as far as it came.
     pub ended: Vec<End>,
     /// How many blobs went there.

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use storage::Tx;
 use storage::catalog::smart_proxies::{self, SmartProxy, contents, contents::Place};
 use storage::catalog::{CatalogError, EnvironmentId, RepositoryId, environments, settings};
-use storage::journal::not_begun;
+use storage::journal::waiting;
 
 /// A workflow that changes what environments publish.
 pub trait Publishes: Workflow<Services = Services> {
@@ -123,7 +123,7 @@ async fn wanted<W: Publishes>(
     let mut wanted = Vec::new();
     for proxy in smart_proxies::with_environments(&mut tx, &changed.environments).await? {
         if contents::is_behind(&mut tx, proxy.id).await?
-            && not_begun(&mut tx, SyncProxy::NAME, (PROXY, &proxy.name))
+            && waiting(&mut tx, SyncProxy::NAME, (PROXY, &proxy.name))
                 .await?
                 .is_none()
         {

@@ -63,6 +63,11 @@ impl Proxy {
         self.verdicts.is_down()
     }
 
+    /// The main server has just not answered.
+    pub(crate) fn note_main_down(&self) {
+        self.verdicts.note_down();
+    }
+
     /// When something was brought last, for who asks for what is not here.
     pub(crate) async fn synced_at(&self, app: &App) -> Option<Timestamp> {
         let mut tx = app.services.database.look_up().await.ok()?;

@@ -1,6 +1,6 @@
 //! Which requests a smart proxy answers itself, and which it passes on to its main server: all that writes, and what only that can say.
 
-use axum::body::to_bytes;
+use axum::body::{Body, to_bytes};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::LINK;
@@ -69,6 +69,18 @@ pub(super) async fn way_of(
         | Wanted::ListTags(_)
         | Wanted::ListReferrers(..) => Way::Here,
     })
+}
+
+/// The body to pass on; and one to answer with here after all, of a question without a body that can be answered from what is held.
+pub(super) fn parted(wanted: &OciRequest, body: Body) -> (Body, Option<Body>) {
+    let can_be_answered = matches!(
+        wanted,
+        OciRequest::Repository {
+            wanted: Wanted::HeadBlob(_) | Wanted::HeadManifest(_),
+            ..
+        }
+    );
+    (body, can_be_answered.then(Body::empty))
 }
 
 /// The same refusal, of what may well be at the main server: with the time up to which this proxy knows.

@@ -9,33 +9,30 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use storage::catalog::smart_proxies::{Login, SmartProxy};
+use uuid::Uuid;
 
 /// A proxy answers at once: the work goes on there.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// No more of an answer that is none is told.
 const MOST_OF_A_REFUSAL: usize = 300;
 
-/// What the proxy was asked for: it may have forgotten.
+/// Which sync the proxy was told of.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Ticket(Sync);
+pub struct Ticket {
+    sync: Uuid,
+}
 
 /// Tells the proxy to come.
 pub(crate) async fn begin(
     cx: &Context<SyncProxy>,
     proxy: &SmartProxy,
-    looked: Looked,
+    looked: &Looked,
 ) -> Result<Begun<Ticket>, Trouble> {
-    let sync = Sync {
-        id: cx.idempotency_key(),
-        wanted: looked.wanted,
-        gone: looked.gone,
-        concurrency: proxy.concurrency,
-        bytes_per_second: proxy.bytes_per_second,
-    };
-    let state = tell(cx, proxy, &sync).await?;
-    Ok(match ended(cx, proxy, state)? {
+    let sync = Uuid::new_v4();
+    let state = tell(cx, proxy, sync, looked).await?;
+    Ok(match ended(cx, proxy, state) {
         Some(brought) => Begun::Done(brought),
-        None => Begun::Ticket(Ticket(sync)),
+        None => Begun::Ticket(Ticket { sync }),
     })
 }
 
@@ -43,16 +40,17 @@ pub(crate) async fn begin(
 pub(crate) async fn ask(
     cx: &Context<SyncProxy>,
     proxy: &SmartProxy,
-    Ticket(sync): &Ticket,
+    ticket: &Ticket,
+    looked: &Looked,
 ) -> Result<Option<Brought>, Trouble> {
-    let path = format!("{ROOT}/sync/{}", sync.id);
+    let path = format!("{ROOT}/sync/{}", ticket.sync);
     let answer = send(request(cx, proxy, Method::GET, &path)?).await?;
     let state = if answer.status() == StatusCode::NOT_FOUND {
-        tell(cx, proxy, sync).await?
+        tell(cx, proxy, ticket.sync, looked).await?
     } else {
         read(answer).await?
     };
-    ended(cx, proxy, state)
+    Ok(ended(cx, proxy, state))
 }
 
 /// Asks the proxy whether it is there, for its gate.
@@ -66,30 +64,38 @@ pub(crate) async fn probe(
     send(asked).await.map(drop)
 }
 
-async fn tell(cx: &Context<SyncProxy>, proxy: &SmartProxy, sync: &Sync) -> Result<State, Trouble> {
-    let asked = request(cx, proxy, Method::POST, &format!("{ROOT}/sync"))?.json(sync);
+async fn tell(
+    cx: &Context<SyncProxy>,
+    proxy: &SmartProxy,
+    id: Uuid,
+    looked: &Looked,
+) -> Result<State, Trouble> {
+    let sync = Sync {
+        id,
+        wanted: looked.wanted.clone(),
+        gone: looked.gone.clone(),
+        concurrency: proxy.concurrency,
+        bytes_per_second: proxy.bytes_per_second,
+    };
+    let asked = request(cx, proxy, Method::POST, &format!("{ROOT}/sync"))?.json(&sync);
     read(send(asked).await?).await
 }
 
 /// What came of it, once it has ended.
-fn ended(
-    cx: &Context<SyncProxy>,
-    proxy: &SmartProxy,
-    state: State,
-) -> Result<Option<Brought>, Trouble> {
+fn ended(cx: &Context<SyncProxy>, proxy: &SmartProxy, state: State) -> Option<Brought> {
     let progresses = &cx.services.progresses;
     if !state.ended {
         progresses.note(proxy.id, state.progress);
-        return Ok(None);
+        return None;
     }
     progresses.end(proxy.id);
-    Ok(Some(Brought {
+    Some(Brought {
         ended: state.ends,
         blobs: state.progress.blobs_done,
         bytes: state.progress.bytes_done,
         error: state.error.map(|problem| problem.message),
-        warnings: Vec::new(),
-    }))
+        ..Brought::default()
+    })
 }
 
 fn url(proxy: &SmartProxy) -> Result<OutboundUrl, Trouble> {

@@ -1,6 +1,6 @@
 //! Bringing it there, in the way of the proxy's kind.
 
-use super::{Look, Looked, SyncProxy, policy};
+use super::{Look, Looked, SyncProxy, lacks, policy};
 use crate::error::Failed;
 use crate::proxy::{self, Brought, Trouble};
 use engine::step::{Begun, Context, Declared, Policy, Polled, PollingStep, StepError};
@@ -9,12 +9,19 @@ use std::time::Duration;
 use storage::catalog::CatalogError;
 use storage::catalog::smart_proxies::{self, Kind, SmartProxy};
 
+/// What was begun.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Ticket {
+    looked: Looked,
+    work: Work,
+}
+
 /// What the proxy is asked with how far it is.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ticket {
+pub enum Work {
     /// A sync that the proxy does itself.
-    Wharfinger(Box<proxy::wharfinger::Ticket>),
+    Wharfinger(proxy::wharfinger::Ticket),
     /// Tasks of a Pulp.
     Pulp(Box<proxy::pulp::Ticket>),
 }
@@ -25,9 +32,13 @@ pub struct Bring;
 
 impl Declared for Bring {
     const NAME: &'static str = "bring";
-    const POLICY: Policy = policy()
-        .timeout(Duration::from_hours(24))
-        .polled(Duration::from_millis(20), Duration::from_secs(1));
+    const POLICY: Policy = Policy {
+        // Who does not answer twice in a row is down, and is waited for at the gate.
+        tolerated: 1,
+        ..policy()
+            .timeout(Duration::from_hours(24))
+            .polled(Duration::from_millis(20), Duration::from_secs(1))
+    };
     type Workflow = SyncProxy;
     type Needs = Look;
     type Output = Brought;
@@ -40,29 +51,32 @@ impl PollingStep for Bring {
         &self,
         cx: &Context<SyncProxy>,
         sync: &SyncProxy,
-        looked: Looked,
+        _: Looked,
     ) -> Result<Begun<Brought, Ticket>, StepError> {
-        if looked.wanted.is_empty() && looked.gone.is_empty() && !sync.all {
+        let Some((proxy, looked)) = look_again(cx, sync).await? else {
+            return Ok(Begun::Done(Brought::default()));
+        };
+        if looked.wanted.is_empty() && looked.gone.is_empty() {
             return Ok(Begun::Done(Brought::default()));
         }
-        let Some(proxy) = find(cx, sync).await? else {
-            return Ok(Begun::Done(Brought::default()));
-        };
         let begun = match proxy.kind {
-            Kind::Wharfinger => proxy::wharfinger::begin(cx, &proxy, looked)
+            Kind::Wharfinger => proxy::wharfinger::begin(cx, &proxy, &looked)
                 .await
-                .map(|begun| begun.map(|ticket| Ticket::Wharfinger(Box::new(ticket)))),
-            Kind::Oci => proxy::oci::bring(cx, &proxy, looked)
+                .map(|begun| begun.map(Work::Wharfinger)),
+            Kind::Oci => proxy::oci::bring(cx, &proxy, looked.clone())
                 .await
                 .map(proxy::Begun::Done),
-            Kind::Pulp => proxy::pulp::begin(cx, &proxy, looked)
+            Kind::Pulp => proxy::pulp::begin(cx, &proxy, looked.clone())
                 .await
-                .map(|begun| begun.map(|ticket| Ticket::Pulp(Box::new(ticket)))),
+                .map(|begun| begun.map(|ticket| Work::Pulp(Box::new(ticket)))),
         };
         match begun {
-            Ok(proxy::Begun::Done(brought)) => Ok(Begun::Done(brought)),
-            Ok(proxy::Begun::Ticket(ticket)) => Ok(Begun::Ticket(ticket)),
-            Err(trouble) => told(cx, &proxy, trouble).map(Begun::Done),
+            Ok(proxy::Begun::Done(brought)) => Ok(Begun::Done(Brought { looked, ..brought })),
+            Ok(proxy::Begun::Ticket(work)) => Ok(Begun::Ticket(Ticket { looked, work })),
+            Err(trouble) => {
+                let brought = told(cx, &proxy, trouble)?;
+                Ok(Begun::Done(Brought { looked, ..brought }))
+            }
         }
     }
 
@@ -75,15 +89,18 @@ impl PollingStep for Bring {
         let Some(proxy) = find(cx, sync).await? else {
             return Ok(Polled::Done(Brought::default()));
         };
-        let asked = match ticket {
-            Ticket::Wharfinger(ticket) => proxy::wharfinger::ask(cx, &proxy, ticket).await,
-            Ticket::Pulp(ticket) => proxy::pulp::ask(cx, &proxy, ticket).await,
+        let Ticket { looked, work } = ticket;
+        let asked = match work {
+            Work::Wharfinger(ticket) => proxy::wharfinger::ask(cx, &proxy, ticket, looked).await,
+            Work::Pulp(ticket) => proxy::pulp::ask(cx, &proxy, ticket).await,
         };
-        match asked {
-            Ok(Some(brought)) => Ok(Polled::Done(brought)),
-            Ok(None) => Ok(Polled::NotYet),
-            Err(trouble) => told(cx, &proxy, trouble).map(Polled::Done),
-        }
+        let brought = match asked {
+            Ok(Some(brought)) => brought,
+            Ok(None) => return Ok(Polled::NotYet),
+            Err(trouble) => told(cx, &proxy, trouble)?,
+        };
+        let looked = looked.clone();
+        Ok(Polled::Done(Brought { looked, ..brought }))
     }
 }
 
@@ -106,6 +123,18 @@ fn told(
         }),
         Trouble::Here(failed) => Err(failed.into()),
     }
+}
+
+/// The proxy, and what it lacks by now: more may have been published since the sync waited for its turn.
+async fn look_again(
+    cx: &Context<SyncProxy>,
+    sync: &SyncProxy,
+) -> Result<Option<(SmartProxy, Looked)>, Failed> {
+    let Some(proxy) = find(cx, sync).await? else {
+        return Ok(None);
+    };
+    let mut tx = cx.services.database.read().await?;
+    Ok(Some((proxy, lacks(&mut tx, sync).await?)))
 }
 
 async fn find(cx: &Context<SyncProxy>, sync: &SyncProxy) -> Result<Option<SmartProxy>, Failed> {

@@ -12,7 +12,7 @@ use storage::catalog::smart_proxies::{self, contents};
 const AT_MOST: u32 = 500;
 
 /// What the proxy lacked when the turn of the sync came.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Looked {
     /// What it shall have and has not.
     pub wanted: Vec<Wanted>,
@@ -47,6 +47,15 @@ impl TransactionalStep for Look {
 }
 
 async fn look(tx: &mut Tx, sync: &SyncProxy) -> Result<Looked, Failed> {
+    let found = smart_proxies::find(tx, &sync.name).await?;
+    if let Some(proxy) = found.filter(|proxy| sync.all && proxy.enabled) {
+        contents::doubt(tx, proxy.id).await?;
+    }
+    lacks(tx, sync).await
+}
+
+/// What the proxy lacks now.
+pub(super) async fn lacks(tx: &mut Tx, sync: &SyncProxy) -> Result<Looked, Failed> {
     let nothing = |text: String| Looked {
         text,
         ..Looked::default()
@@ -59,9 +68,6 @@ async fn look(tx: &mut Tx, sync: &SyncProxy) -> Result<Looked, Failed> {
     };
     if !proxy.enabled {
         return Ok(nothing(format!("smart proxy {} is disabled", proxy.name)));
-    }
-    if sync.all {
-        contents::doubt(tx, proxy.id).await?;
     }
     let wanted = contents::behind(tx, proxy.id, sync.first, AT_MOST).await?;
     let gone = contents::gone(tx, proxy.id, AT_MOST).await?;

@@ -1,6 +1,6 @@
 //! Writing down what the proxy has now.
 
-use super::{Bring, Look, Looked, SyncProxy, policy};
+use super::{Bring, SyncProxy, policy};
 use crate::error::Failed;
 use crate::proxy::Brought;
 use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
@@ -34,7 +34,7 @@ impl Declared for Settle {
     const NAME: &'static str = "settle";
     const POLICY: Policy = policy();
     type Workflow = SyncProxy;
-    type Needs = (Look, Bring);
+    type Needs = Bring;
     type Output = Settled;
 }
 
@@ -44,9 +44,9 @@ impl TransactionalStep for Settle {
         tx: &mut Tx,
         cx: &Context<SyncProxy>,
         sync: &SyncProxy,
-        (looked, brought): (Looked, Brought),
+        brought: Brought,
     ) -> Result<Settled, StepError> {
-        Ok(settle(tx, cx, sync, &looked, &brought).await?)
+        Ok(settle(tx, cx, sync, &brought).await?)
     }
 }
 
@@ -54,7 +54,6 @@ async fn settle(
     tx: &mut Tx,
     cx: &Context<SyncProxy>,
     sync: &SyncProxy,
-    looked: &Looked,
     brought: &Brought,
 ) -> Result<Settled, Failed> {
     let (plan, at) = (cx.plan(), cx.clock().now());
@@ -73,7 +72,7 @@ async fn settle(
         .map(|end| (end.place, end.error.as_deref()))
         .collect();
     let mut trouble = brought.error.clone();
-    for wanted in &looked.wanted {
+    for wanted in &brought.looked.wanted {
         match ends.get(&wanted.place) {
             Some(None) => {
                 contents::brought(tx, proxy.id, wanted, plan, at).await?;
@@ -92,7 +91,7 @@ async fn settle(
             }
         }
     }
-    for gone in &looked.gone {
+    for gone in &brought.looked.gone {
         match ends.get(gone) {
             Some(None) => {
                 contents::removed(tx, proxy.id, *gone).await?;

@@ -10,7 +10,7 @@ use storage::Tx;
 use storage::catalog::CatalogError;
 use storage::catalog::audit::{self, NewEntry};
 use storage::catalog::smart_proxies;
-use storage::journal::not_begun;
+use storage::journal::waiting;
 
 /// Why no sync was submitted.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +46,9 @@ pub async fn submit<St: Store<Tx = Tx>>(
     let submitted = node.transact::<PlanId, SyncError, _>(move |tx, desk| {
         Box::pin(async move {
             if !sync.all
-                && let Some(waiting) = not_begun(tx, SyncProxy::NAME, (PROXY, &sync.name)).await?
+                && let Some(waits) = waiting(tx, SyncProxy::NAME, (PROXY, &sync.name)).await?
             {
-                return Ok(waiting);
+                return Ok(waits);
             }
             if audited.is_some()
                 && let Some(proxy) = smart_proxies::find(tx, &sync.name).await?

@@ -39,8 +39,11 @@ pub(in crate::api) struct Shown {
     lag_seconds: i64,
     /// The sync that is under way on this node; null: none.
     syncing: Option<Syncing>,
+    /// When a sync has last brought all.
     synced_at: Option<Time>,
+    /// What the last sync failed with; null: it brought all.
     error: Option<String>,
+    /// What it has and shall have, by repository and environment.
     repositories: Vec<Repository>,
 }
 
@@ -48,9 +51,11 @@ pub(in crate::api) struct Shown {
 #[derive(Debug, JsonSchema, Serialize)]
 #[schemars(rename = "SmartProxySyncing")]
 pub(in crate::api) struct Syncing {
+    /// Blobs that have come there.
     blobs_done: u64,
+    /// The bytes of blobs that have come there so far.
     bytes_done: u64,
-    /// It grows while manifests are read.
+    /// The bytes of blobs that are missing there. It grows while manifests are read.
     bytes_total: u64,
 }
 
@@ -70,8 +75,11 @@ pub(in crate::api) struct Repository {
     version_there: Option<i64>,
     /// It has just what it shall have, by all its names.
     current: bool,
+    /// How many versions it is behind.
     lag_versions: i64,
+    /// For how long it has been behind, in seconds.
     lag_seconds: i64,
+    /// When it was brought.
     synced_at: Option<Time>,
     /// The last sync.
     last_task: Option<PlanId>,

@@ -502,10 +502,13 @@ mod tests {
     async fn what_a_proxy_lacks_is_found_along_indexes() {
         for sql in [BEHIND, ONE, IS_BEHIND, GONE, HOLDERS, STATUS] {
             let told = explain(sql).await;
+            let is_small = |line: &&str| {
+                ["CONSTANT ROW", "SCAN b", "(subquery-"]
+                    .iter()
+                    .any(|it| line.contains(it))
+            };
             let walked = told.lines().filter(|line| line.contains("SCAN"));
-            let walked: Vec<&str> = walked
-                .filter(|line| !line.contains("SCAN b") && !line.contains("(subquery"))
-                .collect();
+            let walked: Vec<&str> = walked.filter(|line| !is_small(line)).collect();
 
             assert!(walked.is_empty(), "{sql}: {told}");
         }

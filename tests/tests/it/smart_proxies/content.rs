@@ -94,8 +94,7 @@ async fn indexes_referrers_moved_and_deleted_tags_are_there_as_at_the_main_serve
     proxy.assert_pullable(NAME, "moved", &second).await;
     assert_eq!(proxy.tags(NAME, 100).await, ["both", "moved"]);
     for image in &index.images {
-        let digest = image.digest;
-        proxy.manifest(NAME, &digest).await.expect_status(200);
+        proxy.manifest(NAME, &image.digest).await.expect_status(200);
     }
     let referrers = proxy
         .of(
@@ -132,11 +131,9 @@ async fn promoted_rolled_back_and_deleted_images_come_and_go() {
     rest.until_no_task_is_open(SOON).await;
     let path = rest.path_of(NAME).await;
 
-    let promoted = rest.post(
-        &format!("{path}/promote"),
-        &json!({ "version": 1, "to_environment": "prod" }),
-    );
-    let promoted = rest.begun(promoted.await).await;
+    let to = json!({ "version": 1, "to_environment": "prod" });
+    let promoted = rest.post(&format!("{path}/promote"), &to).await;
+    let promoted = rest.begun(promoted).await;
     assert_eq!(promoted["result"], "success", "{promoted}");
     harbour.until_current(0).await;
     assert_eq!(proxy.tags(published, 10).await, ["v1"]);
@@ -144,11 +141,9 @@ async fn promoted_rolled_back_and_deleted_images_come_and_go() {
         .assert_pullable(published, "v1", &Image::small(1))
         .await;
 
-    let back = rest.post(
-        &format!("{path}/rollback"),
-        &json!({ "environment": "Library", "version": 1 }),
-    );
-    rest.begun(back.await).await;
+    let to = json!({ "environment": "Library", "version": 1 });
+    let back = rest.post(&format!("{path}/rollback"), &to).await;
+    rest.begun(back).await;
     harbour.until_current(0).await;
     assert_eq!(proxy.tags(NAME, 10).await, ["v1"]);
 

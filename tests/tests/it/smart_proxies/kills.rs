@@ -4,6 +4,7 @@ use serde_json::json;
 use tests::harbour::Harbour;
 use tests::image::{self, Image};
 use tests::noise;
+use tests::rest::text;
 use tests::turn;
 use tests::wait::{self, SOON};
 
@@ -38,7 +39,11 @@ async fn a_main_server_that_is_killed_in_any_step_of_a_sync_ends_it_when_it_is_b
             let rest = harbour.rest();
             rest.until_no_task_is_open(SOON).await;
             let push = rest.only_push_of(NAME, &tag).await;
-            assert_eq!(push["result"], "success", "{tag}: {push}");
+            // Its sub-task went on alone, if that was not done when its parent looked.
+            assert!(
+                ["success", "warning"].contains(&text(&push["result"])),
+                "{tag}: {push}"
+            );
         }
     }
     println!("{kills} kills of the main server, each sync ended well");

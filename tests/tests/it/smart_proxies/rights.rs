@@ -231,10 +231,11 @@ async fn a_sync_that_somebody_sends_again_leads_nowhere_else() {
     proxy
         .assert_pullable(NAME, "latest", &Image::small(2))
         .await;
+    // Nobody has a right to what there is not, and at a proxy that is all that can be said.
     proxy
         .manifest("elsewhere/app", "latest")
         .await
-        .expect_status(404);
+        .expect_status(401);
 }
 
 #[tokio::test]
