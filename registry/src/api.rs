@@ -35,6 +35,7 @@ mod tasks;
 mod time;
 mod tokens;
 mod users;
+mod webhooks;
 mod workflows;
 
 use std::sync::Arc;
@@ -181,6 +182,13 @@ fn routes() -> Vec<Route> {
         route(DELETE, "/schedules/{id}", Everywhere(ManageSchedules), schedules::delete, "Deletes a schedule; its tasks stay").or(DoesNotFit),
         route(GET,    "/schedules/{id}/next_runs", Everywhere(ManageSchedules), schedules::next_runs::next_runs, "Tells when a schedule runs next"),
         route(POST,   "/schedules/{id}/run_now", Everywhere(ManageSchedules), schedules::run_now::run_now, "Runs a schedule once, besides its times"),
+        route(GET,    "/webhooks", Cut(ManageProxies), webhooks::list, "Lists the webhooks that one may manage"),
+        route(POST,   "/webhooks", There(ManageProxies), webhooks::create, "Makes a webhook, for one organization or, with the right everywhere, for all"),
+        route(GET,    "/webhooks/{id}", There(ManageProxies), webhooks::show, "Shows a webhook, without its secret"),
+        route(PATCH,  "/webhooks/{id}", There(ManageProxies), webhooks::change, "Changes a webhook: where and of what it is told, whether at all, or its secret"),
+        route(DELETE, "/webhooks/{id}", There(ManageProxies), webhooks::delete, "Deletes a webhook with what is known of its deliveries"),
+        route(GET,    "/webhooks/{id}/deliveries", There(ManageProxies), webhooks::deliveries::deliveries, "Lists what a webhook was told, the newest first"),
+        route(POST,   "/webhooks/{id}/test", There(ManageProxies), webhooks::send_test::send_test, "Sends a webhook an event of no meaning, as a task"),
 
         route(GET,    "/smart_proxies", Everywhere(ManageProxies), smart_proxies::list, "Lists smart proxies"),
         route(POST,   "/smart_proxies", Everywhere(ManageProxies), smart_proxies::create, "Adds a smart proxy, which holds what environments publish, too"),

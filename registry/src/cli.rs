@@ -31,6 +31,7 @@ pub(crate) mod terminal;
 pub(crate) mod token;
 pub(crate) mod user;
 pub(crate) mod view;
+pub(crate) mod webhook;
 pub(crate) mod workflow;
 
 use clap::{Parser, Subcommand};

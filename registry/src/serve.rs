@@ -235,6 +235,11 @@ fn begin_duties(duties: &mut JoinSet<()>, app: &Arc<App>, stop: &CancellationTok
         app.node.clone(),
         stop.clone(),
     ));
+    duties.spawn(workflows::deliver_webhook::keep_telling(
+        app.node.clone(),
+        app.config.base_url(),
+        stop.clone(),
+    ));
 }
 
 /// A database is one of a main server or of a smart proxy, and stays so.

@@ -36,6 +36,7 @@ pub mod touched;
 pub mod users;
 pub mod verifications;
 pub mod versions;
+pub mod webhooks;
 
 use std::fmt;
 use std::str::FromStr;
@@ -49,7 +50,7 @@ use crate::database::DatabaseError;
 
 pub use ids::{
     AuditId, DestinationId, DrillId, EnvironmentId, GrantId, OrganizationId, ProductId,
-    RepositoryId, SmartProxyId, TokenId, UserId,
+    RepositoryId, SmartProxyId, TokenId, UserId, WebhookId,
 };
 
 /// Why the catalog did not do what it was asked.

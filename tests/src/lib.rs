@@ -29,6 +29,7 @@ pub mod podman;
 pub mod proxy;
 pub mod pulp;
 pub mod raw;
+pub mod receiver;
 pub mod rest;
 pub mod schemathesis;
 pub mod server;

@@ -9,6 +9,7 @@ pub mod delete_organization;
 pub mod delete_product;
 pub mod delete_repository;
 pub mod delete_together;
+pub mod deliver_webhook;
 pub mod destination;
 mod drill;
 mod error;
@@ -77,6 +78,7 @@ pub fn all(backend: Backend) -> Result<Workflows<Services>, DeclarationError> {
         .register::<retention::Retain>()?
         .register::<apply_retention::ApplyRetention>()?
         .register::<sync_proxy::SyncProxy>()?
+        .register::<deliver_webhook::DeliverWebhook>()?
         .register::<rehearsal::Rehearsal>()?
         .register::<rehearsal::Part>()?;
     Ok(all.schedules_judged_by(owner::OwnersMayRun))

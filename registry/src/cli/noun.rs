@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::{
     audit, drill, environment, gate, grant, node, organization, product, repository, robot, role,
-    schedule, setting, smart_proxy, task, token, user, workflow,
+    schedule, setting, smart_proxy, task, token, user, webhook, workflow,
 };
 use crate::config::Environment;
 
@@ -43,6 +43,8 @@ pub(crate) enum Noun {
     Schedule(schedule::Command),
     /// See, add, change and sync servers that hold what is published, too
     SmartProxy(smart_proxy::Command),
+    /// See, make and change who is told of what happens
+    Webhook(webhook::Command),
     /// See and change settings
     Setting(setting::Command),
     /// See who changed what, and who was refused
@@ -70,6 +72,7 @@ impl Noun {
             Self::Token(command) => token::command(command, environment).await,
             Self::Schedule(command) => schedule::command(command, environment).await,
             Self::SmartProxy(command) => smart_proxy::command(command, environment).await,
+            Self::Webhook(command) => webhook::command(command, environment).await,
             Self::Setting(command) => setting::command(command, environment).await,
             Self::Audit(command) => audit::command(command, environment).await,
             Self::Drill(command) => drill::command(command, environment).await,

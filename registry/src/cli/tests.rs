@@ -62,6 +62,9 @@ fn a_usage_error_ends_with_2() {
         "wharfinger schedule create nightly --workflow push",
         "wharfinger schedule create nightly --workflow push --cron @daily --missed never",
         "wharfinger schedule create nightly --workflow push --cron @daily --input nonsense",
+        "wharfinger webhook create deploy",
+        "wharfinger webhook create deploy --url http://ci.example --events pull",
+        "wharfinger webhook update 7",
     ] {
         let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
 
@@ -99,6 +102,7 @@ fn nouns_have_the_verbs_of_their_resource() {
             "list show create update delete run-now next-runs",
         ),
         ("smart-proxy", "list show create update delete sync status"),
+        ("webhook", "list show create update delete test deliveries"),
         ("setting", "list show update"),
         ("audit", "list"),
         ("drill", "list create delete rehearse marks"),

@@ -65,7 +65,7 @@ pub enum Action {
     Event,
     /// A step's next attempt was begun at once.
     RetryNow,
-    /// A schedule was run besides its times.
+    /// A schedule was run besides its times, or a webhook was sent an event of no meaning.
     RunNow,
     /// Somebody tried to log in. Only refused logins are recorded.
     LogIn,

@@ -77,6 +77,10 @@ id! {
     /// A smart proxy.
     SmartProxyId
 }
+id! {
+    /// A webhook.
+    WebhookId
+}
 
 impl From<DestinationId> for RepositoryId {
     fn from(destination: DestinationId) -> Self {

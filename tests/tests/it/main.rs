@@ -45,3 +45,4 @@ mod tls;
 mod tokens;
 mod undo;
 mod versions;
+mod webhooks;

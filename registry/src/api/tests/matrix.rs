@@ -235,6 +235,11 @@ impl World {
                 let proxy = json!({"name": name, "kind": "oci", "url": "http://127.0.0.1:9"});
                 self.make("/smart_proxies", proxy).await["id"].to_string()
             }
+            "webhooks" if has_id => {
+                let name = self.fresh("webhook");
+                let webhook = json!({"name": name, "url": "http://127.0.0.1:9/", "organization": organization});
+                self.make("/webhooks", webhook).await["id"].to_string()
+            }
             "nodes" if has_id => {
                 let nodes = self.api.get(&ADMIN, "/api/v1/nodes").await;
                 nodes.body["results"][0]["id"].as_str().unwrap().to_owned()
@@ -338,6 +343,10 @@ impl World {
                 Some(json!({"name": fresh, "kind": "oci", "url": "http://127.0.0.1:9"}))
             }
             ("PATCH", "smart_proxies") => Some(json!({"enabled": false})),
+            ("POST", "webhooks") if path == "/webhooks" => Some(
+                json!({"name": fresh, "url": "http://127.0.0.1:9/", "organization": organization}),
+            ),
+            ("PATCH", "webhooks") => Some(json!({"events": ["push"]})),
             ("PATCH", "schedules") => Some(json!({"cron": "@yearly"})),
             ("POST", "drills") if path.ends_with("/rehearsals") => Some(json!({"parts": 1})),
             ("POST", "drills") => {
