@@ -45,6 +45,7 @@ const RESOURCES: &[(&str, &str)] = &[
     ("settings",      "What administrators change while the registry runs."),
     ("schedules",     "What runs again and again at its times."),
     ("smart_proxies", "Servers that hold what environments publish, too."),
+    ("webhooks",      "Who is told of pushes, deletes and paused tasks."),
     ("drills",        "Trouble on purpose, so that recovery can be practised; only where the server allows them."),
     ("health",        "For whoever restarts this server or sends it requests."),
     ("metrics",       "Figures for Prometheus."),

@@ -117,7 +117,7 @@ fn nouns_have_the_verbs_of_their_resource() {
 #[test]
 fn every_table_fits_eighty_columns_and_breaks_nothing_that_is_copied() {
     const WIDTH: u16 = 80;
-    for (noun, columns, object, copied) in images().into_iter().chain(access()) {
+    for (noun, columns, object, copied) in images().into_iter().chain(access()).chain(webhooks()) {
         let shown = listed(std::slice::from_ref(&object), columns, Some(WIDTH));
 
         let widest = shown.lines().map(|line| line.chars().count()).max();
@@ -135,7 +135,7 @@ fn every_table_fits_eighty_columns_and_breaks_nothing_that_is_copied() {
 /// A terminal that is too narrow for all columns is shown fewer of them, or a line for each field: never letters below letters.
 #[test]
 fn no_table_falls_apart_on_a_narrow_terminal() {
-    for (noun, columns, object, _) in images().into_iter().chain(access()) {
+    for (noun, columns, object, _) in images().into_iter().chain(access()).chain(webhooks()) {
         for width in 20..=140 {
             let objects = [object.clone(), object.clone()];
             let shown = listed(&objects, columns, Some(width));
@@ -366,6 +366,25 @@ fn access() -> Vec<Listed> {
             json!({"id": 1234, "workflow": "push", "step": "locate_push_repository", "effect": "fail_transient",
                 "repository": NAME, "tag": "latest", "times_left": null}),
             "1234",
+        ),
+    ]
+}
+
+fn webhooks() -> Vec<Listed> {
+    vec![
+        (
+            "webhook",
+            webhook::COLUMNS,
+            json!({"id": 1234, "name": "deploy", "url": "https://ci.example.org/hooks/images", "enabled": true,
+                "organization": "Default_Organization", "events": ["push", "delete", "promote"], "created_at": AT}),
+            "1234",
+        ),
+        (
+            "webhook deliveries",
+            webhook::DELIVERIES,
+            json!({"task_id": "01a20f9e-64a4-7008-a93e-7d0da280e44f", "event": "wharfinger.task_paused", "at": AT,
+                "state": "running", "result": "pending", "answer": "503 Service Unavailable: the disk is full"}),
+            "01a20f9e-64a4-7008-a93e-7d0da280e44f",
         ),
     ]
 }

@@ -367,6 +367,28 @@ async fn a_webhook_of_an_organization_hears_of_that_alone_and_is_managed_there()
 }
 
 #[tokio::test]
+async fn a_delete_of_a_product_is_told_once_whatever_was_in_it() {
+    let server = Server::start().await;
+    let (rest, receiver) = (server.rest(), Receiver::start().await);
+    for name in ["one", "two"] {
+        let name = format!("default_organization/tools/{name}");
+        push(&server, &name, "latest", 1).await;
+    }
+    let new = json!({"name": "deletes", "url": receiver.url(), "events": ["delete"]});
+    let (path, _) = webhook(&rest, &new).await;
+
+    let product = format!("/organizations/{ORGANIZATION}/products/tools");
+    let deleted = rest.begun(rest.delete(&product).await).await;
+
+    rest.until_state(text(&deleted["id"]), "stopped").await;
+    let told = receiver.until("wharfinger.delete").await.event();
+    assert_eq!(told["subject"], format!("{ORGANIZATION}/tools"), "{told}");
+    assert_eq!(told["data"]["label"], "delete_product", "{told}");
+    rest.until_no_task_is_open(SOON).await;
+    assert_eq!(deliveries(&rest, &path).await.len(), 1);
+}
+
+#[tokio::test]
 async fn the_command_line_has_webhooks_too() {
     let server = Server::start().await;
     let receiver = Receiver::start().await;

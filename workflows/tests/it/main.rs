@@ -29,3 +29,4 @@ mod retention;
 mod reverted;
 mod single_steps;
 mod verify;
+mod webhooks;
