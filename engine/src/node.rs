@@ -42,7 +42,7 @@ pub use schedules::MayRun;
 use crate::clock::{Clock, Timestamp};
 use crate::journal::{NodeId, PlanId};
 use crate::plan::Plan;
-use crate::state::Refused;
+use crate::state::{Refused, StepState};
 use crate::step::Services;
 use crate::store::{Store, StoreError};
 use crate::workflow::{DeclarationError, InputError};
@@ -324,11 +324,25 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
 
     /// The plan as it is, once it is paused or stopped; past the time as it is then.
     pub async fn wait(&self, plan: PlanId, at_most: Duration) -> Result<Arc<Plan>, NodeError> {
+        self.wait_for_step(plan, None, at_most).await
+    }
+
+    /// The plan as it is, once this step of it has succeeded, or it is paused or stopped; past the time as it is then.
+    pub async fn wait_for_step(
+        &self,
+        plan: PlanId,
+        step: Option<&str>,
+        at_most: Duration,
+    ) -> Result<Arc<Plan>, NodeError> {
+        let is_done = |plan: &Plan| {
+            let step = step.and_then(|step| plan.step(step));
+            plan.has_settled() || step.is_some_and(|step| step.state == StepState::Success)
+        };
         let settled = async {
             loop {
                 if let Some(mut seen) = self.0.attach(plan).await? {
                     let settled = seen
-                        .wait_for(|plan| plan.has_settled())
+                        .wait_for(|plan| is_done(plan))
                         .await
                         .map(|plan| plan.clone());
                     if let Ok(settled) = settled {
@@ -337,7 +351,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Node<S, St> {
                     // Its actor has ended: what it left is in the store.
                 }
                 let now = self.0.plan(plan).await?;
-                if now.has_settled() {
+                if is_done(&now) {
                     return Ok(now);
                 }
                 tokio::time::sleep(self.0.options.poll / 4).await; // another node owns it, or it is found again

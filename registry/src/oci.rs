@@ -100,6 +100,7 @@ async fn answer_one(app: &App, request: Request) -> Result<Response, OciError> {
     proxy.name(&mut head)?;
     match proxied::way_of(app, proxy, &head, &wanted).await? {
         Way::Here => {}
+        Way::Nowhere => return Ok(StatusCode::OK.into_response()),
         Way::On { writes } => {
             let (passed, body) = proxied::parted(&wanted, body);
             let answered = mirror::pass_on(app, proxy, &head, passed, writes).await;
@@ -129,7 +130,11 @@ async fn answer_held(
     wanted: OciRequest,
     body: axum::body::Body,
 ) -> Result<Response, OciError> {
+    let begins_a_push = proxied::begins_a_push(proxy, head, &wanted);
     match answer_here(app, head, wanted, body).await {
+        Err(OciError::Unauthorized { .. }) if begins_a_push => {
+            Ok(StatusCode::NOT_FOUND.into_response())
+        }
         Err(error) => Err(proxied::not_held(app, proxy, error).await),
         answered => answered,
     }

@@ -63,6 +63,18 @@ impl Proxy {
         self.verdicts.is_down()
     }
 
+    /// Whether the main server answers; asked now, unless it did not a moment ago.
+    pub(crate) async fn main_answers(&self) -> bool {
+        if self.verdicts.is_down() {
+            return false;
+        }
+        let answers = self.mirror.upstream().answers().await;
+        if !answers {
+            self.verdicts.note_down();
+        }
+        answers
+    }
+
     /// The main server has just not answered.
     pub(crate) fn note_main_down(&self) {
         self.verdicts.note_down();

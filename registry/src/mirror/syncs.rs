@@ -57,7 +57,7 @@ impl FromRequestParts<Arc<App>> for Told {
 }
 
 async fn begin(Told(mirror): Told, Json(sync): Json<Sync>) -> Json<SyncState> {
-    Json(mirror.sync(sync))
+    Json(mirror.sync_for_a_moment(sync).await)
 }
 
 async fn ask(Told(mirror): Told, Path(id): Path<Uuid>) -> Response {

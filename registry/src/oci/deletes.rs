@@ -14,6 +14,7 @@ use workflows::destination::PushName;
 use super::access::Caller;
 use super::answer;
 use super::error::OciError;
+use super::outcome;
 use super::request::Reference;
 
 /// 202 once it is gone. What takes longer than `push_wait` is 202 with a warning, and what waits for a person 424.
@@ -51,11 +52,18 @@ pub(super) async fn delete(
     };
     let plan = delete_image::submit(&app.node, delete, audited).await;
     let plan = plan.map_err(|error| refused(name, error))?;
-    let settled = app.node.wait(plan, app.config.push_wait).await;
+    let published = Some(outcome::PUBLISHING_STEP);
+    let settled = app
+        .node
+        .wait_for_step(plan, published, app.config.push_wait)
+        .await;
     let settled = settled.map_err(OciError::internal)?;
     let task = app.node.explained(&settled).await;
     let headline = task.map_err(OciError::internal)?.headline;
     let (task, url) = (settled.id, app.task_url(settled.id));
+    if outcome::is_published(&settled) {
+        return Ok(StatusCode::ACCEPTED.into_response());
+    }
     match (settled.state, settled.result) {
         (PlanState::Stopped, PlanResult::Success | PlanResult::Warning) => {
             Ok(StatusCode::ACCEPTED.into_response())

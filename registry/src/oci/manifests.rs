@@ -267,7 +267,7 @@ async fn published(caller: &Caller<'_>, plan: PlanId) -> Result<Option<String>, 
         .get::<Draining>()
         .map_or(&never, |draining| &draining.0);
     let settled = tokio::select! {
-        settled = app.node.wait(plan, app.config.push_wait) => settled,
+        settled = app.node.wait_for_step(plan, Some(outcome::PUBLISHING_STEP), app.config.push_wait) => settled,
         () = stopping.cancelled() => app.node.plan(plan).await,
     };
     let plan = settled.map_err(OciError::internal)?;

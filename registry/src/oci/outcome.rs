@@ -8,19 +8,27 @@ use engine::state::{PlanState, StepState};
 use super::error::OciError;
 
 /// The step after whose success the tag is pullable.
-const PUBLISHING_STEP: &str = "distribute";
+pub(super) const PUBLISHING_STEP: &str = "distribute";
+
+/// True once what the plan publishes can be pulled; what follows is nothing that its client waits for.
+pub(super) fn is_published(plan: &Plan) -> bool {
+    let step = plan.step(PUBLISHING_STEP);
+    step.is_some_and(|step| step.state == StepState::Success)
+}
 
 /// Nothing to say, or a warning beside the 201, or what the push is refused with. `url` is where people look at the task.
 pub(super) fn of(plan: &Plan, task: &Task, url: String) -> Result<Option<String>, OciError> {
     let headline = task.headline.clone();
-    let published = plan
-        .step(PUBLISHING_STEP)
-        .is_some_and(|step| step.state == StepState::Success);
-    if published {
+    let published = plan.step(PUBLISHING_STEP);
+    if let Some(published) = published.filter(|step| step.state == StepState::Success) {
         return Ok(match plan.result {
             PlanResult::Warning => Some(format!("{headline}; task {}: {url}", plan.id)),
-            PlanResult::Pending
-            | PlanResult::Success
+            // What follows (the smart proxies) is nothing that its client waits for.
+            PlanResult::Pending => published
+                .warning
+                .as_ref()
+                .map(|warning| format!("{warning}; task {}: {url}", plan.id)),
+            PlanResult::Success
             | PlanResult::Error
             | PlanResult::Cancelled
             | PlanResult::Reverted => None,

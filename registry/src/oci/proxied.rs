@@ -3,7 +3,7 @@
 use axum::body::{Body, to_bytes};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::LINK;
+use http::header::{AUTHORIZATION, LINK};
 use http::request::Parts;
 use serde_json::{Value, json};
 use storage::catalog::repository_names;
@@ -23,6 +23,8 @@ const MOST_OF_A_CATALOG: usize = 1024 * 1024;
 pub(super) enum Way {
     /// Here, from what is held.
     Here,
+    /// Here, to say no more than that this is a registry.
+    Nowhere,
     /// By the main server.
     On {
         /// It may have a body, or changes something.
@@ -39,6 +41,11 @@ pub(super) async fn way_of(
     wanted: &OciRequest,
 ) -> Result<Way, OciError> {
     let (name, of) = match wanted {
+        // Who has shown nothing is sent for a token only where there is somebody to sign one: without that, what is open to everybody is
+        // still pulled, and a push is told why not.
+        OciRequest::Version if is_anonymous(head) && !proxy.main_answers().await => {
+            return Ok(Way::Nowhere);
+        }
         OciRequest::Version | OciRequest::TokenKeys => return Ok(Way::Here),
         OciRequest::Token { .. } | OciRequest::Catalog(_) => {
             return Ok(Way::On { writes: false });
@@ -81,6 +88,23 @@ pub(super) fn parted(wanted: &OciRequest, body: Body) -> (Body, Option<Body>) {
         }
     );
     (body, can_be_answered.then(Body::empty))
+}
+
+fn is_anonymous(head: &Parts) -> bool {
+    !head.headers.contains_key(AUTHORIZATION)
+}
+
+/// Whoever begins a push without a token, because nobody signs one now, is told why not by the answer to its first upload: before that
+/// nothing is here.
+pub(super) fn begins_a_push(proxy: &Proxy, head: &Parts, wanted: &OciRequest) -> bool {
+    let asks = matches!(
+        wanted,
+        OciRequest::Repository {
+            wanted: Wanted::HeadBlob(_) | Wanted::HeadManifest(_),
+            ..
+        }
+    );
+    asks && is_anonymous(head) && proxy.main_is_down()
 }
 
 /// The same refusal, of what may well be at the main server: with the time up to which this proxy knows.

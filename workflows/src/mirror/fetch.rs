@@ -42,7 +42,7 @@ pub(super) async fn bring_all(
     sync: &Sync,
     known: &Known,
 ) -> Result<bool, Problem> {
-    mirror.ask().await?;
+    let mut asked = false;
     let work = Work {
         mirror,
         known,
@@ -56,6 +56,11 @@ pub(super) async fn bring_all(
             .unwrap_or(false);
     }
     for wanted in &sync.wanted {
+        // What is new here may be open to everybody.
+        if !asked && !work.is_held(wanted).await? {
+            mirror.ask().await?;
+            asked = true;
+        }
         let brought = work.bring(node, wanted).await;
         removed |= work.end(wanted.place, brought)?.unwrap_or(false);
     }
@@ -64,6 +69,12 @@ pub(super) async fn bring_all(
 }
 
 impl Work<'_> {
+    async fn is_held(&self, wanted: &Wanted) -> Result<bool, NotNow> {
+        let database = self.mirror.database();
+        let mut tx = database.read().await.map_err(CatalogError::from)?;
+        Ok(mirror::is_held(&mut tx, wanted).await?)
+    }
+
     /// Notes what became of it.
     fn end<T>(&self, place: Place, ended: Result<T, Failed>) -> Result<Option<T>, Problem> {
         let (ended, error) = match ended {

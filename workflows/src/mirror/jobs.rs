@@ -18,6 +18,8 @@ use crate::Node;
 
 /// So many syncs are remembered after their end: who asks for an older one is told to begin it again, which is harmless.
 const REMEMBERED: usize = 32;
+/// Most syncs bring one small image, and end before they would be asked for again.
+const A_MOMENT: Duration = Duration::from_millis(500);
 /// How often the main server is asked what else it has to tell: what is not open any more is closed here within this time.
 const ASK_AGAIN: Duration = Duration::from_secs(20);
 
@@ -33,6 +35,8 @@ struct Inner {
     syncs: Mutex<Syncs>,
     /// There is one more.
     begun: Notify,
+    /// One has ended.
+    ended: watch::Sender<()>,
     told: watch::Sender<Option<Arc<Told>>>,
 }
 
@@ -85,6 +89,7 @@ impl Mirror {
             upstream,
             syncs: Mutex::default(),
             begun: Notify::new(),
+            ended: watch::Sender::new(()),
             told: watch::Sender::new(told.map(Arc::new)),
         })))
     }
@@ -143,6 +148,29 @@ impl Mirror {
         known.state()
     }
 
+    /// Begins a sync, and answers once it has ended; after a moment with how far it is.
+    pub async fn sync_for_a_moment(&self, sync: Sync) -> State {
+        let id = sync.id;
+        let mut ended = self.0.ended.subscribe();
+        let begun = self.sync(sync);
+        if begun.ended {
+            return begun;
+        }
+        let ends = async {
+            while ended.changed().await.is_ok() {
+                match self.state(id) {
+                    Some(state) if !state.ended => {}
+                    state => return state,
+                }
+            }
+            None
+        };
+        match tokio::time::timeout(A_MOMENT, ends).await {
+            Ok(Some(state)) => state,
+            Ok(None) | Err(_) => self.state(id).unwrap_or(begun),
+        }
+    }
+
     /// How far it is; none: it is not known here.
     #[must_use]
     pub fn state(&self, id: Uuid) -> Option<State> {
@@ -168,6 +196,7 @@ impl Mirror {
                 let problem = match removed {
                     Ok(removed) => {
                         known.change(|state| state.ended = true);
+                        self.0.ended.send_replace(());
                         if removed {
                             tidy::collect(node).await;
                         }
@@ -180,6 +209,7 @@ impl Mirror {
                     state.error = Some(problem);
                     state.ended = true;
                 });
+                self.0.ended.send_replace(());
             }
             self.0.begun.notified().await;
         }

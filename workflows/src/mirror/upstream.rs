@@ -122,6 +122,12 @@ impl Upstream {
         self.json(asked, "its state").await
     }
 
+    /// Whether it answers at all.
+    pub async fn answers(&self) -> bool {
+        let asked = self.http.get(format!("{}/healthz", self.url()));
+        asked.timeout(ANSWERS_A_PULL_WITHIN).send().await.is_ok()
+    }
+
     /// Whether the token counts still.
     pub async fn introspect(&self, token: &str) -> Result<Counts, Unreachable> {
         let shown = Shown {
