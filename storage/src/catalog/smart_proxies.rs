@@ -1,6 +1,7 @@
 //! Smart proxies: servers that hold what environments publish, too. What each of them has is [`contents`].
 
 pub mod contents;
+pub mod tags;
 
 use std::fmt;
 
@@ -266,6 +267,9 @@ pub async fn change(
     // What was in the way may be mended now.
     const LOGIN: &str = "
         UPDATE smart_proxies SET secret = $2, username = $3, password = $4 WHERE id = $1";
+    if let Some(url) = &changes.url {
+        tags::forget_elsewhere(tx, id, url).await?;
+    }
     sqlx::query(SQL)
         .bind(id)
         .bind(&changes.url)

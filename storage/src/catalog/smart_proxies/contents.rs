@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
-use crate::Tx;
+use crate::{Digest, Tx};
 use crate::catalog::{
     CatalogError, EnvironmentId, OrganizationId, ProductId, RepositoryId, SmartProxyId, json,
 };
@@ -342,6 +342,48 @@ pub async fn failed(
     Ok(())
 }
 
+/// What the proxy is certain to have of it: a version, by these names.
+pub async fn there(
+    tx: &mut Tx,
+    proxy: SmartProxyId,
+    place: Place,
+) -> Result<Option<(i64, Vec<String>)>, CatalogError> {
+    const SQL: &str = "
+        SELECT version, names FROM smart_proxy_contents
+        WHERE proxy_id = $1 AND environment_id = $2 AND repository_id = $3
+          AND certain = 1 AND version IS NOT NULL";
+    let row = sqlx::query(SQL)
+        .bind(proxy)
+        .bind(place.environment)
+        .bind(place.repository)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let there = row.map(|row| Ok::<_, sqlx::Error>((row.try_get("version")?, json(&row, "names")?)));
+    Ok(there.transpose()?)
+}
+
+const WITH_BLOB: &str = "
+    SELECT c.names ->> 0 FROM blob_links l
+    CROSS JOIN smart_proxy_contents c INDEXED BY smart_proxy_contents_repository
+        ON c.repository_id = l.destination_id
+    WHERE l.digest = $2 AND l.deleted_at IS NULL AND c.proxy_id = $1 AND c.version IS NOT NULL
+      AND c.names <> '[]'
+    LIMIT $3";
+
+/// Up to `limit` names by which the proxy probably has this blob: of repositories that have it here.
+pub async fn names_with_blob(
+    tx: &mut Tx,
+    proxy: SmartProxyId,
+    blob: &Digest,
+    limit: u32,
+) -> Result<Vec<String>, CatalogError> {
+    let names = sqlx::query_scalar(WITH_BLOB)
+        .bind(proxy)
+        .bind(blob.to_string())
+        .bind(i64::from(limit));
+    Ok(names.fetch_all(&mut *tx).await?)
+}
+
 /// Forgets it: the proxy has nothing of it any more.
 pub async fn removed(tx: &mut Tx, proxy: SmartProxyId, place: Place) -> Result<(), CatalogError> {
     const SQL: &str = "
@@ -495,12 +537,12 @@ pub async fn holders(tx: &mut Tx, repository: RepositoryId) -> Result<Vec<Holder
 
 #[cfg(test)]
 mod tests {
-    use super::{BEHIND, GONE, HOLDERS, IS_BEHIND, ONE, STATUS};
+    use super::{BEHIND, GONE, HOLDERS, IS_BEHIND, ONE, STATUS, WITH_BLOB};
     use crate::database::explain;
 
     #[tokio::test]
     async fn what_a_proxy_lacks_is_found_along_indexes() {
-        for sql in [BEHIND, ONE, IS_BEHIND, GONE, HOLDERS, STATUS] {
+        for sql in [BEHIND, ONE, IS_BEHIND, GONE, HOLDERS, STATUS, WITH_BLOB] {
             let told = explain(sql).await;
             let is_small = |line: &&str| {
                 ["CONSTANT ROW", "SCAN b", "(subquery-"]
