@@ -307,6 +307,7 @@ impl Serving {
             task_export_dir: config.task_export_dir.as_deref().map(Into::into),
             upload_expiry: config.upload_expiry,
             outbound: config.outbound()?,
+            public_url: Some(config.base_url()),
             progresses: workflows::proxy::Progresses::default(),
         };
         // Before the node begins to work: a port that is taken is the commonest reason for which a start fails.

@@ -15,6 +15,7 @@ pub mod buildah;
 pub mod collector;
 pub mod command;
 pub mod digest;
+pub mod docker_registry;
 pub mod forge;
 pub mod harbour;
 pub mod image;

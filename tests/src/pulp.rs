@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use crate::command::{self, Finished};
 use crate::server::{self, Server};
-use crate::{noise, oci_client};
+use crate::{digest, image, noise, oci_client};
 
 /// The first start installs packages and makes a database.
 const STARTED_WITHIN: Duration = Duration::from_mins(10);
@@ -226,6 +226,40 @@ impl Pulp {
         let (status, found) = self.ask(Method::GET, path, None).await;
         assert_eq!(status, StatusCode::OK, "{path}: {found}");
         found["results"].as_array().expect("a list").clone()
+    }
+
+    /// The digest of what its registry gives its administrator for this name and tag; none: nothing.
+    pub async fn manifest(&self, name: &str, tag: &str) -> Option<String> {
+        self.manifest_as(name, tag, Some(&self.password)).await
+    }
+
+    /// The same for somebody who does not log in.
+    pub async fn manifest_as_nobody(&self, name: &str, tag: &str) -> Option<String> {
+        self.manifest_as(name, tag, None).await
+    }
+
+    async fn manifest_as(&self, name: &str, tag: &str, password: Option<&str>) -> Option<String> {
+        let host = self.url.trim_start_matches("http://");
+        let mut asked = client().get(format!(
+            "{}/token/?service={host}&scope=repository:{name}:pull",
+            self.url
+        ));
+        if let Some(password) = password {
+            asked = asked.basic_auth(USER, Some(password));
+        }
+        let token = asked.send().await.expect("Pulp answers");
+        let token: Value = token.json().await.expect("a token");
+        let manifest = client()
+            .get(format!("{}/v2/{name}/manifests/{tag}", self.url))
+            .header("accept", image::MANIFEST)
+            .header("accept", image::INDEX)
+            .bearer_auth(token["token"].as_str().expect("a token"))
+            .send()
+            .await
+            .expect("Pulp answers");
+        let is_there = manifest.status() == StatusCode::OK;
+        let bytes = manifest.bytes().await.expect("Pulp answers to the end");
+        is_there.then(|| digest::of(&bytes))
     }
 
     /// Puts a blob into it by the road on which it does not look at what comes.

@@ -77,6 +77,13 @@ impl Outbound {
         self.judge_address_in(url.as_url())
     }
 
+    /// What calls that URL's host and no other, for protocols that have a client of their own: its address is judged now, and what a
+    /// name leads to at each connect.
+    pub fn client_of(&self, url: &OutboundUrl) -> Result<reqwest::Client, TargetRefused> {
+        self.judge(url)?;
+        Ok(self.http.clone())
+    }
+
     /// A request to what lies below the URL: `path` follows it as it is, empty is the URL itself. Without a time limit of its own.
     pub fn request(
         &self,

@@ -81,6 +81,42 @@ pub(crate) enum Trouble {
     Here(Failed),
 }
 
+/// Why something of a sync was not done.
+pub(crate) enum Failure {
+    /// It concerns one repository: others may fare better.
+    One(String),
+    /// Nothing else will fare better now.
+    All(Trouble),
+}
+
+impl Failure {
+    /// The same where nothing but all of it was asked.
+    fn all<T>(self) -> Result<T, Trouble> {
+        Err(match self {
+            Self::One(why) => Trouble::Refused(why),
+            Self::All(trouble) => trouble,
+        })
+    }
+}
+
+impl<E: Into<Trouble>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::All(error.into())
+    }
+}
+
+impl End {
+    /// What became of it there; what concerns all is no end of this one.
+    fn of(place: Place, done: Result<(), Failure>) -> Result<Self, Trouble> {
+        let error = match done {
+            Ok(()) => None,
+            Err(Failure::One(why)) => Some(why),
+            Err(Failure::All(trouble)) => return Err(trouble),
+        };
+        Ok(Self { place, error })
+    }
+}
+
 impl From<Failed> for Trouble {
     fn from(failed: Failed) -> Self {
         Self::Here(failed)

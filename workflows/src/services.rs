@@ -28,6 +28,8 @@ pub struct Services {
     pub upload_expiry: Duration,
     /// Calls to where an administrator sent us.
     pub outbound: Outbound,
+    /// By which URL others know this server, without a path; none: nobody has said so.
+    pub public_url: Option<String>,
     /// How far the syncs of smart proxies are that are under way here.
     pub progresses: Progresses,
 }

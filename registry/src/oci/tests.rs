@@ -87,6 +87,7 @@ impl World {
             task_export_dir: config.task_export_dir.as_deref().map(Into::into),
             upload_expiry: config.upload_expiry,
             outbound: config.outbound().unwrap(),
+            public_url: None,
             progresses: workflows::proxy::Progresses::default(),
         };
         let options = NodeOptions::new(NodeId(Uuid::now_v7()), "test");

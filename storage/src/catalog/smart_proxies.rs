@@ -1,6 +1,7 @@
 //! Smart proxies: servers that hold what environments publish, too. What each of them has is [`contents`].
 
 pub mod contents;
+pub mod pullers;
 pub mod tags;
 
 use std::fmt;

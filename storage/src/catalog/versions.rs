@@ -444,6 +444,29 @@ pub async fn has_manifest(
     Ok(found.is_some())
 }
 
+const NAMED_BY_ANOTHER: &str = "
+    SELECT 1 FROM manifest_parts o CROSS JOIN pushed_manifests h CROSS JOIN content_in c
+    WHERE o.destination_id = $1 AND o.digest = $2 AND o.kind = 'manifest' AND h.id = o.pushed_id
+      AND c.repository_id = $1 AND c.kind = 'manifest' AND c.name = h.digest
+      AND c.added <= $3 AND (c.removed IS NULL OR c.removed > $3)
+    LIMIT 1";
+
+/// True if another manifest of that version has this one as a child.
+pub async fn is_named_by_another(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    version: i64,
+    child: &Digest,
+) -> Result<bool, CatalogError> {
+    let found: Option<i64> = sqlx::query_scalar(NAMED_BY_ANOTHER)
+        .bind(repository)
+        .bind(child.to_string())
+        .bind(version)
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(found.is_some())
+}
+
 /// The tags of the newest version that point to this manifest.
 pub async fn tags_at(
     tx: &mut Tx,
@@ -510,7 +533,12 @@ mod tests {
 
     #[tokio::test]
     async fn pages_of_tags_and_of_versions_are_read_along_their_index_without_sorting() {
-        for sql in [super::TAGS_AT, super::TAGS_OVER, super::TELL_WHEN_PUSHED] {
+        for sql in [
+            super::TAGS_AT,
+            super::TAGS_OVER,
+            super::NAMED_BY_ANOTHER,
+            super::TELL_WHEN_PUSHED,
+        ] {
             let told = explain(sql).await;
             assert!(!told.contains("SCAN"), "{told}");
         }

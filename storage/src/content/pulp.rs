@@ -21,6 +21,7 @@ mod repositories;
 mod rows;
 mod spool;
 mod status;
+pub mod syncing;
 mod tasks;
 mod units;
 

@@ -39,6 +39,8 @@ mod schedules;
 mod search;
 mod shutdown;
 mod smart_proxies;
+mod smart_proxies_oci;
+mod smart_proxies_pulp;
 mod soak;
 mod switched_names;
 mod tls;

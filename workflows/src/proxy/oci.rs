@@ -18,7 +18,7 @@ mod tally;
 
 use std::sync::{Mutex, PoisonError};
 
-use super::{Brought, End, Pace, Trouble};
+use super::{Brought, End, Failure, Pace, Trouble};
 use crate::outbound::{Outbound, innermost};
 use crate::services::Services;
 use crate::sync_proxy::{Looked, SyncProxy};
@@ -35,14 +35,6 @@ use tally::Tally;
 
 /// So many places are looked at once more of which tags could not be removed.
 const LEFT_AT_MOST: u32 = 500;
-
-/// Why something was not done.
-enum Failure {
-    /// It concerns one repository: others may fare better.
-    One(String),
-    /// Nothing else will fare better now.
-    All(Trouble),
-}
 
 /// What all repositories of a sync share.
 struct Work<'a> {
@@ -86,7 +78,10 @@ pub(crate) async fn bring(
         blobs,
         bytes,
         error: None,
-        warnings: work.warnings.into_inner().unwrap_or_else(PoisonError::into_inner),
+        warnings: work
+            .warnings
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner),
     })
 }
 
@@ -111,18 +106,18 @@ pub(crate) async fn probe(outbound: &Outbound, proxy: &SmartProxy) -> Result<(),
 impl Work<'_> {
     async fn bring_all(&self, looked: &Looked, ended: &mut Vec<End>) -> Result<(), Trouble> {
         for wanted in &looked.wanted {
-            let brought = self.bring(wanted).await;
-            if let Some(end) = end(wanted.place, brought)? {
-                ended.push(end);
+            match self.bring(wanted).await {
+                Ok(false) => {} // the next sync brings it
+                Ok(true) => ended.push(End::of(wanted.place, Ok(()))?),
+                Err(failure) => ended.push(End::of(wanted.place, Err(failure))?),
             }
         }
         for place in &looked.gone {
-            let removed = self.remove(*place, &[]).await.map(|()| true);
-            ended.extend(end(*place, removed)?);
+            ended.push(End::of(*place, self.remove(*place, &[]).await)?);
         }
         if self.again {
             for place in self.left(looked).await? {
-                let _: Option<End> = end(place, self.remove(place, &[]).await.map(|()| true))?;
+                End::of(place, self.remove(place, &[]).await)?;
             }
         }
         Ok(())
@@ -188,24 +183,7 @@ impl Work<'_> {
     }
 }
 
-/// What became of it; none: nothing that need be told.
-fn end(place: Place, brought: Result<bool, Failure>) -> Result<Option<End>, Trouble> {
-    let error = match brought {
-        Ok(false) => return Ok(None),
-        Ok(true) => None,
-        Err(Failure::One(why)) => Some(why),
-        Err(Failure::All(trouble)) => return Err(trouble),
-    };
-    Ok(Some(End { place, error }))
-}
-
 /// Where the repository's blobs and manifests are linked here.
 fn destination(place: Place) -> DestinationId {
     place.repository.into()
-}
-
-impl<E: Into<Trouble>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::All(error.into())
-    }
 }

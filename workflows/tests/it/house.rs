@@ -65,6 +65,7 @@ impl House {
             task_export_dir: None,
             upload_expiry: Duration::from_hours(24),
             outbound: Outbound::new(Targets::PublicAndPrivate).unwrap(),
+            public_url: None,
             progresses: workflows::proxy::Progresses::default(),
         };
         Self {

@@ -105,6 +105,7 @@ impl Api {
             task_export_dir: config.task_export_dir.as_deref().map(Into::into),
             upload_expiry: config.upload_expiry,
             outbound: config.outbound().unwrap(),
+            public_url: None,
             progresses: workflows::proxy::Progresses::default(),
         };
         let options = NodeOptions::new(NodeId(Uuid::new_v4()), "test");

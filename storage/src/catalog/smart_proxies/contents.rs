@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
-use crate::{Digest, Tx};
 use crate::catalog::{
     CatalogError, EnvironmentId, OrganizationId, ProductId, RepositoryId, SmartProxyId, json,
 };
+use crate::{Digest, Tx};
 
 /// A repository as an environment publishes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -358,7 +358,8 @@ pub async fn there(
         .bind(place.repository)
         .fetch_optional(&mut *tx)
         .await?;
-    let there = row.map(|row| Ok::<_, sqlx::Error>((row.try_get("version")?, json(&row, "names")?)));
+    let there =
+        row.map(|row| Ok::<_, sqlx::Error>((row.try_get("version")?, json(&row, "names")?)));
     Ok(there.transpose()?)
 }
 

@@ -137,17 +137,27 @@ impl Client {
         if let Login::Certificate { pem } = &login {
             http = http.identity(reqwest::Identity::from_pem(pem.expose_secret().as_bytes())?);
         }
+        Ok(Self::over(http.build()?, url, domain, login))
+    }
+
+    /// One that calls in this way.
+    pub(super) fn over(
+        http: reqwest::Client,
+        url: &Url,
+        domain: Option<&str>,
+        login: Login,
+    ) -> Self {
         let origin = url.origin().ascii_serialization();
         let authority = origin.split("://").nth(1).unwrap_or_default().to_owned();
         let below = domain.map_or_else(String::new, |domain| format!("{domain}/"));
-        Ok(Self {
-            http: http.build()?,
+        Self {
+            http,
             api: format!("/pulp/{below}api/v3/"),
             origin,
             authority,
             login,
             session: Mutex::new(None),
-        })
+        }
     }
 
     pub(super) fn url(&self, path: &str) -> String {
@@ -304,7 +314,7 @@ impl Client {
 
 /// What is at the bottom of an error: "Connection refused", "certificate has expired". Without the URL, whose query may hold a
 /// signature.
-fn innermost(error: &reqwest::Error) -> String {
+pub(super) fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(below) = cause.source() {
         cause = below;

@@ -62,7 +62,7 @@ impl Pulp {
     }
 }
 
-fn state_of(task: &Value, doing: &str) -> Result<TaskState, PulpError> {
+pub(super) fn state_of(task: &Value, doing: &str) -> Result<TaskState, PulpError> {
     let state = task["state"].as_str().unwrap_or_default();
     match state {
         "waiting" | "running" | "canceling" => Ok(TaskState::Open),

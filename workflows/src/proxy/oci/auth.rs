@@ -173,7 +173,9 @@ impl<'a> Auth<'a> {
         let answer = asked.send().await;
         let answer = answer.map_err(|error| {
             let why = innermost(error);
-            Trouble::Unreachable(format!("its token service at {host} does not answer: {why}"))
+            Trouble::Unreachable(format!(
+                "its token service at {host} does not answer: {why}"
+            ))
         })?;
         let status = answer.status();
         if !status.is_success() {

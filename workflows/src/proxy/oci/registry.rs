@@ -284,9 +284,10 @@ pub(super) fn pause(answer: &Response, next: Option<&Duration>) -> Option<Option
     is_busy.then(|| {
         let asked = answer.headers().get(RETRY_AFTER);
         let asked = asked.and_then(|it| it.to_str().ok()?.trim().parse().ok());
-        let pause = asked.map_or_else(|| next.copied(), |seconds| {
-            next.map(|_| Duration::from_secs(seconds))
-        });
+        let pause = asked.map_or_else(
+            || next.copied(),
+            |seconds| next.map(|_| Duration::from_secs(seconds)),
+        );
         pause.filter(|pause| *pause <= LONGEST_PAUSE)
     })
 }

@@ -1,7 +1,8 @@
 //! Tags that shall not be there any more: only those that a sync has put there, and that nobody has moved since.
 //!
-//! By tag where the registry can; else the manifest goes by its digest, if nothing else there needs it. A registry that deletes nothing,
-//! as many are set up, is no reason to fail: a person is told what stays.
+//! By tag where the registry can; else the manifest goes by its digest, if no other tag and no index needs it, and comes again without a
+//! tag if it is still pulled by its digest here. A registry that deletes nothing, as many are set up, is no reason to fail: a person is
+//! told what stays.
 
 use std::collections::HashSet;
 
@@ -126,13 +127,32 @@ impl Removal<'_, '_, '_> {
         if let Some(reason) = self.needed(digest).await? {
             return Ok(Removed::Stays(reason));
         }
-        Ok(match self.delete(&digest.to_string()).await? {
-            status if status.is_success() || status == StatusCode::NOT_FOUND => Removed::Gone,
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => self.no_right(),
-            status => Removed::AllStay(format!(
+        match self.delete(&digest.to_string()).await? {
+            status if status.is_success() || status == StatusCode::NOT_FOUND => {
+                self.bring_again(digest).await?;
+                Ok(Removed::Gone)
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(self.no_right()),
+            status => Ok(Removed::AllStay(format!(
                 "it answers {status} to DELETE; allow deletes there (docker-registry: REGISTRY_STORAGE_DELETE_ENABLED=true) and begin a whole sync, or delete them there"
-            )),
-        })
+            ))),
+        }
+    }
+
+    /// Of what is still pulled by its digest only the tag was to go. Its parts are there still.
+    async fn bring_again(&self, digest: &Digest) -> Result<(), Failure> {
+        let Some(version) = self.version else {
+            return Ok(());
+        };
+        let is_wanted = {
+            let mut tx = self.repository.work.services.database.read().await?;
+            let repository = self.repository.place.repository;
+            versions::has_manifest(&mut tx, repository, version, digest).await?
+        };
+        if is_wanted {
+            self.repository.put_by_digest(digest).await?;
+        }
+        Ok(())
     }
 
     fn no_right(&self) -> Removed {
@@ -160,9 +180,9 @@ impl Removal<'_, '_, '_> {
             let mut tx = work.services.database.read().await?;
             if let Some(version) = self.version {
                 let repository = self.repository.place.repository;
-                if versions::has_manifest(&mut tx, repository, version, digest).await? {
+                if versions::is_named_by_another(&mut tx, repository, version, digest).await? {
                     return Ok(Some(
-                        "it deletes only whole manifests, and what they point to is still needed by its digest"
+                        "it deletes only whole manifests, and an index needs the one they point to"
                             .to_owned(),
                     ));
                 }
@@ -174,13 +194,17 @@ impl Removal<'_, '_, '_> {
                 "it deletes only whole manifests, and tag `{tag}` of `{name}` points to the same one"
             )))
         };
-        let mut others = ours.iter().filter(|(tag, it)| it == digest && !self.unwanted.contains(tag));
+        let mut others = ours
+            .iter()
+            .filter(|(tag, it)| it == digest && !self.unwanted.contains(tag));
         if let Some((tag, _)) = others.next() {
             return stays(tag);
         }
         let ours: HashSet<&Tag> = ours.iter().map(|(tag, _)| tag).collect();
         for tag in self.tags().await? {
-            if !ours.contains(&tag) && self.repository.points_to(tag.as_str()).await? == Some(*digest) {
+            if !ours.contains(&tag)
+                && self.repository.points_to(tag.as_str()).await? == Some(*digest)
+            {
                 return stays(&tag);
             }
         }
@@ -206,7 +230,9 @@ impl Removal<'_, '_, '_> {
             let page = read(answer, LONGEST_PAGE).await?;
             let page: Listed = serde_json::from_slice(&page).map_err(|error| {
                 let name = &self.repository.name;
-                Failure::One(format!("its list of the tags of `{name}` cannot be read: {error}"))
+                Failure::One(format!(
+                    "its list of the tags of `{name}` cannot be read: {error}"
+                ))
             })?;
             let page = page.tags.unwrap_or_default();
             let is_last = !goes_on || page.is_empty() || page.last() == all.last();
@@ -220,7 +246,11 @@ impl Removal<'_, '_, '_> {
 
 /// These tags, in words.
 fn named(tags: &[Tag]) -> String {
-    let first: Vec<String> = tags.iter().take(NAMED).map(|tag| format!("`{tag}`")).collect();
+    let first: Vec<String> = tags
+        .iter()
+        .take(NAMED)
+        .map(|tag| format!("`{tag}`"))
+        .collect();
     let first = first.join(", ");
     match (tags.len(), tags.len().saturating_sub(NAMED)) {
         (1, _) => format!("tag {first}"),

@@ -127,11 +127,7 @@ impl<'w, 'a> Repository<'w, 'a> {
     }
 
     /// Puts these tags; each is written down before.
-    async fn put_tags(
-        &self,
-        wanted: &[(Tag, Digest)],
-        undone: &mut Undone,
-    ) -> Result<(), Failure> {
+    async fn put_tags(&self, wanted: &[(Tag, Digest)], undone: &mut Undone) -> Result<(), Failure> {
         for lot in wanted.chunks(TOGETHER) {
             let lot: Vec<(Tag, Digest)> = lot
                 .iter()

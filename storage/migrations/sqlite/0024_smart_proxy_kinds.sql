@@ -11,3 +11,12 @@ CREATE TABLE smart_proxy_tags (
     PRIMARY KEY (proxy_id, name, tag)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX smart_proxy_tags_place ON smart_proxy_tags (proxy_id, repository_id, environment_id);
+
+-- The robots by which a Pulp pulls from here that is a smart proxy: one for each organization. Their tokens are told to that Pulp alone.
+CREATE TABLE smart_proxy_robots (
+    proxy_id        INTEGER NOT NULL REFERENCES smart_proxies (id) ON DELETE CASCADE,
+    organization_id INTEGER NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+    user_id         INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    token           TEXT    NOT NULL,
+    PRIMARY KEY (proxy_id, organization_id)
+) STRICT, WITHOUT ROWID;
