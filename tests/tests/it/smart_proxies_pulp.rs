@@ -174,7 +174,6 @@ async fn a_server_that_is_killed_goes_on_with_the_task_that_pulp_has() {
     let (oci, rest) = (server.oci(), server.rest());
     let image = Image::small(noise::unique());
     oci.push(&name, "one", &image).await.expect_status(201);
-    let before = syncs(pulp).await;
     rest.begin_drill(&json!({
         "workflow": "sync_proxy", "step": "bring", "effect": "crash", "when": "after", "times": 1,
     }))
@@ -187,12 +186,16 @@ async fn a_server_that_is_killed_goes_on_with_the_task_that_pulp_has() {
     let rest = server.rest();
     until_has(&rest, &proxy, 1).await;
     assert_eq!(pulp.manifest(&name, "one").await, Some(image.digest));
-    assert_eq!(syncs(pulp).await - before, 1);
+    assert_eq!(syncs_to(pulp, &name).await, 1);
 }
 
-/// How many syncs that Pulp knows.
-async fn syncs(pulp: &Pulp) -> u64 {
-    let path = "tasks/?name__contains=synchronize&limit=1&fields=name";
-    let (_, found) = pulp.ask(Method::GET, path, None).await;
+/// How many syncs of what is given out at this path that Pulp knows.
+async fn syncs_to(pulp: &Pulp, path: &str) -> u64 {
+    let served = format!("distributions/container/container/?base_path={path}");
+    let served = pulp.list(&served).await;
+    let version = served[0]["repository_version"].as_str().expect("a version");
+    let (repository, _) = version.split_once("versions/").expect("of a repository");
+    let tasks = format!("tasks/?name__contains=synchronize&reserved_resources={repository}");
+    let (_, found) = pulp.ask(Method::GET, &tasks, None).await;
     found["count"].as_u64().expect("a count")
 }

@@ -102,7 +102,8 @@ impl Repository<'_, '_> {
             return Ok(vec![surely.to_string()]);
         }
         let mut tx = self.work.services.database.look_up().await?;
-        let names = contents::names_with_blob(&mut tx, self.work.proxy.id, digest, HOLDERS_AT_MOST).await?;
+        let names =
+            contents::names_with_blob(&mut tx, self.work.proxy.id, digest, HOLDERS_AT_MOST).await?;
         let names = names.iter().map(|name| self.work.registry.name(name));
         Ok(names.filter(|name| *name != self.name).collect())
     }

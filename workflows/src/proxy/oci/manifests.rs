@@ -84,13 +84,7 @@ impl Repository<'_, '_> {
             let mut asked = stream::iter(level)
                 .map(|digest| {
                     let surely = surely.contains(&digest);
-                    async move {
-                        let is_missing = match surely {
-                            true => Ok(true),
-                            false => self.lacks(&digest).await,
-                        };
-                        (digest, is_missing)
-                    }
+                    self.look_at(digest, surely)
                 })
                 .buffered(self.work.at_once);
             while let Some((digest, is_missing)) = asked.next().await {
@@ -115,9 +109,13 @@ impl Repository<'_, '_> {
         Ok(missing)
     }
 
-    async fn lacks(&self, digest: &Digest) -> Result<bool, Failure> {
-        let found = self.points_to(&digest.to_string()).await?;
-        Ok(found.is_none())
+    /// The manifest, and whether it is missing there; `surely`: that is known.
+    async fn look_at(&self, digest: Digest, surely: bool) -> (Digest, Result<bool, Failure>) {
+        if surely {
+            return (digest, Ok(true));
+        }
+        let found = self.points_to(&digest.to_string()).await;
+        (digest, found.map(|found| found.is_none()))
     }
 
     /// These manifests with all that they name, and what that names.
