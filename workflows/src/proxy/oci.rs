@@ -54,7 +54,7 @@ pub(crate) async fn bring(
     cx: &Context<SyncProxy>,
     sync: &SyncProxy,
     proxy: &SmartProxy,
-    looked: Looked,
+    looked: &Looked,
 ) -> Result<Brought, Trouble> {
     let services = &*cx.services;
     let work = Work {
@@ -68,7 +68,7 @@ pub(crate) async fn bring(
         warnings: Mutex::default(),
     };
     let mut ended = Vec::new();
-    let all = work.bring_all(&looked, &mut ended);
+    let all = work.bring_all(looked, &mut ended);
     // Of a plan that is cancelled it is known what was done until then.
     let done = cx.cancelled().run_until_cancelled(all).await;
     let (blobs, bytes) = work.tally.end();
@@ -77,11 +77,11 @@ pub(crate) async fn bring(
         ended,
         blobs,
         bytes,
-        error: None,
         warnings: work
             .warnings
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner),
+        ..Brought::default()
     })
 }
 

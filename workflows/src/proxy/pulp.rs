@@ -26,12 +26,15 @@ use storage::catalog::{
 };
 use storage::content::pulp::syncing::{self, Mirrored, Source, State, SyncingPulp, Task};
 use storage::content::pulp::{self, PulpError};
+use uuid::Uuid;
 
 use robot::Robot;
 
 /// What Pulp is asked with.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Ticket {
+    /// What its tasks are found by.
+    key: Uuid,
     /// What is being synced.
     syncs: Vec<Sync>,
     /// What has come to its end before.
@@ -79,19 +82,20 @@ impl Named {
 pub(crate) async fn begin(
     cx: &Context<SyncProxy>,
     proxy: &SmartProxy,
-    looked: Looked,
+    looked: &Looked,
 ) -> Result<Begun<Ticket>, Trouble> {
     let (work, owner) = Work::new(cx, proxy).await?;
     let mut ended = Vec::new();
     for place in &looked.gone {
         ended.push(End::of(*place, work.remove(&named(owner, *place)).await)?);
     }
-    let tasks = work.pulp.tasks(cx.idempotency_key()).await;
+    let key = key(cx, looked);
+    let tasks = work.pulp.tasks(key).await;
     let tasks = tasks.or_else(|error| failure(proxy, error).all())?;
     let mut robots = HashMap::new();
     let mut syncs = Vec::new();
     for wanted in &looked.wanted {
-        let begun = work.begin(cx, wanted, owner, &tasks, &mut robots).await;
+        let begun = work.begin(wanted, owner, (key, &tasks), &mut robots).await;
         match begun {
             Ok(sync) => syncs.push(sync),
             Err(failure) => ended.push(End::of(wanted.place, Err(failure))?),
@@ -103,7 +107,7 @@ pub(crate) async fn begin(
             ..Brought::default()
         }));
     }
-    Ok(Begun::Ticket(Ticket { syncs, ended }))
+    Ok(Begun::Ticket(Ticket { key, syncs, ended }))
 }
 
 /// Asks how far Pulp's tasks are; once they have ended, what they have brought is given out.
@@ -113,7 +117,7 @@ pub(crate) async fn ask(
     ticket: &Ticket,
 ) -> Result<Option<Brought>, Trouble> {
     let (work, owner) = Work::new(cx, proxy).await?;
-    let tasks = work.pulp.tasks(cx.idempotency_key()).await;
+    let tasks = work.pulp.tasks(ticket.key).await;
     let tasks = tasks.or_else(|error| failure(proxy, error).all())?;
     let tasks: HashMap<&str, &Task> = tasks.iter().map(|it| (it.href.as_str(), it)).collect();
     let of = |sync: &Sync| tasks.get(sync.task.as_str()).copied();
@@ -186,7 +190,7 @@ impl<'a> Work<'a> {
     async fn new(
         cx: &'a Context<SyncProxy>,
         proxy: &'a SmartProxy,
-    ) -> Result<(Self, uuid::Uuid), Trouble> {
+    ) -> Result<(Self, Uuid), Trouble> {
         let services = &*cx.services;
         let (http, url) = way(&services.outbound, proxy)?;
         let login = match &proxy.login {
@@ -221,20 +225,19 @@ impl<'a> Work<'a> {
 
     async fn begin(
         &self,
-        cx: &Context<SyncProxy>,
         wanted: &Wanted,
-        owner: uuid::Uuid,
-        tasks: &[Task],
+        owner: Uuid,
+        (key, tasks): (Uuid, &[Task]),
         robots: &mut HashMap<OrganizationId, Robot>,
     ) -> Result<Sync, Failure> {
         let named = named(owner, wanted.place);
-        let robot = match robots.get(&wanted.organization.id) {
-            Some(robot) => robot.clone(),
-            None => {
-                let robot = robot::of(self.services, self.proxy, &wanted.organization).await?;
-                robots.insert(wanted.organization.id, robot.clone());
-                robot
-            }
+        let organization = &wanted.organization;
+        let robot = if let Some(robot) = robots.get(&organization.id) {
+            robot.clone()
+        } else {
+            let robot = robot::of(self.services, self.proxy, organization).await?;
+            robots.insert(organization.id, robot.clone());
+            robot
         };
         let source = Source {
             url: &self.here,
@@ -250,13 +253,11 @@ impl<'a> Work<'a> {
         let repository = repository.map_err(|error| failure(self.proxy, error))?;
         let is_under_way =
             |task: &&Task| task.is_on(&repository) && !matches!(task.state, State::Failed(_));
-        let task = match tasks.iter().find(is_under_way) {
-            Some(task) => task.href.clone(),
-            None => {
-                let key = cx.idempotency_key();
-                let begun = self.pulp.sync(&repository, &remote, key).await;
-                begun.map_err(|error| failure(self.proxy, error))?
-            }
+        let task = if let Some(task) = tasks.iter().find(is_under_way) {
+            task.href.clone()
+        } else {
+            let begun = self.pulp.sync(&repository, &remote, key).await;
+            begun.map_err(|error| failure(self.proxy, error))?
         };
         Ok(Sync {
             place: wanted.place,
@@ -330,7 +331,7 @@ impl<'a> Work<'a> {
     }
 }
 
-fn named(owner: uuid::Uuid, place: Place) -> Named {
+fn named(owner: Uuid, place: Place) -> Named {
     let Place {
         environment,
         repository,
@@ -339,6 +340,15 @@ fn named(owner: uuid::Uuid, place: Place) -> Named {
         name: format!("wharfinger-proxy/{owner}/{repository}/{environment}"),
         label: format!("{repository}-{environment}"),
     }
+}
+
+/// What the tasks are found by that bring this. Another attempt that finds more to bring begins others: what those before have brought
+/// may be older.
+fn key(cx: &Context<SyncProxy>, looked: &Looked) -> Uuid {
+    let wanted = looked.wanted.iter();
+    let versions = wanted.map(|it| (it.place.repository.0, it.place.environment.0, it.version));
+    let versions: Vec<String> = versions.map(|it| format!("{it:?}")).collect();
+    Uuid::new_v5(&cx.idempotency_key(), versions.concat().as_bytes())
 }
 
 /// How Pulp is called, and where.

@@ -63,10 +63,10 @@ impl PollingStep for Bring {
             Kind::Wharfinger => proxy::wharfinger::begin(cx, &proxy, &looked)
                 .await
                 .map(|begun| begun.map(Work::Wharfinger)),
-            Kind::Oci => proxy::oci::bring(cx, sync, &proxy, looked.clone())
+            Kind::Oci => proxy::oci::bring(cx, sync, &proxy, &looked)
                 .await
                 .map(proxy::Begun::Done),
-            Kind::Pulp => proxy::pulp::begin(cx, &proxy, looked.clone())
+            Kind::Pulp => proxy::pulp::begin(cx, &proxy, &looked)
                 .await
                 .map(|begun| begun.map(|ticket| Work::Pulp(Box::new(ticket)))),
         };

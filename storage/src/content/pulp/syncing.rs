@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Url};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -91,7 +90,7 @@ pub enum State {
 }
 
 /// Something that is given out at a path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
     /// What it is asked for by.
     pub href: String,
@@ -389,13 +388,13 @@ impl SyncingPulp {
     ) -> Result<Vec<Value>, PulpError> {
         let reply = self.client.ask(Ask::get(doing, path, query)).await?;
         let mut found = reply.expect(doing, &[StatusCode::OK])?;
-        match found["results"].take() {
-            Value::Array(results) => Ok(results),
-            _ => Err(PulpError::Unreadable {
-                doing: doing.to_owned(),
-                why: "it has no list `results`".to_owned(),
-            }),
+        if let Value::Array(results) = found["results"].take() {
+            return Ok(results);
         }
+        Err(PulpError::Unreadable {
+            doing: doing.to_owned(),
+            why: "it has no list `results`".to_owned(),
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use storage::Digest;
 use storage::catalog::smart_proxies::contents;
 
 use super::Failure;
-use super::registry::{Ask, PAUSES, busy, is_down, pause};
+use super::registry::{Ask, Busy, PAUSES, busy, is_down};
 use super::repository::{Repository, Undone};
 
 /// So many names are tried that may have a blob.
@@ -164,11 +164,11 @@ impl Repository<'_, '_> {
             registry.asked(&answer, &self.scope, &shown).await?;
             return Ok(Went::Again(Duration::ZERO));
         }
-        match pause(&answer, next) {
-            Some(Some(pause)) => return Ok(Went::Again(pause)),
-            Some(None) => return Err(busy(answer).await),
-            None if is_down(status) => return Err(busy(answer).await),
-            None => {}
+        match Busy::says(&answer, next) {
+            Busy::Pause(pause) => return Ok(Went::Again(pause)),
+            Busy::TooLong => return Err(busy(answer).await),
+            Busy::No if is_down(status) => return Err(busy(answer).await),
+            Busy::No => {}
         }
         let what = format!("PUT of blob {digest} to `{}`", self.name);
         Err(self.refused(&what, answer).await)

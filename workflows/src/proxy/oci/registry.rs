@@ -185,11 +185,11 @@ impl<'a> Registry<'a> {
                 self.asked(&answer, ask.scope, &shown).await?;
                 continue;
             }
-            match pause(&answer, pauses.next()) {
-                None if is_down(answer.status()) => return Err(busy(answer).await),
-                None => return Ok(Answer::Here(answer)),
-                Some(Some(pause)) => tokio::time::sleep(pause).await,
-                Some(None) => return Err(busy(answer).await),
+            match Busy::says(&answer, pauses.next()) {
+                Busy::Pause(pause) => tokio::time::sleep(pause).await,
+                Busy::TooLong => return Err(busy(answer).await),
+                Busy::No if is_down(answer.status()) => return Err(busy(answer).await),
+                Busy::No => return Ok(Answer::Here(answer)),
             }
         }
     }
@@ -275,21 +275,32 @@ pub(super) fn is_down(status: StatusCode) -> bool {
     )
 }
 
-/// How long to wait before asking again who is busy: none in it, not any longer; none, he is not.
-pub(super) fn pause(answer: &Response, next: Option<&Duration>) -> Option<Option<Duration>> {
-    let is_busy = matches!(
-        answer.status(),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-    );
-    is_busy.then(|| {
+/// Whether the registry is busy just now.
+pub(super) enum Busy {
+    /// It is not.
+    No,
+    /// It may be asked again after so long.
+    Pause(Duration),
+    /// It was asked often enough, or asks us to come much later.
+    TooLong,
+}
+
+impl Busy {
+    /// What the answer says; `next` is how long to wait if it does not say so, and none: not any more.
+    pub(super) fn says(answer: &Response, next: Option<&Duration>) -> Self {
+        let is_busy = matches!(
+            answer.status(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        );
+        if !is_busy {
+            return Self::No;
+        }
         let asked = answer.headers().get(RETRY_AFTER);
         let asked = asked.and_then(|it| it.to_str().ok()?.trim().parse().ok());
-        let pause = asked.map_or_else(
-            || next.copied(),
-            |seconds| next.map(|_| Duration::from_secs(seconds)),
-        );
-        pause.filter(|pause| *pause <= LONGEST_PAUSE)
-    })
+        let pause = next.map(|next| asked.map_or(*next, Duration::from_secs));
+        let pause = pause.filter(|pause| *pause <= LONGEST_PAUSE);
+        pause.map_or(Self::TooLong, Self::Pause)
+    }
 }
 
 /// It answers that it cannot now.
