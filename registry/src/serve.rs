@@ -2,6 +2,8 @@
 //!
 //! data folder -> database -> content -> first start -> node -> listener; and back in the opposite order.
 
+mod role;
+
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -22,28 +24,25 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use workflows::mirror::{Mirror, Upstream};
 
-use crate::answers::{self, Answers};
+use crate::answers::Answers;
 use crate::app::App;
-use crate::audit::{self, Refusals};
+use crate::audit::Refusals;
 use crate::auth::failed_logins::FailedLogins;
-use crate::auth::key_rotation::{self, RotationError};
-use crate::auth::tokens::{TokenError, Tokens};
+use crate::auth::key_rotation::RotationError;
+use crate::auth::tokens::TokenError;
 use crate::cli::{exit, terminal};
 use crate::config::{
-    Config, ContentBackend, Environment, Limits, ProxySettingError, PulpSettingError, Role,
-    Settings, Tls,
+    Config, ContentBackend, Environment, Limits, ProxySettingError, PulpSettingError, Settings, Tls,
 };
 use crate::data_dir::{DataDir, DataDirError};
 use crate::first_start::{self, ADMIN, AdminPassword, DEFAULT_ORGANIZATION, FirstStartError};
 use crate::full_disk::FullDisk;
 use crate::http::tls::{Certificates, TlsError, self_signed};
 use crate::http::{self, Manners};
-use crate::mirror::{Proxy, main_server, proxy, syncs};
-use crate::pulls::{self, Pulls};
+use crate::pulls::Pulls;
 use crate::telemetry::{self, TelemetryError};
-use crate::{api, hiding, oci, schedules};
+use crate::{api, oci};
 
 /// Why the registry does not start. All of it ends with exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -217,47 +216,6 @@ async fn open_content(
     Ok(content)
 }
 
-/// What this process does again and again beside answering.
-fn begin_duties(duties: &mut JoinSet<()>, app: &Arc<App>, stop: &CancellationToken) {
-    duties.spawn(audit::keep_counting(Arc::clone(app), stop.clone()));
-    if let Some(proxy) = &app.proxy {
-        let mirror = proxy.mirror.clone();
-        duties.spawn(mirror.run(app.node.clone(), stop.clone()));
-        duties.spawn(proxy::keep_keys(Arc::clone(app), stop.clone()));
-        return;
-    }
-    duties.spawn(key_rotation::run(Arc::clone(app), stop.clone()));
-    duties.spawn(hiding::run(Arc::clone(app), stop.clone()));
-    duties.spawn(answers::keep_writing(Arc::clone(app), stop.clone()));
-    duties.spawn(pulls::keep_writing(Arc::clone(app), stop.clone()));
-    duties.spawn(workflows::push::keep_filing(app.node.clone(), stop.clone()));
-    duties.spawn(workflows::sync_proxy::keep_current(
-        app.node.clone(),
-        stop.clone(),
-    ));
-    duties.spawn(workflows::deliver_webhook::keep_telling(
-        app.node.clone(),
-        app.config.base_url(),
-        stop.clone(),
-    ));
-}
-
-/// A database is one of a main server or of a smart proxy, and stays so.
-async fn must_be_of_that_role(role: &Role, database: &Database) -> Result<(), StartError> {
-    let wanted = match role {
-        Role::Main => instance::Role::Main,
-        Role::Proxy(_) => instance::Role::Proxy,
-    };
-    let kept = {
-        let mut tx = database.read().await?;
-        instance::role(&mut tx).await?
-    };
-    match kept.filter(|kept| *kept != wanted) {
-        Some(kept) => Err(StartError::OtherRole { kept, wanted }),
-        None => Ok(()),
-    }
-}
-
 impl Serving {
     /// Opens everything and listens. `password` counts only if this is the first start on this database.
     pub(crate) async fn start(
@@ -269,37 +227,10 @@ impl Serving {
         let node_id = data_dir.node_id()?;
         let clock = Clock::system();
         let database = Database::open(&config.database).await?;
-        let password = match &config.role {
-            Role::Main => first_start::make(&database, &data_dir, password, clock.now()).await?,
-            Role::Proxy(_) => {
-                first_start::make_proxy(&database, clock.now()).await?;
-                None
-            }
-        };
-        must_be_of_that_role(&config.role, &database).await?;
+        let password = role::first_start(&config, &database, &data_dir, password, clock).await?;
         let content = open_content(&config, &database, clock).await?;
-        let proxy = match &config.role {
-            Role::Main => None,
-            Role::Proxy(setting) => {
-                let (secret, authorities) = (setting.secret()?, setting.authorities()?);
-                let upstream = Upstream::new(setting.url(), secret, &authorities);
-                let upstream = upstream.map_err(StartError::Client)?;
-                let (database, content) = (database.clone(), content.clone());
-                let mirror = Mirror::open(database, content, clock, upstream).await?;
-                Some(Proxy::new(mirror))
-            }
-        };
-        let tokens = match &proxy {
-            None => {
-                let keys = key_rotation::keys(&database, clock.now()).await?;
-                Tokens::new(&keys, config.token_lifetime)?
-            }
-            Some(proxy) => {
-                let told = proxy.mirror.told();
-                let keys = told.map_or_else(Default::default, |told| told.keys.clone());
-                Tokens::of_another(&keys, config.token_lifetime)
-            }
-        };
+        let proxy = role::proxy(&config, &database, &content, clock).await?;
+        let tokens = role::tokens(&config, &database, proxy.as_ref(), clock).await?;
         let services = workflows::Services {
             database,
             content,
@@ -326,12 +257,7 @@ impl Serving {
             ..NodeOptions::new(node_id, config.host())
         };
         let node = workflows::start(options, services.clone(), config.allow_drills).await?;
-        // A smart proxy does nothing by the clock: what it holds is its main server's matter.
-        let built_in = match &proxy {
-            None => schedules::built_in(),
-            Some(_) => Vec::new(),
-        };
-        if let Err(error) = node.make_built_in(built_in).await {
+        if let Err(error) = node.make_built_in(role::schedules(proxy.as_ref())).await {
             warn!(%error, "the built-in schedules could not be made; the next start tries again");
         }
 
@@ -358,12 +284,7 @@ impl Serving {
             sizes: Sizes::default(),
             proxy,
         });
-        let router = oci::router(Arc::clone(&app)).merge(match &app.proxy {
-            None => api::router(Arc::clone(&app)).merge(main_server::router(Arc::clone(&app))),
-            Some(_) => {
-                api::router_of_a_proxy(Arc::clone(&app)).merge(syncs::router(Arc::clone(&app)))
-            }
-        });
+        let router = role::router(&app);
         let shutdown = CancellationToken::new();
         let mut listener = JoinSet::new();
         listener.spawn(http::serve(
@@ -388,7 +309,7 @@ impl Serving {
         } else {
             listener.spawn(overhear(hangup, stop));
         }
-        begin_duties(&mut listener, &app, &shutdown);
+        role::begin_duties(&mut listener, &app, &shutdown);
         info!(listen = %app.config.listen, node.id = %node_id, "listening on {}", app.config.listen);
         Ok(Self {
             app,
@@ -459,7 +380,7 @@ impl Serving {
 
     fn welcome(&self) -> String {
         if let Some(proxy) = &self.app.proxy {
-            return welcome_of_a_proxy(&self.app, proxy);
+            return role::welcome_of_a_proxy(&self.app, proxy);
         }
         let (host, url) = (self.app.config.host(), self.app.config.base_url());
         let password = self
@@ -496,21 +417,4 @@ A first push:
             version = env!("CARGO_PKG_VERSION"),
         )
     }
-}
-
-/// What to do with a smart proxy: add it at its main server, once.
-fn welcome_of_a_proxy(app: &App, proxy: &Proxy) -> String {
-    let (url, upstream) = (app.config.base_url(), proxy.mirror.upstream().url());
-    let known = match proxy.mirror.told() {
-        Some(told) => format!("It is known there as {}.", told.proxy),
-        None => format!(
-            "Add it there, with what its --mirror-secret-file holds:
-  wharfinger smart-proxy create --server {upstream} NAME --kind wharfinger --url {url} --secret-file FILE --environment ORGANIZATION/Library"
-        ),
-    };
-    format!(
-        "wharfinger {version} on {url}, smart proxy of {upstream}
-{known}",
-        version = env!("CARGO_PKG_VERSION"),
-    )
 }

@@ -259,6 +259,7 @@ pub(super) struct Changes {
     secret: Option<Password>,
     /// Who is logged in as from now on; null: nobody.
     #[serde(deserialize_with = "fields::or_null")]
+    #[expect(clippy::option_option, reason = "left out, it stays; null, it goes")]
     credentials: Option<Option<Credentials>>,
     /// What it holds from now on: these and no others. What goes is removed there.
     #[serde(deserialize_with = "fields::not_null")]
@@ -273,6 +274,7 @@ pub(super) struct Changes {
     /// So fast they go there in all; null: as fast as they can.
     #[serde(deserialize_with = "fields::or_null")]
     #[schemars(range(min = LEAST_BYTES_PER_SECOND, max = MOST_BYTES_PER_SECOND))]
+    #[expect(clippy::option_option, reason = "left out, it stays; null, it goes")]
     bytes_per_second: Option<Option<u64>>,
 }
 

@@ -66,7 +66,7 @@ struct New {
     /// What it is: another wharfinger, a Pulp 3, or any registry
     #[arg(long, value_parser = PossibleValuesParser::new(KINDS))]
     kind: String,
-    /// Where it is, for example: https://berlin.example.org
+    /// Where it is, for example: <https://berlin.example.org>
     #[arg(long)]
     url: String,
     #[command(flatten)]

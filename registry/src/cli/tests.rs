@@ -117,7 +117,7 @@ fn nouns_have_the_verbs_of_their_resource() {
 #[test]
 fn every_table_fits_eighty_columns_and_breaks_nothing_that_is_copied() {
     const WIDTH: u16 = 80;
-    for (noun, columns, object, copied) in images().into_iter().chain(access()).chain(webhooks()) {
+    for (noun, columns, object, copied) in images().into_iter().chain(access()).chain(others()) {
         let shown = listed(std::slice::from_ref(&object), columns, Some(WIDTH));
 
         let widest = shown.lines().map(|line| line.chars().count()).max();
@@ -135,7 +135,7 @@ fn every_table_fits_eighty_columns_and_breaks_nothing_that_is_copied() {
 /// A terminal that is too narrow for all columns is shown fewer of them, or a line for each field: never letters below letters.
 #[test]
 fn no_table_falls_apart_on_a_narrow_terminal() {
-    for (noun, columns, object, _) in images().into_iter().chain(access()).chain(webhooks()) {
+    for (noun, columns, object, _) in images().into_iter().chain(access()).chain(others()) {
         for width in 20..=140 {
             let objects = [object.clone(), object.clone()];
             let shown = listed(&objects, columns, Some(width));
@@ -322,16 +322,6 @@ fn access() -> Vec<Listed> {
             "*/15 2-4 * * mon-fri",
         ),
         (
-            "smart-proxy",
-            smart_proxy::COLUMNS,
-            json!({"id": 1234, "name": "berlin-in-the-north", "kind": "wharfinger",
-                "url": "https://berlin.harbour.example.org:5001", "enabled": true, "synced_at": AT,
-                "environments": [{"organization": "acme", "environment": "Library"},
-                    {"organization": "acme", "environment": "production"}],
-                "error": "acme/tools/app: its disk is full"}),
-            "1234",
-        ),
-        (
             "gate",
             gate::COLUMNS,
             json!({"name": "content", "state": "opening", "by": "ana.maria@example.org", "since": AT, "at_once": 16,
@@ -370,8 +360,19 @@ fn access() -> Vec<Listed> {
     ]
 }
 
-fn webhooks() -> Vec<Listed> {
+/// The tables about other servers.
+fn others() -> Vec<Listed> {
     vec![
+        (
+            "smart-proxy",
+            smart_proxy::COLUMNS,
+            json!({"id": 1234, "name": "berlin-in-the-north", "kind": "wharfinger",
+                "url": "https://berlin.harbour.example.org:5001", "enabled": true, "synced_at": AT,
+                "environments": [{"organization": "acme", "environment": "Library"},
+                    {"organization": "acme", "environment": "production"}],
+                "error": "acme/tools/app: its disk is full"}),
+            "1234",
+        ),
         (
             "webhook",
             webhook::COLUMNS,

@@ -26,7 +26,7 @@ use crate::auth::{Subject, Via};
 use crate::oci::OciError;
 
 /// A token got for somebody who shows a password is used again until so shortly before its end.
-const BEFORE_ITS_END: Duration = Duration::from_secs(60);
+const BEFORE_ITS_END: Duration = Duration::from_mins(1);
 
 /// What makes this process a smart proxy.
 pub(crate) struct Proxy {
@@ -63,11 +63,8 @@ impl Proxy {
         self.verdicts.is_down()
     }
 
-    /// Whether the main server answers; asked now, unless it did not a moment ago.
+    /// Whether the main server answers now.
     pub(crate) async fn main_answers(&self) -> bool {
-        if self.verdicts.is_down() {
-            return false;
-        }
         let answers = self.mirror.upstream().answers().await;
         if !answers {
             self.verdicts.note_down();

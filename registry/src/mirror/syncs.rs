@@ -61,13 +61,11 @@ async fn begin(Told(mirror): Told, Json(sync): Json<Sync>) -> Json<SyncState> {
 }
 
 async fn ask(Told(mirror): Told, Path(id): Path<Uuid>) -> Response {
-    match mirror.state(id) {
-        Some(state) => Json(state).into_response(),
-        None => {
-            let detail = "this smart proxy knows of no such sync; tell it again";
-            (StatusCode::NOT_FOUND, Json(json!({ "detail": detail }))).into_response()
-        }
+    if let Some(state) = mirror.state(id) {
+        return Json(state).into_response();
     }
+    let detail = "this smart proxy knows of no such sync; tell it again";
+    (StatusCode::NOT_FOUND, Json(json!({ "detail": detail }))).into_response()
 }
 
 /// Everything else of REST is its main server's.

@@ -287,10 +287,9 @@ impl OciError {
             Self::TooManyTags { .. }        => (StatusCode::URI_TOO_LONG, "SIZE_INVALID"),
             Self::OutOfOrder { .. }         => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
             Self::RangeUnsatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
+            // Clients throw the body of every 5xx away.
             Self::Paused { .. } | Self::PausedDelete { .. } | Self::Ended { .. }
-                                            => (StatusCode::FAILED_DEPENDENCY, "UNKNOWN"),
-            // Clients throw the body of every 5xx away, and one with a body is sent again for nothing.
-            Self::MainServerDown { writes: true, .. }
+            | Self::MainServerDown { writes: true, .. }
                                             => (StatusCode::FAILED_DEPENDENCY, "UNKNOWN"),
             Self::MainServerDown { writes: false, .. } | Self::NotAddedYet
                                             => (StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN"),

@@ -132,7 +132,7 @@ impl Key {
     #[must_use]
     pub fn default_value(self) -> Value {
         match self {
-            Self::AnonymousPull => Value::from(true),
+            Self::AnonymousPull | Self::SyncSmartProxies => Value::from(true),
             Self::PersonalTokenMaxDays => Value::from(0),
             Self::SigningKeyDays => Value::from(30),
             Self::TaskRetention => {
@@ -141,7 +141,6 @@ impl Key {
             Self::UndoWindow => Value::from("7d"),
             Self::BlobGrace => Value::from("24h"),
             Self::VersionRetention => Value::from(100),
-            Self::SyncSmartProxies => Value::from(true),
         }
     }
 

@@ -183,6 +183,20 @@ async fn note(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), Catalog
 /// Makes the rows that everything else hangs on, by their numbers at the main server. What has a name there that another one had before
 /// has it here, too: that other one is gone there.
 pub async fn prepare(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), CatalogError> {
+    prepare_environments(tx, wanted, at).await?;
+    prepare_product(tx, wanted, at).await?;
+    prepare_repository(tx, wanted, at).await
+}
+
+fn key(label: &str) -> String {
+    label.to_ascii_lowercase()
+}
+
+async fn prepare_environments(
+    tx: &mut Tx,
+    wanted: &Wanted,
+    at: Timestamp,
+) -> Result<(), CatalogError> {
     const ORGANIZATION: &str = "
         INSERT INTO organizations (id, label, label_key, name, created_at) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (id) DO UPDATE SET name = excluded.name";
@@ -191,28 +205,7 @@ pub async fn prepare(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), 
         INSERT INTO environments (id, organization_id, label, label_key, name, prior_id, created_at)
         VALUES ($1, $2, $3, $4, $3, $5, $6)
         ON CONFLICT (id) DO NOTHING";
-    const FORMER: &str = "
-        UPDATE products SET label_key = label_key || '@' || id
-        WHERE organization_id = $1 AND label_key = $2 AND id <> $3";
-    const PRODUCT: &str = "
-        INSERT INTO products (id, organization_id, label, label_key, name, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6)
-        ON CONFLICT (id) DO UPDATE SET label_key = excluded.label_key, name = excluded.name";
-    const TAKEN: &str = "
-        SELECT id FROM destinations
-        WHERE organization_id = $1 AND product_key = $2 AND name = $3 AND retired_at IS NULL AND id <> $4";
-    const DESTINATION: &str = "
-        INSERT INTO destinations (id, organization_id, product_label, product_key, name, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING";
-    const REPOSITORY: &str = "
-        INSERT INTO repositories (id, product_id, name, label, created_at) VALUES ($1, $2, $3, $3, $4)
-        ON CONFLICT (id) DO NOTHING";
-    let (organization, product, id) = (
-        &wanted.organization,
-        &wanted.product,
-        wanted.place.repository,
-    );
-    let key = |label: &str| label.to_ascii_lowercase();
+    let organization = &wanted.organization;
     sqlx::query(ORGANIZATION)
         .bind(organization.id)
         .bind(&organization.label)
@@ -238,30 +231,59 @@ pub async fn prepare(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), 
             .execute(&mut *tx)
             .await?;
     }
-    let product_key = key(&product.label);
+    Ok(())
+}
+
+async fn prepare_product(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), CatalogError> {
+    const FORMER: &str = "
+        UPDATE products SET label_key = label_key || '@' || id
+        WHERE organization_id = $1 AND label_key = $2 AND id <> $3";
+    const PRODUCT: &str = "
+        INSERT INTO products (id, organization_id, label, label_key, name, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (id) DO UPDATE SET label_key = excluded.label_key, name = excluded.name";
+    let (organization, product) = (wanted.organization.id, &wanted.product);
     let former = sqlx::query(FORMER)
-        .bind(organization.id)
-        .bind(&product_key)
+        .bind(organization)
+        .bind(key(&product.label))
         .bind(product.id);
     former.execute(&mut *tx).await?;
     sqlx::query(PRODUCT)
         .bind(product.id)
-        .bind(organization.id)
+        .bind(organization)
         .bind(&product.label)
-        .bind(&product_key)
+        .bind(key(&product.label))
         .bind(&product.name)
         .bind(at.0)
         .execute(&mut *tx)
         .await?;
-    let taken: Vec<i64> = sqlx::query_scalar(TAKEN)
-        .bind(organization.id)
-        .bind(&product_key)
+    Ok(())
+}
+
+async fn prepare_repository(
+    tx: &mut Tx,
+    wanted: &Wanted,
+    at: Timestamp,
+) -> Result<(), CatalogError> {
+    const TAKEN: &str = "
+        SELECT id FROM destinations
+        WHERE organization_id = $1 AND product_key = $2 AND name = $3 AND retired_at IS NULL AND id <> $4";
+    const DESTINATION: &str = "
+        INSERT INTO destinations (id, organization_id, product_label, product_key, name, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING";
+    const REPOSITORY: &str = "
+        INSERT INTO repositories (id, product_id, name, label, created_at) VALUES ($1, $2, $3, $3, $4)
+        ON CONFLICT (id) DO NOTHING";
+    let (organization, product) = (wanted.organization.id, &wanted.product);
+    let id = wanted.place.repository;
+    let taken: Vec<RepositoryId> = sqlx::query_scalar(TAKEN)
+        .bind(organization)
+        .bind(key(&product.label))
         .bind(&wanted.name)
         .bind(id)
         .fetch_all(&mut *tx)
         .await?;
-    for other in taken {
-        let repository = RepositoryId(other);
+    for repository in taken {
         for environment in environments_of(tx, repository).await? {
             let place = Place {
                 environment,
@@ -273,19 +295,18 @@ pub async fn prepare(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), 
     }
     sqlx::query(DESTINATION)
         .bind(id)
-        .bind(organization.id)
+        .bind(organization)
         .bind(&product.label)
-        .bind(&product_key)
+        .bind(key(&product.label))
         .bind(&wanted.name)
         .bind(at.0)
         .execute(&mut *tx)
         .await?;
-    sqlx::query(REPOSITORY)
+    let made = sqlx::query(REPOSITORY)
         .bind(id)
         .bind(product.id)
         .bind(&wanted.name)
-        .bind(at.0)
-        .execute(&mut *tx)
-        .await?;
+        .bind(at.0);
+    made.execute(&mut *tx).await?;
     Ok(())
 }

@@ -179,7 +179,7 @@ async fn a_setting_has_its_default_until_somebody_sets_it() {
     assert_eq!((before.value, before.changed), (json!(30), None));
     assert_eq!(after.changed, Some(("ann".to_owned(), AT)));
     assert_eq!(settings::signing_key_days(&mut tx).await.unwrap(), 8);
-    assert_eq!(settings::list(&mut tx).await.unwrap().len(), 7);
+    assert_eq!(settings::list(&mut tx).await.unwrap().len(), 8);
 }
 
 fn entry(actor: &str, action: Action) -> NewEntry {

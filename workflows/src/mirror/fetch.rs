@@ -118,12 +118,12 @@ impl Work<'_> {
             if is_going {
                 tidy::collect(node).await;
             }
-            let since = held.map_or(0, |held| held.version);
+            let (was_held, since) = (held.is_some(), held.map_or(0, |held| held.version));
             let Some(lead) = self.mirror.upstream().lead(place, since).await? else {
                 return self.remove(place).await;
             };
             if let Some(removed) = self.follow(lead).await? {
-                return Ok(removed);
+                return Ok(removed && was_held);
             }
         }
         Err(Failed {

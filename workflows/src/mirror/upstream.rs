@@ -180,7 +180,6 @@ impl Upstream {
     }
 
     /// A request of somebody else that is passed on as it is: path and query after the host, to be given headers and body.
-    #[must_use]
     pub fn passed_on(&self, method: Method, path_and_query: &str) -> RequestBuilder {
         self.http
             .request(method, format!("{}{path_and_query}", self.url()))

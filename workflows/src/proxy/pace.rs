@@ -45,7 +45,8 @@ impl Pace {
 impl Limit {
     fn turn(&self, bytes: usize) -> Instant {
         let now = Instant::now();
-        let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        let nanoseconds = (bytes as u128) * 1_000_000_000 / u128::from(self.bytes_per_second);
+        let takes = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
         let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
         let begins = (*free_at).max(now.checked_sub(BURST).unwrap_or(now));
         *free_at = begins + takes;

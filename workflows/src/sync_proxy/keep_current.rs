@@ -7,7 +7,7 @@ use engine::clock::Timestamp;
 use engine::journal::PlanId;
 use engine::store::Store;
 use engine::workflow::Workflow as _;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use storage::Tx;
 use storage::catalog::smart_proxies::{self, SmartProxy, contents};
@@ -22,7 +22,7 @@ const AT_LEAST: Duration = Duration::from_secs(10);
 
 /// Catches proxies up until `stop` fires.
 pub async fn keep_current<St: Store<Tx = Tx>>(node: Node<St>, stop: CancellationToken) {
-    let mut submitted = HashMap::new();
+    let mut submitted = BTreeMap::new();
     while stop
         .run_until_cancelled(tokio::time::sleep(ROUND))
         .await
@@ -39,7 +39,7 @@ pub async fn keep_current<St: Store<Tx = Tx>>(node: Node<St>, stop: Cancellation
 /// this was done last.
 pub async fn submit_what_is_due<St: Store<Tx = Tx>>(
     node: &Node<St>,
-    submitted: &mut HashMap<SmartProxyId, Timestamp>,
+    submitted: &mut BTreeMap<SmartProxyId, Timestamp>,
     now: Timestamp,
 ) -> Result<Vec<PlanId>, SyncError> {
     let mut due = Vec::new();

@@ -44,7 +44,7 @@ pub(in crate::api) struct Shown {
     /// What the last sync failed with; null: it brought all.
     error: Option<String>,
     /// What it has and shall have, by repository and environment.
-    repositories: Vec<Repository>,
+    repositories: Vec<Held>,
 }
 
 /// How far a sync is.
@@ -62,7 +62,7 @@ pub(in crate::api) struct Syncing {
 /// What it has of a repository.
 #[derive(Debug, JsonSchema, Serialize)]
 #[schemars(rename = "SmartProxyRepository")]
-pub(in crate::api) struct Repository {
+pub(in crate::api) struct Held {
     /// The repository's number.
     repository: RepositoryId,
     /// Its pushed path; null: it is gone here.
@@ -96,7 +96,7 @@ pub(in crate::api) async fn status(
     let proxy = known(&mut tx, id).await?;
     let now = app.services.clock.now();
     let rows = contents::status(&mut tx, id).await?;
-    let repositories: Vec<Repository> = rows.into_iter().map(|row| shown(row, now)).collect();
+    let repositories: Vec<Held> = rows.into_iter().map(|row| shown(row, now)).collect();
     let gate = app
         .node
         .gate(&GateId::Backend(smart_proxy(&proxy.name)))
@@ -122,9 +122,9 @@ pub(in crate::api) async fn status(
     }))
 }
 
-fn shown(row: Status, now: Timestamp) -> Repository {
+fn shown(row: Status, now: Timestamp) -> Held {
     let behind = row.behind_since.map(|since| now.since(since).as_secs());
-    Repository {
+    Held {
         repository: row.place.repository,
         name: row.repository_name,
         environment: row.environment_label,
