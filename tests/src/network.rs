@@ -67,14 +67,15 @@ impl Network {
             .to_vec()
     }
 
-    /// Cuts the line: nothing arrives any more, and nobody is told.
+    /// Cuts the line, at the far end: here it still leads there, so that no other way is taken. Nothing arrives any more, and nobody is
+    /// told.
     pub fn cut(&self) {
-        ip(&["link", "set", &self.line, "down"]);
+        self.inside(&["link", "set", &format!("{}p", self.line), "down"]);
     }
 
     /// Mends it.
     pub fn mend(&self) {
-        ip(&["link", "set", &self.line, "up"]);
+        self.inside(&["link", "set", &format!("{}p", self.line), "up"]);
     }
 
     fn inside(&self, words: &[&str]) {

@@ -58,7 +58,7 @@ async fn a_push_makes_product_repository_version_and_publishes_it() {
     assert_eq!(task.headline, "Push of acme/tools/busybox:latest is done");
     assert_eq!(
         task.output.unwrap()["sync_proxies"].text(),
-        r#"{"proxies":[],"text":"no smart proxy has environment Library"}"#
+        r#"{"proxies":[],"text":"no smart proxy has the environment"}"#
     );
 }
 
