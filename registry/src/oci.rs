@@ -104,11 +104,9 @@ async fn answer_one(app: &App, request: Request) -> Result<Response, OciError> {
         Way::On { writes } => {
             let (passed, body) = proxied::parted(&wanted, body);
             let answered = mirror::pass_on(app, proxy, &head, passed, writes).await;
-            if matches!(answered, Err(OciError::MainServerDown { .. })) {
-                proxy.note_main_down();
-                if let Some(body) = body {
-                    return answer_held(app, proxy, &head, wanted, body).await;
-                }
+            let is_down = matches!(answered, Err(OciError::MainServerDown { .. }));
+            if let Some(body) = body.filter(|_| is_down) {
+                return answer_held(app, proxy, &head, wanted, body).await;
             }
             return match wanted {
                 OciRequest::Catalog(_) => proxied::only_what_is_held(app, answered?).await,

@@ -9,7 +9,7 @@ mod upstream;
 
 pub use apply::{Applied, apply, prepare};
 pub use removed::{is_being_removed, remove};
-pub use upstream::{Refused, refuse_token, refused_token, set_open, tell, told};
+pub use upstream::{Refused, refuse_token, refused_token, set_open, tell, told, untell};
 
 use std::collections::BTreeSet;
 

@@ -61,6 +61,8 @@ pub struct SyncedProxies {
     pub text: String,
 }
 
+const NO_PROXY: &str = "no smart proxy has the environment";
+
 /// Brings what was published to every smart proxy that has the environment, by a sub-task for each. Nobody waits for a proxy that is
 /// down, or busy with another sync: its sub-task goes on alone.
 pub struct SyncProxies<W>(PhantomData<fn() -> W>);
@@ -116,7 +118,7 @@ async fn wanted<W: Publishes>(
     input: &W,
 ) -> Result<Vec<(String, SyncProxy)>, Failed> {
     let mut tx = read(cx).await?;
-    if !settings::sync_smart_proxies(&mut tx).await? {
+    if !smart_proxies::is_any(&mut tx).await? || !settings::sync_smart_proxies(&mut tx).await? {
         return Ok(Vec::new());
     }
     let changed = input.changed(&mut tx).await?;
@@ -141,6 +143,12 @@ async fn wanted<W: Publishes>(
 /// Which of them have it by now.
 async fn told<W: Publishes>(cx: &Context<W>, input: &W) -> Result<SyncedProxies, Failed> {
     let mut tx = read(cx).await?;
+    if !smart_proxies::is_any(&mut tx).await? {
+        return Ok(SyncedProxies {
+            proxies: Vec::new(),
+            text: NO_PROXY.to_owned(),
+        });
+    }
     let changed = input.changed(&mut tx).await?;
     let (mut proxies, mut others) = (Vec::new(), Vec::new());
     for proxy in smart_proxies::with_environments(&mut tx, &changed.environments).await? {
@@ -151,7 +159,7 @@ async fn told<W: Publishes>(cx: &Context<W>, input: &W) -> Result<SyncedProxies,
         }
     }
     let text = match (proxies.as_slice(), others.as_slice()) {
-        ([], []) => "no smart proxy has the environment".to_owned(),
+        ([], []) => NO_PROXY.to_owned(),
         (some, []) => format!("{} has it", some.join(", ")),
         _ if !settings::sync_smart_proxies(&mut tx).await? => {
             "smart proxies are synced by hand and by schedule only, as the setting sync_smart_proxies says"

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use reqwest::Url;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -30,11 +31,16 @@ use super::path::Path;
 use super::problem::Problem;
 use super::time::Time;
 use crate::app::App;
+use crate::auth::passwords::MAX_PASSWORD_BYTES;
 
 /// So many blobs are on their way to a proxy at once, unless somebody says otherwise.
 const BLOBS_AT_ONCE: u32 = 4;
 /// More would only take memory and places at both ends.
 const MOST_BLOBS_AT_ONCE: u32 = 64;
+/// A secret that opens all content of its environments is not to be guessed.
+const LEAST_SECRET_BYTES: usize = 16;
+/// As long as the logins of other registries are.
+const MOST_CHARACTERS_OF_A_LOGIN: usize = 255;
 /// Slower, a sync of one layer would take days.
 const LEAST_BYTES_PER_SECOND: u64 = 1024;
 /// No disk is faster.
@@ -150,7 +156,7 @@ pub(super) async fn list(
 #[schemars(rename = "SmartProxyCredentials")]
 pub(super) struct Credentials {
     /// The login.
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = MOST_CHARACTERS_OF_A_LOGIN))]
     username: String,
     /// His password, or a token of his.
     password: Password,
@@ -172,6 +178,7 @@ pub(super) struct New {
     url: String,
     /// What the file of `--mirror-secret-file` holds at a proxy of kind `wharfinger`; each proxy has its own.
     #[serde(default)]
+    #[schemars(length(min = LEAST_SECRET_BYTES))]
     secret: Option<Password>,
     /// Who is logged in as at a proxy of another kind.
     #[serde(default)]
@@ -205,8 +212,7 @@ pub(super) async fn create(
     let url = checked_url(&app, &new.url)?;
     let concurrency = new.concurrency.unwrap_or(BLOBS_AT_ONCE);
     check_limits(Some(concurrency), new.bytes_per_second)?;
-    let secret = new.secret.map(SecretString::from);
-    let login = login(new.kind, secret, new.credentials)?;
+    let login = login(new.kind, new.secret, new.credentials)?;
     let environments = {
         let mut tx = app.services.database.read().await?;
         must_be_its_own(&mut tx, None, &login).await?;
@@ -254,8 +260,9 @@ pub(super) struct Changes {
     /// Where it is.
     #[serde(deserialize_with = "fields::not_null")]
     url: Option<String>,
-    /// What its file holds from now on.
+    /// What its file holds from now on; needed with a `url` on another host, where what is stored is not sent.
     #[serde(deserialize_with = "fields::not_null")]
+    #[schemars(length(min = LEAST_SECRET_BYTES))]
     secret: Option<Password>,
     /// Who is logged in as from now on; null: nobody.
     #[serde(deserialize_with = "fields::or_null")]
@@ -308,13 +315,12 @@ pub(super) async fn change(
         ]);
         new_login = match (changes.secret, changes.credentials) {
             (None, None) => None,
-            (secret, credentials) => {
-                let secret = secret.map(SecretString::from);
-                Some(login(proxy.kind, secret, credentials.flatten())?)
-            }
+            (secret, credentials) => Some(login(proxy.kind, secret, credentials.flatten())?),
         };
-        if let Some(login) = &new_login {
-            must_be_its_own(&mut tx, Some(id), login).await?;
+        match (&new_login, &url) {
+            (Some(login), _) => must_be_its_own(&mut tx, Some(id), login).await?,
+            (None, Some(url)) => must_stay_there(&proxy, url)?,
+            (None, None) => {}
         }
         environments = match &changes.environments {
             Some(environments) => Some(found(&mut tx, environments).await?),
@@ -406,12 +412,12 @@ fn check_limits(concurrency: Option<u32>, bytes_per_second: Option<u64>) -> Resu
 /// What belongs to a proxy of this kind, and nothing else.
 fn login(
     kind: ProxyKind,
-    secret: Option<SecretString>,
+    secret: Option<Password>,
     credentials: Option<Credentials>,
 ) -> Result<Login, Problem> {
     match (kind, secret, credentials) {
         (ProxyKind::Wharfinger, Some(secret), None) => {
-            Ok(Login::Secret(secret.expose_secret().to_owned()))
+            checked("secret", secret, LEAST_SECRET_BYTES).map(Login::Secret)
         }
         (ProxyKind::Wharfinger, None, _) => Err(Problem::invalid_field(
             "secret",
@@ -435,19 +441,43 @@ fn login(
             if username.is_empty()
                 || username.chars().any(char::is_control)
                 || username.contains(':')
+                || username.chars().count() > MOST_CHARACTERS_OF_A_LOGIN
             {
-                return Err(Problem::invalid_field(
-                    "credentials.username",
-                    "must not be empty nor hold `:` or control characters",
-                ));
+                let text = format!(
+                    "must have 1 to {MOST_CHARACTERS_OF_A_LOGIN} characters, and no `:` or control characters"
+                );
+                return Err(Problem::invalid_field("credentials.username", text));
             }
-            let password = SecretString::from(credentials.password);
-            Ok(Login::User {
-                username,
-                password: password.expose_secret().to_owned(),
-            })
+            let password = checked("credentials.password", credentials.password, 1)?;
+            Ok(Login::User { username, password })
         }
     }
+}
+
+/// What is written and never shown is not to be had by sending it to a machine of one's own.
+fn must_stay_there(proxy: &SmartProxy, url: &str) -> Result<(), Problem> {
+    let field = match &proxy.login {
+        Login::Nobody => return Ok(()),
+        Login::Secret(_) => "secret",
+        Login::User { .. } => "credentials",
+    };
+    let origin = |url: &str| Url::parse(url).map(|url| url.origin()).ok();
+    if origin(&proxy.url) == origin(url) {
+        return Ok(());
+    }
+    let text = "must be given again with another host: what is stored is shown to no other machine";
+    Err(Problem::invalid_field(field, text))
+}
+
+/// A secret, or a password, that can be kept.
+fn checked(field: &str, secret: Password, least: usize) -> Result<String, Problem> {
+    let secret = SecretString::from(secret);
+    let secret = secret.expose_secret();
+    if !(least..=MAX_PASSWORD_BYTES).contains(&secret.len()) {
+        let text = format!("must have {least} to {MAX_PASSWORD_BYTES} bytes");
+        return Err(Problem::invalid_field(field, text));
+    }
+    Ok(secret.to_owned())
 }
 
 /// By its secret this server knows which proxy calls.

@@ -1,9 +1,12 @@
 //! Passing a request on to the main server, and its answer back, both as they stream.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use futures_util::StreamExt as _;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
@@ -12,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use reqwest::RequestBuilder;
 use secrecy::ExposeSecret as _;
+use tokio::sync::oneshot;
 use workflows::mirror::Upstream;
 use workflows::mirror::wire::{CLIENT, ORIGIN, PASSED_ON};
 
@@ -24,6 +28,11 @@ use crate::oci::OciError;
 
 /// A login computes a password's hash, at worst behind others.
 pub(super) const LOGS_IN_WITHIN: Duration = Duration::from_secs(30);
+
+/// A question without a body is answered at once, or nobody is there.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// What ends a body is answered once it is on disk, and a push once its task has published it.
+const ANSWERS_A_BODY_WITHIN: Duration = Duration::from_mins(5);
 
 /// What concerns one connection, and not what is behind it (RFC 9110, section 7.6.1).
 const OF_A_CONNECTION: [HeaderName; 8] = [
@@ -65,6 +74,7 @@ pub(crate) async fn pass_on(
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut headers = head.headers.clone();
     let has_body = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+    let body = Passing::of(body);
     take_away(&mut headers);
     of_this_connection(&mut headers);
     headers.remove(HOST);
@@ -73,13 +83,38 @@ pub(crate) async fn pass_on(
         .headers(headers);
     request = signed(request, upstream, app, head);
     if has_body {
-        request = request.body(reqwest::Body::wrap_stream(body.into_data_stream()));
+        request = request.body(body.bytes);
+    } else {
+        drop(body.bytes); // nothing comes
     }
-    let answer = match request.send().await {
+    let patience = if has_body {
+        ANSWERS_A_BODY_WITHIN
+    } else {
+        ANSWERS_WITHIN
+    };
+    let late = async {
+        let _all_is_sent = body.ended.await;
+        tokio::time::sleep(patience).await;
+    };
+    let answered = tokio::select! {
+        answered = request.send() => answered.map_err(|error| {
+            // Only this says that nobody is there: all else may be the work of whoever sends the body.
+            if error.is_connect() {
+                proxy.note_main_down();
+            }
+            upstream.silent(error)
+        }),
+        () = late => {
+            let why = format!("nothing came for {} s", patience.as_secs());
+            Err(upstream.silent_because(why))
+        }
+    };
+    let answer = match answered {
         Ok(answer) => answer,
+        Err(_) if body.broke.load(Ordering::Relaxed) => return Err(OciError::BodyBroken),
         Err(error) => {
             return Err(OciError::MainServerDown {
-                why: upstream.silent(error).to_string(),
+                why: error.to_string(),
                 synced_at: proxy.synced_at(app).await,
                 writes,
             });
@@ -92,6 +127,34 @@ pub(crate) async fn pass_on(
     *response.headers_mut() = headers;
     *response.body_mut() = Body::from_stream(answer.bytes_stream());
     Ok(response)
+}
+
+/// A client's body on its way.
+struct Passing {
+    bytes: reqwest::Body,
+    /// Fires at its end, whatever that is.
+    ended: oneshot::Receiver<()>,
+    /// It broke off, which is the client's doing.
+    broke: Arc<AtomicBool>,
+}
+
+impl Passing {
+    fn of(body: Body) -> Self {
+        let broke = Arc::new(AtomicBool::new(false));
+        let (at_its_end, ended) = oneshot::channel::<()>();
+        let seen = Arc::clone(&broke);
+        let bytes = body.into_data_stream().inspect(move |part| {
+            let _held_until_the_stream_is_dropped = &at_its_end;
+            if part.is_err() {
+                seen.store(true, Ordering::Relaxed);
+            }
+        });
+        Self {
+            bytes: reqwest::Body::wrap_stream(bytes),
+            ended,
+            broke,
+        }
+    }
 }
 
 /// Takes away what concerns this connection alone, also what it names itself.

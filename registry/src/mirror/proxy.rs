@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::clock::Timestamp;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use storage::catalog::CatalogError;
@@ -20,7 +20,7 @@ use super::pass_on;
 use super::verdicts::Verdicts;
 use crate::app::App;
 use crate::auth::challenge::{Challenge, KnownAs};
-use crate::auth::scope::{Access, Scope};
+use crate::auth::scope::{Access, RepositoryAction, Scope};
 use crate::auth::tokens::{Claims, TokenError};
 use crate::auth::{Subject, Via};
 use crate::oci::OciError;
@@ -98,22 +98,39 @@ impl Proxy {
         };
         let text = shown.to_str().unwrap_or_default();
         let got;
+        let mut key = None;
         let is_bearer = text
             .get(..7)
             .is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "));
         let token = if is_bearer && !crate::auth::personal_tokens::is_one(text[7..].trim()) {
             text[7..].trim()
         } else {
-            got = self.token_for(app, head, shown, name, challenge).await?;
+            let wanted = name.map(|name| format!("repository:{name}:pull"));
+            let shown_for = *key.insert(key_of(shown, wanted.as_deref()));
+            got = match self.kept(&shown_for, app.services.clock.now()) {
+                Some(token) => token,
+                None => {
+                    self.token_for(app, head, shown, shown_for, wanted.as_deref(), challenge)
+                        .await?
+                }
+            };
             got.as_str()
         };
         let service = crate::auth::challenge::service(&app.config, head);
         let now = app.services.clock.now();
         let claims = app.tokens.check(token, &service, now);
         let claims = claims.map_err(|error: TokenError| {
+            self.forget(key);
             unauthorized(error.to_string(), challenge.clone().invalid_token())
         })?;
         let scope = self.scope_now(app, token, &claims).await?;
+        // Who may more by now than when it was signed is to see that.
+        let is_enough = scope.as_ref().is_some_and(|scope| {
+            name.is_none_or(|name| scope.covers(name.as_str(), RepositoryAction::Pull))
+        });
+        if !is_enough {
+            self.forget(key);
+        }
         let gone = || {
             let why = "this token does not count any more; log in again".to_owned();
             unauthorized(why, challenge.clone().invalid_token())
@@ -158,6 +175,9 @@ impl Proxy {
                 if matches!(error, Unreachable::Silent { .. }) {
                     self.verdicts.note_down();
                 }
+                if matches!(error, Unreachable::Stranger { .. }) {
+                    return Ok(None); // this proxy is not its any more
+                }
                 tracing::debug!("{error}; a token counts as it did before");
                 Ok(last)
             }
@@ -190,22 +210,14 @@ impl Proxy {
         app: &App,
         head: &Parts,
         shown: &HeaderValue,
-        name: Option<&PushName>,
+        key: [u8; 32],
+        wanted: Option<&str>,
         challenge: &Challenge,
     ) -> Result<String, OciError> {
         let now = app.services.clock.now();
-        let wanted = name.map(|name| format!("repository:{name}:pull"));
-        let mut key = Sha256::new();
-        key.update(shown.as_bytes());
-        key.update([0]);
-        key.update(wanted.as_deref().unwrap_or_default());
-        let key: [u8; 32] = key.finalize().into();
-        if let Some(token) = self.kept(&key, now) {
-            return Ok(token);
-        }
         let service = crate::auth::challenge::service(&app.config, head);
         let mut asked = format!("/v2/token?service={service}");
-        if let Some(wanted) = &wanted {
+        if let Some(wanted) = wanted {
             asked.push_str("&scope=");
             asked.push_str(wanted);
         }
@@ -226,11 +238,25 @@ impl Proxy {
             }
         };
         let status = answer.status();
-        if status == http::StatusCode::UNAUTHORIZED {
-            return Err(OciError::Unauthorized {
-                why: "the login or the password is wrong".to_owned(),
-                challenge: challenge.clone(),
-            });
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                return Err(OciError::Unauthorized {
+                    why: "the login or the password is wrong".to_owned(),
+                    challenge: challenge.clone(),
+                });
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                let wait = answer.headers().get(RETRY_AFTER);
+                let wait = wait.and_then(|wait| wait.to_str().ok()?.parse().ok());
+                return Err(OciError::TooManyFailures {
+                    wait: Duration::from_secs(wait.unwrap_or(1)),
+                });
+            }
+            StatusCode::FORBIDDEN => {
+                let why = "the main server gives no tokens for this smart proxy; add it there, or enable it";
+                return Err(OciError::Denied(why.to_owned()));
+            }
+            _ => {}
         }
         let body: Option<Value> = answer.json().await.ok();
         let token = body.as_ref().and_then(|body| body["token"].as_str());
@@ -255,6 +281,16 @@ impl Proxy {
         (now < *until).then(|| token.clone())
     }
 
+    fn forget(&self, key: Option<[u8; 32]>) {
+        if let Some(key) = key {
+            let mut got = self
+                .got
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            got.remove(&key);
+        }
+    }
+
     fn keep(&self, key: [u8; 32], token: String, until: Timestamp, now: Timestamp) {
         let mut got = self
             .got
@@ -263,6 +299,15 @@ impl Proxy {
         got.retain(|_, (_, until)| now < *until);
         got.insert(key, (token, until));
     }
+}
+
+/// By what a token is found again: what was shown, and what for.
+fn key_of(shown: &HeaderValue, wanted: Option<&str>) -> [u8; 32] {
+    let mut key = Sha256::new();
+    key.update(shown.as_bytes());
+    key.update([0]);
+    key.update(wanted.unwrap_or_default());
+    key.finalize().into()
 }
 
 /// Checks tokens with the keys that the main server tells, from then on.

@@ -38,6 +38,12 @@ pub(super) async fn list(
             let tags = versions::tags(&mut tx, repository, version, after, limit).await?;
             tags.into_iter().map(|(tag, _)| tag).collect()
         }
+        // Its main server has more of it than this proxy holds, so that an empty list would be untrue.
+        None if caller.app.proxy.is_some() => {
+            return Err(OciError::NameUnknown {
+                name: name.to_string(),
+            });
+        }
         None => Vec::new(),
     };
     drop(tx);

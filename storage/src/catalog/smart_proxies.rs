@@ -240,6 +240,12 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<SmartProxy>, CatalogError> {
         .await?)
 }
 
+/// True if there is one that is enabled.
+pub async fn is_any(tx: &mut Tx) -> Result<bool, CatalogError> {
+    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM smart_proxies WHERE enabled = 1)";
+    Ok(sqlx::query_scalar(SQL).fetch_one(&mut *tx).await?)
+}
+
 /// Those that are enabled and have one of these environments, by number.
 pub async fn with_environments(
     tx: &mut Tx,

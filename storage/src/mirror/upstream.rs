@@ -26,6 +26,13 @@ pub async fn tell(
     Ok(())
 }
 
+/// Forgets what was told.
+pub async fn untell(tx: &mut Tx) -> Result<(), CatalogError> {
+    const SQL: &str = "DELETE FROM upstream";
+    sqlx::query(SQL).execute(&mut *tx).await?;
+    Ok(())
+}
+
 /// These products and environments are pulled from without a login, and no others.
 pub async fn set_open(
     tx: &mut Tx,

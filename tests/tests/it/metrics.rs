@@ -47,6 +47,11 @@ async fn every_metric_of_the_operators_page_is_shown_once_it_has_happened() {
     rest.begin_drill(&fails).await;
     oci.push(NAME, "broken", &broken).await.expect_status(424);
 
+    let proxy = json!({
+        "name": "berlin", "kind": "oci", "url": "http://127.0.0.1:9", "enabled": false,
+    });
+    rest.post("/smart_proxies", &proxy).await.expect_status(201);
+
     let metrics = server.metrics().await;
     let mut promised = promised();
     let elsewhere = promised.remove("wharfinger_pulp_requests_total");

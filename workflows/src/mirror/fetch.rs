@@ -42,7 +42,8 @@ pub(super) async fn bring_all(
     sync: &Sync,
     known: &Known,
 ) -> Result<bool, Problem> {
-    let mut asked = false;
+    // What is new here may be open to everybody, and the proxy may have moved to another URL.
+    mirror.ask().await?;
     let work = Work {
         mirror,
         known,
@@ -56,11 +57,6 @@ pub(super) async fn bring_all(
             .unwrap_or(false);
     }
     for wanted in &sync.wanted {
-        // What is new here may be open to everybody.
-        if !asked && !work.is_held(wanted).await? {
-            mirror.ask().await?;
-            asked = true;
-        }
         let brought = work.bring(node, wanted).await;
         removed |= work.end(wanted.place, brought)?.unwrap_or(false);
     }
@@ -69,12 +65,6 @@ pub(super) async fn bring_all(
 }
 
 impl Work<'_> {
-    async fn is_held(&self, wanted: &Wanted) -> Result<bool, NotNow> {
-        let database = self.mirror.database();
-        let mut tx = database.read().await.map_err(CatalogError::from)?;
-        Ok(mirror::is_held(&mut tx, wanted).await?)
-    }
-
     /// Notes what became of it.
     fn end<T>(&self, place: Place, ended: Result<T, Failed>) -> Result<Option<T>, Problem> {
         let (ended, error) = match ended {

@@ -224,8 +224,14 @@ impl Mirror {
 
     async fn keep_asking(&self) {
         loop {
-            if let Err(error) = self.ask().await {
-                tracing::debug!("{error}; what it told last counts on");
+            match self.ask().await {
+                Ok(_) => {}
+                Err(NotNow::Upstream(error @ Unreachable::Stranger { .. })) => {
+                    if let Err(failed) = self.close(&error).await {
+                        tracing::error!("what the main server opened is not closed yet: {failed}");
+                    }
+                }
+                Err(error) => tracing::debug!("{error}; what it told last counts on"),
             }
             tokio::time::sleep(ASK_AGAIN).await;
         }
@@ -247,6 +253,23 @@ impl Mirror {
         written.await.map_err(CatalogError::from)??;
         self.0.told.send_replace(Some(told.clone()));
         Ok(told)
+    }
+
+    /// The main server does not count this proxy as its own any more: nothing is open to anybody here until it does.
+    async fn close(&self, why: &Unreachable) -> Result<(), CatalogError> {
+        if self.told().is_none() {
+            return Ok(());
+        }
+        let closed = self.0.database.transact(|tx| {
+            Box::pin(async move {
+                mirror::untell(tx).await?;
+                mirror::set_open(tx, &[], &[]).await
+            })
+        });
+        closed.await??;
+        self.0.told.send_replace(None);
+        tracing::warn!("{why}; nothing is served until then");
+        Ok(())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Syncs> {

@@ -2,7 +2,9 @@
 
 use super::wire::{Counts, Lead, ROOT, Shown, Told};
 use crate::outbound::innermost;
-use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{
+    Certificate, Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -79,6 +81,8 @@ impl Unreachable {
 #[derive(Clone)]
 pub struct Upstream {
     http: Client,
+    /// The same without a limit from the request's beginning to its answer: between the two a client's body may take hours.
+    patient: Client,
     url: Url,
     secret: SecretString,
 }
@@ -90,18 +94,24 @@ impl Upstream {
         secret: SecretString,
         authorities: &[Certificate],
     ) -> Result<Self, reqwest::Error> {
-        let mut http = Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_user_timeout(STALLED_AT_MOST)
-            .read_timeout(STALLED_AT_MOST)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")));
-        for authority in authorities {
-            http = http.add_root_certificate(authority.clone());
-        }
-        let http = http.build()?;
-        Ok(Self { http, url, secret })
+        let client = || {
+            let client = Client::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_user_timeout(STALLED_AT_MOST)
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")));
+            let with = |client: ClientBuilder, authority: &Certificate| {
+                client.add_root_certificate(authority.clone())
+            };
+            authorities.iter().fold(client, with)
+        };
+        Ok(Self {
+            http: client().read_timeout(STALLED_AT_MOST).build()?,
+            patient: client().build()?,
+            url,
+            secret,
+        })
     }
 
     /// Where it is.
@@ -179,18 +189,25 @@ impl Upstream {
         self.send(asked, &format!("blob {digest}")).await
     }
 
-    /// A request of somebody else that is passed on as it is: path and query after the host, to be given headers and body.
+    /// A request of somebody else that is passed on as it is: path and query after the host, to be given headers and body. How long it
+    /// may take is the caller's matter.
     pub fn passed_on(&self, method: Method, path_and_query: &str) -> RequestBuilder {
-        self.http
+        self.patient
             .request(method, format!("{}{path_and_query}", self.url()))
     }
 
     /// What went wrong with a request, in words that stand alone.
     #[must_use]
     pub fn silent(&self, error: reqwest::Error) -> Unreachable {
+        self.silent_because(innermost(error))
+    }
+
+    /// It gave no answer, and this is why.
+    #[must_use]
+    pub fn silent_because(&self, why: String) -> Unreachable {
         Unreachable::Silent {
             url: self.url().to_owned(),
-            why: innermost(error),
+            why,
         }
     }
 
