@@ -9,7 +9,9 @@ mod upstream;
 
 pub use apply::{Applied, apply, prepare};
 pub use removed::{is_being_removed, remove};
-pub use upstream::{Refused, refuse_token, refused_token, set_open, tell, told, untell};
+pub use upstream::{
+    Refused, main_server, refuse_token, refused_token, set_open, tell, told, untell,
+};
 
 use std::collections::BTreeSet;
 
@@ -35,6 +37,8 @@ pub struct Held {
     pub place: Place,
     /// The version, by its number at the main server.
     pub version: i64,
+    /// The plan that made it there.
+    pub made_by: Uuid,
     /// The names by which it is pulled here.
     pub names: Vec<String>,
     /// When it was brought.
@@ -46,6 +50,7 @@ impl FromRow<'_, SqliteRow> for Held {
         Ok(Self {
             place: Place::from_row(row)?,
             version: row.try_get("version")?,
+            made_by: row.try_get("made_by")?,
             names: json(row, "names")?,
             synced_at: time(row, "synced_at")?,
         })
@@ -55,7 +60,7 @@ impl FromRow<'_, SqliteRow> for Held {
 /// What is held of the repository in that environment; none: nothing.
 pub async fn held(tx: &mut Tx, place: Place) -> Result<Option<Held>, CatalogError> {
     const SQL: &str = "
-        SELECT environment_id, repository_id, version, names, synced_at FROM mirrored
+        SELECT environment_id, repository_id, version, made_by, names, synced_at FROM mirrored
         WHERE environment_id = $1 AND repository_id = $2";
     let held = sqlx::query_as(SQL)
         .bind(place.environment)
@@ -73,7 +78,11 @@ pub async fn last_synced(tx: &mut Tx) -> Result<Option<Timestamp>, CatalogError>
 /// True if this is just what is held.
 pub async fn is_held(tx: &mut Tx, wanted: &Wanted) -> Result<bool, CatalogError> {
     let held = held(tx, wanted.place).await?;
-    Ok(held.is_some_and(|held| held.version == wanted.version && held.names == wanted.names))
+    Ok(held.is_some_and(|held| {
+        held.version == wanted.version
+            && held.made_by == wanted.made_by
+            && held.names == wanted.names
+    }))
 }
 
 /// Those of these manifests that are not here yet.
@@ -167,7 +176,7 @@ pub async fn has_leftovers(tx: &mut Tx) -> Result<bool, CatalogError> {
 /// All that is held, by repository and environment.
 pub async fn all(tx: &mut Tx) -> Result<Vec<Held>, CatalogError> {
     const SQL: &str = "
-        SELECT environment_id, repository_id, version, names, synced_at FROM mirrored
+        SELECT environment_id, repository_id, version, made_by, names, synced_at FROM mirrored
         ORDER BY repository_id, environment_id";
     Ok(sqlx::query_as(SQL).fetch_all(&mut *tx).await?)
 }

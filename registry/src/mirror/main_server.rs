@@ -16,11 +16,12 @@ use serde::Deserialize;
 use serde_json::json;
 use storage::catalog::smart_proxies::{self, Kind, Login, SmartProxy, contents};
 use storage::catalog::{
-    CatalogError, EnvironmentId, RepositoryId, environments, manifests, products, settings,
-    versions,
+    CatalogError, EnvironmentId, RepositoryId, environments, instance, manifests, products,
+    settings, versions,
 };
 use storage::content::ContentError;
 use storage::{DatabaseError, Digest, Tx};
+use uuid::Uuid;
 use workflows::mirror::wire::{Lead, ROOT, Shown, Told};
 use workflows::outbound::OutboundUrl;
 use workflows::secret;
@@ -137,7 +138,11 @@ pub(super) fn service_of(proxy: &SmartProxy) -> String {
 /// `GET /state`.
 async fn state(State(app): State<Arc<App>>, Asking(proxy): Asking) -> Result<Json<Told>, Refusal> {
     let mut tx = app.services.database.read().await?;
+    let environments = smart_proxies::environments(&mut tx, proxy.id).await?;
+    let main_server = instance::id(&mut tx).await?;
     let mut told = Told {
+        main_server: main_server
+            .ok_or_else(|| CatalogError::missing("instance", "its identity"))?,
         service: service_of(&proxy),
         proxy: proxy.name,
         keys: app.tokens.public_keys(),
@@ -146,11 +151,12 @@ async fn state(State(app): State<Arc<App>>, Asking(proxy): Asking) -> Result<Jso
     if settings::anonymous_pull(&mut tx).await? {
         let open = products::open(&mut tx).await?;
         told.open_products = open.into_iter().map(|product| product.id).collect();
-        for id in smart_proxies::environments(&mut tx, proxy.id).await? {
+        for id in &environments {
             told.open_environments
-                .extend(open_environments(&mut tx, id).await?);
+                .extend(open_environments(&mut tx, *id).await?);
         }
     }
+    told.environments = environments;
     Ok(Json(told))
 }
 
@@ -177,6 +183,8 @@ async fn introspect(
 struct Since {
     #[serde(default)]
     since: i64,
+    /// The plan that made that version, as far as the proxy knows.
+    made_by: Option<Uuid>,
 }
 
 /// `GET /environments/{id}/repositories/{id}?since=`.
@@ -184,7 +192,7 @@ async fn lead(
     State(app): State<Arc<App>>,
     Asking(proxy): Asking,
     Path((environment, repository)): Path<(EnvironmentId, RepositoryId)>,
-    Query(Since { since }): Query<Since>,
+    Query(Since { since, made_by }): Query<Since>,
 ) -> Result<Json<Lead>, Refusal> {
     let place = contents::Place {
         environment,
@@ -193,6 +201,10 @@ async fn lead(
     let mut tx = app.services.database.read().await?;
     let wanted = contents::wanted(&mut tx, proxy.id, place).await?;
     let wanted = wanted.ok_or(Refusal::NotFound)?;
+    let since = match made_by {
+        Some(plan) if versions::is_made_by(&mut tx, repository, since, plan).await? => since,
+        Some(_) | None => 0, // it holds nothing, or something else by that number: a backup was restored here
+    };
     let difference = versions::difference(&mut tx, repository, since, wanted.version).await?;
     let difference = difference.ok_or(Refusal::NotFound)?;
     Ok(Json(Lead { wanted, difference }))

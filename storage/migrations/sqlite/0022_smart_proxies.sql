@@ -52,6 +52,7 @@ CREATE TABLE mirrored (
     environment_id INTEGER NOT NULL,
     repository_id  INTEGER NOT NULL,
     version        INTEGER NOT NULL, -- its number at the main server
+    made_by        BLOB    NOT NULL, -- the plan that made it there: after a restore another version may have its number
     names          TEXT    NOT NULL, -- by which it is pulled here, as a JSON array
     synced_at      INTEGER NOT NULL,
     PRIMARY KEY (environment_id, repository_id)
@@ -66,9 +67,10 @@ CREATE TABLE fetches (
 
 -- Of a smart proxy: what its main server has told it, so that it serves on while that is down.
 CREATE TABLE upstream (
-    one        INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
-    told    TEXT    NOT NULL, -- JSON: keys of tokens, the service, what is open to everybody
-    told_at INTEGER NOT NULL
+    one         INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    main_server BLOB    NOT NULL, -- which: what is held is its, by its numbers
+    told        TEXT,             -- JSON: keys of tokens, the service, what is open to everybody; none: it does not count this proxy as its
+    told_at     INTEGER NOT NULL
 ) STRICT;
 
 -- Of a smart proxy: tokens that its main server does not let count any more, until their time is over.

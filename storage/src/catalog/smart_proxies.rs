@@ -337,7 +337,11 @@ pub async fn assign(
         INSERT INTO smart_proxy_environments (proxy_id, environment_id)
         SELECT $1, value FROM json_each($2) WHERE true
         ON CONFLICT DO NOTHING";
-    for sql in [OTHERS, SQL] {
+    // What is not assigned a proxy may drop by itself: once it is assigned again, it is looked at.
+    const DOUBTED: &str = "
+        UPDATE smart_proxy_contents SET certain = 0
+        WHERE proxy_id = $1 AND environment_id NOT IN (SELECT value FROM json_each($2))";
+    for sql in [OTHERS, SQL, DOUBTED] {
         let assigned = sqlx::query(sql).bind(id).bind(stored_json(&environments)?);
         assigned.execute(&mut *tx).await?;
     }

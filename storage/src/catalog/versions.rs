@@ -10,6 +10,7 @@ use engine::clock::Timestamp;
 use engine::journal::PlanId;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, Row as _};
+use uuid::Uuid;
 
 use super::{CatalogError, RepositoryId, parsed, plan, time, unreadable};
 use crate::intervals::{CATALOG, Kind};
@@ -353,6 +354,23 @@ pub async fn difference(
     };
     let changes = CATALOG.changes(tx, repository.0, since, to).await?;
     Ok(Some(Difference { since, changes }))
+}
+
+/// True if the plan has made this version.
+pub async fn is_made_by(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    number: i64,
+    plan: Uuid,
+) -> Result<bool, CatalogError> {
+    const SQL: &str = "
+        SELECT EXISTS (SELECT 1 FROM versions
+            WHERE repository_id = $1 AND number = $2 AND plan_id = $3)";
+    let is = sqlx::query_scalar(SQL)
+        .bind(repository)
+        .bind(number)
+        .bind(plan);
+    Ok(is.fetch_one(&mut *tx).await?)
 }
 
 /// How many versions the repository has.

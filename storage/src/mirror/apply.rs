@@ -165,14 +165,16 @@ async fn name(tx: &mut Tx, wanted: &Wanted) -> Result<(), CatalogError> {
 
 async fn note(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), CatalogError> {
     const SQL: &str = "
-        INSERT INTO mirrored (environment_id, repository_id, version, names, synced_at)
-        VALUES ($1, $2, $3, $4, $5)
+        INSERT INTO mirrored (environment_id, repository_id, version, made_by, names, synced_at)
+        VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (environment_id, repository_id) DO UPDATE SET
-            version = excluded.version, names = excluded.names, synced_at = excluded.synced_at";
+            version = excluded.version, made_by = excluded.made_by, names = excluded.names,
+            synced_at = excluded.synced_at";
     sqlx::query(SQL)
         .bind(wanted.place.environment)
         .bind(wanted.place.repository)
         .bind(wanted.version)
+        .bind(wanted.made_by)
         .bind(stored_json(&wanted.names)?)
         .bind(at.0)
         .execute(&mut *tx)

@@ -1,34 +1,45 @@
 //! What the main server has told its proxy, kept so that it serves on while that is down.
 
 use engine::clock::Timestamp;
+use uuid::Uuid;
 
 use crate::Tx;
 use crate::catalog::{CatalogError, EnvironmentId, ProductId, json, stored_json};
 
 /// What was told last.
 pub async fn told<T: serde::de::DeserializeOwned>(tx: &mut Tx) -> Result<Option<T>, CatalogError> {
-    const SQL: &str = "SELECT told FROM upstream WHERE one = 1";
+    const SQL: &str = "SELECT told FROM upstream WHERE one = 1 AND told IS NOT NULL";
     let row = sqlx::query(SQL).fetch_optional(&mut *tx).await?;
     Ok(row.map(|row| json(&row, "told")).transpose()?)
+}
+
+/// Whose content this proxy holds; none: it has never been told anything.
+pub async fn main_server(tx: &mut Tx) -> Result<Option<Uuid>, CatalogError> {
+    const SQL: &str = "SELECT main_server FROM upstream WHERE one = 1";
+    Ok(sqlx::query_scalar(SQL).fetch_optional(&mut *tx).await?)
 }
 
 /// Keeps what was told.
 pub async fn tell(
     tx: &mut Tx,
+    main_server: Uuid,
     told: &impl serde::Serialize,
     at: Timestamp,
 ) -> Result<(), CatalogError> {
     const SQL: &str = "
-        INSERT INTO upstream (one, told, told_at) VALUES (1, $1, $2)
+        INSERT INTO upstream (one, main_server, told, told_at) VALUES (1, $1, $2, $3)
         ON CONFLICT (one) DO UPDATE SET told = excluded.told, told_at = excluded.told_at";
-    let kept = sqlx::query(SQL).bind(stored_json(told)?).bind(at.0);
+    let kept = sqlx::query(SQL)
+        .bind(main_server)
+        .bind(stored_json(told)?)
+        .bind(at.0);
     kept.execute(&mut *tx).await?;
     Ok(())
 }
 
-/// Forgets what was told.
+/// Forgets what was told, but not by whom.
 pub async fn untell(tx: &mut Tx) -> Result<(), CatalogError> {
-    const SQL: &str = "DELETE FROM upstream";
+    const SQL: &str = "UPDATE upstream SET told = NULL";
     sqlx::query(SQL).execute(&mut *tx).await?;
     Ok(())
 }

@@ -5,5 +5,6 @@ mod content;
 mod figures;
 mod kills;
 mod network;
+mod not_its_own;
 mod rights;
 mod through;

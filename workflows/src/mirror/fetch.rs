@@ -13,7 +13,7 @@ use storage::{DatabaseError, catalog::DestinationId};
 use super::jobs::{Known, Mirror, NotNow};
 use super::tidy;
 use super::upstream::Unreachable;
-use super::wire::{Lead, Problem, Sync};
+use super::wire::{Lead, Problem, Sync, Told};
 use crate::Node;
 use crate::proxy::{End, Pace};
 
@@ -43,14 +43,19 @@ pub(super) async fn bring_all(
     known: &Known,
 ) -> Result<bool, Problem> {
     // What is new here may be open to everybody, and the proxy may have moved to another URL.
-    mirror.ask().await?;
+    let told = mirror.ask().await?;
     let work = Work {
         mirror,
         known,
         pace: Pace::of(sync.bytes_per_second),
         blobs_at_once: usize::try_from(sync.concurrency.max(1)).unwrap_or(1),
     };
-    let mut removed = false;
+    let mut removed = drop_unassigned(mirror, &told).await?;
+    if sync.whole {
+        for place in work.unnamed(sync).await? {
+            removed |= work.remove(place).await.map_err(|failed| failed.problem)?;
+        }
+    }
     for place in &sync.gone {
         removed |= work
             .end(*place, work.remove(*place).await)?
@@ -64,7 +69,36 @@ pub(super) async fn bring_all(
     Ok(removed)
 }
 
+/// Holds nothing of environments that are not this proxy's any more. True: something went.
+pub(super) async fn drop_unassigned(mirror: &Mirror, told: &Told) -> Result<bool, NotNow> {
+    let held = {
+        let mut tx = mirror.database().read().await.map_err(CatalogError::from)?;
+        mirror::all(&mut tx).await?
+    };
+    let places = held.into_iter().map(|held| held.place);
+    let strays = places.filter(|place| !told.environments.contains(&place.environment));
+    let mut dropped = false;
+    for place in strays {
+        let at = mirror.clock().now();
+        let removed = mirror
+            .database()
+            .transact(move |tx| Box::pin(async move { mirror::remove(tx, place, at).await }));
+        dropped |= removed.await.map_err(CatalogError::from)??;
+    }
+    Ok(dropped)
+}
+
 impl Work<'_> {
+    /// What is held and the sync does not speak of.
+    async fn unnamed(&self, sync: &Sync) -> Result<Vec<Place>, NotNow> {
+        let database = self.mirror.database();
+        let mut tx = database.read().await.map_err(CatalogError::from)?;
+        let held = mirror::all(&mut tx).await?;
+        let places = held.into_iter().map(|held| held.place);
+        let is_named = |place: &Place| sync.wanted.iter().any(|wanted| wanted.place == *place);
+        Ok(places.filter(|place| !is_named(place)).collect())
+    }
+
     /// Notes what became of it.
     fn end<T>(&self, place: Place, ended: Result<T, Failed>) -> Result<Option<T>, Problem> {
         let (ended, error) = match ended {
@@ -79,7 +113,7 @@ impl Work<'_> {
 
     /// Holds it no more, if the main server says so, too.
     async fn remove(&self, place: Place) -> Result<bool, Failed> {
-        if self.mirror.upstream().lead(place, 0).await?.is_some() {
+        if self.mirror.upstream().lead(place, None).await?.is_some() {
             return Ok(false); // it has come back meanwhile: the next sync brings it
         }
         let at = self.mirror.clock().now();
@@ -108,12 +142,12 @@ impl Work<'_> {
             if is_going {
                 tidy::collect(node).await;
             }
-            let (was_held, since) = (held.is_some(), held.map_or(0, |held| held.version));
-            let Some(lead) = self.mirror.upstream().lead(place, since).await? else {
+            let lead = self.mirror.upstream().lead(place, held.as_ref()).await?;
+            let Some(lead) = lead else {
                 return self.remove(place).await;
             };
             if let Some(removed) = self.follow(lead).await? {
-                return Ok(removed && was_held);
+                return Ok(removed && held.is_some());
             }
         }
         Err(Failed {

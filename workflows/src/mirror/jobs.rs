@@ -61,6 +61,14 @@ pub enum NotNow {
     /// The catalog did not do its part.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The main server is not the one whose content is here.
+    #[error(
+        "this smart proxy holds content of another main server than the one that is at {url} now; start it with an empty data folder"
+    )]
+    AnotherMainServer {
+        /// Where that is.
+        url: String,
+    },
 }
 
 impl Known {
@@ -190,6 +198,7 @@ impl Mirror {
 
     async fn work(&self, node: &Node) {
         tidy::after_a_restart(self, node).await;
+        self.drop_unassigned(node).await;
         loop {
             while let Some((sync, known)) = self.next() {
                 let removed = fetch::bring_all(self, node, &sync, &known).await;
@@ -211,7 +220,11 @@ impl Mirror {
                 });
                 self.0.ended.send_replace(());
             }
-            self.0.begun.notified().await;
+            let again = tokio::time::sleep(ASK_AGAIN);
+            tokio::select! {
+                () = self.0.begun.notified() => {}
+                () = again => self.drop_unassigned(node).await,
+            }
         }
     }
 
@@ -222,31 +235,59 @@ impl Mirror {
         Some((sync.clone(), known?.clone()))
     }
 
+    /// Also while a long sync is at work.
     async fn keep_asking(&self) {
         loop {
-            match self.ask().await {
-                Ok(_) => {}
-                Err(NotNow::Upstream(error @ Unreachable::Stranger { .. })) => {
-                    if let Err(failed) = self.close(&error).await {
-                        tracing::error!("what the main server opened is not closed yet: {failed}");
-                    }
-                }
-                Err(error) => tracing::debug!("{error}; what it told last counts on"),
+            if let Err(error) = self.ask().await {
+                tracing::debug!("{error}; what it told last counts on");
             }
             tokio::time::sleep(ASK_AGAIN).await;
         }
     }
 
+    /// Between two syncs: one that is at work may just bring what has been assigned since.
+    async fn drop_unassigned(&self, node: &Node) {
+        let dropped = async {
+            let told = self.ask().await?;
+            fetch::drop_unassigned(self, &told).await
+        };
+        match dropped.await {
+            Ok(true) => tidy::collect(node).await,
+            Ok(false) => {}
+            Err(error) => tracing::debug!("{error}; what it told last counts on"),
+        }
+    }
+
     /// Asks the main server what it has to tell besides content, and keeps it.
     pub async fn ask(&self) -> Result<Arc<Told>, NotNow> {
+        let told = self.ask_the_same().await;
+        if let Err(
+            error @ (NotNow::Upstream(Unreachable::Stranger { .. })
+            | NotNow::AnotherMainServer { .. }),
+        ) = &told
+        {
+            self.close(error).await?;
+        }
+        told
+    }
+
+    async fn ask_the_same(&self) -> Result<Arc<Told>, NotNow> {
         let told = Arc::new(self.0.upstream.told().await?);
+        let known = {
+            let mut tx = self.0.database.read().await.map_err(CatalogError::from)?;
+            mirror::main_server(&mut tx).await?
+        };
+        if known.is_some_and(|known| known != told.main_server) {
+            let url = self.0.upstream.url().to_owned();
+            return Err(NotNow::AnotherMainServer { url });
+        }
         if self.told().as_ref() == Some(&told) {
             return Ok(told);
         }
         let (kept, at) = (told.clone(), self.0.clock.now());
         let written = self.0.database.transact(move |tx| {
             Box::pin(async move {
-                mirror::tell(tx, &*kept, at).await?;
+                mirror::tell(tx, kept.main_server, &*kept, at).await?;
                 mirror::set_open(tx, &kept.open_products, &kept.open_environments).await
             })
         });
@@ -256,7 +297,7 @@ impl Mirror {
     }
 
     /// The main server does not count this proxy as its own any more: nothing is open to anybody here until it does.
-    async fn close(&self, why: &Unreachable) -> Result<(), CatalogError> {
+    async fn close(&self, why: &NotNow) -> Result<(), CatalogError> {
         if self.told().is_none() {
             return Ok(());
         }
@@ -305,6 +346,7 @@ impl From<NotNow> for Problem {
         let transient = match &error {
             NotNow::Upstream(error) => error.is_transient(),
             NotNow::Catalog(error) => error.is_transient(),
+            NotNow::AnotherMainServer { .. } => false,
         };
         Self {
             message: error.to_string(),

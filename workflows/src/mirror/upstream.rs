@@ -11,6 +11,7 @@ use std::time::Duration;
 use storage::Digest;
 use storage::catalog::RepositoryId;
 use storage::catalog::smart_proxies::contents::Place;
+use storage::mirror::Held;
 
 /// The main server answers small questions within milliseconds; one that takes longer is treated as down.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
@@ -148,13 +149,23 @@ impl Upstream {
             .await
     }
 
-    /// What is published there now, and what leads to it from version `since`; none: this proxy shall not hold it.
-    pub(super) async fn lead(&self, place: Place, since: i64) -> Result<Option<Lead>, Unreachable> {
+    /// What is published there now, and what leads to it from what is held; none: this proxy shall not hold it.
+    pub(super) async fn lead(
+        &self,
+        place: Place,
+        held: Option<&Held>,
+    ) -> Result<Option<Lead>, Unreachable> {
         let Place {
             environment,
             repository,
         } = place;
-        let path = format!("/environments/{environment}/repositories/{repository}?since={since}");
+        let mut path = format!("/environments/{environment}/repositories/{repository}");
+        if let Some(Held {
+            version, made_by, ..
+        }) = held
+        {
+            path = format!("{path}?since={version}&made_by={made_by}");
+        }
         let asked = self.ask(Method::GET, &path).timeout(ANSWERS_WITHIN * 6);
         match self.json(asked, "it").await {
             Ok(lead) => Ok(Some(lead)),

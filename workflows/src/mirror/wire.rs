@@ -39,6 +39,9 @@ pub struct Sync {
     pub wanted: Vec<Wanted>,
     /// What not to hold any more.
     pub gone: Vec<Place>,
+    /// Look at all that is held, whether it shall be.
+    #[serde(default)]
+    pub whole: bool,
     /// So many blobs at once.
     pub concurrency: u32,
     /// So fast in all; none: as fast as it goes.
@@ -85,6 +88,10 @@ pub struct Problem {
 /// What a proxy must know of its main server besides content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
+    /// The main server itself, by the identity that it got at its first start.
+    pub main_server: Uuid,
+    /// The environments that the proxy holds. What it has of others it drops.
+    pub environments: Vec<EnvironmentId>,
     /// The name of the proxy there.
     pub proxy: String,
     /// The service that tokens for the proxy are signed for: the host that the main server reaches it by.

@@ -74,6 +74,7 @@ async fn tell(
         id,
         wanted: looked.wanted.clone(),
         gone: looked.gone.clone(),
+        whole: looked.whole,
         concurrency: proxy.concurrency,
         bytes_per_second: proxy.bytes_per_second,
     };

@@ -56,7 +56,8 @@ impl PollingStep for Bring {
         let Some((proxy, looked)) = look_again(cx, sync).await? else {
             return Ok(Begun::Done(Brought::default()));
         };
-        if looked.wanted.is_empty() && looked.gone.is_empty() {
+        let has_its_own_eyes = looked.whole && proxy.kind == Kind::Wharfinger;
+        if looked.wanted.is_empty() && looked.gone.is_empty() && !has_its_own_eyes {
             return Ok(Begun::Done(Brought::default()));
         }
         let begun = match proxy.kind {

@@ -19,6 +19,9 @@ pub struct Looked {
     /// What it has and shall not have any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<Place>,
+    /// All that it holds is to be looked at: somebody asked for that, or nothing is known of it.
+    #[serde(default)]
+    pub whole: bool,
     /// In words.
     pub text: String,
 }
@@ -80,5 +83,11 @@ pub(super) async fn lacks(tx: &mut Tx, sync: &SyncProxy) -> Result<Looked, Faile
             wanted.len()
         ),
     };
-    Ok(Looked { wanted, gone, text })
+    let whole = sync.all || !contents::has_anything(tx, proxy.id).await?;
+    Ok(Looked {
+        wanted,
+        gone,
+        whole,
+        text,
+    })
 }

@@ -29,6 +29,8 @@ pub struct Wanted {
     pub place: Place,
     /// The version that the environment publishes.
     pub version: i64,
+    /// The plan that made it: once a backup was restored, another version may have its number.
+    pub made_by: Uuid,
     /// The version that the proxy has, as far as is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub there: Option<i64>,
@@ -106,7 +108,9 @@ macro_rules! is_behind {
 macro_rules! wanted {
     ($($rest:expr),*) => {
         concat!(
-            "SELECT l.environment_id, l.repository_id, l.version, c.version AS there, ",
+            "SELECT l.environment_id, l.repository_id, l.version, c.version AS there,
+                (SELECT v.plan_id FROM versions v
+                 WHERE v.repository_id = l.repository_id AND v.number = l.version) AS made_by, ",
             names!(),
             " AS names, o.id AS organization_id, o.label AS organization_label, o.name AS organization_name,
                 p.id AS product_id, p.label AS product_label, p.name AS product_name,
@@ -172,6 +176,7 @@ impl FromRow<'_, SqliteRow> for Wanted {
         Ok(Self {
             place: Place::from_row(row)?,
             version: row.try_get("version")?,
+            made_by: row.try_get("made_by")?,
             there: row.try_get("there")?,
             names: json(row, "names")?,
             organization: Known {
@@ -287,6 +292,13 @@ pub async fn doubt(tx: &mut Tx, proxy: SmartProxyId) -> Result<(), CatalogError>
     const SQL: &str = "UPDATE smart_proxy_contents SET certain = 0 WHERE proxy_id = $1";
     sqlx::query(SQL).bind(proxy).execute(&mut *tx).await?;
     Ok(())
+}
+
+/// True if it is known that the proxy has anything.
+pub async fn has_anything(tx: &mut Tx, proxy: SmartProxyId) -> Result<bool, CatalogError> {
+    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM smart_proxy_contents WHERE proxy_id = $1 AND version IS NOT NULL)";
+    let has = sqlx::query_scalar(SQL).bind(proxy);
+    Ok(has.fetch_one(&mut *tx).await?)
 }
 
 /// Writes down that the proxy has this version by these names.

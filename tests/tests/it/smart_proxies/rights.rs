@@ -193,6 +193,7 @@ async fn a_sync_that_somebody_sends_again_leads_nowhere_else() {
         let place = json!({ "environment": 1, "repository": repository });
         let wanted = json!({
             "environment": 1, "repository": repository, "version": version, "names": ["elsewhere/app"],
+            "made_by": "00000000-0000-7000-8000-000000000009",
             "organization": organization, "product": product, "name": "app", "environment_label": "Library",
             "library": true, "library_id": 1,
         });
