@@ -216,6 +216,7 @@ pub(super) async fn create(
     let environments = {
         let mut tx = app.services.database.read().await?;
         must_be_its_own(&mut tx, None, &login).await?;
+        must_be_alone_there(&app, &mut tx, None, new.kind, &url).await?;
         found(&mut tx, &new.environments).await?
     };
     let name = String::from(new.name);
@@ -317,6 +318,9 @@ pub(super) async fn change(
             (None, None) => None,
             (secret, credentials) => Some(login(proxy.kind, secret, credentials.flatten())?),
         };
+        if let Some(url) = &url {
+            must_be_alone_there(&app, &mut tx, Some(id), proxy.kind, url).await?;
+        }
         match (&new_login, &url) {
             (Some(login), _) => must_be_its_own(&mut tx, Some(id), login).await?,
             (None, Some(url)) => must_stay_there(&proxy, url)?,
@@ -451,6 +455,39 @@ fn login(
             let password = checked("credentials.password", credentials.password, 1)?;
             Ok(Login::User { username, password })
         }
+    }
+}
+
+/// Tokens are signed for the host of a proxy: two with one host would take each other's.
+async fn must_be_alone_there(
+    app: &App,
+    tx: &mut Tx,
+    of: Option<SmartProxyId>,
+    kind: ProxyKind,
+    url: &str,
+) -> Result<(), Problem> {
+    if kind != ProxyKind::Wharfinger {
+        return Ok(());
+    }
+    let host = |url: &str| Url::parse(url).map(|url| url.authority().to_owned()).ok();
+    let wanted = host(url);
+    if wanted.as_deref() == Some(app.config.host().as_str()) {
+        let text = "is the address of this server itself; give that of the proxy";
+        return Err(Problem::invalid_field("url", text));
+    }
+    let others = smart_proxies::all(tx).await?;
+    let same = others.iter().find(|other| {
+        Some(other.id) != of && other.kind == ProxyKind::Wharfinger && host(&other.url) == wanted
+    });
+    match same {
+        Some(other) => {
+            let text = format!(
+                "is on the host of smart proxy {}, too; each needs its own host and port",
+                other.name
+            );
+            Err(Problem::invalid_field("url", text))
+        }
+        None => Ok(()),
     }
 }
 

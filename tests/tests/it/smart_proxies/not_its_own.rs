@@ -219,6 +219,25 @@ async fn a_stored_secret_is_shown_to_no_other_machine() {
     rest.patch(&path, &deeper).await.expect_status(200);
 }
 
+#[tokio::test]
+async fn two_proxies_do_not_share_a_host_nor_has_one_that_of_its_main_server() {
+    let (harbour, _) = harbour().await;
+    for (host, whose) in [
+        (harbour.proxies[0].server.host(), "berlin"),
+        (harbour.main.host(), "this server itself"),
+    ] {
+        let proxy = json!({
+            "name": "oslo", "kind": "wharfinger", "secret": "another-secret-of-oslo",
+            "url": format!("http://{host}"),
+        });
+
+        let refused = harbour.rest().post("/smart_proxies", &proxy).await;
+
+        let told = refused.expect_status(422).text();
+        assert!(told.contains("url") && told.contains(whose), "{told}");
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
     assert!(copied.expect("cp is there").success());
