@@ -6,6 +6,7 @@ mod fsync;
 mod layer;
 mod list;
 mod lives;
+mod proxies;
 mod push;
 mod report;
 mod server;
@@ -56,6 +57,8 @@ enum What {
     },
     /// Pushes through a server of its own: small images, tags, a large layer there and back, starts and memory
     Push,
+    /// A main server and a smart proxy, held against what they must be: how soon a push is at the proxy, and how fast it is pulled there
+    Proxies(proxies::Sizes),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -109,6 +112,7 @@ async fn run(command: &Command) -> Result<(), BenchError> {
         }
         What::List => list::measure(folder(command)?.path()).await?,
         What::Lives(sizes) => lives::measure(folder(command)?.path(), sizes).await?,
+        What::Proxies(sizes) => proxies::measure(folder(command)?.path(), sizes).await?,
         What::Push => push::measure(folder(command)?.path()).await?,
     };
     report.print(command.output == Output::Json);

@@ -96,6 +96,16 @@ impl Image {
         Self::of(layers, &format!("noise {number}"), part_bytes)
     }
 
+    /// An image of this one layer, which is not among its [`blobs`](Self::blobs): it is pushed as it is made.
+    pub(crate) fn of_large(layer: &LargeBlob) -> Self {
+        let (manifest, config) = described(&[(&layer.digest, layer.size_bytes)], "large", 0);
+        Self {
+            manifest,
+            config,
+            layers: Vec::new(),
+        }
+    }
+
     /// Another manifest over the same blobs, as no other title has it.
     pub(crate) fn manifest_called(&self, title: &str) -> Part {
         let annotations = json!({ "annotations": { "org.opencontainers.image.title": title } });
@@ -109,26 +119,11 @@ impl Image {
 
     /// `config_bytes`: how large the config is at least.
     fn of(layers: Vec<Part>, title: &str, config_bytes: usize) -> Self {
-        let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.digest.as_str()).collect();
-        let mut config = text(&json!({
-            "architecture": "amd64",
-            "os": "linux",
-            "config": { "Labels": { "org.opencontainers.image.title": title } },
-            "rootfs": { "type": "layers", "diff_ids": diff_ids },
-        }));
-        config.resize(config.len().max(config_bytes), b' ');
-        let config = Part::new(config);
-        let descriptor = |media_type: &str, part: &Part| json!({ "mediaType": media_type, "digest": part.digest, "size": part.bytes.len() });
-        let described: Vec<_> = layers
+        let sizes: Vec<_> = layers
             .iter()
-            .map(|layer| descriptor(LAYER_TYPE, layer))
+            .map(|layer| (layer.digest.as_str(), layer.bytes.len() as u64))
             .collect();
-        let manifest = Part::new(text(&json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": descriptor(CONFIG_TYPE, &config),
-            "layers": described,
-        })));
+        let (manifest, config) = described(&sizes, title, config_bytes);
         Self {
             manifest,
             config,
@@ -145,6 +140,31 @@ impl Image {
         let blobs: usize = self.blobs().map(|blob| blob.bytes.len()).sum();
         self.manifest.bytes.len() + blobs
     }
+}
+
+/// Manifest and config of an image with layers of these digests and sizes.
+fn described(layers: &[(&str, u64)], title: &str, config_bytes: usize) -> (Part, Part) {
+    let diff_ids: Vec<&str> = layers.iter().map(|(digest, _)| *digest).collect();
+    let mut config = text(&json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "config": { "Labels": { "org.opencontainers.image.title": title } },
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+    }));
+    config.resize(config.len().max(config_bytes), b' ');
+    let config = Part::new(config);
+    let descriptor = |media_type: &str, digest: &str, size: u64| json!({ "mediaType": media_type, "digest": digest, "size": size });
+    let layers: Vec<_> = layers
+        .iter()
+        .map(|(digest, size)| descriptor(LAYER_TYPE, digest, *size))
+        .collect();
+    let manifest = Part::new(text(&json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": descriptor(CONFIG_TYPE, &config.digest, config.bytes.len() as u64),
+        "layers": layers,
+    })));
+    (manifest, config)
 }
 
 fn text(json: &serde_json::Value) -> Vec<u8> {

@@ -18,6 +18,7 @@ pub(super) const PASSWORD: &str = "of a benchmark that lives for a minute";
 pub(super) struct Server {
     child: Child,
     data_dir: PathBuf,
+    options: Vec<String>,
     address: String,
     /// From its start until it was ready.
     pub(super) ready_after: Duration,
@@ -26,6 +27,15 @@ pub(super) struct Server {
 impl Server {
     /// Starts it on this folder.
     pub(super) async fn start(data_dir: &Path, http: &reqwest::Client) -> Result<Self, BenchError> {
+        Self::start_with(data_dir, Vec::new(), http).await
+    }
+
+    /// The same, with further options.
+    pub(super) async fn start_with(
+        data_dir: &Path,
+        options: Vec<String>,
+        http: &reqwest::Client,
+    ) -> Result<Self, BenchError> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?
             .local_addr()?
             .port();
@@ -40,12 +50,14 @@ impl Server {
             ])
             .arg(data_dir)
             .args(["--log-level", "error", "--allow-drills"])
+            .args(&options)
             .env("WHARFINGER_ADMIN_PASSWORD", PASSWORD)
             .stdout(Stdio::null())
             .spawn()?;
         let mut server = Self {
             child,
             data_dir: data_dir.to_owned(),
+            options,
             address,
             ready_after: Duration::ZERO,
         };
@@ -80,7 +92,8 @@ impl Server {
     ) -> Result<Self, BenchError> {
         self.child.kill()?;
         self.child.wait()?;
-        Self::start(&self.data_dir.clone(), http).await
+        let (data_dir, options) = (self.data_dir.clone(), std::mem::take(&mut self.options));
+        Self::start_with(&data_dir, options, http).await
     }
 
     /// The processor time it has used, in seconds.

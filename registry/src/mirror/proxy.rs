@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use workflows::destination::PushName;
 use workflows::mirror::{Mirror, Unreachable};
 
+use super::got::{Got, Key};
 use super::pass_on;
 use super::verdicts::Verdicts;
 use crate::app::App;
@@ -33,8 +34,7 @@ pub(crate) struct Proxy {
     /// What it does for its main server.
     pub(crate) mirror: Mirror,
     verdicts: Verdicts,
-    /// Tokens got for those who show a password with each request, by what they show and what for.
-    got: std::sync::Mutex<std::collections::HashMap<[u8; 32], (String, Timestamp)>>,
+    got: Got,
 }
 
 impl Proxy {
@@ -43,7 +43,7 @@ impl Proxy {
         Self {
             mirror,
             verdicts: Verdicts::default(),
-            got: std::sync::Mutex::default(),
+            got: Got::default(),
         }
     }
 
@@ -106,8 +106,8 @@ impl Proxy {
             text[7..].trim()
         } else {
             let wanted = name.map(|name| format!("repository:{name}:pull"));
-            let shown_for = *key.insert(key_of(shown, wanted.as_deref()));
-            got = match self.kept(&shown_for, app.services.clock.now()) {
+            let shown_for = *key.insert(Key::of(shown, wanted.as_deref()));
+            got = match self.got.find(shown_for, app.services.clock.now()) {
                 Some(token) => token,
                 None => {
                     self.token_for(app, head, shown, shown_for, wanted.as_deref(), challenge)
@@ -120,7 +120,7 @@ impl Proxy {
         let now = app.services.clock.now();
         let claims = app.tokens.check(token, &service, now);
         let claims = claims.map_err(|error: TokenError| {
-            self.forget(key);
+            self.got.forget(key);
             unauthorized(error.to_string(), challenge.clone().invalid_token())
         })?;
         let scope = self.scope_now(app, token, &claims).await?;
@@ -129,7 +129,7 @@ impl Proxy {
             name.is_none_or(|name| scope.covers(name.as_str(), RepositoryAction::Pull))
         });
         if !is_enough {
-            self.forget(key);
+            self.got.forget(key);
         }
         let gone = || {
             let why = "this token does not count any more; log in again".to_owned();
@@ -210,7 +210,7 @@ impl Proxy {
         app: &App,
         head: &Parts,
         shown: &HeaderValue,
-        key: [u8; 32],
+        key: Key,
         wanted: Option<&str>,
         challenge: &Challenge,
     ) -> Result<String, OciError> {
@@ -268,46 +268,9 @@ impl Proxy {
         };
         let lifetime = body.as_ref().and_then(|body| body["expires_in"].as_u64());
         let lifetime = Duration::from_secs(lifetime.unwrap_or(0)).saturating_sub(BEFORE_ITS_END);
-        self.keep(key, token.to_owned(), now + lifetime, now);
+        self.got.keep(key, token.to_owned(), now + lifetime, now);
         Ok(token.to_owned())
     }
-
-    fn kept(&self, key: &[u8; 32], now: Timestamp) -> Option<String> {
-        let got = self
-            .got
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (token, until) = got.get(key)?;
-        (now < *until).then(|| token.clone())
-    }
-
-    fn forget(&self, key: Option<[u8; 32]>) {
-        if let Some(key) = key {
-            let mut got = self
-                .got
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            got.remove(&key);
-        }
-    }
-
-    fn keep(&self, key: [u8; 32], token: String, until: Timestamp, now: Timestamp) {
-        let mut got = self
-            .got
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        got.retain(|_, (_, until)| now < *until);
-        got.insert(key, (token, until));
-    }
-}
-
-/// By what a token is found again: what was shown, and what for.
-fn key_of(shown: &HeaderValue, wanted: Option<&str>) -> [u8; 32] {
-    let mut key = Sha256::new();
-    key.update(shown.as_bytes());
-    key.update([0]);
-    key.update(wanted.unwrap_or_default());
-    key.finalize().into()
 }
 
 /// Checks tokens with the keys that the main server tells, from then on.

@@ -3,6 +3,31 @@
 use tests::{command, server};
 
 #[tokio::test]
+async fn the_figures_of_a_smart_proxy_stand_beside_what_they_must_be() {
+    let folder = tempfile::tempdir().expect("a folder for a test");
+    let mut bench = server::bare(server::binary());
+    bench.args(["bench", "proxies", "--output", "json", "--dir"]);
+    bench.arg(folder.path());
+    bench.args(["--pushes", "5", "--layer-mib", "8"]);
+
+    let told = command::run(bench).await.expect_code(0);
+
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+    for (figure, must) in [
+        ("push_to_tag_at_proxy_max", "<= 1000"),
+        ("layer_pull_from_proxy_ratio", ">= 0.9"),
+    ] {
+        assert!(
+            told[figure]["value"].as_f64() > Some(0.0),
+            "{figure}: {told}"
+        );
+        assert_eq!(told[figure]["must"], must, "{told}");
+    }
+    let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(left, 0, "nothing is left of it");
+}
+
+#[tokio::test]
 async fn the_figures_of_what_happens_after_a_push_stand_beside_what_they_must_be() {
     let folder = tempfile::tempdir().expect("a folder for a test");
     let mut bench = server::bare(server::binary());

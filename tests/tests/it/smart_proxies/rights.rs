@@ -67,6 +67,54 @@ async fn a_right_that_is_taken_back_at_the_main_server_is_gone_at_the_proxy_with
 }
 
 #[tokio::test]
+async fn a_right_that_is_given_counts_at_the_proxy_for_who_shows_a_password_each_time() {
+    let harbour = Harbour::with_a_proxy(&[]).await;
+    let rest = harbour.rest();
+    let main = harbour.main.oci();
+    main.push(NAME, "latest", &Image::small(1))
+        .await
+        .expect_status(201);
+    harbour.until_current(0).await;
+    let user = json!({ "login": "ann", "password": PASSWORD });
+    rest.post("/users", &user).await.expect_status(201);
+    let anybody = OciClient::anonymous(&harbour.proxies[0].server.host());
+    let pull = async |password: &str| {
+        let manifest = anybody.request(Method::GET, &format!("/v2/{NAME}/manifests/latest"));
+        let manifest = manifest.basic_auth("ann", Some(password));
+        anybody.send(manifest).await
+    };
+    assert_eq!(pull(PASSWORD).await.status, 401);
+
+    let grant = json!({ "user": "ann", "role": "reader", "organization": "Default_Organization" });
+    rest.post("/grants", &grant).await.expect_status(201);
+
+    pull(PASSWORD).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn who_fails_to_log_in_again_and_again_is_told_so_by_the_proxy_too() {
+    let harbour = Harbour::with_a_proxy(&[]).await;
+    let anybody = OciClient::anonymous(&harbour.proxies[0].server.host());
+    let mut statuses = Vec::new();
+
+    let refused = loop {
+        let manifest = anybody.request(Method::GET, &format!("/v2/{NAME}/manifests/latest"));
+        let wrong = format!("wrong-{}", statuses.len());
+        let manifest = manifest.basic_auth("nobody", Some(wrong));
+        let answer = anybody.send(manifest).await;
+        if answer.status == 429 {
+            break answer;
+        }
+        statuses.push(answer.status);
+        assert!(statuses.len() < 20, "{statuses:?}");
+    };
+
+    assert!(statuses.iter().all(|status| *status == 401), "{statuses:?}");
+    assert!(!refused.header("retry-after").is_empty());
+    refused.expect_refusal(429, "TOOMANYREQUESTS");
+}
+
+#[tokio::test]
 async fn what_everybody_may_pull_is_pulled_from_the_proxy_without_a_login_and_nothing_else() {
     let harbour = Harbour::with_a_proxy(&[]).await;
     let (oci, rest) = (harbour.main.oci(), harbour.rest());

@@ -1,9 +1,16 @@
 //! What is pushed to a proxy, and what it says when its main server is down.
 
-use reqwest::Method;
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::stream;
+use reqwest::{Body, Method};
+use tests::digest;
 use tests::harbour::Harbour;
 use tests::image::Image;
 use tests::noise;
+use tests::oci_client::location;
 use tests::podman::Podman;
 use tests::server::{ADMIN, ADMIN_PASSWORD};
 use tests::wait::SOON;
@@ -56,6 +63,47 @@ async fn a_large_layer_streams_through_a_proxy_in_little_memory() {
     assert!(grown < 64, "{grown} MiB");
     let size = harbour.main.oci().pull_blob(NAME, &layer.digest()).await;
     assert_eq!(size, (layer.digest(), 256 << 20));
+}
+
+/// Longer than the main server is waited for where no body is on its way.
+const A_SLOW_BODY: Duration = Duration::from_secs(35);
+
+#[tokio::test]
+async fn a_layer_that_comes_slowly_is_taken_through_a_proxy_however_long_it_takes() {
+    let harbour = Harbour::with_a_proxy(&[]).await;
+    let proxy = harbour.oci(0);
+    let begun = Instant::now();
+    // One KiB after the other, as a thin line brings them.
+    let pace = tokio::time::interval(Duration::from_millis(250));
+    let pieces = stream::unfold(pace, move |mut pace| async move {
+        pace.tick().await;
+        let more = begun.elapsed() < A_SLOW_BODY;
+        more.then(|| (Ok::<_, io::Error>(Bytes::from_static(&[7; 1024])), pace))
+    });
+    let upload = proxy.open_upload(NAME).await;
+
+    let patch = proxy.at(Method::PATCH, NAME, &upload).await;
+    let patched = proxy
+        .send(patch.body(Body::wrap_stream(pieces)))
+        .await
+        .expect_status(202);
+
+    assert!(begun.elapsed() >= A_SLOW_BODY);
+    let range = patched.header("range");
+    let last: usize = range.split('-').nth(1).unwrap().parse().unwrap();
+    println!(
+        "{} bytes came in {:?} through a proxy",
+        last + 1,
+        begun.elapsed()
+    );
+    assert!(last + 1 > 100 * 1024, "{range}");
+    let layer = vec![7; last + 1];
+    let put = proxy.at(Method::PUT, NAME, &location(&patched)).await;
+    let digest = digest::of(&layer);
+    let put = put.query(&[("digest", &digest)]);
+    proxy.send(put).await.expect_status(201);
+    let there = harbour.main.oci().pull_blob(NAME, &digest).await;
+    assert_eq!(there, (digest, layer.len() as u64));
 }
 
 #[tokio::test]
