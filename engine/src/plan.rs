@@ -287,6 +287,13 @@ impl Plan {
         self.steps.iter().any(|step| step.at_gate.is_some())
     }
 
+    /// It had locks, and needs none of them any more: whoever wants the same from now on begins a plan of his own.
+    #[must_use]
+    pub fn is_past_its_locks(&self) -> bool {
+        let mut locks = self.locks.iter();
+        !self.locks.is_empty() && locks.all(|lock| lock.state == LockState::Ended)
+    }
+
     /// It has all it needs but a place: as many plans are at work on its node as may be.
     #[must_use]
     pub fn waits_for_place(&self) -> bool {

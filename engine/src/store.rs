@@ -164,13 +164,6 @@ impl Append {
         let next = &decision.next;
         let head = Head::of(next, node);
         let before = plan.node.map(|owner| Head::of(plan, owner));
-        let holds = |of: &Plan| {
-            of.locks.is_empty()
-                || of
-                    .locks
-                    .iter()
-                    .any(|it| it.state != crate::lock::LockState::Ended)
-        };
         Ok(Self {
             plan: plan.id,
             entries: serde_json::to_string(&decision.entries)?,
@@ -182,7 +175,7 @@ impl Append {
             // Nobody who wants the same attaches to a plan that is being undone.
             gives_key_up: next.state == PlanState::Stopped
                 || (next.reverting && !plan.reverting)
-                || (holds(plan) && !holds(next)),
+                || (next.is_past_its_locks() && !plan.is_past_its_locks()),
             row: Row {
                 seq: next.seq,
                 nonce,

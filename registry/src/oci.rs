@@ -42,7 +42,7 @@ use crate::audit::{self, Refusal};
 use crate::http::{about_repository, answered_by};
 use crate::mirror::{self, passed_on};
 use access::Caller;
-use answer::DOCKER_DISTRIBUTION_API_VERSION;
+pub(crate) use answer::DOCKER_DISTRIBUTION_API_VERSION;
 use body::Body;
 pub(crate) use error::OciError;
 pub(crate) use manifest_memory::ManifestMemory;

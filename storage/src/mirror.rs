@@ -10,7 +10,7 @@ mod upstream;
 pub use apply::{Applied, apply, prepare};
 pub use removed::{is_being_removed, remove};
 pub use upstream::{
-    Refused, main_server, refuse_token, refused_token, set_open, tell, told, untell,
+    Open, Refused, main_server, refuse_token, refused_token, set_open, tell, told, untell,
 };
 
 use std::collections::BTreeSet;
@@ -179,6 +179,18 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<Held>, CatalogError> {
         SELECT environment_id, repository_id, version, made_by, names, synced_at FROM mirrored
         ORDER BY repository_id, environment_id";
     Ok(sqlx::query_as(SQL).fetch_all(&mut *tx).await?)
+}
+
+/// What is held of other environments than these.
+pub async fn held_elsewhere(
+    tx: &mut Tx,
+    environments: &[EnvironmentId],
+) -> Result<Vec<Place>, CatalogError> {
+    const SQL: &str = "
+        SELECT environment_id, repository_id FROM mirrored
+        WHERE environment_id NOT IN (SELECT value FROM json_each($1))";
+    let elsewhere = sqlx::query_as(SQL).bind(stored_json(&environments)?);
+    Ok(elsewhere.fetch_all(&mut *tx).await?)
 }
 
 /// The environments of which something is held of this repository.

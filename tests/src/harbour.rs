@@ -63,7 +63,8 @@ pub struct Proxy {
     pub name: &'static str,
     /// Its number there.
     pub id: i64,
-    _secret: Secret,
+    /// What it and its main server show each other.
+    pub secret: Secret,
 }
 
 /// A main server and its proxies.
@@ -134,7 +135,7 @@ impl Harbour {
             server,
             name,
             id,
-            _secret: secret,
+            secret,
         });
         self.until_known(self.proxies.len() - 1).await;
     }

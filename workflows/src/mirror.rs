@@ -9,4 +9,4 @@ mod upstream;
 pub mod wire;
 
 pub use jobs::{Mirror, NotNow};
-pub use upstream::{Unreachable, Upstream};
+pub use upstream::{ANSWERS_A_PULL_WITHIN, Unreachable, Upstream, is_of_a_gateway};

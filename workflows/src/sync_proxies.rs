@@ -1,4 +1,4 @@
-//! On to the smart proxies: the last step of all that changes what environments publish.
+//! On to the smart proxies: a step of all that changes what environments publish.
 
 use crate::destination::Destination;
 use crate::error::Failed;
@@ -124,7 +124,7 @@ async fn wanted<W: Publishes>(
     let changed = input.changed(&mut tx).await?;
     let mut wanted = Vec::new();
     for proxy in smart_proxies::with_environments(&mut tx, &changed.environments).await? {
-        if contents::is_behind(&mut tx, proxy.id).await?
+        if !has(&mut tx, &proxy, &changed).await?
             && waiting(&mut tx, SyncProxy::NAME, (PROXY, &proxy.name))
                 .await?
                 .is_none()
@@ -160,7 +160,7 @@ async fn told<W: Publishes>(cx: &Context<W>, input: &W) -> Result<SyncedProxies,
     }
     let text = match (proxies.as_slice(), others.as_slice()) {
         ([], []) => NO_PROXY.to_owned(),
-        (some, []) => format!("{} has it", some.join(", ")),
+        (some, []) => format!("{} is up to date", some.join(", ")),
         _ if !settings::sync_smart_proxies(&mut tx).await? => {
             "smart proxies are synced by hand and by schedule only, as the setting sync_smart_proxies says"
                 .to_owned()
@@ -168,9 +168,9 @@ async fn told<W: Publishes>(cx: &Context<W>, input: &W) -> Result<SyncedProxies,
         (_, missing) => {
             let missing = missing.join(", ");
             cx.warn(format!(
-                "smart proxy {missing} does not have it yet; that comes by itself"
+                "smart proxy {missing} is not up to date yet; that comes by itself"
             ));
-            format!("{missing} does not have it yet")
+            format!("{missing} is not up to date yet")
         }
     };
     Ok(SyncedProxies { proxies, text })

@@ -16,7 +16,7 @@ mod submit;
 pub use bring::{Bring, Ticket, Work};
 pub use keep_current::{keep_current, submit_what_is_due};
 use look::lacks;
-pub use look::{Look, Looked};
+pub use look::{Look, Looked, Looks};
 pub use settle::{Settle, Settled};
 pub use submit::{SyncError, submit};
 

@@ -4,7 +4,6 @@ use super::actor::{Actor, Lost};
 use super::locked;
 use crate::decide::{self, Decision, Happening, decide_with};
 use crate::journal::Action;
-use crate::lock::LockState;
 use crate::plan::Plan;
 use crate::state::PlanState;
 use crate::step::{Services, StepError};
@@ -160,9 +159,7 @@ impl<S: Services, St: Store<Tx = S::Tx>> Actor<S, St> {
 
 /// The plan is open and not past its locks.
 fn has_work(plan: &Plan) -> bool {
-    let mut locks = plan.locks.iter();
-    plan.state.is_driven()
-        && (plan.locks.is_empty() || locks.any(|lock| lock.state != LockState::Ended))
+    plan.state.is_driven() && !plan.is_past_its_locks()
 }
 
 /// It lets something run: a node without the code of the plan leaves it to one that has it.

@@ -148,11 +148,18 @@ fn wrong_with(record: &Record) -> Vec<String> {
             ));
         }
     }
-    if open_push(record).is_some_and(|push| push.open_key() != record.open_key) {
-        wrong.push(format!(
-            "the same push again would not find it: its key is {:?}",
-            record.open_key
-        ));
+    // The same push is another one from then on.
+    let gave_its_key_up = plan.reverting || plan.is_past_its_locks();
+    let key = open_push(record).map(|push| push.open_key().filter(|_| !gave_its_key_up));
+    if key.is_some_and(|key| key != record.open_key) {
+        wrong.push(if gave_its_key_up {
+            "it has published and still keeps its key from others".to_owned()
+        } else {
+            format!(
+                "the same push again would not find it: its key is {:?}",
+                record.open_key
+            )
+        });
     }
     wrong
 }
@@ -160,7 +167,7 @@ fn wrong_with(record: &Record) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use engine::clock::Timestamp;
-    use engine::journal::{Entry, Json, NodeId, PlanResult, Row, Submitted};
+    use engine::journal::{Entry, GraphStep, Json, NodeId, PlanResult, Row, Submitted};
     use engine::lock::{LockMode, LockRequest, OnPause, Seat};
     use uuid::Uuid;
 
@@ -265,7 +272,7 @@ mod tests {
         );
     }
 
-    /// A push that was submitted and waits for its lock.
+    /// A push that was submitted and waits for its lock, which it needs until it has published.
     fn waiting() -> Record {
         const RESOURCE: &str = "destination/7";
         let push: Push = serde_json::from_value(serde_json::json!({
@@ -281,14 +288,18 @@ mod tests {
         let lock = LockRequest {
             resource: RESOURCE.to_owned(),
             mode: LockMode::Exclusive,
-            until: None,
+            until: Some(0),
             on_pause: OnPause::Release,
         };
+        let publish = serde_json::json!({
+            "name": "distribute", "after": [], "attempts": 1, "rescue": "pause",
+        });
+        let publish: GraphStep = serde_json::from_value(publish).unwrap();
         let submitted = Submitted {
             workflow: Push::NAME.to_owned(),
             version: 1,
             action: "Push of acme/tools/busybox:latest".to_owned(),
-            graph: [].into(),
+            graph: [publish].into(),
             input: Json::of(&push).unwrap(),
             locks: vec![lock],
             actor: None,
@@ -363,5 +374,31 @@ mod tests {
                 "the same push again would not find it: its key is None"
             ]
         );
+    }
+
+    #[test]
+    fn a_push_that_has_published_and_goes_on_keeps_neither_its_place_nor_its_key() {
+        let mut record = waiting();
+        let published = Entry::StepSucceeded {
+            step: 0,
+            output: Json::of(&()).unwrap(),
+            warning: None,
+            form: 1,
+        };
+        let began = vec![
+            Entry::LocksGranted,
+            Entry::Started,
+            Entry::StepStarted { step: 0 },
+        ];
+        record.rows.extend([row(2, began), row(3, vec![published])]);
+        record.head = Head::of(&Plan::fold(record.plan, &record.rows), NODE);
+        record.seats.clear();
+
+        assert_eq!(
+            wrong_with(&record),
+            ["it has published and still keeps its key from others"]
+        );
+        record.open_key = None;
+        assert_eq!(wrong_with(&record), [""; 0]);
     }
 }

@@ -20,6 +20,7 @@ use storage::catalog::{
     settings, versions,
 };
 use storage::content::ContentError;
+use storage::mirror::Open;
 use storage::{DatabaseError, Digest, Tx};
 use uuid::Uuid;
 use workflows::mirror::wire::{Lead, ROOT, Shown, Told};
@@ -63,10 +64,8 @@ impl IntoResponse for Refusal {
                 StatusCode::UNAUTHORIZED,
                 "no smart proxy that is enabled here has that secret",
             ),
-            Self::NotFound => (
-                StatusCode::NOT_FOUND,
-                "this smart proxy shall not hold that",
-            ),
+            // Not 404, which others say, too, who stand before this server or in its place: a proxy deletes because of it.
+            Self::NotFound => (StatusCode::GONE, "this smart proxy shall not hold that"),
             Self::Broken(why) => {
                 tracing::error!("a smart proxy gets no answer: {why}");
                 (
@@ -150,22 +149,30 @@ async fn state(State(app): State<Arc<App>>, Asking(proxy): Asking) -> Result<Jso
     };
     if settings::anonymous_pull(&mut tx).await? {
         let open = products::open(&mut tx).await?;
-        told.open_products = open.into_iter().map(|product| product.id).collect();
+        told.open_products = open
+            .into_iter()
+            .map(|product| Open {
+                id: product.id.0,
+                organization: product.organization,
+                label_key: product.label.to_ascii_lowercase(),
+            })
+            .collect();
         for id in &environments {
             told.open_environments
-                .extend(open_environments(&mut tx, *id).await?);
+                .extend(open_environment(&mut tx, *id).await?);
         }
     }
     told.environments = environments;
     Ok(Json(told))
 }
 
-async fn open_environments(
-    tx: &mut Tx,
-    id: EnvironmentId,
-) -> Result<Option<EnvironmentId>, CatalogError> {
+async fn open_environment(tx: &mut Tx, id: EnvironmentId) -> Result<Option<Open>, CatalogError> {
     let environment = environments::get(tx, id).await?;
-    Ok(environment.filter(|it| it.anonymous_pull).map(|it| it.id))
+    Ok(environment.filter(|it| it.anonymous_pull).map(|it| Open {
+        id: it.id.0,
+        organization: it.organization,
+        label_key: it.label.to_ascii_lowercase(),
+    }))
 }
 
 /// `POST /introspect`.

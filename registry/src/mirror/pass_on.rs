@@ -16,15 +16,15 @@ use http::{HeaderMap, HeaderName};
 use reqwest::RequestBuilder;
 use secrecy::ExposeSecret as _;
 use tokio::sync::oneshot;
-use workflows::mirror::Upstream;
 use workflows::mirror::wire::{CLIENT, ORIGIN, PASSED_ON};
+use workflows::mirror::{Upstream, is_of_a_gateway};
 
 use super::passed_on::take_away;
 use super::proxy::Proxy;
 use crate::app::App;
 use crate::auth;
 use crate::auth::challenge::origin_of;
-use crate::oci::OciError;
+use crate::oci::{DOCKER_DISTRIBUTION_API_VERSION, OciError};
 
 /// A login computes a password's hash, at worst behind others.
 pub(super) const LOGS_IN_WITHIN: Duration = Duration::from_secs(30);
@@ -109,6 +109,16 @@ pub(crate) async fn pass_on(
             Err(upstream.silent_because(why))
         }
     };
+    let answered = answered.and_then(|answer| {
+        // This program says on each answer under /v2 what it is.
+        let is_its_own = answer
+            .headers()
+            .contains_key(DOCKER_DISTRIBUTION_API_VERSION);
+        if is_of_a_gateway(answer.status()) && !is_its_own {
+            return Err(upstream.hidden(answer.status()));
+        }
+        Ok(answer)
+    });
     let answer = match answered {
         Ok(answer) => answer,
         Err(_) if body.broke.load(Ordering::Relaxed) => return Err(OciError::BodyBroken),

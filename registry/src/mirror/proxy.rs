@@ -14,7 +14,7 @@ use storage::catalog::CatalogError;
 use storage::mirror as held;
 use tokio_util::sync::CancellationToken;
 use workflows::destination::PushName;
-use workflows::mirror::{Mirror, Unreachable};
+use workflows::mirror::{ANSWERS_A_PULL_WITHIN, Mirror, Unreachable, is_of_a_gateway};
 
 use super::got::{Got, Key};
 use super::pass_on;
@@ -28,6 +28,8 @@ use crate::oci::OciError;
 
 /// A token got for somebody who shows a password is used again until so shortly before its end.
 const BEFORE_ITS_END: Duration = Duration::from_mins(1);
+/// Within this a main server answers that is back, as long as it is not on another continent: the others are noticed a few seconds later.
+const IS_BACK_WITHIN: Duration = Duration::from_millis(250);
 
 /// What makes this process a smart proxy.
 pub(crate) struct Proxy {
@@ -47,10 +49,16 @@ impl Proxy {
         }
     }
 
-    /// Notes in the request by which name tokens for this proxy are known; refused as long as nobody has added it.
+    /// Notes in the request by which name tokens for this proxy are known; refused as long as it is none of a main server's.
     pub(crate) fn name(&self, head: &mut Parts) -> Result<(), OciError> {
         super::passed_on::take_away(&mut head.headers);
-        let told = self.mirror.told().ok_or(OciError::NotAddedYet)?;
+        let told = self.mirror.told().ok_or_else(|| {
+            let url = self.mirror.upstream().url();
+            let not_heard = || format!("it has heard nothing of its main server at {url} yet");
+            OciError::NotServing {
+                why: self.mirror.turned_away().unwrap_or_else(not_heard),
+            }
+        })?;
         head.extensions.insert(KnownAs {
             service: told.service.clone(),
             origin: None,
@@ -63,11 +71,21 @@ impl Proxy {
         self.verdicts.is_down()
     }
 
-    /// Whether the main server answers now.
+    /// Whether the main server answers, now or a moment ago. One that did not answer a moment ago may be back: it is asked, but not
+    /// waited for.
     pub(crate) async fn main_answers(&self) -> bool {
-        let answers = self.mirror.upstream().answers().await;
-        if !answers {
-            self.verdicts.note_down();
+        let known = self.verdicts.answers();
+        let within = match known {
+            Some(true) => return true,
+            Some(false) => IS_BACK_WITHIN,
+            None => ANSWERS_A_PULL_WITHIN,
+        };
+        let answers = self.mirror.upstream().answers(within).await;
+        match (answers, known) {
+            (true, _) => self.verdicts.note_up(),
+            (false, None) => self.verdicts.note_down(),
+            // It may only be further away than that.
+            (false, Some(_)) => {}
         }
         answers
     }
@@ -255,6 +273,10 @@ impl Proxy {
             StatusCode::FORBIDDEN => {
                 let why = "the main server gives no tokens for this smart proxy; add it there, or enable it";
                 return Err(OciError::Denied(why.to_owned()));
+            }
+            status if is_of_a_gateway(status) => {
+                let why = upstream.hidden(status).to_string();
+                return Err(down(why, self.synced_at(app).await));
             }
             _ => {}
         }

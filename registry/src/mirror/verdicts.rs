@@ -10,8 +10,11 @@ use crate::auth::scope::Scope;
 /// A verdict older than this is asked for anew: whoever loses a right at the main server pulls here for no longer than this and the time
 /// of one question.
 pub(super) const GOOD_FOR: Duration = Duration::from_secs(30);
-/// While the main server is down it is asked no more often than this, so that nobody waits for it at each pull.
+/// Nobody waits at each pull for a main server that is down.
 const DOWN_FOR: Duration = Duration::from_secs(5);
+/// Nor is one that answers asked at each pull. For so long a main server that was just lost is taken to be there, and who logs in is
+/// told that it is not.
+const UP_FOR: Duration = Duration::from_secs(1);
 /// More tokens than this in use at once are asked about more often.
 const MOST: usize = 10_000;
 
@@ -23,6 +26,7 @@ pub(super) struct Verdicts(Mutex<Known>);
 struct Known {
     tokens: HashMap<[u8; 32], Verdict>,
     down_since: Option<Instant>,
+    up_since: Option<Instant>,
 }
 
 /// What the main server has said of a token.
@@ -45,7 +49,7 @@ impl Verdicts {
     /// The main server says this of the token.
     pub(super) fn note(&self, token: [u8; 32], scope: Option<Scope>) {
         let mut known = self.lock();
-        known.down_since = None;
+        (known.down_since, known.up_since) = (None, Some(Instant::now()));
         if known.tokens.len() >= MOST {
             known
                 .tokens
@@ -60,13 +64,30 @@ impl Verdicts {
 
     /// The main server does not answer.
     pub(super) fn note_down(&self) {
-        self.lock().down_since = Some(Instant::now());
+        let mut known = self.lock();
+        (known.down_since, known.up_since) = (Some(Instant::now()), None);
+    }
+
+    /// The main server answers.
+    pub(super) fn note_up(&self) {
+        let mut known = self.lock();
+        (known.down_since, known.up_since) = (None, Some(Instant::now()));
+    }
+
+    /// Whether it answered a moment ago; none: that is not known.
+    pub(super) fn answers(&self) -> Option<bool> {
+        let known = self.lock();
+        let within = |at: Option<Instant>, limit| at.is_some_and(|at| at.elapsed() < limit);
+        if within(known.down_since, DOWN_FOR) {
+            Some(false)
+        } else {
+            within(known.up_since, UP_FOR).then_some(true)
+        }
     }
 
     /// It did not answer a moment ago, and is not asked again yet.
     pub(super) fn is_down(&self) -> bool {
-        let down_since = self.lock().down_since;
-        down_since.is_some_and(|since| since.elapsed() < DOWN_FOR)
+        self.answers() == Some(false)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {

@@ -12,7 +12,7 @@ pub(super) const DOCKER_CONTENT_DIGEST: HeaderName =
 /// The id of an upload session.
 pub(super) const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 /// Says that this is a registry; in every answer.
-pub(super) const DOCKER_DISTRIBUTION_API_VERSION: HeaderName =
+pub(crate) const DOCKER_DISTRIBUTION_API_VERSION: HeaderName =
     HeaderName::from_static("docker-distribution-api-version");
 
 /// Longer warnings are cut: some clients take no longer line.

@@ -212,11 +212,9 @@ pub(crate) enum OciError {
         source: Box<OciError>,
         synced_at: Option<Timestamp>,
     },
-    /// A smart proxy that nobody has added at its main server yet.
-    #[error(
-        "this smart proxy does not know its main server yet: add it there (`wharfinger smart-proxy create`), with what its --mirror-secret-file holds"
-    )]
-    NotAddedYet,
+    /// A smart proxy that serves nobody, because it is none of a main server's.
+    #[error("this smart proxy serves nobody now: {why}")]
+    NotServing { why: String },
     /// Something here is broken; what, is in the log.
     #[error(
         "the registry failed to answer; its log says why{}",
@@ -291,7 +289,7 @@ impl OciError {
             Self::Paused { .. } | Self::PausedDelete { .. } | Self::Ended { .. }
             | Self::MainServerDown { writes: true, .. }
                                             => (StatusCode::FAILED_DEPENDENCY, "UNKNOWN"),
-            Self::MainServerDown { writes: false, .. } | Self::NotAddedYet
+            Self::MainServerDown { writes: false, .. } | Self::NotServing { .. }
                                             => (StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN"),
             Self::NotHeld { source, .. }    => source.wire(),
             Self::Internal(_) | Self::Stopping

@@ -69,8 +69,7 @@ CREATE TABLE fetches (
 CREATE TABLE upstream (
     one         INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
     main_server BLOB    NOT NULL, -- which: what is held is its, by its numbers
-    told        TEXT,             -- JSON: keys of tokens, the service, what is open to everybody; none: it does not count this proxy as its
-    told_at     INTEGER NOT NULL
+    told        TEXT              -- JSON: keys of tokens, the service, what is open to everybody; none: it does not count this proxy as its
 ) STRICT;
 
 -- Of a smart proxy: tokens that its main server does not let count any more, until their time is over.

@@ -337,11 +337,12 @@ pub async fn assign(
         INSERT INTO smart_proxy_environments (proxy_id, environment_id)
         SELECT $1, value FROM json_each($2) WHERE true
         ON CONFLICT DO NOTHING";
-    // What is not assigned a proxy may drop by itself: once it is assigned again, it is looked at.
+    // What was not assigned a proxy may have dropped by itself: it is looked at.
     const DOUBTED: &str = "
         UPDATE smart_proxy_contents SET certain = 0
-        WHERE proxy_id = $1 AND environment_id NOT IN (SELECT value FROM json_each($2))";
-    for sql in [OTHERS, SQL, DOUBTED] {
+        WHERE proxy_id = $1 AND environment_id IN (SELECT value FROM json_each($2))
+          AND environment_id NOT IN (SELECT environment_id FROM smart_proxy_environments WHERE proxy_id = $1)";
+    for sql in [DOUBTED, OTHERS, SQL] {
         let assigned = sqlx::query(sql).bind(id).bind(stored_json(&environments)?);
         assigned.execute(&mut *tx).await?;
     }

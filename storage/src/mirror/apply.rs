@@ -6,7 +6,7 @@ use engine::clock::Timestamp;
 use engine::journal::PlanId;
 use uuid::Uuid;
 
-use super::{environments_of, held, remove};
+use super::{Held, environments_of, held, remove};
 use crate::catalog::environments::LIBRARY;
 use crate::catalog::publications::{self, Published};
 use crate::catalog::smart_proxies::contents::{Place, Wanted};
@@ -183,15 +183,51 @@ async fn note(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), Catalog
 }
 
 /// Makes the rows that everything else hangs on, by their numbers at the main server. What has a name there that another one had before
-/// has it here, too: that other one is gone there.
-pub async fn prepare(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), CatalogError> {
+/// has it here, too: that other one is gone there. And what has a number that something else had before, as happens once a backup was
+/// restored there, takes nothing over: what was held under that number is given up. False: it is not collected yet.
+pub async fn prepare(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<bool, CatalogError> {
+    give_up_others(tx, wanted, at).await?;
+    if super::is_being_removed(tx, wanted.place.repository).await? {
+        return Ok(false);
+    }
     prepare_environments(tx, wanted, at).await?;
     prepare_product(tx, wanted, at).await?;
-    prepare_repository(tx, wanted, at).await
+    prepare_repository(tx, wanted, at).await?;
+    Ok(true)
 }
 
 fn key(label: &str) -> String {
     label.to_ascii_lowercase()
+}
+
+/// Gives up what is held of an organization, a product, an environment or a repository that has the number of another one by now.
+async fn give_up_others(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<(), CatalogError> {
+    const OTHERS: &str = "
+        SELECT m.environment_id, m.repository_id, m.version, m.made_by, m.names, m.synced_at
+        FROM mirrored m
+        JOIN environments e ON e.id = m.environment_id
+        JOIN repositories r ON r.id = m.repository_id
+        JOIN products p ON p.id = r.product_id
+        JOIN organizations o ON o.id = p.organization_id
+        WHERE o.id = $1 AND o.label_key <> $2
+           OR p.id = $3 AND (p.label_key <> $4 OR p.organization_id <> $1)
+           OR e.id = $5 AND (e.label_key <> $6 OR e.organization_id <> $1)
+           OR r.id = $7 AND (r.product_id <> $3 OR r.name <> $8)";
+    let others: Vec<Held> = sqlx::query_as(OTHERS)
+        .bind(wanted.organization.id)
+        .bind(key(&wanted.organization.label))
+        .bind(wanted.product.id)
+        .bind(key(&wanted.product.label))
+        .bind(wanted.place.environment)
+        .bind(key(&wanted.environment_label))
+        .bind(wanted.place.repository)
+        .bind(&wanted.name)
+        .fetch_all(&mut *tx)
+        .await?;
+    for other in others {
+        remove(tx, other.place, at).await?;
+    }
+    Ok(())
 }
 
 async fn prepare_environments(
@@ -199,19 +235,32 @@ async fn prepare_environments(
     wanted: &Wanted,
     at: Timestamp,
 ) -> Result<(), CatalogError> {
+    const FORMER_ORGANIZATION: &str = "
+        UPDATE organizations SET label_key = label_key || '@' || id
+        WHERE label_key = $2 AND id <> $1";
     const ORGANIZATION: &str = "
-        INSERT INTO organizations (id, label, label_key, name, created_at) VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT (id) DO UPDATE SET name = excluded.name";
+        INSERT INTO organizations (id, label, label_key, name, created_at) VALUES ($1, $3, $2, $4, $5)
+        ON CONFLICT (id) DO UPDATE SET
+            label = excluded.label, label_key = excluded.label_key, name = excluded.name";
+    const FORMER_ENVIRONMENT: &str = "
+        UPDATE environments SET label_key = label_key || '@' || id
+        WHERE organization_id = $2 AND label_key = $3 AND id <> $1";
     // Which environment it follows does not matter here, only that Library follows none.
     const ENVIRONMENT: &str = "
         INSERT INTO environments (id, organization_id, label, label_key, name, prior_id, created_at)
-        VALUES ($1, $2, $3, $4, $3, $5, $6)
-        ON CONFLICT (id) DO NOTHING";
+        VALUES ($1, $2, $4, $3, $4, $5, $6)
+        ON CONFLICT (id) DO UPDATE SET organization_id = excluded.organization_id,
+            label = excluded.label, label_key = excluded.label_key, name = excluded.name,
+            prior_id = excluded.prior_id";
     let organization = &wanted.organization;
+    let former = sqlx::query(FORMER_ORGANIZATION)
+        .bind(organization.id)
+        .bind(key(&organization.label));
+    former.execute(&mut *tx).await?;
     sqlx::query(ORGANIZATION)
         .bind(organization.id)
-        .bind(&organization.label)
         .bind(key(&organization.label))
+        .bind(&organization.label)
         .bind(&organization.name)
         .bind(at.0)
         .execute(&mut *tx)
@@ -222,12 +271,20 @@ async fn prepare_environments(
         wanted.environment_label.as_str(),
         Some(wanted.library_id),
     );
-    for (id, label, prior) in [library, shown] {
+    for (id, label, prior) in [Some(library), (!wanted.library).then_some(shown)]
+        .into_iter()
+        .flatten()
+    {
+        let former = sqlx::query(FORMER_ENVIRONMENT)
+            .bind(id)
+            .bind(organization.id)
+            .bind(key(label));
+        former.execute(&mut *tx).await?;
         sqlx::query(ENVIRONMENT)
             .bind(id)
             .bind(organization.id)
-            .bind(label)
             .bind(key(label))
+            .bind(label)
             .bind(prior)
             .bind(at.0)
             .execute(&mut *tx)
@@ -243,7 +300,8 @@ async fn prepare_product(tx: &mut Tx, wanted: &Wanted, at: Timestamp) -> Result<
     const PRODUCT: &str = "
         INSERT INTO products (id, organization_id, label, label_key, name, created_at)
         VALUES ($1, $2, $3, $4, $5, $6)
-        ON CONFLICT (id) DO UPDATE SET label_key = excluded.label_key, name = excluded.name";
+        ON CONFLICT (id) DO UPDATE SET organization_id = excluded.organization_id,
+            label = excluded.label, label_key = excluded.label_key, name = excluded.name";
     let (organization, product) = (wanted.organization.id, &wanted.product);
     let former = sqlx::query(FORMER)
         .bind(organization)

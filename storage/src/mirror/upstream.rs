@@ -1,10 +1,11 @@
 //! What the main server has told its proxy, kept so that it serves on while that is down.
 
 use engine::clock::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Tx;
-use crate::catalog::{CatalogError, EnvironmentId, ProductId, json, stored_json};
+use crate::catalog::{CatalogError, OrganizationId, json, stored_json};
 
 /// What was told last.
 pub async fn told<T: serde::de::DeserializeOwned>(tx: &mut Tx) -> Result<Option<T>, CatalogError> {
@@ -23,16 +24,12 @@ pub async fn main_server(tx: &mut Tx) -> Result<Option<Uuid>, CatalogError> {
 pub async fn tell(
     tx: &mut Tx,
     main_server: Uuid,
-    told: &impl serde::Serialize,
-    at: Timestamp,
+    told: &impl Serialize,
 ) -> Result<(), CatalogError> {
     const SQL: &str = "
-        INSERT INTO upstream (one, main_server, told, told_at) VALUES (1, $1, $2, $3)
-        ON CONFLICT (one) DO UPDATE SET told = excluded.told, told_at = excluded.told_at";
-    let kept = sqlx::query(SQL)
-        .bind(main_server)
-        .bind(stored_json(told)?)
-        .bind(at.0);
+        INSERT INTO upstream (one, main_server, told) VALUES (1, $1, $2)
+        ON CONFLICT (one) DO UPDATE SET told = excluded.told";
+    let kept = sqlx::query(SQL).bind(main_server).bind(stored_json(told)?);
     kept.execute(&mut *tx).await?;
     Ok(())
 }
@@ -44,18 +41,32 @@ pub async fn untell(tx: &mut Tx) -> Result<(), CatalogError> {
     Ok(())
 }
 
+/// A product, or an environment, that is pulled from without a login: by its number and its label, because a number may be another's
+/// once a backup of the main server was restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// Its number.
+    pub id: i64,
+    /// The number of its organization.
+    pub organization: OrganizationId,
+    /// Its label, in lower case.
+    pub label_key: String,
+}
+
 /// These products and environments are pulled from without a login, and no others.
 pub async fn set_open(
     tx: &mut Tx,
-    products: &[ProductId],
-    environments: &[EnvironmentId],
+    products: &[Open],
+    environments: &[Open],
 ) -> Result<(), CatalogError> {
     const PRODUCTS: &str = "
         UPDATE products SET anonymous_pull = NOT anonymous_pull
-        WHERE anonymous_pull <> (id IN (SELECT value FROM json_each($1)))";
+        WHERE anonymous_pull <> EXISTS (SELECT 1 FROM json_each($1) WHERE value ->> 'id' = products.id
+            AND value ->> 'organization' = organization_id AND value ->> 'label_key' = label_key)";
     const ENVIRONMENTS: &str = "
         UPDATE environments SET anonymous_pull = NOT anonymous_pull
-        WHERE anonymous_pull <> (id IN (SELECT value FROM json_each($1)))";
+        WHERE anonymous_pull <> EXISTS (SELECT 1 FROM json_each($1) WHERE value ->> 'id' = environments.id
+            AND value ->> 'organization' = organization_id AND value ->> 'label_key' = label_key)";
     let products = sqlx::query(PRODUCTS).bind(stored_json(&products)?);
     products.execute(&mut *tx).await?;
     let environments = sqlx::query(ENVIRONMENTS).bind(stored_json(&environments)?);

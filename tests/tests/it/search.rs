@@ -3,6 +3,7 @@
 use serde_json::Value;
 use tests::image::Image;
 use tests::server::Server;
+use tests::wait::SOON;
 
 use crate::access::expect_problem;
 
@@ -21,6 +22,7 @@ async fn tasks_and_repositories_are_searched_and_sorted() {
             .await
             .expect_status(201);
     }
+    rest.until_no_task_is_open(SOON).await;
     let tags = async |search: &str, sort: &str| {
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {

@@ -1,5 +1,7 @@
 //! Smart proxies of kind `pulp`: a real Pulp 3 is told to sync from here, and gives out what is published here by the same names.
 
+use std::collections::BTreeSet;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::image::{Image, Index};
@@ -79,6 +81,23 @@ async fn a_pulp_gives_out_what_library_publishes_and_nothing_of_what_is_gone() {
         let task = whole_sync(&rest, &proxy).await;
         assert_eq!(task["result"], "success", "{task}");
 
+        let ours = async |things: &str| {
+            let all = pulp
+                .list(&format!("{things}/container/container/?limit=1000"))
+                .await;
+            let names = all.iter().filter_map(|it| it["name"].as_str());
+            let ours = names.filter(|it| it.starts_with("wharfinger-proxy/"));
+            ours.map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        let remotes = pulp.list("remotes/container/container/?limit=1000").await;
+        let remote = remotes
+            .iter()
+            .find(|it| it["upstream_name"] == json!(name))
+            .expect("a remote for this name");
+        let made = remote["name"].as_str().expect("a name").to_owned();
+        for things in ["repositories", "remotes"] {
+            assert!(ours(things).await.contains(&made), "{things} hold {made}");
+        }
         let nothing = json!({ "environments": [] });
         rest.patch(&proxy, &nothing).await.expect_status(200);
         until(&rest, &proxy, "has nothing", |status| {
@@ -88,14 +107,7 @@ async fn a_pulp_gives_out_what_library_publishes_and_nothing_of_what_is_gone() {
         let select = format!("distributions/container/container/?base_path={name}");
         assert_eq!(pulp.list(&select).await, Vec::<Value>::new());
         for things in ["repositories", "remotes"] {
-            let ours = pulp
-                .list(&format!("{things}/container/container/?limit=1000"))
-                .await;
-            let ours = ours.iter().filter(|it| {
-                let name = it["name"].as_str().unwrap_or_default();
-                name.starts_with("wharfinger-proxy/") && it["upstream_name"] == json!(name)
-            });
-            assert_eq!(ours.count(), 0, "{things}");
+            assert!(!ours(things).await.contains(&made), "{things} hold {made}");
         }
         println!("{which:?}: mirrored, changed, removed");
     }

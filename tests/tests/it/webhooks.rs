@@ -275,7 +275,8 @@ async fn who_says_when_is_asked_again_then() {
     let server = Server::start().await;
     let (rest, receiver) = (server.rest(), Receiver::start().await);
     let (path, _) = listening(&rest, &receiver.url()).await;
-    receiver.answers("429 Too Many Requests", "Retry-After: 1\r\n", "");
+    // Later than any wait of our own after a first attempt.
+    receiver.answers("429 Too Many Requests", "Retry-After: 8\r\n", "");
     let task = send_test(&rest, &path).await;
     receiver.until("wharfinger.test").await;
 
@@ -283,7 +284,10 @@ async fn who_says_when_is_asked_again_then() {
 
     let task = rest.until_state(&task, "stopped").await;
     assert_eq!(task["result"], "success", "{task}");
-    assert!(receiver.taken().len() >= 2);
+    let taken = receiver.taken();
+    assert_eq!(taken.len(), 2, "it was asked once, and once again");
+    let at = |which: usize| -> i64 { taken[which].header("webhook-timestamp").parse().unwrap() };
+    assert!(at(1) - at(0) >= 7, "{} and {}", at(0), at(1));
 }
 
 #[tokio::test]

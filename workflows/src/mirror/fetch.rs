@@ -35,13 +35,15 @@ struct Failed {
     concerns_all: bool,
 }
 
-/// Brings all that the sync names, and removes what it says is gone. True: something went, whose bytes can be collected.
+/// Brings all that the sync names, and removes what it says is gone. `removed`: something went whose bytes are still to be collected,
+/// also where it fails.
 pub(super) async fn bring_all(
     mirror: &Mirror,
     node: &Node,
     sync: &Sync,
     known: &Known,
-) -> Result<bool, Problem> {
+    removed: &mut bool,
+) -> Result<(), Problem> {
     // What is new here may be open to everybody, and the proxy may have moved to another URL.
     let told = mirror.ask().await?;
     let work = Work {
@@ -50,40 +52,61 @@ pub(super) async fn bring_all(
         pace: Pace::of(sync.bytes_per_second),
         blobs_at_once: usize::try_from(sync.concurrency.max(1)).unwrap_or(1),
     };
-    let mut removed = drop_unassigned(mirror, &told).await?;
+    *removed |= drop_unassigned(mirror, &told).await?;
+    for place in &sync.gone {
+        let gone = work.remove_if_gone(*place).await;
+        *removed |= work.end(*place, gone)?.unwrap_or(false);
+    }
     if sync.whole {
         for place in work.unnamed(sync).await? {
-            removed |= work.remove(place).await.map_err(|failed| failed.problem)?;
+            let gone = work.remove_if_gone(place).await;
+            *removed |= gone.map_err(|failed| failed.problem)?;
         }
     }
-    for place in &sync.gone {
-        removed |= work
-            .end(*place, work.remove(*place).await)?
-            .unwrap_or(false);
+    // What goes makes room for what comes.
+    if *removed && !sync.wanted.is_empty() {
+        tidy::collect(node).await;
+        *removed = false;
     }
     for wanted in &sync.wanted {
-        let brought = work.bring(node, wanted).await;
-        removed |= work.end(wanted.place, brought)?.unwrap_or(false);
+        match work.bring(node, wanted).await {
+            // It is to be held no more by now: the next sync says so.
+            Ok(Brought::Nothing) => {
+                *removed |= mirror.remove(wanted.place).await.map_err(NotNow::from)?;
+            }
+            Ok(Brought::Shown { something_went }) => {
+                *removed |= something_went;
+                work.end(wanted.place, Ok(()))?;
+            }
+            Err(failed) => {
+                work.end::<()>(wanted.place, Err(failed))?;
+            }
+        }
     }
     tidy::give_up_fetches(mirror).await.map_err(NotNow::from)?;
-    Ok(removed)
+    Ok(())
+}
+
+/// What became of a repository that was to be brought.
+enum Brought {
+    /// It is shown as it was wanted.
+    Shown {
+        /// Something of what it was is held no more.
+        something_went: bool,
+    },
+    /// The main server says that this proxy shall not hold it.
+    Nothing,
 }
 
 /// Holds nothing of environments that are not this proxy's any more. True: something went.
 pub(super) async fn drop_unassigned(mirror: &Mirror, told: &Told) -> Result<bool, NotNow> {
-    let held = {
+    let strays = {
         let mut tx = mirror.database().read().await.map_err(CatalogError::from)?;
-        mirror::all(&mut tx).await?
+        mirror::held_elsewhere(&mut tx, &told.environments).await?
     };
-    let places = held.into_iter().map(|held| held.place);
-    let strays = places.filter(|place| !told.environments.contains(&place.environment));
     let mut dropped = false;
     for place in strays {
-        let at = mirror.clock().now();
-        let removed = mirror
-            .database()
-            .transact(move |tx| Box::pin(async move { mirror::remove(tx, place, at).await }));
-        dropped |= removed.await.map_err(CatalogError::from)??;
+        dropped |= mirror.remove(place).await?;
     }
     Ok(dropped)
 }
@@ -111,21 +134,20 @@ impl Work<'_> {
         Ok(ended)
     }
 
-    /// Holds it no more, if the main server says so, too.
-    async fn remove(&self, place: Place) -> Result<bool, Failed> {
-        if self.mirror.upstream().lead(place, None).await?.is_some() {
-            return Ok(false); // it has come back meanwhile: the next sync brings it
+    /// Holds it no more, if the main server says so, too. What is held is told, so that the answer is short.
+    async fn remove_if_gone(&self, place: Place) -> Result<bool, Failed> {
+        let held = {
+            let mut tx = self.mirror.database().read().await?;
+            mirror::held(&mut tx, place).await?
+        };
+        let lead = self.mirror.upstream().lead(place, held.as_ref()).await?;
+        if lead.is_some() {
+            return Ok(false); // it is to be held again: a later sync brings it
         }
-        let at = self.mirror.clock().now();
-        let removed = self
-            .mirror
-            .database()
-            .transact(move |tx| Box::pin(async move { mirror::remove(tx, place, at).await }));
-        Ok(removed.await??)
+        Ok(self.mirror.remove(place).await?)
     }
 
-    /// Brings it; true: something of what it was is gone.
-    async fn bring(&self, node: &Node, wanted: &Wanted) -> Result<bool, Failed> {
+    async fn bring(&self, node: &Node, wanted: &Wanted) -> Result<Brought, Failed> {
         let place = wanted.place;
         for _ in 0..MOVED_AT_MOST {
             let (is_held, held, is_going) = {
@@ -137,36 +159,36 @@ impl Work<'_> {
                 )
             };
             if is_held {
-                return Ok(false);
+                return Ok(Brought::Shown {
+                    something_went: false,
+                });
             }
             if is_going {
                 tidy::collect(node).await;
             }
             let lead = self.mirror.upstream().lead(place, held.as_ref()).await?;
             let Some(lead) = lead else {
-                return self.remove(place).await;
+                return Ok(Brought::Nothing);
             };
             if let Some(removed) = self.follow(lead).await? {
-                return Ok(removed && held.is_some());
+                let something_went = removed && held.is_some();
+                return Ok(Brought::Shown { something_went });
             }
         }
-        Err(Failed {
-            problem: Problem {
-                message: "it was published anew again and again while it was fetched".to_owned(),
-                transient: true,
-            },
-            concerns_all: false,
-        })
+        let message = "it was published anew again and again while it was fetched".to_owned();
+        Err(Failed::of(message, false))
     }
 
-    /// Fetches what leads there, and switches; none: the way does not begin where this proxy is.
+    /// Fetches what leads there, and switches; none: the way does not begin where this proxy is, or something is in it.
     async fn follow(&self, lead: Lead) -> Result<Option<bool>, Failed> {
         let (wanted, at) = (lead.wanted.clone(), self.mirror.clock().now());
         let prepared = self
             .mirror
             .database()
             .transact(move |tx| Box::pin(async move { mirror::prepare(tx, &wanted, at).await }));
-        prepared.await??;
+        if !prepared.await?? {
+            return Ok(None); // something else had its number, and goes first
+        }
         let to = DestinationId::from(lead.wanted.place.repository);
         self.manifests(to, &lead.difference.changes.manifests_added)
             .await?;
@@ -190,8 +212,8 @@ impl Work<'_> {
 }
 
 impl Failed {
-    fn of(message: String, transient: bool, concerns_all: bool) -> Self {
-        let problem = Problem { message, transient };
+    fn of(message: String, concerns_all: bool) -> Self {
+        let problem = Problem { message };
         Self {
             problem,
             concerns_all,
@@ -207,18 +229,14 @@ impl From<Unreachable> for Failed {
             | Unreachable::NotNow { .. } => true,
             Unreachable::Gone { .. } | Unreachable::Unreadable { .. } => false,
         };
-        Self::of(error.to_string(), error.is_transient(), concerns_all)
+        Self::of(error.to_string(), concerns_all)
     }
 }
 
 impl From<CatalogError> for Failed {
     fn from(error: CatalogError) -> Self {
         let concerns_all = error.is_full() || error.is_transient();
-        Self::of(
-            told(&error, error.is_full()),
-            error.is_transient(),
-            concerns_all,
-        )
+        Self::of(told(&error, error.is_full()), concerns_all)
     }
 }
 
@@ -231,11 +249,7 @@ impl From<DatabaseError> for Failed {
 impl From<ContentError> for Failed {
     fn from(error: ContentError) -> Self {
         let concerns_all = error.is_full() || error.is_transient();
-        Self::of(
-            told(&error, error.is_full()),
-            error.is_transient(),
-            concerns_all,
-        )
+        Self::of(told(&error, error.is_full()), concerns_all)
     }
 }
 

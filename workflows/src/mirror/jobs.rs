@@ -1,11 +1,13 @@
 //! The syncs of a proxy: one after the other, each begun by its main server and asked for by it until it has ended.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::clock::Clock;
 use storage::catalog::CatalogError;
+use storage::catalog::smart_proxies::contents::Place;
 use storage::{Content, Database, mirror};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +40,8 @@ struct Inner {
     /// One has ended.
     ended: watch::Sender<()>,
     told: watch::Sender<Option<Arc<Told>>>,
+    /// Why the main server tells nothing.
+    turned_away: Mutex<Option<String>>,
 }
 
 #[derive(Default)]
@@ -99,6 +103,7 @@ impl Mirror {
             begun: Notify::new(),
             ended: watch::Sender::new(()),
             told: watch::Sender::new(told.map(Arc::new)),
+            turned_away: Mutex::default(),
         })))
     }
 
@@ -124,6 +129,13 @@ impl Mirror {
     #[must_use]
     pub fn told(&self) -> Option<Arc<Told>> {
         self.0.told.borrow().clone()
+    }
+
+    /// Why the main server tells nothing, if it said so.
+    #[must_use]
+    pub fn turned_away(&self) -> Option<String> {
+        let why = self.0.turned_away.lock();
+        why.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sees each change of what the main server tells.
@@ -192,7 +204,6 @@ impl Mirror {
         tokio::select! {
             () = stop.cancelled_owned() => {}
             () = self.work(&node) => {}
-            () = self.keep_asking() => {}
         }
     }
 
@@ -201,24 +212,22 @@ impl Mirror {
         self.drop_unassigned(node).await;
         loop {
             while let Some((sync, known)) = self.next() {
-                let removed = fetch::bring_all(self, node, &sync, &known).await;
-                let problem = match removed {
-                    Ok(removed) => {
-                        known.change(|state| state.ended = true);
-                        self.0.ended.send_replace(());
-                        if removed {
-                            tidy::collect(node).await;
-                        }
-                        continue;
-                    }
-                    Err(problem) => problem,
+                let mut removed = false;
+                let brought = tokio::select! {
+                    brought = fetch::bring_all(self, node, &sync, &known, &mut removed) => brought,
+                    never = self.keep_asking() => match never {},
                 };
-                tracing::warn!(sync.id = %sync.id, "a sync did not bring all: {}", problem.message);
+                if let Err(problem) = &brought {
+                    tracing::warn!(sync.id = %sync.id, "a sync did not bring all: {}", problem.message);
+                }
                 known.change(|state| {
-                    state.error = Some(problem);
+                    state.error = brought.err();
                     state.ended = true;
                 });
                 self.0.ended.send_replace(());
+                if removed {
+                    tidy::collect(node).await;
+                }
             }
             let again = tokio::time::sleep(ASK_AGAIN);
             tokio::select! {
@@ -235,13 +244,13 @@ impl Mirror {
         Some((sync.clone(), known?.clone()))
     }
 
-    /// Also while a long sync is at work.
-    async fn keep_asking(&self) {
+    /// While a long sync is at work.
+    async fn keep_asking(&self) -> Infallible {
         loop {
+            tokio::time::sleep(ASK_AGAIN).await;
             if let Err(error) = self.ask().await {
                 tracing::debug!("{error}; what it told last counts on");
             }
-            tokio::time::sleep(ASK_AGAIN).await;
         }
     }
 
@@ -284,10 +293,10 @@ impl Mirror {
         if self.told().as_ref() == Some(&told) {
             return Ok(told);
         }
-        let (kept, at) = (told.clone(), self.0.clock.now());
+        let kept = told.clone();
         let written = self.0.database.transact(move |tx| {
             Box::pin(async move {
-                mirror::tell(tx, kept.main_server, &*kept, at).await?;
+                mirror::tell(tx, kept.main_server, &*kept).await?;
                 mirror::set_open(tx, &kept.open_products, &kept.open_environments).await
             })
         });
@@ -296,8 +305,23 @@ impl Mirror {
         Ok(told)
     }
 
+    /// Holds it no more. True: it did.
+    pub(super) async fn remove(&self, place: Place) -> Result<bool, CatalogError> {
+        let at = self.0.clock.now();
+        let removed = self
+            .0
+            .database
+            .transact(move |tx| Box::pin(async move { mirror::remove(tx, place, at).await }));
+        removed.await?
+    }
+
     /// The main server does not count this proxy as its own any more: nothing is open to anybody here until it does.
     async fn close(&self, why: &NotNow) -> Result<(), CatalogError> {
+        *self
+            .0
+            .turned_away
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(why.to_string());
         if self.told().is_none() {
             return Ok(());
         }
@@ -343,14 +367,8 @@ impl Syncs {
 
 impl From<NotNow> for Problem {
     fn from(error: NotNow) -> Self {
-        let transient = match &error {
-            NotNow::Upstream(error) => error.is_transient(),
-            NotNow::Catalog(error) => error.is_transient(),
-            NotNow::AnotherMainServer { .. } => false,
-        };
         Self {
             message: error.to_string(),
-            transient,
         }
     }
 }

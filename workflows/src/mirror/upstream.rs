@@ -16,7 +16,7 @@ use storage::mirror::Held;
 /// The main server answers small questions within milliseconds; one that takes longer is treated as down.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// A question on which somebody waits to pull.
-const ANSWERS_A_PULL_WITHIN: Duration = Duration::from_secs(3);
+pub const ANSWERS_A_PULL_WITHIN: Duration = Duration::from_secs(3);
 /// A server that does not even accept within this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection on which nothing is acknowledged for so long is dead; also when it was cut without a word.
@@ -43,7 +43,7 @@ pub enum Unreachable {
     },
     /// It does not know this proxy.
     #[error(
-        "the main server at {url} does not know the secret of this smart proxy; add the proxy there, with what its --mirror-secret-file holds"
+        "the main server at {url} does not know the secret of this smart proxy; add the proxy there, with what its --mirror-secret-file holds, or enable it"
     )]
     Stranger {
         /// Where it is.
@@ -65,17 +65,6 @@ pub enum Unreachable {
         /// Why not.
         why: String,
     },
-}
-
-impl Unreachable {
-    /// True unless somebody has to change something first.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Silent { .. } | Self::NotNow { .. } => true,
-            Self::Stranger { .. } | Self::Gone { .. } | Self::Unreadable { .. } => false,
-        }
-    }
 }
 
 /// The main server. Cheap to clone.
@@ -133,10 +122,11 @@ impl Upstream {
         self.json(asked, "its state").await
     }
 
-    /// Whether it answers at all.
-    pub async fn answers(&self) -> bool {
+    /// Whether it answers at all within this time.
+    pub async fn answers(&self, within: Duration) -> bool {
         let asked = self.http.get(format!("{}/healthz", self.url()));
-        asked.timeout(ANSWERS_A_PULL_WITHIN).send().await.is_ok()
+        let answer = asked.timeout(within).send().await;
+        answer.is_ok_and(|answer| !is_of_a_gateway(answer.status()))
     }
 
     /// Whether the token counts still.
@@ -222,6 +212,12 @@ impl Upstream {
         }
     }
 
+    /// It gave no answer: what stands before it says so.
+    #[must_use]
+    pub fn hidden(&self, status: StatusCode) -> Unreachable {
+        self.silent_because(format!("what stands before it says {status}"))
+    }
+
     fn ask(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
             .request(method, format!("{}{ROOT}{path}", self.url()))
@@ -233,8 +229,10 @@ impl Upstream {
         let (url, status) = (self.url().to_owned(), answer.status());
         match status {
             _ if status.is_success() => Ok(answer),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Unreachable::Stranger { url }),
-            StatusCode::NOT_FOUND => Err(Unreachable::Gone {
+            StatusCode::UNAUTHORIZED => Err(Unreachable::Stranger { url }),
+            status if is_of_a_gateway(status) => Err(self.hidden(status)),
+            // Not 404: that says a gateway, too, whose server is not there just now.
+            StatusCode::GONE => Err(Unreachable::Gone {
                 url,
                 what: what.to_owned(),
             }),
@@ -254,6 +252,15 @@ impl Upstream {
             why: error.to_string(),
         })
     }
+}
+
+/// What a gateway answers while nobody is behind it. The main server itself answers a proxy so only while it stops.
+#[must_use]
+pub fn is_of_a_gateway(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 impl std::fmt::Debug for Upstream {

@@ -7,15 +7,16 @@
 //! | `GET /api/v1/mirror/sync/{id}` at the proxy | how far it is ([`State`]); 404: it knows of no such sync, and is asked to begin |
 //! | `GET /api/v1/mirror/state` at the main server | keys of tokens, and what is open to everybody ([`Told`]) |
 //! | `POST /api/v1/mirror/introspect` at the main server | does this token still count ([`Shown`], [`Counts`])? |
-//! | `GET /api/v1/mirror/environments/{id}/repositories/{id}?since` at the main server | what is published, and what leads there ([`Lead`]); 404: the proxy shall not hold it |
+//! | `GET /api/v1/mirror/environments/{id}/repositories/{id}?since` at the main server | what is published, and what leads there ([`Lead`]); 410: the proxy shall not hold it |
 //! | `GET /api/v1/mirror/repositories/{id}/manifests/{digest}` at the main server | its bytes, and its media type as `Content-Type` |
 //! | `GET /api/v1/mirror/repositories/{id}/blobs/{digest}` at the main server | its bytes; `Range` goes on where a fetch broke off |
 
 use crate::proxy::{End, Progress};
 use serde::{Deserialize, Serialize};
+use storage::catalog::EnvironmentId;
 use storage::catalog::smart_proxies::contents::{Place, Wanted};
 use storage::catalog::versions::Difference;
-use storage::catalog::{EnvironmentId, ProductId};
+use storage::mirror::Open;
 use uuid::Uuid;
 
 /// Where requests between main servers and proxies begin.
@@ -81,8 +82,6 @@ pub struct State {
 pub struct Problem {
     /// In words.
     pub message: String,
-    /// Another one may go through.
-    pub transient: bool,
 }
 
 /// What a proxy must know of its main server besides content.
@@ -99,9 +98,9 @@ pub struct Told {
     /// The public halves of the keys that sign tokens, as a JSON Web Key Set.
     pub keys: serde_json::Value,
     /// Products that are pulled from without a login.
-    pub open_products: Vec<ProductId>,
+    pub open_products: Vec<Open>,
     /// Environments that are pulled from without a login.
-    pub open_environments: Vec<EnvironmentId>,
+    pub open_environments: Vec<Open>,
 }
 
 /// A token that somebody has shown to a proxy.

@@ -1,6 +1,6 @@
 //! Bringing it there, in the way of the proxy's kind.
 
-use super::{Look, Looked, SyncProxy, lacks, policy};
+use super::{Look, Looked, Looks, SyncProxy, lacks, policy};
 use crate::error::Failed;
 use crate::proxy::{self, Brought, Trouble};
 use engine::step::{Begun, Context, Declared, Policy, Polled, PollingStep, StepError};
@@ -51,7 +51,7 @@ impl PollingStep for Bring {
         &self,
         cx: &Context<SyncProxy>,
         sync: &SyncProxy,
-        _: Looked,
+        _: Looks,
     ) -> Result<Begun<Brought, Ticket>, StepError> {
         let Some((proxy, looked)) = look_again(cx, sync).await? else {
             return Ok(Begun::Done(Brought::default()));
@@ -135,7 +135,8 @@ async fn look_again(
         return Ok(None);
     };
     let mut tx = cx.services.database.read().await?;
-    Ok(Some((proxy, lacks(&mut tx, sync).await?)))
+    let lacks = lacks(&mut tx, sync, proxy.id).await?;
+    Ok(Some((proxy, lacks)))
 }
 
 async fn find(cx: &Context<SyncProxy>, sync: &SyncProxy) -> Result<Option<SmartProxy>, Failed> {

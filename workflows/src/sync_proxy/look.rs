@@ -5,13 +5,21 @@ use crate::error::Failed;
 use engine::step::{Context, Declared, Policy, StepError, TransactionalStep};
 use serde::{Deserialize, Serialize};
 use storage::Tx;
+use storage::catalog::SmartProxyId;
 use storage::catalog::smart_proxies::contents::{Place, Wanted};
 use storage::catalog::smart_proxies::{self, contents};
 
 /// So many repositories are brought by one sync: its plan names them all. Another one brings the rest.
 const AT_MOST: u32 = 500;
 
-/// What the proxy lacked when the turn of the sync came.
+/// How it is looked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looks {
+    /// In words.
+    pub text: String,
+}
+
+/// What the proxy lacks. It is found where it is brought, at each attempt, because more may have been published since.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Looked {
     /// What it shall have and has not.
@@ -22,11 +30,9 @@ pub struct Looked {
     /// All that it holds is to be looked at: somebody asked for that, or nothing is known of it.
     #[serde(default)]
     pub whole: bool,
-    /// In words.
-    pub text: String,
 }
 
-/// Compares what the environments of the proxy publish with what it has, as its last syncs have told.
+/// Decides what is compared: what its last syncs have told of the proxy, or, in a whole sync, all that it has.
 pub struct Look;
 
 impl Declared for Look {
@@ -34,7 +40,7 @@ impl Declared for Look {
     const POLICY: Policy = policy();
     type Workflow = SyncProxy;
     type Needs = ();
-    type Output = Looked;
+    type Output = Looks;
 }
 
 impl TransactionalStep for Look {
@@ -44,50 +50,33 @@ impl TransactionalStep for Look {
         _: &Context<SyncProxy>,
         sync: &SyncProxy,
         (): (),
-    ) -> Result<Looked, StepError> {
+    ) -> Result<Looks, StepError> {
         Ok(look(tx, sync).await?)
     }
 }
 
-async fn look(tx: &mut Tx, sync: &SyncProxy) -> Result<Looked, Failed> {
-    let found = smart_proxies::find(tx, &sync.name).await?;
-    if let Some(proxy) = found.filter(|proxy| sync.all && proxy.enabled) {
-        contents::doubt(tx, proxy.id).await?;
-    }
-    lacks(tx, sync).await
+async fn look(tx: &mut Tx, sync: &SyncProxy) -> Result<Looks, Failed> {
+    let text = match smart_proxies::find(tx, &sync.name).await? {
+        None => format!("there is no smart proxy {} any more", sync.name),
+        Some(proxy) if !proxy.enabled => format!("smart proxy {} is disabled", proxy.name),
+        Some(proxy) if sync.all => {
+            contents::doubt(tx, proxy.id).await?;
+            "all that it should have is looked at".to_owned()
+        }
+        Some(_) => "what has changed since its last sync is looked at".to_owned(),
+    };
+    Ok(Looks { text })
 }
 
 /// What the proxy lacks now.
-pub(super) async fn lacks(tx: &mut Tx, sync: &SyncProxy) -> Result<Looked, Failed> {
-    let nothing = |text: String| Looked {
-        text,
-        ..Looked::default()
-    };
-    let Some(proxy) = smart_proxies::find(tx, &sync.name).await? else {
-        return Ok(nothing(format!(
-            "there is no smart proxy {} any more",
-            sync.name
-        )));
-    };
-    if !proxy.enabled {
-        return Ok(nothing(format!("smart proxy {} is disabled", proxy.name)));
-    }
-    let wanted = contents::behind(tx, proxy.id, sync.first, AT_MOST).await?;
-    let gone = contents::gone(tx, proxy.id, AT_MOST).await?;
-    let text = match (wanted.as_slice(), gone.len()) {
-        ([], 0) => "it has everything".to_owned(),
-        ([one], 0) => format!("{} is to be brought", one.title()),
-        (wanted, 0) => format!("{} repositories are to be brought", wanted.len()),
-        (wanted, gone) => format!(
-            "{} repositories are to be brought, and {gone} to be removed",
-            wanted.len()
-        ),
-    };
-    let whole = sync.all || !contents::has_anything(tx, proxy.id).await?;
+pub(super) async fn lacks(
+    tx: &mut Tx,
+    sync: &SyncProxy,
+    proxy: SmartProxyId,
+) -> Result<Looked, Failed> {
     Ok(Looked {
-        wanted,
-        gone,
-        whole,
-        text,
+        wanted: contents::behind(tx, proxy, sync.first, AT_MOST).await?,
+        gone: contents::gone(tx, proxy, AT_MOST).await?,
+        whole: sync.all || !contents::has_anything(tx, proxy).await?,
     })
 }

@@ -31,9 +31,6 @@ pub struct Wanted {
     pub version: i64,
     /// The plan that made it: once a backup was restored, another version may have its number.
     pub made_by: Uuid,
-    /// The version that the proxy has, as far as is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub there: Option<i64>,
     /// The names by which it is pulled: of Library the pushed path first.
     pub names: Vec<String>,
     /// Its organization.
@@ -108,7 +105,7 @@ macro_rules! is_behind {
 macro_rules! wanted {
     ($($rest:expr),*) => {
         concat!(
-            "SELECT l.environment_id, l.repository_id, l.version, c.version AS there,
+            "SELECT l.environment_id, l.repository_id, l.version,
                 (SELECT v.plan_id FROM versions v
                  WHERE v.repository_id = l.repository_id AND v.number = l.version) AS made_by, ",
             names!(),
@@ -124,9 +121,7 @@ macro_rules! wanted {
              CROSS JOIN environments e ON e.id = b.environment_id
              CROSS JOIN repositories w ON w.id = b.repository_id
              CROSS JOIN products p ON p.id = w.product_id
-             CROSS JOIN organizations o ON o.id = p.organization_id
-             LEFT JOIN smart_proxy_contents c ON c.proxy_id = $1
-                AND c.environment_id = l.environment_id AND c.repository_id = l.repository_id"
+             CROSS JOIN organizations o ON o.id = p.organization_id"
         )
     };
 }
@@ -182,7 +177,6 @@ impl FromRow<'_, SqliteRow> for Wanted {
             place: Place::from_row(row)?,
             version: row.try_get("version")?,
             made_by: row.try_get("made_by")?,
-            there: row.try_get("there")?,
             names: json(row, "names")?,
             organization: Known {
                 id: row.try_get("organization_id")?,

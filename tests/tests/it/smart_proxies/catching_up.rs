@@ -159,6 +159,38 @@ async fn a_proxy_whose_disk_is_full_says_so_and_is_caught_up_once_there_is_space
 }
 
 #[tokio::test]
+async fn a_proxy_whose_disk_is_full_gets_room_from_what_is_deleted() {
+    let _turn = turn::heavy().await;
+    let disk = SmallDisk::new(24, 1);
+    let mut harbour = Harbour::new(&[]).await;
+    let content = disk.content_option();
+    harbour
+        .add_through("berlin", &json!({}), &disk.words(), &[&content])
+        .await;
+    let (oci, rest) = (harbour.main.oci(), harbour.rest());
+    let first = Image::with_layers(vec![noise::bytes(1, 14 << 20)], "amd64");
+    oci.push(NAME, "latest", &first).await.expect_status(201);
+    harbour.until_current(0).await;
+    let second = Image::with_layers(vec![noise::bytes(2, 14 << 20)], "amd64");
+    let other = "default_organization/tools/other";
+    oci.push(other, "latest", &second).await.expect_status(201);
+    wait::until("it says that its disk is full", SOON, async || {
+        let status = harbour.status(0).await;
+        status["error"].as_str()?.contains("full").then_some(())
+    })
+    .await;
+
+    let deleted = rest.delete(&rest.path_of(NAME).await).await;
+    rest.begun(deleted).await;
+
+    harbour.until_current(0).await;
+    harbour
+        .oci(0)
+        .assert_pullable(other, "latest", &second)
+        .await;
+}
+
+#[tokio::test]
 async fn without_the_setting_proxies_are_synced_by_hand_and_by_schedule_only() {
     let harbour = Harbour::with_a_proxy(&[]).await;
     let (oci, rest) = (harbour.main.oci(), harbour.rest());

@@ -7,34 +7,24 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::harbour::{Harbour, Secret};
+use tests::harbour::Harbour;
 use tests::image::Image;
 use tests::oci_client::OciClient;
 use tests::raw::{self, Connection};
-use tests::server::Server;
 use tests::wait::{self, SOON};
+
+use crate::environments::promote;
 
 const NAME: &str = "default_organization/tools/app";
 
 /// What the documentation promises.
 const WITHIN: Duration = Duration::from_mins(1);
 
-/// A main server with a proxy whose secret is known here.
-async fn harbour() -> (Harbour, String) {
-    let mut harbour = Harbour::new(&[]).await;
-    let secret = Secret::new();
-    let options = secret.options(&harbour.main.host());
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let server = Server::start_with(&options).await;
-    let text = secret.text().to_owned();
-    harbour.know("berlin", &json!({}), server, secret).await;
-    (harbour, text)
-}
-
 /// Adds the same proxy anew, with these environments.
-async fn add_again(harbour: &mut Harbour, secret: &str, environments: Value) {
+async fn add_again(harbour: &mut Harbour, environments: Value) {
     let proxy = json!({
-        "name": "berlin", "kind": "wharfinger", "secret": secret, "environments": environments,
+        "name": "berlin", "kind": "wharfinger", "environments": environments,
+        "secret": harbour.proxies[0].secret.text(),
         "url": format!("http://{}", harbour.proxies[0].server.host()),
     });
     let added = harbour.rest().post("/smart_proxies", &proxy).await;
@@ -63,9 +53,17 @@ async fn pull(harbour: &Harbour, token: Option<&str>) -> u16 {
     anybody.send(asked).await.status
 }
 
+/// Lets everybody pull from the product.
+async fn open(harbour: &Harbour) {
+    let product = "/organizations/Default_Organization/products/tools";
+    let open = json!({ "anonymous_pull": true });
+    let opened = harbour.rest().patch(product, &open).await;
+    opened.expect_status(200);
+}
+
 #[tokio::test]
 async fn a_proxy_that_was_deleted_serves_nobody_any_more_within_a_minute() {
-    let (harbour, _) = harbour().await;
+    let harbour = Harbour::with_a_proxy(&[]).await;
     let rest = harbour.rest();
     push(&harbour, "latest", &Image::small(1)).await;
     harbour.until_current(0).await;
@@ -95,7 +93,7 @@ async fn a_proxy_that_was_deleted_serves_nobody_any_more_within_a_minute() {
 
 #[tokio::test]
 async fn what_a_proxy_holds_of_an_earlier_time_goes_once_it_is_added_without_it() {
-    let (mut harbour, secret) = harbour().await;
+    let mut harbour = Harbour::with_a_proxy(&[]).await;
     push(&harbour, "latest", &Image::small(1)).await;
     harbour.until_current(0).await;
     let oci = harbour.oci(0);
@@ -103,7 +101,7 @@ async fn what_a_proxy_holds_of_an_earlier_time_goes_once_it_is_added_without_it(
 
     let path = format!("/smart_proxies/{}", harbour.proxies[0].id);
     harbour.rest().delete(&path).await.expect_status(204);
-    add_again(&mut harbour, &secret, json!([])).await;
+    add_again(&mut harbour, json!([])).await;
 
     wait::until("it is gone from the proxy", WITHIN, async || {
         let asked = oci.of(Method::GET, NAME, "manifests/latest").await;
@@ -119,7 +117,7 @@ async fn what_a_proxy_holds_of_an_earlier_time_goes_once_it_is_added_without_it(
 
 #[tokio::test]
 async fn after_a_backup_of_the_main_server_was_restored_the_proxy_serves_what_that_serves() {
-    let (mut harbour, _) = harbour().await;
+    let mut harbour = Harbour::with_a_proxy(&[]).await;
     push(&harbour, "one", &Image::small(1)).await;
     harbour.until_current(0).await;
     let backup = tempfile::tempdir().expect("a temporary folder");
@@ -143,17 +141,106 @@ async fn after_a_backup_of_the_main_server_was_restored_the_proxy_serves_what_th
 }
 
 #[tokio::test]
-async fn a_proxy_of_another_main_server_says_so_and_serves_nothing_of_it() {
-    let (mut harbour, secret) = harbour().await;
+async fn what_gets_the_number_of_something_that_was_lost_in_a_restore_shows_nothing_of_it() {
+    const LOST: &str = "default_organization/public/app";
+    const NEW: &str = "default_organization/private/db";
+    let mut harbour = Harbour::with_a_proxy(&[]).await;
     push(&harbour, "latest", &Image::small(1)).await;
     harbour.until_current(0).await;
+    let backup = tempfile::tempdir().expect("a temporary folder");
+    let (kept, used) = (backup.path().join("kept"), harbour.main.data_dir());
+    harbour.main.kill().await;
+    copy(&used, &kept);
+    harbour.main.restart().await;
+    let lost = Image::small(2);
+    let pushed = harbour.main.oci().push(LOST, "latest", &lost).await;
+    pushed.expect_status(201);
+    let number = harbour.rest().repository(LOST).await["id"].clone();
+    let public = "/organizations/Default_Organization/products/public";
+    let open = json!({ "anonymous_pull": true });
+    harbour.rest().patch(public, &open).await.expect_status(200);
+    harbour.until_current(0).await;
+    let anybody = OciClient::anonymous(&harbour.proxies[0].server.host());
+    let pull = async |name: &str, of: &str| {
+        let asked = anybody.request(Method::GET, &format!("/v2/{name}/manifests/{of}"));
+        anybody.send(asked).await.status
+    };
+    wait::until("everybody pulls it", WITHIN, async || {
+        (pull(LOST, "latest").await == 200).then_some(())
+    })
+    .await;
+    harbour.main.kill().await;
+    std::fs::remove_dir_all(&used).expect("a folder of ours");
+    copy(&kept, &used);
+    harbour.main.restart().await;
+
+    let new = Image::small(3);
+    let pushed = harbour.main.oci().push(NEW, "latest", &new).await;
+    pushed.expect_status(201);
+
+    assert_eq!(harbour.rest().repository(NEW).await["id"], number);
+    harbour.until_current(0).await;
+    harbour.oci(0).assert_pullable(NEW, "latest", &new).await;
+    for name in [LOST, NEW] {
+        for of in ["latest", &lost.digest, &new.digest] {
+            assert_eq!(pull(name, of).await, 401, "{name} {of} without a login");
+        }
+    }
+    let asked = harbour.oci(0).manifest(NEW, &lost.digest).await;
+    asked.expect_status(404);
+}
+
+#[tokio::test]
+async fn an_environment_that_is_made_anew_under_its_label_comes_too() {
+    let harbour = Harbour::with_a_proxy(&[]).await;
+    let rest = harbour.rest();
+    let environments = "/organizations/Default_Organization/environments";
+    let production = json!({ "label": "production", "name": "p", "prior": "Library" });
+    let both = json!([
+        { "organization": "Default_Organization", "environment": "Library" },
+        { "organization": "Default_Organization", "environment": "production" },
+    ]);
+    for round in 0..2 {
+        push(&harbour, "latest", &Image::small(round)).await;
+        let made = rest.post(environments, &production).await;
+        made.expect_status(201);
+        harbour.change(0, &json!({ "environments": both })).await;
+        promote(&rest, NAME, 1, "production").await;
+        let status = harbour.until_current(0).await;
+        assert_eq!(
+            status["repositories"].as_array().map(Vec::len),
+            Some(2),
+            "round {round}: {status}"
+        );
+        let library = json!([both[0]]);
+        harbour.change(0, &json!({ "environments": library })).await;
+        harbour.until_current(0).await;
+        let repository = rest.path_of(NAME).await;
+        rest.begun(rest.delete(&repository).await).await;
+        rest.until_no_task_is_open(WITHIN).await;
+        let deleted = rest.delete(&format!("{environments}/production")).await;
+        assert!([202, 204].contains(&deleted.status), "{deleted}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_of_another_main_server_says_so_and_serves_nothing_of_it() {
+    let mut harbour = Harbour::with_a_proxy(&[]).await;
+    push(&harbour, "latest", &Image::small(1)).await;
+    harbour.until_current(0).await;
+    open(&harbour).await;
+    wait::until("everybody pulls it", WITHIN, async || {
+        (pull(&harbour, None).await == 200).then_some(())
+    })
+    .await;
     harbour.main.kill().await;
     std::fs::remove_dir_all(harbour.main.data_dir()).expect("a folder of ours");
     harbour.main.restart().await;
     push(&harbour, "latest", &Image::small(2)).await;
+    open(&harbour).await;
 
     let library = json!([{ "organization": "Default_Organization", "environment": "Library" }]);
-    add_again(&mut harbour, &secret, library).await;
+    add_again(&mut harbour, library).await;
 
     let told = wait::until("the sync says why it does not go", WITHIN, async || {
         let status = harbour.status(0).await;
@@ -164,15 +251,15 @@ async fn a_proxy_of_another_main_server_says_so_and_serves_nothing_of_it() {
         told.contains("another main server") && told.contains("empty data folder"),
         "{told}"
     );
-    assert_ne!(pull(&harbour, None).await, 200);
-    let oci = harbour.oci(0);
-    let asked = oci.request(Method::GET, &format!("/v2/{NAME}/manifests/latest"));
-    assert_ne!(oci.send(asked).await.status, 200);
+    let anybody = OciClient::anonymous(&harbour.proxies[0].server.host());
+    let asked = anybody.request(Method::GET, &format!("/v2/{NAME}/manifests/latest"));
+    let told = anybody.send(asked).await.expect_status(503).text();
+    assert!(told.contains("empty data folder"), "{told}");
 }
 
 #[tokio::test]
 async fn a_body_that_breaks_off_is_not_the_main_servers_fault() {
-    let (harbour, _) = harbour().await;
+    let harbour = Harbour::with_a_proxy(&[]).await;
     let host = harbour.proxies[0].server.host();
     let mut connection = Connection::open(&host).await;
 
@@ -194,7 +281,8 @@ async fn a_body_that_breaks_off_is_not_the_main_servers_fault() {
 
 #[tokio::test]
 async fn a_stored_secret_is_shown_to_no_other_machine() {
-    let (harbour, secret) = harbour().await;
+    let harbour = Harbour::with_a_proxy(&[]).await;
+    let secret = harbour.proxies[0].secret.text();
     let (rest, path) = (
         harbour.rest(),
         format!("/smart_proxies/{}", harbour.proxies[0].id),
@@ -221,7 +309,7 @@ async fn a_stored_secret_is_shown_to_no_other_machine() {
 
 #[tokio::test]
 async fn two_proxies_do_not_share_a_host_nor_has_one_that_of_its_main_server() {
-    let (harbour, _) = harbour().await;
+    let harbour = Harbour::with_a_proxy(&[]).await;
     for (host, whose) in [
         (harbour.proxies[0].server.host(), "berlin"),
         (harbour.main.host(), "this server itself"),
@@ -236,6 +324,19 @@ async fn two_proxies_do_not_share_a_host_nor_has_one_that_of_its_main_server() {
         let told = refused.expect_status(422).text();
         assert!(told.contains("url") && told.contains(whose), "{told}");
     }
+    let free = json!({
+        "name": "oslo", "kind": "wharfinger", "secret": "another-secret-of-oslo",
+        "url": "http://127.0.0.1:9",
+    });
+    let added = harbour.rest().post("/smart_proxies", &free).await;
+    let path = format!("/smart_proxies/{}", added.expect_status(201).json()["id"]);
+    let there = json!({
+        "url": format!("http://{}", harbour.proxies[0].server.host()),
+        "secret": "another-secret-of-oslo",
+    });
+    let refused = harbour.rest().patch(&path, &there).await;
+    let told = refused.expect_status(422).text();
+    assert!(told.contains("berlin"), "{told}");
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -222,13 +222,8 @@ async fn without_the_secret_nobody_is_a_proxy_and_nobody_tells_one_to_come() {
 
 #[tokio::test]
 async fn a_sync_that_somebody_sends_again_leads_nowhere_else() {
-    let mut harbour = Harbour::new(&[]).await;
-    let secret = Secret::new();
-    let options = secret.options(&harbour.main.host());
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let server = Server::start_with(&options).await;
-    let shown = secret.text().to_owned();
-    harbour.know("berlin", &json!({}), server, secret).await;
+    let harbour = Harbour::with_a_proxy(&[]).await;
+    let shown = harbour.proxies[0].secret.text();
     let (oci, proxy) = (harbour.main.oci(), harbour.oci(0));
     oci.push(NAME, "latest", &Image::small(1))
         .await
@@ -260,7 +255,7 @@ async fn a_sync_that_somebody_sends_again_leads_nowhere_else() {
         let id = format!("00000000-0000-7000-8000-00000000000{id}");
         let told = proxy
             .request(Method::POST, "/api/v1/mirror/sync")
-            .bearer_auth(&shown);
+            .bearer_auth(shown);
         proxy
             .send(told.json(&old(&id, 1, gone)))
             .await
@@ -268,7 +263,7 @@ async fn a_sync_that_somebody_sends_again_leads_nowhere_else() {
         wait::until("the old sync has ended", SOON, async || {
             let asked = proxy.request(Method::GET, &format!("/api/v1/mirror/sync/{id}"));
             let state = proxy
-                .send(asked.bearer_auth(&shown))
+                .send(asked.bearer_auth(shown))
                 .await
                 .expect_status(200)
                 .json();
@@ -280,11 +275,23 @@ async fn a_sync_that_somebody_sends_again_leads_nowhere_else() {
     proxy
         .assert_pullable(NAME, "latest", &Image::small(2))
         .await;
-    // Nobody has a right to what there is not, and at a proxy that is all that can be said.
-    proxy
-        .manifest("elsewhere/app", "latest")
+    // Whoever may pull everything of the product finds nothing by the name of the old sync.
+    let open = json!({ "anonymous_pull": true });
+    harbour
+        .rest()
+        .patch("/organizations/Default_Organization/products/tools", &open)
         .await
-        .expect_status(401);
+        .expect_status(200);
+    let anybody = OciClient::anonymous(&harbour.proxies[0].server.host());
+    let pull = async |name: &str| {
+        let manifest = anybody.request(Method::GET, &format!("/v2/{name}/manifests/latest"));
+        anybody.send(manifest).await.status
+    };
+    wait::until("everybody pulls it by its own name", SOON, async || {
+        (pull(NAME).await == 200).then_some(())
+    })
+    .await;
+    assert_eq!(pull("elsewhere/app").await, 401);
 }
 
 #[tokio::test]

@@ -20,12 +20,14 @@ impl Work<'_> {
             .blob(to.into(), &digest, offset)
             .await;
         let answer = asked?;
-        if offset > 0 && answer.status() != StatusCode::PARTIAL_CONTENT {
+        // Of one that came to its last byte before a kill nothing is left to send.
+        let goes_on =
+            answer.status() == StatusCode::PARTIAL_CONTENT || answer.content_length() == Some(0);
+        if offset > 0 && !goes_on {
             // Whoever does not go on from there begins from the first byte: so does the next fetch.
             self.give_up(digest, upload).await?;
             return Err(Failed::of(
                 format!("blob {digest} is not sent from byte {offset} on; it is fetched anew"),
-                true,
                 false,
             ));
         }
@@ -93,7 +95,7 @@ fn failed(error: &UploadError) -> Failed {
     match error {
         UploadError::Content(error) => error.clone().into(),
         UploadError::BrokenOff { source, .. } => {
-            Failed::of(format!("the main server broke off: {source}"), true, true)
+            Failed::of(format!("the main server broke off: {source}"), true)
         }
         UploadError::Unknown { .. }
         | UploadError::Busy { .. }
@@ -101,6 +103,6 @@ fn failed(error: &UploadError) -> Failed {
         | UploadError::OtherLength { .. }
         | UploadError::Mismatch { .. }
         | UploadError::TooLarge { .. }
-        | UploadError::NoRoom { .. } => Failed::of(error.to_string(), true, false),
+        | UploadError::NoRoom { .. } => Failed::of(error.to_string(), false),
     }
 }

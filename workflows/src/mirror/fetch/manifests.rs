@@ -69,7 +69,7 @@ impl Work<'_> {
         let bytes = answer.bytes().await;
         let bytes = bytes.map_err(|error| upstream.silent(error))?;
         let broken =
-            |why: String| Failed::of(format!("manifest {digest} came broken: {why}"), true, false);
+            |why: String| Failed::of(format!("manifest {digest} came broken: {why}"), false);
         let found = Digest::with(digest.algorithm(), &bytes);
         if found != *digest {
             return Err(broken(format!("its bytes are those of {found}")));
