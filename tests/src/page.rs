@@ -83,7 +83,7 @@ impl Page {
 }
 
 /// What a page's ids stand for here, learnt from the answers.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Ids(HashMap<String, String>);
 
 impl Ids {

@@ -35,7 +35,8 @@ async fn a_deleted_tag_is_gone_at_once_and_its_manifest_stays() {
     assert_eq!(version["cause"], "delete", "{version}");
     assert_eq!(version["removed"]["tags"], json!(["latest"]), "{version}");
     assert_eq!(version["removed"]["manifests"], json!([]), "{version}");
-    let task = rest.task(text(&version["task_id"])).await;
+    let task = text(&version["task_id"]);
+    let task = rest.until_state(task, "stopped").await;
     assert_eq!(task["label"], "delete_image", "{task}");
     assert_eq!(task["result"], "success", "{task}");
     let audit = rest.all("/audit", "action = delete").await;

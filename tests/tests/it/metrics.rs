@@ -42,6 +42,9 @@ async fn every_metric_of_the_operators_page_is_shown_once_it_has_happened() {
     );
     one.expect_status(201);
     other.expect_status(201);
+    for tag in ["one", "other"] {
+        rest.only_push_of(NAME, tag).await;
+    }
     oci.assert_pullable(NAME, "one", &first).await;
     let fails = json!({ "workflow": "push", "step": "copy", "effect": "fail", "times": 1 });
     rest.begin_drill(&fails).await;

@@ -386,10 +386,14 @@ async fn who_waits_for_a_superseded_push_gets_201_and_a_warning_that_names_the_l
     holder.expect_status(201);
     later.expect_status(201);
     let warned = earlier.expect_status(201).expect_warning();
-    let pushes = rest.pushes_of(NAME, "latest").await;
-    let winner = pushes.iter().find(|task| task["result"] == "success");
-    let winner = text(&winner.expect("the later push")["id"]);
-    assert!(warned.header("warning").contains(winner), "{warned}");
+    let well = |task: &Value| task["result"] == "success";
+    let winner = rest
+        .until_push(NAME, "latest", "has ended well", well)
+        .await;
+    assert!(
+        warned.header("warning").contains(text(&winner["id"])),
+        "{warned}"
+    );
     oci.assert_pullable(NAME, "latest", &third).await;
 }
 
