@@ -19,6 +19,9 @@ const LONG: &str = "default_organization/tools/busybox";
 /// asks later, come beside that.
 const MOST_REQUESTS: f64 = 10.0;
 
+/// So often it is looked for a push that Pulp had time for.
+const ROUNDS: usize = 30;
+
 /// How many objects of content the server has itself.
 fn objects(server: &Server) -> usize {
     fn files(folder: &std::path::Path) -> usize {
@@ -262,22 +265,27 @@ async fn a_push_asks_pulp_some_ten_times() {
     for which in Which::ALL {
         let server = which.shared().await.watched_server().await;
         let oci = server.oci();
-        let mut asked = [Vec::new(), Vec::new()];
-        for n in 0..3 {
+        // A task of Pulp is asked for until it is done: on a machine with other things to do more often. So the fewest count.
+        let mut fewest = [f64::MAX; 2];
+        for n in 0..ROUNDS {
             let name = format!("{LONG}-{n}");
-            for (tag, asked) in ["first", "second"].iter().zip(&mut asked) {
+            for (tag, fewest) in ["first", "second"].iter().zip(&mut fewest) {
                 let image = image();
                 let before = rest_requests(&server).await;
                 oci.push(&name, tag, &image).await.expect_status(201);
-                asked.push(rest_requests(&server).await - before);
+                *fewest = fewest.min(rest_requests(&server).await - before);
+            }
+            if fewest.iter().all(|fewest| *fewest <= MOST_REQUESTS) {
+                break;
             }
         }
-        println!("requests of {which:?}'s REST by first and by later pushes: {asked:?}");
-        // A task is asked for until it is done: on a machine with other things to do more often.
-        for asked in &asked {
-            let fewest = asked.iter().copied().fold(f64::MAX, f64::min);
-            assert!(fewest <= MOST_REQUESTS, "{asked:?}");
-        }
+        println!(
+            "requests of {which:?}'s REST by first and by later pushes, the fewest: {fewest:?}"
+        );
+        assert!(
+            fewest.iter().all(|fewest| *fewest <= MOST_REQUESTS),
+            "{fewest:?}"
+        );
     }
 }
 
