@@ -120,15 +120,31 @@ async fn a_slow_proxy_delays_no_push_and_its_progress_is_seen_in_bytes() {
     rest.until_no_task_is_open(SOON).await;
 }
 
-#[tokio::test]
-async fn a_proxy_whose_disk_is_full_says_so_and_is_caught_up_once_there_is_space() {
-    let _turn = turn::heavy().await;
-    let disk = SmallDisk::new(24, 16);
+/// A main server, and a proxy that keeps its content on this disk.
+async fn with_a_proxy_on(disk: &SmallDisk) -> Harbour {
     let mut harbour = Harbour::new(&[]).await;
     let content = disk.content_option();
     harbour
         .add_through("berlin", &json!({}), &disk.words(), &[&content])
         .await;
+    harbour
+}
+
+/// What the proxy says once its disk is full.
+async fn until_its_disk_is_full(harbour: &Harbour) -> String {
+    wait::until("it says that its disk is full", SOON, async || {
+        let status = harbour.status(0).await;
+        let error = status["error"].as_str()?.to_owned();
+        error.contains("full").then_some(error)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_proxy_whose_disk_is_full_says_so_and_is_caught_up_once_there_is_space() {
+    let _turn = turn::heavy().await;
+    let disk = SmallDisk::new(24, 16);
+    let mut harbour = with_a_proxy_on(&disk).await;
     let (oci, rest) = (harbour.main.oci(), harbour.rest());
     let small = Image::small(1);
     oci.push(NAME, "small", &small).await.expect_status(201);
@@ -137,12 +153,7 @@ async fn a_proxy_whose_disk_is_full_says_so_and_is_caught_up_once_there_is_space
 
     oci.push(NAME, "large", &large).await.expect_status(201);
 
-    let told = wait::until("it says that its disk is full", SOON, async || {
-        let status = harbour.status(0).await;
-        let error = status["error"].as_str()?.to_owned();
-        error.contains("full").then_some(error)
-    })
-    .await;
+    let told = until_its_disk_is_full(&harbour).await;
     assert!(told.contains("free some space"), "{told}");
     assert!(harbour.proxies[0].server.runs(), "the proxy ended");
     harbour.oci(0).assert_pullable(NAME, "small", &small).await;
@@ -162,11 +173,7 @@ async fn a_proxy_whose_disk_is_full_says_so_and_is_caught_up_once_there_is_space
 async fn a_proxy_whose_disk_is_full_gets_room_from_what_is_deleted() {
     let _turn = turn::heavy().await;
     let disk = SmallDisk::new(24, 1);
-    let mut harbour = Harbour::new(&[]).await;
-    let content = disk.content_option();
-    harbour
-        .add_through("berlin", &json!({}), &disk.words(), &[&content])
-        .await;
+    let harbour = with_a_proxy_on(&disk).await;
     let (oci, rest) = (harbour.main.oci(), harbour.rest());
     let first = Image::with_layers(vec![noise::bytes(1, 14 << 20)], "amd64");
     oci.push(NAME, "latest", &first).await.expect_status(201);
@@ -174,11 +181,7 @@ async fn a_proxy_whose_disk_is_full_gets_room_from_what_is_deleted() {
     let second = Image::with_layers(vec![noise::bytes(2, 14 << 20)], "amd64");
     let other = "default_organization/tools/other";
     oci.push(other, "latest", &second).await.expect_status(201);
-    wait::until("it says that its disk is full", SOON, async || {
-        let status = harbour.status(0).await;
-        status["error"].as_str()?.contains("full").then_some(())
-    })
-    .await;
+    until_its_disk_is_full(&harbour).await;
 
     let deleted = rest.delete(&rest.path_of(NAME).await).await;
     rest.begun(deleted).await;

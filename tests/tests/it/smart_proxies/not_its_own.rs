@@ -1,12 +1,13 @@
 //! What a proxy holds and its main server does not count as its own: a proxy that was deleted, a main server that is another one or was
 //! set back, and what others would make them believe.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tests::harbour::Harbour;
 use tests::image::Image;
 use tests::oci_client::OciClient;
@@ -120,17 +121,10 @@ async fn after_a_backup_of_the_main_server_was_restored_the_proxy_serves_what_th
     let mut harbour = Harbour::with_a_proxy(&[]).await;
     push(&harbour, "one", &Image::small(1)).await;
     harbour.until_current(0).await;
-    let backup = tempfile::tempdir().expect("a temporary folder");
-    let (kept, used) = (backup.path().join("kept"), harbour.main.data_dir());
-    harbour.main.kill().await;
-    copy(&used, &kept);
-    harbour.main.restart().await;
+    let backup = Backup::of(&mut harbour).await;
     push(&harbour, "two", &Image::small(2)).await;
     harbour.until_current(0).await;
-    harbour.main.kill().await;
-    std::fs::remove_dir_all(&used).expect("a folder of ours");
-    copy(&kept, &used);
-    harbour.main.restart().await;
+    backup.restore(&mut harbour).await;
 
     push(&harbour, "three", &Image::small(3)).await;
 
@@ -147,11 +141,7 @@ async fn what_gets_the_number_of_something_that_was_lost_in_a_restore_shows_noth
     let mut harbour = Harbour::with_a_proxy(&[]).await;
     push(&harbour, "latest", &Image::small(1)).await;
     harbour.until_current(0).await;
-    let backup = tempfile::tempdir().expect("a temporary folder");
-    let (kept, used) = (backup.path().join("kept"), harbour.main.data_dir());
-    harbour.main.kill().await;
-    copy(&used, &kept);
-    harbour.main.restart().await;
+    let backup = Backup::of(&mut harbour).await;
     let lost = Image::small(2);
     let pushed = harbour.main.oci().push(LOST, "latest", &lost).await;
     pushed.expect_status(201);
@@ -169,10 +159,7 @@ async fn what_gets_the_number_of_something_that_was_lost_in_a_restore_shows_noth
         (pull(LOST, "latest").await == 200).then_some(())
     })
     .await;
-    harbour.main.kill().await;
-    std::fs::remove_dir_all(&used).expect("a folder of ours");
-    copy(&kept, &used);
-    harbour.main.restart().await;
+    backup.restore(&mut harbour).await;
 
     let new = Image::small(3);
     let pushed = harbour.main.oci().push(NEW, "latest", &new).await;
@@ -337,6 +324,32 @@ async fn two_proxies_do_not_share_a_host_nor_has_one_that_of_its_main_server() {
     let refused = harbour.rest().patch(&path, &there).await;
     let told = refused.expect_status(422).text();
     assert!(told.contains("berlin"), "{told}");
+}
+
+/// What a main server had in its data folder.
+struct Backup(TempDir);
+
+impl Backup {
+    async fn of(harbour: &mut Harbour) -> Self {
+        let backup = Self(tempfile::tempdir().expect("a temporary folder"));
+        harbour.main.kill().await;
+        copy(&harbour.main.data_dir(), &backup.folder());
+        harbour.main.restart().await;
+        backup
+    }
+
+    /// The main server is as it was then.
+    async fn restore(&self, harbour: &mut Harbour) {
+        let used = harbour.main.data_dir();
+        harbour.main.kill().await;
+        std::fs::remove_dir_all(&used).expect("a folder of ours");
+        copy(&self.folder(), &used);
+        harbour.main.restart().await;
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.path().join("kept")
+    }
 }
 
 fn copy(from: &Path, to: &Path) {
