@@ -4,6 +4,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tests::docker_registry::{self, DockerRegistry, Options, Seen};
 use tests::image::{Image, Index};
+use tests::noise::Long;
+use tests::raw::{self, Connection};
 use tests::rest::{Rest, text};
 use tests::server::Server;
 use tests::wait::{self, SOON};
@@ -17,6 +19,9 @@ const DELETES: Options = Options {
     deletes: true,
     asks_who: false,
 };
+
+/// What waits in the buffers of a connection whose client reads nothing is less.
+const MORE_THAN_A_CONNECTION_BUFFERS: u64 = 64 << 20;
 
 /// A smart proxy of kind `oci` at this URL that has Library; answers with its path.
 async fn proxy(rest: &Rest, url: &str, more: Value) -> String {
@@ -73,6 +78,22 @@ fn uploads_of(seen: &[Seen], digest: &str) -> usize {
         seen.status == 201 && seen.path.contains("/blobs/uploads/") && seen.uri.contains(&escaped)
     };
     sent(seen).iter().filter(is_it).count()
+}
+
+/// The login of a robot of another instance, which may do nothing yet.
+async fn robot_of(there: &Server) -> Value {
+    let robot = json!({ "name": "mirror", "organization": ORGANIZATION });
+    let robot = there.rest().post("/robots", &robot).await;
+    let robot = robot.expect_status(201).json();
+    json!({ "username": robot["login"], "password": robot["token"] })
+}
+
+/// Gives that robot the right to push.
+async fn let_it_push(there: &Server, login: &Value) {
+    let grant =
+        json!({ "robot": login["username"], "role": "publisher", "organization": ORGANIZATION });
+    let given = there.rest().post("/grants", &grant).await;
+    given.expect_status(201);
 }
 
 #[tokio::test]
@@ -391,10 +412,7 @@ async fn another_instance_of_this_program_is_a_registry_like_any_other() {
     oci.push_index(NAME, "many", &index)
         .await
         .expect_status(201);
-    let robot = json!({ "name": "mirror", "organization": ORGANIZATION });
-    let robot = there.rest().post("/robots", &robot).await;
-    let robot = robot.expect_status(201).json();
-    let login = json!({ "username": robot["login"], "password": robot["token"] });
+    let login = robot_of(&there).await;
     let proxy = proxy(
         &rest,
         &format!("http://{}", there.host()),
@@ -407,13 +425,7 @@ async fn another_instance_of_this_program_is_a_registry_like_any_other() {
     };
     until(&rest, &proxy, "lacks the right to push", says).await;
 
-    let grant =
-        json!({ "robot": robot["login"], "role": "publisher", "organization": ORGANIZATION });
-    there
-        .rest()
-        .post("/grants", &grant)
-        .await
-        .expect_status(201);
+    let_it_push(&there, &login).await;
     let synced = whole_sync(&rest, &proxy).await;
     assert_eq!(synced["result"], "success", "{synced}");
 
@@ -427,4 +439,78 @@ async fn another_instance_of_this_program_is_a_registry_like_any_other() {
         (found.status == 404).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_registry_that_is_busy_is_asked_again_within_the_same_sync() {
+    let there = Server::start_watched(&["--max-requests=1"]).await;
+    let server = Server::start().await;
+    let (oci, rest) = (server.oci(), server.rest());
+    let login = robot_of(&there).await;
+    let_it_push(&there, &login).await;
+    let large = Long::new(1, MORE_THAN_A_CONNECTION_BUFFERS);
+    let digest = large.digest();
+    there.oci().push_long_blob(OTHER, &large, &digest).await;
+    let mut slow_reader = Connection::open(&there.host()).await;
+    let blob = format!("/v2/{OTHER}/blobs/{digest}");
+    let blob = raw::request("GET", &there.host(), &blob, "");
+    slow_reader.send(blob.as_bytes()).await;
+    slow_reader.until("\r\n\r\n", SOON).await;
+
+    let image = Image::small(2);
+    oci.push(NAME, "one", &image).await.expect_status(201);
+    let url = format!("http://{}", there.host());
+    let one_by_one = json!({ "credentials": login, "concurrency": 1 });
+    let proxy = proxy(&rest, &url, one_by_one).await;
+    wait::until("the registry turns the sync away", SOON, async || {
+        let refused = there.metrics().await;
+        let refused = refused.sum("wharfinger_requests_refused_total", &["busy"]);
+        (refused > 0.0).then_some(())
+    })
+    .await;
+    drop(slow_reader);
+
+    until_has(&rest, &proxy, 1).await;
+    there.oci().assert_pullable(NAME, "one", &image).await;
+    let syncs = rest.all("/tasks", "label = sync_proxy").await;
+    assert_eq!(syncs.len(), 1, "{syncs:?}");
+    assert_eq!(syncs[0]["result"], "success", "{syncs:?}");
+}
+
+#[tokio::test]
+async fn a_token_that_ends_in_the_middle_of_a_sync_is_followed_by_another() {
+    let there = Server::start_watched(&["--token-lifetime=2s"]).await;
+    let server = Server::start().await;
+    let (oci, rest) = (server.oci(), server.rest());
+    let login = robot_of(&there).await;
+    let_it_push(&there, &login).await;
+    let layers = (0..16).map(|n| noise::bytes(n, 256 * 1024)).collect();
+    let image = Image::with_layers(layers, "amd64");
+    oci.push(NAME, "one", &image).await.expect_status(201);
+    let tokens = async || {
+        let metrics = there.metrics().await;
+        metrics.sum("wharfinger_requests_total", &["\"oci.token\"", "\"200\""])
+    };
+    let before = tokens().await;
+
+    let slow = json!({ "credentials": login, "bytes_per_second": 512 * 1024, "concurrency": 1 });
+    let proxy = proxy(&rest, &format!("http://{}", there.host()), slow).await;
+    until_has(&rest, &proxy, 1).await;
+
+    let asked = tokens().await - before;
+    println!("{asked} tokens in one sync");
+    assert!(asked >= 3.0, "{asked} tokens");
+    let uploads = there.metrics().await;
+    let uploads = uploads.sum(
+        "wharfinger_requests_total",
+        &["\"oci.finish_upload\"", "\"201\""],
+    );
+    let blobs = image.blobs().count();
+    assert!(
+        (uploads - f64::from(u32::try_from(blobs).unwrap())).abs() < 0.5,
+        "{uploads} uploads of {blobs} blobs"
+    );
+    there.oci().assert_pullable(NAME, "one", &image).await;
+    let syncs = rest.all("/tasks", "label = sync_proxy").await;
+    assert_eq!(syncs.len(), 1, "{syncs:?}");
 }

@@ -1,13 +1,14 @@
 //! Smart proxies of kind `pulp`: a real Pulp 3 is told to sync from here, and gives out what is published here by the same names.
 
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::image::{Image, Index};
 use tests::noise;
 use tests::pulp::{Pulp, Which};
-use tests::rest::Rest;
+use tests::rest::{Rest, text};
 use tests::server::Server;
 use tests::wait::{self, SOON};
 
@@ -199,6 +200,58 @@ async fn a_server_that_is_killed_goes_on_with_the_task_that_pulp_has() {
     until_has(&rest, &proxy, 1).await;
     assert_eq!(pulp.manifest(&name, "one").await, Some(image.digest));
     assert_eq!(syncs_to(pulp, &name).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_that_was_cancelled_is_cancelled_in_pulp_before_the_next_one() {
+    // Here Pulp shall pull, and waits for an answer for ever.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("it listens").port();
+    let public_url = format!("--public-url=http://127.0.0.1:{port}");
+    let pulp = Which::Newest.shared().await;
+    let (server, name) = (Server::start_with(&[&public_url]).await, name());
+    let (oci, rest) = (server.oci(), server.rest());
+    let image = Image::small(noise::unique());
+    oci.push(&name, "one", &image).await.expect_status(201);
+    proxy(&rest, pulp).await;
+    let in_pulp = wait::until("Pulp is at it", 3 * SOON, async || {
+        let running = pulp
+            .list("tasks/?name__contains=synchronize&state=running&limit=1000")
+            .await;
+        let remote = remote_of(pulp, &name).await?;
+        running.into_iter().find(|it| {
+            it["reserved_resources_record"]
+                .to_string()
+                .contains(&remote)
+        })
+    })
+    .await;
+
+    let sync = rest.all("/tasks", "label = sync_proxy").await;
+    let sync = text(&sync[0]["id"]);
+    let cancel = rest
+        .post(&format!("/tasks/{sync}/cancel"), &json!({}))
+        .await;
+    cancel.expect_status(202);
+
+    let ended = rest.until_state(sync, "stopped").await;
+    assert_eq!(ended["result"], "cancelled", "{ended}");
+    let ended = wait::until("Pulp has ended the first one", 3 * SOON, async || {
+        let (_, task) = pulp.at(text(&in_pulp["pulp_href"])).await;
+        let state = text(&task["state"]);
+        (state != "running" && state != "canceling").then_some(task)
+    });
+    assert_eq!(ended.await["state"], "canceled");
+}
+
+/// What Pulp calls the remote of what is published at this path, in each of its names.
+async fn remote_of(pulp: &Pulp, path: &str) -> Option<String> {
+    let remotes = pulp.list("remotes/container/container/?limit=1000").await;
+    let remote = remotes
+        .iter()
+        .find(|it| it["upstream_name"] == json!(path))?;
+    let href = remote["pulp_href"].as_str()?.trim_end_matches('/');
+    href.rsplit('/').next().map(str::to_owned)
 }
 
 /// How many syncs of what is given out at this path that Pulp knows.

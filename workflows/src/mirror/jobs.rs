@@ -24,6 +24,9 @@ const REMEMBERED: usize = 32;
 const A_MOMENT: Duration = Duration::from_millis(500);
 /// How often the main server is asked what else it has to tell: what is not open any more is closed here within this time.
 const ASK_AGAIN: Duration = Duration::from_secs(20);
+/// A main server that does not know this proxy yet, or is not there yet, is asked again after this, then after twice as long each time:
+/// a proxy that is started a moment before it is added serves a moment after.
+const ASK_AGAIN_AT_FIRST: Duration = Duration::from_secs(1);
 
 /// What a smart proxy does for its main server; clones share it.
 #[derive(Clone)]
@@ -210,6 +213,7 @@ impl Mirror {
     async fn work(&self, node: &Node) {
         tidy::after_a_restart(self, node).await;
         self.drop_unassigned(node).await;
+        let mut wait = ASK_AGAIN_AT_FIRST;
         loop {
             while let Some((sync, known)) = self.next() {
                 let mut removed = false;
@@ -229,10 +233,16 @@ impl Mirror {
                     tidy::collect(node).await;
                 }
             }
-            let again = tokio::time::sleep(ASK_AGAIN);
+            wait = match self.told() {
+                Some(_) => ASK_AGAIN,
+                None => wait.min(ASK_AGAIN),
+            };
             tokio::select! {
                 () = self.0.begun.notified() => {}
-                () = again => self.drop_unassigned(node).await,
+                () = tokio::time::sleep(wait) => {
+                    self.drop_unassigned(node).await;
+                    wait *= 2;
+                }
             }
         }
     }

@@ -121,20 +121,13 @@ pub(crate) async fn ask(
     let tasks = tasks.or_else(|error| failure(proxy, error).all())?;
     let tasks: HashMap<&str, &Task> = tasks.iter().map(|it| (it.href.as_str(), it)).collect();
     let of = |sync: &Sync| tasks.get(sync.task.as_str()).copied();
-    let open: Vec<&Task> = ticket
+    let is_open = ticket
         .syncs
         .iter()
         .filter_map(of)
-        .filter(|it| it.state == State::Open)
-        .collect();
+        .any(|it| it.state == State::Open);
     let blobs = ticket.syncs.iter().filter_map(of).map(|it| it.blobs).sum();
-    if !open.is_empty() {
-        if cx.cancelled().is_cancelled() {
-            for task in open {
-                let cancelled = work.pulp.cancel(&task.href).await;
-                cancelled.or_else(|error| failure(proxy, error).all())?;
-            }
-        }
+    if is_open {
         let progress = Progress {
             blobs_done: blobs,
             ..Progress::default()
@@ -247,10 +240,13 @@ impl<'a> Work<'a> {
             key: &robot.key,
             at_once: self.proxy.concurrency,
         };
-        let remote = self.pulp.remote(named.as_mirrored(), &source).await;
-        let remote = remote.map_err(|error| failure(self.proxy, error))?;
         let repository = self.pulp.repository(named.as_mirrored()).await;
         let repository = repository.map_err(|error| failure(self.proxy, error))?;
+        // Of a sync that was cancelled here, for example.
+        let cancelled = self.pulp.cancel_syncs(&repository, tasks).await;
+        cancelled.map_err(|error| failure(self.proxy, error))?;
+        let remote = self.pulp.remote(named.as_mirrored(), &source).await;
+        let remote = remote.map_err(|error| failure(self.proxy, error))?;
         let is_under_way =
             |task: &&Task| task.is_on(&repository) && !matches!(task.state, State::Failed(_));
         let task = if let Some(task) = tasks.iter().find(is_under_way) {

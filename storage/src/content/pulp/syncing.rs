@@ -204,7 +204,7 @@ impl SyncingPulp {
     }
 
     /// Cancels the task; one that has ended stays as it is.
-    pub async fn cancel(&self, task: &str) -> Result<(), PulpError> {
+    async fn cancel(&self, task: &str) -> Result<(), PulpError> {
         let doing = "cancel a task";
         let body = json!({ "state": "canceled" });
         let reply = self
@@ -218,6 +218,25 @@ impl SyncingPulp {
             StatusCode::NOT_FOUND,
         ];
         reply.expect(doing, &fine).map(drop)
+    }
+
+    /// Cancels the syncs of this repository that are open and none of `but`: nobody waits for them any more, and what comes next would
+    /// wait for them.
+    pub async fn cancel_syncs(&self, repository: &str, but: &[Task]) -> Result<(), PulpError> {
+        let doing = "look for its syncs";
+        let query = [
+            ("name__contains", "synchronize"),
+            ("state__in", "waiting,running"),
+            ("reserved_resources", repository),
+            ("limit", AT_MOST),
+        ];
+        for found in self.list(doing, "tasks/", &query).await? {
+            let task = read(&found, doing)?;
+            if but.iter().all(|wanted| wanted.href != task.href) {
+                self.cancel(&task.href).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What is given out of it.
@@ -305,6 +324,9 @@ impl SyncingPulp {
             let doing = format!("remove `{}`", of.name);
             if let Some(found) = self.named(&doing, path, of.name).await? {
                 let at = href(&found, "pulp_href", &doing)?;
+                if path == REPOSITORIES {
+                    self.cancel_syncs(&at, &[]).await?;
+                }
                 self.change(&doing, Method::DELETE, &at, &Value::Null)
                     .await?;
             }

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::challenge::Challenge;
-use super::registry::{ANSWERS_WITHIN, read, said};
+use super::registry::{ANSWERS_WITHIN, Busy, PAUSES, read, said};
 use super::{Failure, Trouble};
 use crate::outbound::{Outbound, OutboundUrl, innermost};
 
@@ -149,15 +149,14 @@ impl<'a> Auth<'a> {
         }
     }
 
-    async fn token(
+    /// A request for a token.
+    fn question(
         &self,
         outbound: &Outbound,
         realm: Url,
         service: Option<&str>,
         scope: &str,
-    ) -> Result<Token, Failure> {
-        let asked_at = Instant::now();
-        let host = realm.host_str().unwrap_or_default().to_owned();
+    ) -> Result<RequestBuilder, Failure> {
         let mut asked = outbound
             .request_to(Method::GET, realm)
             .map_err(|why| Trouble::Refused(format!("its token service: {why}")))?
@@ -170,13 +169,32 @@ impl<'a> Auth<'a> {
         if let Login::User { username, password } = self.login {
             asked = asked.basic_auth(username, Some(password));
         }
-        let answer = asked.send().await;
-        let answer = answer.map_err(|error| {
-            let why = innermost(error);
-            Trouble::Unreachable(format!(
-                "its token service at {host} does not answer: {why}"
-            ))
-        })?;
+        Ok(asked)
+    }
+
+    async fn token(
+        &self,
+        outbound: &Outbound,
+        realm: Url,
+        service: Option<&str>,
+        scope: &str,
+    ) -> Result<Token, Failure> {
+        let host = realm.host_str().unwrap_or_default().to_owned();
+        let mut pauses = PAUSES.iter();
+        let (asked_at, answer) = loop {
+            let asked_at = Instant::now();
+            let asked = self.question(outbound, realm.clone(), service, scope)?;
+            let answer = asked.send().await.map_err(|error| {
+                let why = innermost(error);
+                Trouble::Unreachable(format!(
+                    "its token service at {host} does not answer: {why}"
+                ))
+            })?;
+            match Busy::says(&answer, pauses.next()) {
+                Busy::Pause(pause) => tokio::time::sleep(pause).await,
+                Busy::No | Busy::TooLong => break (asked_at, answer),
+            }
+        };
         let status = answer.status();
         if !status.is_success() {
             let said = said(answer).await;
