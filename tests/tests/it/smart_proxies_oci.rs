@@ -474,7 +474,8 @@ async fn a_registry_that_is_busy_is_asked_again_within_the_same_sync() {
     there.oci().assert_pullable(NAME, "one", &image).await;
     let syncs = rest.all("/tasks", "label = sync_proxy").await;
     assert_eq!(syncs.len(), 1, "{syncs:?}");
-    assert_eq!(syncs[0]["result"], "success", "{syncs:?}");
+    let ended = rest.until_state(text(&syncs[0]["id"]), "stopped").await;
+    assert_eq!(ended["result"], "success", "{ended}");
 }
 
 #[tokio::test]
